@@ -1,0 +1,5 @@
+//! HTTP Live Streaming as values: which segments exist at an instant, what they are called, what playlists say.
+
+pub mod ladder;
+pub mod names;
+pub mod timeline;

@@ -1,0 +1,135 @@
+//! Names on the wire: URL paths of a live channel, both ways.
+//!
+//! ```text
+//! /live/{channel}/main.m3u8                 multivariant playlist
+//! /live/{channel}/{rendition}/media.m3u8    media playlist
+//! /live/{channel}/{rendition}/{number}.ts   segment
+//! /live/{channel}/channel.json              the channel's description: all that is needed to regenerate its bytes
+//! ```
+
+use std::fmt;
+
+/// A path below `/live/`, borrowed from the request so that reading one allocates nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LivePath<'a> {
+    /// The multivariant playlist.
+    Multivariant { channel: &'a str },
+    /// The media playlist of one rendition.
+    MediaPlaylist {
+        channel: &'a str,
+        rendition: &'a str,
+    },
+    /// One segment.
+    Segment {
+        channel: &'a str,
+        rendition: &'a str,
+        number: u64,
+    },
+    /// The channel's description.
+    Description { channel: &'a str },
+}
+
+/// Whether `text` may name a channel, a rendition or an edge: 1 to 64 of `a-z`, `0-9`, `-` and `_`.
+pub fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+}
+
+impl<'a> LivePath<'a> {
+    /// Reads a path. `None` for anything that is not exactly one of the names above: no leading zeros, no other
+    /// spelling of the same object, so that one object has one key.
+    pub fn parse(path: &'a str) -> Option<Self> {
+        let mut steps = path.strip_prefix("/live/")?.split('/');
+        let channel = steps.next().filter(|name| is_name(name))?;
+        let second = steps.next()?;
+        let third = steps.next();
+        if steps.next().is_some() {
+            return None;
+        }
+        match (second, third) {
+            ("main.m3u8", None) => Some(Self::Multivariant { channel }),
+            ("channel.json", None) => Some(Self::Description { channel }),
+            (rendition, Some(file)) if is_name(rendition) => match file.strip_suffix(".ts") {
+                Some(digits) => Some(Self::Segment {
+                    channel,
+                    rendition,
+                    number: parse_number(digits)?,
+                }),
+                None => {
+                    (file == "media.m3u8").then_some(Self::MediaPlaylist { channel, rendition })
+                }
+            },
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for LivePath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Multivariant { channel } => write!(f, "/live/{channel}/main.m3u8"),
+            Self::MediaPlaylist { channel, rendition } => {
+                write!(f, "/live/{channel}/{rendition}/media.m3u8")
+            }
+            Self::Segment {
+                channel,
+                rendition,
+                number,
+            } => write!(f, "/live/{channel}/{rendition}/{number}.ts"),
+            Self::Description { channel } => write!(f, "/live/{channel}/channel.json"),
+        }
+    }
+}
+
+fn parse_number(digits: &str) -> Option<u64> {
+    let canonical = !digits.is_empty()
+        && digits.bytes().all(|b| b.is_ascii_digit())
+        && (digits == "0" || !digits.starts_with('0'));
+    if canonical { digits.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_reads_back_as_itself() {
+        let paths = [
+            LivePath::Multivariant { channel: "demo" },
+            LivePath::MediaPlaylist {
+                channel: "demo",
+                rendition: "720p",
+            },
+            LivePath::Segment {
+                channel: "demo",
+                rendition: "720p",
+                number: 885_416_667,
+            },
+            LivePath::Description { channel: "demo" },
+        ];
+        for path in paths {
+            assert_eq!(LivePath::parse(&path.to_string()), Some(path));
+        }
+    }
+
+    #[test]
+    fn other_spellings_are_no_live_paths() {
+        for path in [
+            "/live/demo",
+            "/live/demo/",
+            "/live//main.m3u8",
+            "/live/Demo/main.m3u8",
+            "/live/demo/720p/007.ts",
+            "/live/demo/720p/.ts",
+            "/live/demo/720p/+7.ts",
+            "/live/demo/720p/18446744073709551616.ts",
+            "/live/demo/720p/7.ts/",
+            "/live/demo/../main.m3u8",
+            "/vod/demo/main.m3u8",
+        ] {
+            assert_eq!(LivePath::parse(path), None, "{path}");
+        }
+    }
+}

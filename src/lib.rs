@@ -1,0 +1,5 @@
+//! Seawall: rehearse the minute when a celebrity goes live.
+
+pub mod hls;
+pub mod media;
+pub mod time;

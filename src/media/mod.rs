@@ -1,0 +1,1 @@
+//! The picture and the sound: segments as a pure function of (channel, rendition, number).
