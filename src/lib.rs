@@ -2,4 +2,5 @@
 
 pub mod hls;
 pub mod media;
+pub mod serve;
 pub mod time;

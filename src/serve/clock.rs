@@ -1,0 +1,61 @@
+//! The one file that reads a clock.
+//!
+//! A [`Clock`] is monotonic. UNIX time is an offset read once at the start plus what has elapsed, so a wall clock that is
+//! stepped shows only after a restart, and ages never see it.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::time::{Timestamp, UnixTime};
+
+/// A running clock; copies of it agree.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    began: Instant,
+    began_unix: UnixTime,
+}
+
+impl Clock {
+    /// Reads both clocks of the machine, once.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the file that reads the clock"
+    )]
+    pub fn start() -> Self {
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            began: Instant::now(),
+            began_unix: UnixTime::from_nanos(0) + since_epoch,
+        }
+    }
+
+    /// The monotonic time.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the file that reads the clock"
+    )]
+    pub fn now(&self) -> Timestamp {
+        Timestamp::ZERO + Instant::now().saturating_duration_since(self.began)
+    }
+
+    /// The UNIX time.
+    pub fn unix(&self) -> UnixTime {
+        self.unix_at(self.now())
+    }
+
+    /// The UNIX time at a monotonic one.
+    pub fn unix_at(&self, at: Timestamp) -> UnixTime {
+        self.began_unix + at.since(Timestamp::ZERO)
+    }
+
+    /// What tokio's timers call this point in time.
+    pub fn instant(&self, at: Timestamp) -> tokio::time::Instant {
+        (self.began + at.since(Timestamp::ZERO)).into()
+    }
+
+    /// The point in time tokio's timers must reach for the UNIX time `at`; now or past if it lies behind the start.
+    pub fn instant_of_unix(&self, at: UnixTime) -> tokio::time::Instant {
+        (self.began + at.since(self.began_unix)).into()
+    }
+}

@@ -1,0 +1,158 @@
+//! One TCP connection as hyper reads and writes it, with two guards that hyper lacks.
+//!
+//! * **Write progress.** While there is something to write, the peer must take a minimum of bytes per interval; else the
+//!   connection ends with `TimedOut`. Waiting for a flight writes nothing and is exempt.
+//! * **Hang-up.** With `half_close(true)` hyper does not look at the socket while a handler waits. [`hung_up`] resolves
+//!   when the peer has reset the connection, so that a waiting request can be dropped at once. A peer that has only
+//!   closed its sending half (`FIN`) may still be reading: it keeps its place.
+
+use std::io;
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use socket2::SockRef;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+/// The least that a peer must take while there is something to write.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteProgress {
+    /// Bytes per interval.
+    pub bytes_min: u64,
+    /// The interval.
+    pub interval: Duration,
+}
+
+/// A TCP stream that ends when its reader makes no progress.
+#[derive(Debug)]
+pub struct Connection {
+    stream: Arc<TcpStream>,
+    progress: WriteProgress,
+    /// Runs from the first write that did not go through at once; `None` while nothing is stuck.
+    stuck: Option<Pin<Box<Sleep>>>,
+    taken_bytes: u64,
+}
+
+/// Resolves when the peer has reset the connection.
+pub async fn hung_up(stream: &TcpStream) {
+    // An error of `ready` itself means that the runtime is going down: the connection then ends with it.
+    let _ = stream.ready(Interest::ERROR).await;
+}
+
+impl Connection {
+    /// Wraps a connected stream.
+    pub fn new(stream: Arc<TcpStream>, progress: WriteProgress) -> Self {
+        Self {
+            stream,
+            progress,
+            stuck: None,
+            taken_bytes: 0,
+        }
+    }
+
+    fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let mut taken_before = false;
+        loop {
+            let Self {
+                progress,
+                stuck,
+                taken_bytes,
+                ..
+            } = self;
+            let timer = stuck.get_or_insert_with(|| {
+                *taken_bytes = 0;
+                Box::pin(tokio::time::sleep(progress.interval))
+            });
+            ready!(timer.as_mut().poll(cx));
+            if taken_before || *taken_bytes < progress.bytes_min {
+                return Poll::Ready(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the reader makes no progress",
+                ));
+            }
+            taken_before = true;
+            *stuck = None;
+        }
+    }
+
+    fn poll_write_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match self.stream.poll_write_ready(cx)? {
+                Poll::Ready(()) => {}
+                Poll::Pending => return self.poll_progress(cx).map(Err),
+            }
+            match write(&self.stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(count) => {
+                    self.taken_bytes = self.taken_bytes.saturating_add(count as u64);
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl Read for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        // Requests are small; a copy from the stack costs less than a buffer kept per connection.
+        let mut scratch = [0_u8; 4_096];
+        let room = scratch.len().min(buf.remaining());
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            match self.stream.try_read(&mut scratch[..room]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(count) => {
+                    buf.put_slice(&scratch[..count]);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl Write for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_with(cx, |stream| stream.try_write(buf))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_with(cx, |stream| stream.try_write_vectored(bufs))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes once all that it had is written: nothing is stuck any more.
+        self.stuck = None;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(SockRef::from(&*self.stream).shutdown(Shutdown::Write))
+    }
+}

@@ -1,0 +1,288 @@
+//! The accept loop: warp's routes served by hyper, with the bounds that warp's own server lacks.
+//!
+//! A connection ends when its peer leaves, when it makes no progress, or when the drain at the end runs out. Every
+//! request meets [`request_filter`] before any route.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioTimer;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_service::Service;
+use warp::Reply;
+
+use super::connection::{self, Connection, WriteProgress};
+use super::request_filter::{self, Afterwards};
+
+/// Bounds of one listener.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at once; beyond it a new one is answered 503 and closed.
+    pub connections: usize,
+    /// From the first byte of a request, or from the answer before it, to the end of its head.
+    pub head: Duration,
+    /// The least that a reader must take.
+    pub progress: WriteProgress,
+    /// How long answers in flight may take once the listener stops.
+    pub drain: Duration,
+    /// Methods that the routes know; any other is refused.
+    pub methods: &'static [http::Method],
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 15_000,
+            head: Duration::from_secs(10),
+            progress: WriteProgress {
+                bytes_min: 8 * 1024,
+                interval: Duration::from_secs(10),
+            },
+            drain: Duration::from_secs(10),
+            methods: &[http::Method::GET, http::Method::HEAD, http::Method::OPTIONS],
+        }
+    }
+}
+
+/// What a listener counts.
+#[derive(Clone, Debug)]
+pub struct Counters {
+    /// Connections open now.
+    pub open: prometheus::IntGauge,
+    /// Connections accepted so far.
+    pub accepted: prometheus::IntCounter,
+    /// Connections refused because the listener was full.
+    pub refused: prometheus::IntCounter,
+}
+
+/// The address of the peer, found in the extensions of each request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+/// Why a listener could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {addr}: {source}; {}", advice(source, option))]
+pub struct BindError {
+    /// The address that was asked for.
+    pub addr: SocketAddr,
+    /// The flag that sets it.
+    pub option: &'static str,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+fn advice(source: &io::Error, option: &str) -> String {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(
+                "another program has this port: stop it, or choose another with {option} (port 0 takes any free one)"
+            )
+        }
+        io::ErrorKind::PermissionDenied => format!("choose a port above 1023 with {option}"),
+        _ => format!("choose another address with {option}"),
+    }
+}
+
+/// Opens a listening socket with a backlog wide enough for a surge. `option` is the flag that an error names.
+///
+/// # Errors
+/// The port is taken, or the address is none of this machine.
+pub fn bind(addr: SocketAddr, option: &'static str) -> Result<TcpListener, BindError> {
+    let listen = || {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&addr.into())?;
+        socket.listen(4_096)?;
+        TcpListener::from_std(socket.into())
+    };
+    listen().map_err(|source| BindError {
+        addr,
+        option,
+        source,
+    })
+}
+
+/// Serves `routes` until `stop`, then drains. Returns when the last connection has ended or the drain limit has passed.
+pub async fn serve<F, R>(
+    listener: TcpListener,
+    routes: F,
+    limits: Limits,
+    counters: Option<Counters>,
+    stop: CancellationToken,
+) where
+    F: warp::Filter<Extract = (R,), Error = warp::Rejection> + Clone + Send + Sync + 'static,
+    F::Future: Send,
+    R: Reply + Send,
+{
+    let routes = warp::service(routes);
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let connections = TaskTracker::new();
+    let abandon = CancellationToken::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, most likely: wait for one to come free instead of spinning.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Ok(slot) = slots.clone().try_acquire_owned() else {
+            if let Some(counters) = &counters {
+                counters.refused.inc();
+            }
+            refuse(&stream);
+            continue;
+        };
+        if let Some(counters) = &counters {
+            counters.accepted.inc();
+        }
+        let open = Open::new(
+            slot,
+            counters.as_ref().map(|counters| counters.open.clone()),
+        );
+        let task = serve_connection(
+            stream,
+            Peer(peer),
+            routes.clone(),
+            limits.clone(),
+            stop.clone(),
+        );
+        let abandon = abandon.clone();
+        // Ends with the peer, with the progress guard, with the drain, or when the drain is given up.
+        connections.spawn(async move {
+            let _open = open;
+            let _ = abandon.run_until_cancelled_owned(task).await;
+        });
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(limits.drain, connections.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            left = connections.len(),
+            "answers were still in flight when the drain limit passed"
+        );
+        abandon.cancel();
+        connections.wait().await;
+    }
+}
+
+/// A place among the open connections; dropping it gives the place back.
+struct Open {
+    _slot: OwnedSemaphorePermit,
+    gauge: Option<prometheus::IntGauge>,
+}
+
+impl Open {
+    fn new(slot: OwnedSemaphorePermit, gauge: Option<prometheus::IntGauge>) -> Self {
+        gauge.iter().for_each(prometheus::IntGauge::inc);
+        Self { _slot: slot, gauge }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.gauge.iter().for_each(prometheus::IntGauge::dec);
+    }
+}
+
+/// Tells a peer beyond the limit to come back; whether it gets through is up to its own buffers.
+fn refuse(stream: &TcpStream) {
+    const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    // A fresh socket is not yet known as writable to the runtime, so the write goes to the socket itself.
+    let _ = socket2::SockRef::from(stream).send(FULL);
+}
+
+async fn serve_connection<S>(
+    stream: TcpStream,
+    peer: Peer,
+    routes: S,
+    limits: Limits,
+    stop: CancellationToken,
+) where
+    S: Service<hyper::Request<Incoming>, Response = warp::reply::Response, Error = Infallible>
+        + Clone
+        + Send,
+    S::Future: Send,
+{
+    // Without it, Nagle's algorithm and delayed acknowledgements add 40 ms to small answers.
+    let _ = stream.set_nodelay(true);
+    let stream = Arc::new(stream);
+    let methods = limits.methods;
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        let mut routes = routes.clone();
+        async move {
+            let verdict = request_filter::check(
+                request.method(),
+                request.uri(),
+                request.version(),
+                request.headers(),
+                methods,
+            );
+            let afterwards = match verdict {
+                Ok(afterwards) => afterwards,
+                Err(refusal) => {
+                    let response =
+                        warp::reply::with_status(format!("{refusal}\n"), refusal.status())
+                            .into_response();
+                    return Ok(closing(response));
+                }
+            };
+            request.extensions_mut().insert(peer);
+            let response = routes.call(request).await?;
+            Ok::<_, Infallible>(match afterwards {
+                Afterwards::Keep => response,
+                Afterwards::Close => closing(response),
+            })
+        }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_buf_size(32 * 1024)
+        .half_close(true)
+        .serve_connection(Connection::new(stream.clone(), limits.progress), service);
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = connection::hung_up(&stream) => return,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = serving.as_mut() => ended,
+                () = connection::hung_up(&stream) => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(peer = %peer.0, %error, "a connection ended early");
+    }
+}
+
+fn closing(mut response: warp::reply::Response) -> warp::reply::Response {
+    response.headers_mut().insert(
+        http::header::CONNECTION,
+        http::HeaderValue::from_static("close"),
+    );
+    response
+}

@@ -1,0 +1,306 @@
+//! Every metric that Seawall exposes, in one table, and the registry that is filled from it.
+//!
+//! What comes from configuration (an edge's name, a client) is a *const* label of a registry or of a collector of its
+//! own; variable labels take words of enums only, and every combination that can occur exists at 0 from the start.
+//! `prometheus` 0.14 hashes label values without a separator, so configured names must never be variable labels.
+
+use std::collections::HashMap;
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, TextEncoder,
+};
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// The full name, with its unit and `_total` where it counts.
+    pub name: &'static str,
+    /// One line on what it says.
+    pub help: &'static str,
+    /// Variable labels, each an enum's word.
+    pub labels: &'static [&'static str],
+    /// Upper bounds of a histogram's buckets; empty for counters and gauges.
+    pub buckets: &'static [f64],
+}
+
+const fn plain(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Metric {
+    Metric {
+        name,
+        help,
+        labels,
+        buckets: &[],
+    }
+}
+
+const SECONDS: &[f64] = &[0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+const WAITERS: &[f64] = &[
+    0.0, 1.0, 2.0, 5.0, 10.0, 50.0, 200.0, 1_000.0, 5_000.0, 20_000.0,
+];
+
+macro_rules! table {
+    ($($constant:ident = $row:expr;)*) => {
+        $(#[doc = concat!("See [`TABLE`]: `", stringify!($constant), "`.")] pub const $constant: Metric = $row;)*
+        /// Every metric of Seawall.
+        pub const TABLE: &[Metric] = &[$($constant),*];
+    };
+}
+
+table! {
+    EDGE_REQUESTS = plain("seawall_edge_requests_total", "Viewer requests by kind of object and by result.", &["kind", "result"]);
+    EDGE_RESPONSES = plain("seawall_edge_responses_total", "Answers to viewers by class of status code.", &["code"]);
+    EDGE_RESPONSE_BYTES = plain("seawall_edge_response_bytes_total", "Body bytes that answers to viewers announced.", &["kind"]);
+    EDGE_REQUEST_SECONDS = Metric {
+        name: "seawall_edge_request_duration_seconds",
+        help: "From a viewer's request to the head of its answer, by how it was served.",
+        labels: &["kind", "path"],
+        buckets: SECONDS,
+    };
+    EDGE_CONNECTIONS = plain("seawall_edge_connections", "Open connections of viewers.", &[]);
+    EDGE_CONNECTIONS_ACCEPTED = plain("seawall_edge_connections_accepted_total", "Connections of viewers accepted.", &[]);
+    EDGE_CONNECTIONS_REFUSED = plain("seawall_edge_connections_refused_total", "Connections refused with 503 because the edge was full.", &[]);
+    EDGE_SHED = plain("seawall_edge_shed_total", "Requests answered 503 because a bound was reached, by bound.", &["reason"]);
+    EDGE_MISS_WAITERS = plain("seawall_edge_miss_waiters", "Requests that wait for a flight now.", &[]);
+    EDGE_MISS_WAITERS_PEAK = plain("seawall_edge_miss_waiters_peak", "The most requests that waited at once since the last scrape.", &[]);
+    EDGE_WAITERS_PER_FETCH = Metric {
+        name: "seawall_edge_waiters_per_fetch",
+        help: "Followers that a landed flight served beside its leader.",
+        labels: &["kind"],
+        buckets: WAITERS,
+    };
+    EDGE_ORIGIN_FETCHES = plain("seawall_edge_origin_fetches_total", "Requests sent to the origin by kind, by why, and by how they ended.", &["kind", "reason", "outcome"]);
+    EDGE_ORIGIN_FETCHES_INFLIGHT = plain("seawall_edge_origin_fetches_inflight", "Requests to the origin under way.", &[]);
+    EDGE_ORIGIN_FETCH_SECONDS = Metric {
+        name: "seawall_edge_origin_fetch_seconds",
+        help: "From a request to the origin to the last byte of its answer.",
+        labels: &["kind"],
+        buckets: SECONDS,
+    };
+    EDGE_ORIGIN_BYTES = plain("seawall_edge_origin_bytes_total", "Body bytes received from the origin.", &[]);
+    EDGE_FLIGHTS = plain("seawall_edge_flights", "Flights under way.", &[]);
+    EDGE_DUPLICATE_FETCHES = plain("seawall_edge_duplicate_origin_fetches_total", "Fetches begun while another for the same key was under way; must stay 0 with the miss queue on.", &[]);
+    EDGE_CACHE_ENTRIES = plain("seawall_edge_cache_entries", "Objects in the cache.", &[]);
+    EDGE_CACHE_BYTES = plain("seawall_edge_cache_bytes", "Bytes in the cache.", &[]);
+    EDGE_CACHE_CAPACITY = plain("seawall_edge_cache_capacity_bytes", "Bytes that the cache may hold.", &[]);
+    EDGE_STALE_SERVED = plain("seawall_edge_stale_served_total", "Stale answers by why they were allowed.", &["why"]);
+    ORIGIN_HITS = plain("seawall_origin_hits_total", "Requests that reached the origin, by kind; `client` names the edge that asked.", &["kind"]);
+    ORIGIN_RESPONSE_BYTES = plain("seawall_origin_response_bytes_total", "Body bytes that the origin's answers announced.", &["kind"]);
+    ORIGIN_INFLIGHT = plain("seawall_origin_inflight", "Requests that the origin is answering.", &[]);
+    ORIGIN_REJECTED = plain("seawall_origin_rejected_total", "Requests that the origin refused, by why.", &["reason"]);
+    ORIGIN_MEDIA_SEQUENCE = plain("seawall_origin_media_sequence", "Newest segment number that the origin lists.", &[]);
+    BROADCAST_PUBLISHED = plain("seawall_broadcaster_segments_published_total", "Segments handed to the origin.", &[]);
+    BROADCAST_FAILED = plain("seawall_broadcaster_publish_failures_total", "Attempts to publish a segment that failed.", &[]);
+    BROADCAST_LATENESS = Metric {
+        name: "seawall_broadcaster_publish_lateness_seconds",
+        help: "How long after its due time a segment was published.",
+        labels: &[],
+        buckets: SECONDS,
+    };
+    BUILD_INFO = plain("seawall_build_info", "1, with the version as a label.", &[]);
+    PROCESS_CPU = plain("process_cpu_seconds_total", "CPU seconds of the whole process, user and system.", &[]);
+    PROCESS_MEMORY = plain("process_resident_memory_bytes", "Resident memory of the whole process.", &[]);
+    PROCESS_FDS = plain("process_open_fds", "Open file descriptors of the whole process.", &[]);
+}
+
+/// Where the metrics of one room (an edge, the origin) are registered; its const labels stand on each.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    inner: prometheus::Registry,
+    consts: HashMap<String, String>,
+}
+
+impl Registry {
+    /// A registry whose metrics all carry `consts`, plus the figures of the process and the build.
+    pub fn new(consts: &[(&str, &str)]) -> Self {
+        let bare = Self {
+            inner: prometheus::Registry::new(),
+            consts: HashMap::new(),
+        };
+        bare.with(&[("version", env!("CARGO_PKG_VERSION"))])
+            .gauges(BUILD_INFO)
+            .with_label_values::<&str>(&[])
+            .set(1);
+        bare.register(Process::new());
+        bare.with(consts)
+    }
+
+    /// The same registry with more const labels on what is registered through it.
+    pub fn with(&self, consts: &[(&str, &str)]) -> Self {
+        let mut all = self.consts.clone();
+        all.extend(
+            consts
+                .iter()
+                .map(|&(label, value)| (label.to_owned(), value.to_owned())),
+        );
+        Self {
+            inner: self.inner.clone(),
+            consts: all,
+        }
+    }
+
+    /// Registers a family of counters.
+    pub fn counters(&self, metric: Metric) -> IntCounterVec {
+        self.register(
+            IntCounterVec::new(self.opts(metric), metric.labels)
+                .expect("the table holds valid names"),
+        )
+    }
+
+    /// Registers a counter without labels.
+    pub fn counter(&self, metric: Metric) -> prometheus::IntCounter {
+        self.counters(metric).with_label_values::<&str>(&[])
+    }
+
+    /// Registers a family of gauges.
+    pub fn gauges(&self, metric: Metric) -> IntGaugeVec {
+        self.register(
+            IntGaugeVec::new(self.opts(metric), metric.labels)
+                .expect("the table holds valid names"),
+        )
+    }
+
+    /// Registers a gauge without labels.
+    pub fn gauge(&self, metric: Metric) -> prometheus::IntGauge {
+        self.gauges(metric).with_label_values::<&str>(&[])
+    }
+
+    /// Registers a family of histograms.
+    pub fn histograms(&self, metric: Metric) -> HistogramVec {
+        let opts = HistogramOpts {
+            common_opts: self.opts(metric),
+            buckets: metric.buckets.to_vec(),
+        };
+        self.register(HistogramVec::new(opts, metric.labels).expect("the table holds valid names"))
+    }
+
+    /// Registers a collector that computes its values when it is scraped.
+    pub fn register<C: Collector + Clone + 'static>(&self, collector: C) -> C {
+        self.inner
+            .register(Box::new(collector.clone()))
+            .expect("each metric is registered once per set of const labels");
+        collector
+    }
+
+    /// Everything registered, in Prometheus' text format.
+    pub fn render(&self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(16 * 1024);
+        TextEncoder::new()
+            .encode(&self.inner.gather(), &mut text)
+            .expect("writing into memory cannot fail");
+        text
+    }
+
+    /// How many series a scrape returns: the samples in the text, histogram buckets included.
+    pub fn series(&self) -> usize {
+        String::from_utf8_lossy(&self.render())
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .count()
+    }
+
+    fn opts(&self, metric: Metric) -> Opts {
+        Opts::new(metric.name, metric.help).const_labels(self.consts.clone())
+    }
+}
+
+/// CPU, memory and descriptors of the process, read when scraped. CPU seconds keep their fractions; the collector of
+/// `prometheus` counts whole seconds, in which a surge on a small machine is lost.
+#[derive(Clone, Debug)]
+struct Process {
+    cpu: prometheus::Counter,
+    memory: prometheus::IntGauge,
+    fds: prometheus::IntGauge,
+}
+
+impl Process {
+    fn new() -> Self {
+        let opts = |metric: Metric| Opts::new(metric.name, metric.help);
+        Self {
+            cpu: prometheus::Counter::with_opts(opts(PROCESS_CPU))
+                .expect("the table holds valid names"),
+            memory: prometheus::IntGauge::with_opts(opts(PROCESS_MEMORY))
+                .expect("the table holds valid names"),
+            fds: prometheus::IntGauge::with_opts(opts(PROCESS_FDS))
+                .expect("the table holds valid names"),
+        }
+    }
+}
+
+impl Collector for Process {
+    fn desc(&self) -> Vec<&Desc> {
+        [self.cpu.desc(), self.memory.desc(), self.fds.desc()].concat()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        if let Ok(process) = procfs::process::Process::myself() {
+            if let Ok(stat) = process.stat() {
+                let seconds = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;
+                self.cpu.inc_by((seconds - self.cpu.get()).max(0.0));
+                self.memory.set((stat.rss * procfs::page_size()) as i64);
+            }
+            if let Ok(count) = process.fd_count() {
+                self.fds.set(count as i64);
+            }
+        }
+        [
+            self.cpu.collect(),
+            self.memory.collect(),
+            self.fds.collect(),
+        ]
+        .concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_rules_of_prometheus() {
+        for metric in TABLE {
+            assert!(
+                metric.name.starts_with("seawall_") || metric.name.starts_with("process_"),
+                "{}",
+                metric.name
+            );
+            assert!(metric.help.ends_with('.'), "{}", metric.name);
+            assert!(metric.buckets.len() <= 10, "{}", metric.name);
+        }
+    }
+
+    #[test]
+    fn configured_names_that_join_alike_stay_apart() {
+        let registry = Registry::new(&[("edge", "edge1")]);
+        registry
+            .with(&[("client", "1a")])
+            .counters(ORIGIN_HITS)
+            .with_label_values(&["segment"])
+            .inc_by(3);
+        let other = Registry {
+            consts: HashMap::new(),
+            ..registry.clone()
+        };
+        other
+            .with(&[("edge", "edge11"), ("client", "a")])
+            .counters(ORIGIN_HITS)
+            .with_label_values(&["segment"])
+            .inc_by(5);
+        let text = String::from_utf8(registry.render()).unwrap();
+        assert!(
+            text.contains(r#"client="1a",edge="edge1",kind="segment"} 3"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"client="a",edge="edge11",kind="segment"} 5"#),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn process_figures_keep_fractions() {
+        let text = String::from_utf8(Registry::new(&[]).render()).unwrap();
+        assert!(text.contains("process_cpu_seconds_total "));
+        assert!(text.contains("process_open_fds "));
+    }
+}

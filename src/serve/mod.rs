@@ -1,0 +1,8 @@
+//! What performs in real time: sockets, tasks, the disk, the clock.
+
+pub mod admin;
+pub mod clock;
+pub mod connection;
+pub mod listener;
+pub mod metrics;
+pub mod request_filter;

@@ -1,0 +1,260 @@
+//! The first thing that every request meets: what is malformed, ambiguous or foreign to us is refused before any route.
+//!
+//! Pure: a request's head in, a verdict out. The answers are short 4xx, and the connection closes behind them, because
+//! after a malformed request nobody can say where the next one begins.
+
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, Method, Uri, Version};
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// CONNECT, TRACE, or a method that no route has.
+    #[error("this method is not served here")]
+    Method,
+    /// No Host, more than one, or one that is no authority (RFC 9112, section 3.2).
+    #[error("exactly one valid Host header is needed")]
+    Host,
+    /// A Transfer-Encoding other than `chunked`, or more than one (RFC 9112, section 6.1).
+    #[error("the only transfer coding accepted is chunked")]
+    TransferEncoding,
+    /// The path holds a byte outside the alphabet, a dot segment, or is not a path.
+    #[error("the path is malformed")]
+    Path,
+    /// A request to change protocols.
+    #[error("protocol upgrades are not served here")]
+    Upgrade,
+    /// An HTTP version other than 1.0 and 1.1.
+    #[error("this HTTP version is not served here")]
+    Version,
+}
+
+/// How the connection goes on behind an accepted request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    /// It may be kept alive.
+    Keep,
+    /// It closes behind the answer: hyper drops a Content-Length beside Transfer-Encoding before we can see it, so a
+    /// chunked request may be one half of a smuggled pair.
+    Close,
+}
+
+impl Refusal {
+    /// The status code of the answer.
+    pub fn status(self) -> http::StatusCode {
+        match self {
+            Self::Method => http::StatusCode::METHOD_NOT_ALLOWED,
+            Self::Version => http::StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::TransferEncoding => http::StatusCode::NOT_IMPLEMENTED,
+            Self::Host | Self::Path | Self::Upgrade => http::StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// Judges the head of a request. `methods` are those that the routes behind know.
+///
+/// # Errors
+/// Why it must be refused.
+pub fn check(
+    method: &Method,
+    uri: &Uri,
+    version: Version,
+    headers: &HeaderMap,
+    methods: &[Method],
+) -> Result<Afterwards, Refusal> {
+    if version != Version::HTTP_11 && version != Version::HTTP_10 {
+        return Err(Refusal::Version);
+    }
+    if !methods.contains(method) {
+        return Err(Refusal::Method);
+    }
+    if headers.contains_key(UPGRADE) {
+        return Err(Refusal::Upgrade);
+    }
+    check_host(uri, version, headers)?;
+    check_path(uri)?;
+    check_transfer_encoding(headers)
+}
+
+fn check_host(uri: &Uri, version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    let Some(host) = first else {
+        return if version == Version::HTTP_10 {
+            Ok(())
+        } else {
+            Err(Refusal::Host)
+        };
+    };
+    let host = host.to_str().map_err(|_| Refusal::Host)?;
+    let valid =
+        second.is_none() && !host.contains('@') && host.parse::<http::uri::Authority>().is_ok();
+    // The absolute form is served only when it names the same host as the header (RFC 9112, section 3.2.2).
+    let agrees = uri
+        .authority()
+        .is_none_or(|authority| authority.as_str().eq_ignore_ascii_case(host));
+    if valid && agrees {
+        Ok(())
+    } else {
+        Err(Refusal::Host)
+    }
+}
+
+/// A strict alphabet: unreserved characters, sub-delimiters and `%XX` of anything but control bytes, slashes,
+/// backslashes and dots; no dot segments. So a path has one spelling, here and at the origin.
+fn check_path(uri: &Uri) -> Result<(), Refusal> {
+    let path = uri.path().as_bytes();
+    if path.first() != Some(&b'/') || path.len() > 2_048 {
+        return Err(Refusal::Path);
+    }
+    let mut rest = path;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = match byte {
+            b'%' => {
+                let decoded = tail
+                    .first_chunk::<2>()
+                    .and_then(|&[high, low]| Some(hex(high)? << 4 | hex(low)?));
+                match decoded {
+                    Some(0..=0x1f | 0x7f | b'/' | b'\\' | b'.') | None => {
+                        return Err(Refusal::Path);
+                    }
+                    Some(_) => &tail[2..],
+                }
+            }
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => tail,
+            b'/' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*'
+            | b'+' | b',' | b';' | b'=' | b':' | b'@' => tail,
+            _ => return Err(Refusal::Path),
+        };
+    }
+    let dotted = path
+        .split(|&byte| byte == b'/')
+        .any(|step| step == b"." || step == b"..");
+    if dotted { Err(Refusal::Path) } else { Ok(()) }
+}
+
+fn check_transfer_encoding(headers: &HeaderMap) -> Result<Afterwards, Refusal> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(Afterwards::Keep),
+        (Some(_), None) if headers.contains_key(CONTENT_LENGTH) => Err(Refusal::TransferEncoding),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+            Ok(Afterwards::Close)
+        }
+        _ => Err(Refusal::TransferEncoding),
+    }
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    (digit as char).to_digit(16).map(|value| value as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(
+        method: Method,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Afterwards, Refusal> {
+        let mut map = HeaderMap::new();
+        for &(name, value) in headers {
+            map.append(
+                http::HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                value.parse().unwrap(),
+            );
+        }
+        check(
+            &method,
+            &target.parse().unwrap(),
+            Version::HTTP_11,
+            &map,
+            &[Method::GET, Method::HEAD, Method::OPTIONS],
+        )
+    }
+
+    const HOST_OK: (&str, &str) = ("host", "edge.example:8081");
+
+    #[test]
+    fn ordinary_requests_pass() {
+        for target in [
+            "/live/demo/main.m3u8",
+            "/live/demo/720p/12.ts?session=1",
+            "/a%20b",
+            "http://edge.example:8081/x",
+        ] {
+            assert_eq!(
+                judge(Method::GET, target, &[HOST_OK]),
+                Ok(Afterwards::Keep),
+                "{target}"
+            );
+        }
+    }
+
+    #[test]
+    fn ambiguous_hosts_are_refused() {
+        for hosts in [&[][..], &["a", "b"], &["a b"], &["user@edge"], &[""]] {
+            let headers: Vec<_> = hosts.iter().map(|&host| ("host", host)).collect();
+            assert_eq!(
+                judge(Method::GET, "/", &headers),
+                Err(Refusal::Host),
+                "{hosts:?}"
+            );
+        }
+        assert_eq!(
+            judge(Method::GET, "http://other/x", &[HOST_OK]),
+            Err(Refusal::Host)
+        );
+    }
+
+    #[test]
+    fn paths_have_one_spelling() {
+        for target in [
+            "/a/../b",
+            "/./a",
+            "/a%2fb",
+            "/%2e%2e/a",
+            "/a%00",
+            "/a%5cb",
+            "/a%",
+            "/a%zz",
+            "/a{b}",
+            "*",
+        ] {
+            assert_eq!(
+                judge(Method::GET, target, &[HOST_OK]),
+                Err(Refusal::Path),
+                "{target}"
+            );
+        }
+    }
+
+    #[test]
+    fn transfer_codings_are_chunked_or_refused() {
+        let with = |value| judge(Method::GET, "/", &[HOST_OK, ("transfer-encoding", value)]);
+        assert_eq!(with("chunked"), Ok(Afterwards::Close));
+        assert_eq!(with("gzip, chunked"), Err(Refusal::TransferEncoding));
+        assert_eq!(with("xchunked"), Err(Refusal::TransferEncoding));
+        let both = [
+            HOST_OK,
+            ("transfer-encoding", "chunked"),
+            ("content-length", "5"),
+        ];
+        assert_eq!(
+            judge(Method::GET, "/", &both),
+            Err(Refusal::TransferEncoding)
+        );
+    }
+
+    #[test]
+    fn other_methods_and_upgrades_are_refused() {
+        for method in [Method::CONNECT, Method::TRACE, Method::DELETE] {
+            assert_eq!(judge(method, "/", &[HOST_OK]), Err(Refusal::Method));
+        }
+        assert_eq!(
+            judge(Method::GET, "/", &[HOST_OK, ("upgrade", "h2c")]),
+            Err(Refusal::Upgrade)
+        );
+    }
+}
