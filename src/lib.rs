@@ -2,5 +2,6 @@
 
 pub mod hls;
 pub mod media;
+pub mod policy;
 pub mod serve;
 pub mod time;

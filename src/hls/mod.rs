@@ -1,5 +1,6 @@
 //! HTTP Live Streaming as values: which segments exist at an instant, what they are called, what playlists say.
 
+pub mod facts;
 pub mod ladder;
 pub mod names;
 pub mod timeline;

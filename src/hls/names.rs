@@ -83,6 +83,20 @@ impl fmt::Display for LivePath<'_> {
     }
 }
 
+/// Whether every delivery directive in a query is well formed (RFC 8216bis, section 6.2.5). Other keys are none of our
+/// business: session ids and cache-busters are ignored.
+pub fn directives_are_sound(query: &str) -> bool {
+    query
+        .split('&')
+        .filter(|pair| pair.starts_with("_HLS_"))
+        .all(|pair| match pair.split_once('=') {
+            Some(("_HLS_msn" | "_HLS_part", value)) => parse_number(value).is_some(),
+            Some(("_HLS_skip", value)) => matches!(value, "YES" | "v2"),
+            Some(("_HLS_report", _)) => true,
+            _ => false,
+        })
+}
+
 fn parse_number(digits: &str) -> Option<u64> {
     let canonical = !digits.is_empty()
         && digits.bytes().all(|b| b.is_ascii_digit())
@@ -111,6 +125,21 @@ mod tests {
         ];
         for path in paths {
             assert_eq!(LivePath::parse(&path.to_string()), Some(path));
+        }
+    }
+
+    #[test]
+    fn malformed_directives_are_told_from_foreign_keys() {
+        for (query, sound) in [
+            ("session=1&_HLS_msn=12&_HLS_part=0", true),
+            ("_HLS_skip=YES", true),
+            ("", true),
+            ("_HLS_msn=-1", false),
+            ("_HLS_msn", false),
+            ("_HLS_skip=1", false),
+            ("_HLS_other=1", false),
+        ] {
+            assert_eq!(directives_are_sound(query), sound, "{query}");
         }
     }
 

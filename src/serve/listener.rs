@@ -65,6 +65,10 @@ pub struct Counters {
     pub refused: prometheus::IntCounter,
 }
 
+/// The target of a request, found in its extensions: warp has no filter that gives path and query without copying.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target(pub http::Uri);
+
 /// The address of the peer, found in the extensions of each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
@@ -248,6 +252,8 @@ async fn serve_connection<S>(
                     return Ok(closing(response));
                 }
             };
+            let target = Target(request.uri().clone());
+            request.extensions_mut().insert(target);
             request.extensions_mut().insert(peer);
             let response = routes.call(request).await?;
             Ok::<_, Infallible>(match afterwards {

@@ -165,6 +165,11 @@ impl Registry {
         self.gauges(metric).with_label_values::<&str>(&[])
     }
 
+    /// A gauge for a collector of one's own to register.
+    pub fn unregistered_gauge(&self, metric: Metric) -> prometheus::IntGauge {
+        prometheus::IntGauge::with_opts(self.opts(metric)).expect("the table holds valid names")
+    }
+
     /// Registers a family of histograms.
     pub fn histograms(&self, metric: Metric) -> HistogramVec {
         let opts = HistogramOpts {

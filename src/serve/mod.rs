@@ -2,7 +2,9 @@
 
 pub mod admin;
 pub mod clock;
+pub mod conditions;
 pub mod connection;
+pub mod edge;
 pub mod listener;
 pub mod metrics;
 pub mod request_filter;

@@ -1,0 +1,64 @@
+//! What a cache must know of a media playlist, read without a model of the whole.
+//!
+//! A cache meets playlists of any origin: what it can't read is no error but absent, and the playlist is served as it is.
+
+use std::time::Duration;
+
+use crate::policy::freshness::PlaylistFacts;
+
+/// Head and target duration of a media playlist; `None` if it is none.
+pub fn of_media_playlist(body: &[u8]) -> Option<PlaylistFacts> {
+    let text = std::str::from_utf8(body).ok()?;
+    let mut lines = text.lines().map(str::trim_end);
+    if lines.next()?.trim_start_matches('\u{feff}') != "#EXTM3U" {
+        return None;
+    }
+    let (mut sequence, mut target_duration, mut segments) = (0_u64, None, 0_u64);
+    for line in lines {
+        if let Some(value) = line.strip_prefix("#EXT-X-TARGETDURATION:") {
+            // At most an hour: a malformed origin must not make a playlist fresh for ever.
+            let seconds: u64 = value.trim().parse().ok()?;
+            target_duration = Some(Duration::from_secs(seconds.clamp(1, 3_600)));
+        } else if let Some(value) = line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:") {
+            sequence = value.trim().parse().ok()?;
+        } else if !line.is_empty() && !line.starts_with('#') {
+            segments += 1;
+        }
+    }
+    let head = sequence.checked_add(segments)?.saturating_sub(1);
+    Some(PlaylistFacts {
+        head,
+        target_duration: target_duration?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn head_and_target_duration_are_found() {
+        let text = "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXT-X-MEDIA-SEQUENCE:40\n#EXTINF:2.88,\n40.ts\n#EXTINF:2.88,\n41.ts\n";
+        let facts = of_media_playlist(text.as_bytes()).unwrap();
+        assert_eq!(
+            facts,
+            PlaylistFacts {
+                head: 41,
+                target_duration: Duration::from_secs(3)
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_no_playlist_has_no_facts() {
+        for text in [
+            "",
+            "<html>",
+            "#EXTM3U\n",
+            "#EXTM3U\n#EXT-X-TARGETDURATION:x\n",
+            "\u{1}\u{2}",
+        ] {
+            assert_eq!(of_media_playlist(text.as_bytes()), None, "{text:?}");
+        }
+    }
+}

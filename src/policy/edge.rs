@@ -1,0 +1,215 @@
+//! What an edge does with a request, given what its store knows of the object.
+//!
+//! ```text
+//! glance ── fresh ──────────────▶ Hit
+//!    │ stale, may revalidate ───▶ Stale (and one refresh flight, unless the origin has just failed)
+//!    │ failed just now ─────────▶ Stale if the error allows it, else Negative
+//!    │ known not to be shared ──▶ Pass
+//!    └ nothing that serves ─────▶ Ask: look again under the shard's lock, then lead or follow (policy::collapse)
+//! ```
+
+use std::time::Duration;
+
+use super::freshness::{Freshness, Negative, Validity};
+use super::key::Kind;
+use super::limits::Limits;
+use crate::time::Timestamp;
+
+/// What a store knows of one key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// The validity of the object, if there is one.
+    pub validity: Option<Validity>,
+    /// The last failure, if the last fetch failed.
+    pub negative: Option<Negative>,
+    /// Until when the object is known not to be shared.
+    pub pass_until: Option<Timestamp>,
+}
+
+/// How long it is remembered that an answer was not to be shared, so that requests for it don't wait for each other.
+pub const PASS: Duration = Duration::from_secs(120);
+
+/// What a request gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The stored object, fresh.
+    Hit,
+    /// The stored object, stale.
+    Stale(WhyStale),
+    /// The stored failure.
+    Negative,
+    /// A request of its own to the origin.
+    Pass,
+    /// A flight.
+    Ask,
+}
+
+/// Why a stale object may be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WhyStale {
+    /// A refresh is under way (RFC 5861, section 3); the performer begins one if none is.
+    Revalidate,
+    /// The origin fails (RFC 5861, section 4).
+    Error,
+}
+
+impl WhyStale {
+    /// Every word.
+    pub const ALL: [Self; 2] = [Self::Revalidate, Self::Error];
+
+    /// The word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Revalidate => "stale-while-revalidate",
+            Self::Error => "stale-if-error",
+        }
+    }
+}
+
+impl Stored {
+    /// What a request at `now` gets.
+    pub fn glance(&self, now: Timestamp) -> Decision {
+        let freshness = self
+            .validity
+            .map_or(Freshness::Expired, |validity| validity.at(now));
+        let failed = self.negative.is_some_and(|negative| now < negative.until);
+        match freshness {
+            Freshness::Fresh(_) => Decision::Hit,
+            Freshness::StaleWhileRevalidate | Freshness::StaleIfError if failed => {
+                Decision::Stale(WhyStale::Error)
+            }
+            Freshness::StaleWhileRevalidate => Decision::Stale(WhyStale::Revalidate),
+            Freshness::StaleIfError | Freshness::Expired if failed => Decision::Negative,
+            Freshness::StaleIfError | Freshness::Expired => {
+                if self.pass_until.is_some_and(|until| now < until) {
+                    Decision::Pass
+                } else {
+                    Decision::Ask
+                }
+            }
+        }
+    }
+
+    /// Whether a request that a flight or a bound has failed may be served from the store instead.
+    pub fn may_stand_in(&self, now: Timestamp) -> bool {
+        self.validity
+            .is_some_and(|validity| validity.at(now) != Freshness::Expired)
+    }
+}
+
+/// How long a request for this kind of object waits for its answer to begin.
+pub fn wait_max(kind: Kind, limits: &Limits) -> Duration {
+    match kind {
+        Kind::Multivariant | Kind::MediaPlaylist => limits.playlist_wait,
+        Kind::Segment | Kind::Other => limits.segment_wait,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::freshness::PlaylistFacts;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::ZERO + Duration::from_millis(millis)
+    }
+
+    fn playlist() -> Validity {
+        let facts = PlaylistFacts {
+            head: 1,
+            target_duration: Duration::from_secs(2),
+        };
+        Validity::of_live(at(0), Duration::ZERO, Kind::MediaPlaylist, Some(facts))
+    }
+
+    #[test]
+    fn a_request_gets_what_the_store_allows() {
+        let failed = Some(Negative {
+            until: at(8_000),
+            in_a_row: 1,
+        });
+        let full = Stored {
+            validity: Some(playlist()),
+            ..Stored::default()
+        };
+        for (stored, millis, expected) in [
+            (Stored::default(), 0, Decision::Ask),
+            (full, 500, Decision::Hit),
+            (full, 1_500, Decision::Stale(WhyStale::Revalidate)),
+            (full, 3_000, Decision::Ask),
+            (
+                Stored {
+                    negative: failed,
+                    ..full
+                },
+                500,
+                Decision::Hit,
+            ),
+            (
+                Stored {
+                    negative: failed,
+                    ..full
+                },
+                1_500,
+                Decision::Stale(WhyStale::Error),
+            ),
+            (
+                Stored {
+                    negative: failed,
+                    ..full
+                },
+                3_000,
+                Decision::Stale(WhyStale::Error),
+            ),
+            (
+                Stored {
+                    negative: failed,
+                    ..full
+                },
+                7_000,
+                Decision::Negative,
+            ),
+            (
+                Stored {
+                    negative: failed,
+                    ..full
+                },
+                9_000,
+                Decision::Ask,
+            ),
+            (
+                Stored {
+                    pass_until: Some(at(100)),
+                    ..Stored::default()
+                },
+                50,
+                Decision::Pass,
+            ),
+            (
+                Stored {
+                    pass_until: Some(at(100)),
+                    ..Stored::default()
+                },
+                100,
+                Decision::Ask,
+            ),
+        ] {
+            assert_eq!(
+                stored.glance(at(millis)),
+                expected,
+                "{stored:?} at {millis} ms"
+            );
+        }
+    }
+
+    #[test]
+    fn a_stale_object_stands_in_until_it_expires() {
+        let stored = Stored {
+            validity: Some(playlist()),
+            ..Stored::default()
+        };
+        assert!(stored.may_stand_in(at(5_999)));
+        assert!(!stored.may_stand_in(at(6_000)));
+        assert!(!Stored::default().may_stand_in(at(0)));
+    }
+}

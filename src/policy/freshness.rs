@@ -1,0 +1,200 @@
+//! How long a stored object may be served: fresh, stale while a refresh is under way, stale because the origin fails.
+//!
+//! Sources: RFC 9111 section 4.2 (freshness), RFC 5861 (stale), and for live playlists the reload rules of RFC 8216bis
+//! section 6.3.4: a player that finds no change asks again after half a target duration, so a copy may be that old.
+
+use std::time::Duration;
+
+use super::key::Kind;
+use crate::time::Timestamp;
+
+/// What policy must know of a media playlist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlaylistFacts {
+    /// Number of the newest segment that it lists.
+    pub head: u64,
+    /// EXT-X-TARGETDURATION.
+    pub target_duration: Duration,
+}
+
+/// Until when a stored object may be used, and for what. The three points never run backwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// When the answer was made, as its `Age` tells: the age at a later instant is the time since.
+    pub made_at: Timestamp,
+    /// Until then it is served as it is.
+    pub fresh_until: Timestamp,
+    /// Until then it may be served while one refresh is under way.
+    pub revalidate_until: Timestamp,
+    /// Until then it may be served when the origin fails.
+    pub error_until: Timestamp,
+}
+
+/// How a stored object stands at an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// May be served as it is, for this much longer.
+    Fresh(Duration),
+    /// May be served while one refresh is under way.
+    StaleWhileRevalidate,
+    /// May be served only if the origin fails.
+    StaleIfError,
+    /// May not be served.
+    Expired,
+}
+
+/// For how long live segments are fresh: their bytes never change, and memory ends their stay long before.
+const IMMUTABLE: Duration = Duration::from_secs(24 * 3_600);
+const MULTIVARIANT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(300));
+
+impl Validity {
+    /// The validity of an object of a live stream that landed at `now` and was `age` old by then.
+    pub fn of_live(
+        now: Timestamp,
+        age: Duration,
+        kind: Kind,
+        playlist: Option<PlaylistFacts>,
+    ) -> Self {
+        let target = playlist.map_or(Duration::from_secs(2), |facts| facts.target_duration);
+        match kind {
+            Kind::MediaPlaylist => Self::spans(now, age, target / 2, target, target * 3),
+            Kind::Segment => Self::spans(now, Duration::ZERO, IMMUTABLE, IMMUTABLE, IMMUTABLE),
+            Kind::Multivariant | Kind::Other => {
+                let (fresh, stale) = MULTIVARIANT;
+                Self::spans(now, age.min(fresh / 2), fresh, fresh + stale, fresh + stale)
+            }
+        }
+    }
+
+    /// The validity of a foreign object with an explicit lifetime: no staleness is allowed unasked.
+    pub fn of_foreign(now: Timestamp, age: Duration, lifetime: Duration) -> Self {
+        Self::spans(now, age, lifetime, lifetime, lifetime)
+    }
+
+    /// The spans count from when the answer was made, so `Age` shortens each of them.
+    fn spans(
+        now: Timestamp,
+        age: Duration,
+        fresh: Duration,
+        revalidate: Duration,
+        error: Duration,
+    ) -> Self {
+        let until = |span: Duration| now + span.saturating_sub(age);
+        // An answer older than the world: its age can't be a point in time, but no span depends on this point.
+        let made_at = Timestamp::from_nanos(now.as_nanos().saturating_sub(age.as_nanos() as u64));
+        Self {
+            made_at,
+            fresh_until: until(fresh),
+            revalidate_until: until(revalidate),
+            error_until: until(error),
+        }
+    }
+
+    /// How the object stands at `now`.
+    pub fn at(&self, now: Timestamp) -> Freshness {
+        if now < self.fresh_until {
+            Freshness::Fresh(self.fresh_until.since(now))
+        } else if now < self.revalidate_until {
+            Freshness::StaleWhileRevalidate
+        } else if now < self.error_until {
+            Freshness::StaleIfError
+        } else {
+            Freshness::Expired
+        }
+    }
+
+    /// How old the object is at `now` (the `Age` header).
+    pub fn age(&self, now: Timestamp) -> Duration {
+        now.since(self.made_at)
+    }
+}
+
+/// A remembered failure: until it passes, requests are answered from it instead of asking again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Negative {
+    /// Until when it holds.
+    pub until: Timestamp,
+    /// Failures of this key in a row, this one included.
+    pub in_a_row: u32,
+}
+
+impl Negative {
+    /// After an error of the origin: 250 ms, doubling to 1 s per failure in a row. A `Retry-After` lengthens it, but
+    /// never past 1 s: a live object must be asked for again.
+    pub fn after_error(
+        now: Timestamp,
+        before: Option<Self>,
+        retry_after: Option<Duration>,
+    ) -> Self {
+        const LONGEST: Duration = Duration::from_secs(1);
+        let in_a_row = before
+            .map_or(0, |negative| negative.in_a_row)
+            .saturating_add(1);
+        let doubled = Duration::from_millis(250) * (1 << (in_a_row - 1).min(2));
+        let span = doubled.max(retry_after.unwrap_or_default()).min(LONGEST);
+        Self {
+            until: now + span,
+            in_a_row,
+        }
+    }
+
+    /// After a 404 or 410: a second, since what is not there yet may be there soon.
+    pub fn after_not_found(now: Timestamp) -> Self {
+        Self {
+            until: now + Duration::from_secs(1),
+            in_a_row: 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::ZERO + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn a_playlist_passes_from_fresh_to_expired() {
+        let facts = PlaylistFacts {
+            head: 9,
+            target_duration: 2 * SECOND,
+        };
+        let validity = Validity::of_live(at(0), Duration::ZERO, Kind::MediaPlaylist, Some(facts));
+        assert_eq!(
+            validity.at(at(999)),
+            Freshness::Fresh(Duration::from_millis(1))
+        );
+        assert_eq!(validity.at(at(1_000)), Freshness::StaleWhileRevalidate);
+        assert_eq!(validity.at(at(2_000)), Freshness::StaleIfError);
+        assert_eq!(validity.at(at(6_000)), Freshness::Expired);
+    }
+
+    #[test]
+    fn age_upstream_shortens_every_span() {
+        let facts = PlaylistFacts {
+            head: 9,
+            target_duration: 2 * SECOND,
+        };
+        let validity = Validity::of_live(at(5_000), SECOND, Kind::MediaPlaylist, Some(facts));
+        assert_eq!(validity.at(at(5_000)), Freshness::StaleWhileRevalidate);
+        assert_eq!(validity.age(at(5_500)), Duration::from_millis(1_500));
+    }
+
+    #[test]
+    fn failures_in_a_row_are_remembered_longer_up_to_a_second() {
+        let mut negative = None;
+        let mut spans = Vec::new();
+        for _ in 0..5 {
+            let next = Negative::after_error(at(0), negative, None);
+            spans.push(next.until.since(at(0)).as_millis());
+            negative = Some(next);
+        }
+        assert_eq!(spans, [250, 500, 1_000, 1_000, 1_000]);
+        let told = Negative::after_error(at(0), None, Some(30 * SECOND));
+        assert_eq!(told.until, at(1_000));
+    }
+}

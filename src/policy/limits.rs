@@ -1,0 +1,54 @@
+//! The edge's knobs: every bound, with its default and what happens beyond it.
+
+use std::time::Duration;
+
+/// Bounds of one edge. Beyond each stands a word: see [`super::status::Shed`] and [`super::status::FetchError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests that may wait for one flight; the next is shed (or served stale).
+    pub waiters_per_flight_max: u32,
+    /// Requests that may wait at one edge; the next is shed (or served stale).
+    pub waiters_max: u32,
+    /// How long a request for a segment, or for anything but a playlist, waits for its answer to begin.
+    pub segment_wait: Duration,
+    /// How long a request for a playlist waits for its answer to begin before it is served stale or shed.
+    pub playlist_wait: Duration,
+    /// From the begin of a connection to the origin until it stands.
+    pub connect: Duration,
+    /// From the request to the origin until the head of its answer.
+    pub first_byte: Duration,
+    /// The longest silence inside a body from the origin.
+    pub progress: Duration,
+    /// The longest that one flight may take.
+    pub total: Duration,
+    /// Requests that may be under way to the origin at once.
+    pub origin_at_once_max: usize,
+    /// Flights that may wait for a place among those.
+    pub origin_queued_max: usize,
+    /// The longest that a flight waits for such a place.
+    pub origin_queue_wait: Duration,
+    /// The largest body that is fetched.
+    pub body_bytes_max: u64,
+    /// All bodies that flights hold in memory together.
+    pub flight_bytes_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            waiters_per_flight_max: 20_000,
+            waiters_max: 100_000,
+            segment_wait: Duration::from_secs(4),
+            playlist_wait: Duration::from_secs(1),
+            connect: Duration::from_millis(500),
+            first_byte: Duration::from_secs(2),
+            progress: Duration::from_secs(1),
+            total: Duration::from_secs(10),
+            origin_at_once_max: 64,
+            origin_queued_max: 256,
+            origin_queue_wait: Duration::from_secs(1),
+            body_bytes_max: 64 << 20,
+            flight_bytes_max: 1 << 30,
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The edge's decisions, without sockets and without a clock: what a request gets, when an object is stale, who leads.
+//!
+//! Whoever performs (`serve` over sockets, later `sim` in virtual time) brings events and the time, and does what the
+//! decision says. Policy imports no other pure folder; facts of a playlist come in as [`freshness::PlaylistFacts`].
+
+pub mod collapse;
+pub mod edge;
+pub mod freshness;
+pub mod key;
+pub mod limits;
+pub mod sharing;
+pub mod status;

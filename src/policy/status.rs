@@ -1,0 +1,271 @@
+//! The words that an edge says of an answer: the same in the log, in `Cache-Status` (RFC 9211), in labels, in reports.
+
+use std::fmt;
+
+/// How a request was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Served {
+    /// From the store, fresh.
+    Hit,
+    /// By a flight that another request had begun. Theory calls it a delayed hit.
+    Collapsed,
+    /// By a flight that this request began.
+    Miss,
+    /// From the store, past its freshness lifetime.
+    Stale,
+    /// From a remembered failure.
+    Negative,
+    /// By a request of its own to the origin, not shared.
+    Pass,
+    /// Not at all: a bound was reached.
+    Shed,
+    /// Not at all: the origin failed, or the request made no sense.
+    Error,
+}
+
+impl Served {
+    /// Every word.
+    pub const ALL: [Self; 8] = [
+        Self::Hit,
+        Self::Collapsed,
+        Self::Miss,
+        Self::Stale,
+        Self::Negative,
+        Self::Pass,
+        Self::Shed,
+        Self::Error,
+    ];
+
+    /// The word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Collapsed => "collapsed",
+            Self::Miss => "miss",
+            Self::Stale => "stale",
+            Self::Negative => "negative",
+            Self::Pass => "pass",
+            Self::Shed => "shed",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Which bound refused a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Shed {
+    /// Too many requests wait for this flight.
+    FlightFull,
+    /// Too many requests wait at this edge.
+    EdgeFull,
+    /// The answer did not begin within the waiter's deadline.
+    Deadline,
+    /// Too many flights wait for the origin.
+    OriginQueueFull,
+    /// A flight waited too long for the origin.
+    OriginQueueLate,
+    /// Flights hold as many bytes as they may.
+    MemoryFull,
+}
+
+impl Shed {
+    /// Every word.
+    pub const ALL: [Self; 6] = [
+        Self::FlightFull,
+        Self::EdgeFull,
+        Self::Deadline,
+        Self::OriginQueueFull,
+        Self::OriginQueueLate,
+        Self::MemoryFull,
+    ];
+
+    /// The word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::FlightFull => "flight-full",
+            Self::EdgeFull => "edge-full",
+            Self::Deadline => "deadline",
+            Self::OriginQueueFull => "queue-full",
+            Self::OriginQueueLate => "queue-late",
+            Self::MemoryFull => "memory-full",
+        }
+    }
+}
+
+/// Why a fetch from the origin brought nothing that could be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FetchError {
+    /// No connection.
+    Connect,
+    /// No head in time.
+    FirstByteTimeout,
+    /// The body stood still for too long.
+    ProgressTimeout,
+    /// The whole took too long.
+    TotalTimeout,
+    /// The answer broke off, or was no HTTP.
+    Broken,
+    /// The body was shorter or longer than announced.
+    Truncated,
+    /// The body is larger than the edge takes.
+    TooLarge,
+    /// The origin answered with a 5xx.
+    Status(u16),
+    /// A bound of this edge.
+    Shed(Shed),
+    /// The fetch itself failed: a defect of ours.
+    Panicked,
+}
+
+impl FetchError {
+    /// The words that can occur, one per kind of failure.
+    pub const WORDS: [&'static str; 10] = [
+        "connect",
+        "first-byte-timeout",
+        "progress-timeout",
+        "total-timeout",
+        "broken",
+        "truncated",
+        "too-large",
+        "status-5xx",
+        "shed",
+        "panicked",
+    ];
+
+    /// Where its word stands in [`Self::WORDS`].
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Connect => 0,
+            Self::FirstByteTimeout => 1,
+            Self::ProgressTimeout => 2,
+            Self::TotalTimeout => 3,
+            Self::Broken => 4,
+            Self::Truncated => 5,
+            Self::TooLarge => 6,
+            Self::Status(_) => 7,
+            Self::Shed(_) => 8,
+            Self::Panicked => 9,
+        }
+    }
+
+    /// The word.
+    pub const fn word(self) -> &'static str {
+        Self::WORDS[self.index()]
+    }
+}
+
+/// One member of a `Cache-Status` header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheStatus<'a> {
+    /// The name of the cache that speaks.
+    pub cache: &'a str,
+    /// Whether it asked further, and why.
+    pub way: Way,
+    /// Seconds until the object is stale; negative once it is.
+    pub ttl_s: Option<i64>,
+    /// A word more: a bound, a failure, a reason.
+    pub detail: Option<&'a str>,
+}
+
+/// Whether a cache answered by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From the store.
+    Hit,
+    /// Forwarded because the store had nothing: the leader.
+    Miss { status: Option<u16>, stored: bool },
+    /// Joined another request's flight: a follower.
+    Collapsed,
+    /// Forwarded because what was stored is stale.
+    Stale { status: Option<u16> },
+    /// Forwarded because this request is never served from the store.
+    Bypass { status: Option<u16> },
+}
+
+impl fmt::Display for CacheStatus<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.cache)?;
+        let (way, status) = match self.way {
+            Way::Hit => ("hit", None),
+            Way::Miss { status, .. } => ("fwd=uri-miss", status),
+            Way::Collapsed => ("fwd=uri-miss; collapsed", None),
+            Way::Stale { status } => ("fwd=stale", status),
+            Way::Bypass { status } => ("fwd=bypass", status),
+        };
+        write!(f, "; {way}")?;
+        if let Some(status) = status {
+            write!(f, "; fwd-status={status}")?;
+        }
+        if matches!(self.way, Way::Miss { stored: true, .. }) {
+            f.write_str("; stored")?;
+        }
+        if let Some(ttl) = self.ttl_s {
+            write!(f, "; ttl={ttl}")?;
+        }
+        if let Some(detail) = self.detail {
+            write!(f, "; detail={detail}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_structured_fields() {
+        let member = |way, ttl_s, detail| CacheStatus {
+            cache: "edge-1",
+            way,
+            ttl_s,
+            detail,
+        };
+        for (status, text) in [
+            (member(Way::Hit, Some(1), None), "edge-1; hit; ttl=1"),
+            (
+                member(
+                    Way::Miss {
+                        status: Some(200),
+                        stored: true,
+                    },
+                    Some(2),
+                    None,
+                ),
+                "edge-1; fwd=uri-miss; fwd-status=200; stored; ttl=2",
+            ),
+            (
+                member(Way::Collapsed, Some(2), None),
+                "edge-1; fwd=uri-miss; collapsed; ttl=2",
+            ),
+            (member(Way::Hit, Some(-1), None), "edge-1; hit; ttl=-1"),
+            (
+                member(
+                    Way::Stale { status: Some(503) },
+                    None,
+                    Some("stale-if-error"),
+                ),
+                "edge-1; fwd=stale; fwd-status=503; detail=stale-if-error",
+            ),
+            (
+                member(Way::Hit, None, Some("negative")),
+                "edge-1; hit; detail=negative",
+            ),
+            (
+                member(
+                    Way::Miss {
+                        status: None,
+                        stored: false,
+                    },
+                    None,
+                    Some(Shed::OriginQueueFull.word()),
+                ),
+                "edge-1; fwd=uri-miss; detail=queue-full",
+            ),
+        ] {
+            assert_eq!(status.to_string(), text);
+            let list: sfv::List = sfv::Parser::new(text).parse().unwrap();
+            assert_eq!(list.len(), 1, "{text}");
+        }
+    }
+}

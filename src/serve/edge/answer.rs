@@ -1,0 +1,455 @@
+//! Answers to viewers: an object that is whole, a flight that is still coming in, a failure.
+//!
+//! Each answer says in `Cache-Status` how it came about, and an error says when to come back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use http::header::{
+    AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RETRY_AFTER,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use warp::Reply;
+use warp::reply::Response;
+
+use super::fetch::{self, insert_cors};
+use super::flights::{Head, Landing, Watch};
+use super::store::Object;
+use crate::policy::key::Kind;
+use crate::policy::status::{CacheStatus, FetchError, Shed};
+use crate::serve::conditions::{self, Wanted};
+use crate::time::Timestamp;
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// What of a request shapes its answer.
+#[derive(Debug)]
+pub(super) struct Request<'a> {
+    pub(super) method: &'a Method,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) kind: Kind,
+}
+
+impl Request<'_> {
+    fn wants_gzip(&self) -> bool {
+        matches!(self.kind, Kind::Multivariant | Kind::MediaPlaylist)
+            && conditions::accepts_gzip(self.headers)
+    }
+}
+
+/// How long a request waited, and the origin's share of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waited {
+    pub(super) total: Duration,
+    pub(super) origin: Duration,
+}
+
+/// A stored object, or one that has just landed.
+pub(super) fn object(
+    request: &Request<'_>,
+    object: &Object,
+    now: Timestamp,
+    status: CacheStatus<'_>,
+    upstream_status: Option<&HeaderValue>,
+    waited: Option<Waited>,
+) -> Response {
+    let mut headers = object.headers.clone();
+    headers.insert(AGE, object.validity.age(now).as_secs().into());
+    say(&mut headers, status, upstream_status, waited);
+    let mut body = object.body.clone();
+    if request.wants_gzip() {
+        body = object.gzip();
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        if let Some(etag) = headers.get(ETAG).and_then(conditions::gzip_etag) {
+            headers.insert(ETAG, etag);
+        }
+    }
+    let length = body.len() as u64;
+    match conditions::wanted(request.headers, headers.get(ETAG), length) {
+        Wanted::Whole => finish(request, StatusCode::OK, headers, length, |_| {
+            body.into_reply()
+        }),
+        Wanted::Part(range) => {
+            headers.insert(CONTENT_RANGE, content_range(range.start, range.end, length));
+            let part = body.slice(range.start as usize..range.end as usize);
+            finish(
+                request,
+                StatusCode::PARTIAL_CONTENT,
+                headers,
+                range.end - range.start,
+                |_| part.into_reply(),
+            )
+        }
+        Wanted::NotModified => empty(StatusCode::NOT_MODIFIED, headers),
+        Wanted::Unsatisfiable => unsatisfiable(headers, length),
+    }
+}
+
+/// A flight whose head is known and whose body is still coming in: each reader goes at its own pace.
+pub(super) fn flight(
+    request: &Request<'_>,
+    head: &Head,
+    watch: Watch,
+    status: CacheStatus<'_>,
+    waited: Waited,
+) -> Response {
+    let mut headers = head.headers.clone();
+    headers.insert(AGE, HeaderValue::from_static("0"));
+    say(
+        &mut headers,
+        status,
+        head.cache_status.as_ref(),
+        Some(waited),
+    );
+    let Some(length) = head.length else {
+        // A body of unknown length has no parts; the whole is a legal answer to a range.
+        let mut response = finish(request, StatusCode::OK, headers, 0, |_| {
+            body_of(watch, 0, None)
+        });
+        response.headers_mut().remove(CONTENT_LENGTH);
+        return response;
+    };
+    match conditions::wanted(request.headers, headers.get(ETAG), length) {
+        Wanted::Whole => finish(request, StatusCode::OK, headers, length, |length| {
+            body_of(watch, 0, Some(length))
+        }),
+        Wanted::Part(range) => {
+            headers.insert(CONTENT_RANGE, content_range(range.start, range.end, length));
+            let part = range.end - range.start;
+            finish(
+                request,
+                StatusCode::PARTIAL_CONTENT,
+                headers,
+                part,
+                |part| body_of(watch, range.start, Some(part)),
+            )
+        }
+        Wanted::NotModified => empty(StatusCode::NOT_MODIFIED, headers),
+        Wanted::Unsatisfiable => unsatisfiable(headers, length),
+    }
+}
+
+/// A failure, in a sentence that says what happened.
+pub(super) fn failure(
+    code: StatusCode,
+    status: CacheStatus<'_>,
+    error: Option<FetchError>,
+    retry_after_s: u64,
+) -> Response {
+    let mut headers = HeaderMap::with_capacity(10);
+    insert_cors(&mut headers);
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(
+        http::header::CACHE_CONTROL,
+        HeaderValue::from_static("no-store"),
+    );
+    if code.is_server_error() {
+        headers.insert(RETRY_AFTER, retry_after_s.into());
+    }
+    if let Some(proxy_error) = error.and_then(proxy_error) {
+        let value = HeaderValue::from_str(&format!("{}; error={proxy_error}", status.cache));
+        headers.insert(PROXY_STATUS, value.expect("names of edges are header-safe"));
+    }
+    say(&mut headers, status, None, None);
+    let reason = status
+        .detail
+        .or(error.map(FetchError::word))
+        .unwrap_or_else(|| code.canonical_reason().unwrap_or("error"));
+    let text = format!("{} {reason}\n", code.as_u16());
+    headers.insert(CONTENT_LENGTH, text.len().into());
+    with_head(code, headers, text.into_response())
+}
+
+/// The status code that a failed fetch gives its viewers.
+pub(super) fn status_of(error: FetchError) -> StatusCode {
+    match error {
+        FetchError::FirstByteTimeout | FetchError::ProgressTimeout | FetchError::TotalTimeout => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
+        FetchError::Status(code) => StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY),
+        FetchError::Shed(_) => StatusCode::SERVICE_UNAVAILABLE,
+        FetchError::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+        FetchError::Connect | FetchError::Broken | FetchError::Truncated | FetchError::TooLarge => {
+            StatusCode::BAD_GATEWAY
+        }
+    }
+}
+
+/// The answer to a preflight request for a live object: anyone may read it.
+pub(super) fn preflight() -> Response {
+    let mut headers = HeaderMap::new();
+    insert_cors(&mut headers);
+    headers.insert(
+        "access-control-allow-methods",
+        HeaderValue::from_static("GET, HEAD, OPTIONS"),
+    );
+    headers.insert(
+        "access-control-allow-headers",
+        HeaderValue::from_static("Range, If-None-Match, If-Range"),
+    );
+    headers.insert("access-control-max-age", HeaderValue::from_static("86400"));
+    empty(StatusCode::NO_CONTENT, headers)
+}
+
+/// Writes what the edge says of an answer.
+fn say(
+    headers: &mut HeaderMap,
+    status: CacheStatus<'_>,
+    upstream_status: Option<&HeaderValue>,
+    waited: Option<Waited>,
+) {
+    let own = HeaderValue::from_str(&status.to_string()).expect("names and words are header-safe");
+    if let Some(upstream) = upstream_status {
+        headers.insert(CACHE_STATUS, upstream.clone());
+    }
+    headers.append(CACHE_STATUS, own);
+    if let Some(Waited { total, origin }) = waited {
+        let millis = |span: Duration| span.as_secs_f64() * 1_000.0;
+        let text = format!(
+            "wait;dur={:.1}, origin;dur={:.1}",
+            millis(total),
+            millis(origin)
+        );
+        headers.insert(
+            SERVER_TIMING,
+            HeaderValue::from_str(&text).expect("numbers are header-safe"),
+        );
+    }
+}
+
+/// The error type of RFC 9209 for a failure of our own finding.
+fn proxy_error(error: FetchError) -> Option<&'static str> {
+    Some(match error {
+        FetchError::Connect => "connection_refused",
+        FetchError::FirstByteTimeout | FetchError::TotalTimeout => "http_response_timeout",
+        FetchError::ProgressTimeout | FetchError::Broken | FetchError::Truncated => {
+            "http_response_incomplete"
+        }
+        FetchError::TooLarge => "http_response_body_size",
+        FetchError::Panicked => "proxy_internal_error",
+        FetchError::Shed(Shed::MemoryFull) => "proxy_internal_response",
+        FetchError::Shed(_) => "connection_limit_reached",
+        FetchError::Status(_) => return None,
+    })
+}
+
+/// A whole body that is at hand.
+trait IntoReply {
+    fn into_reply(self) -> Response;
+}
+
+impl IntoReply for Bytes {
+    fn into_reply(self) -> Response {
+        http::Response::new(self).into_response()
+    }
+}
+
+fn finish(
+    request: &Request<'_>,
+    code: StatusCode,
+    mut headers: HeaderMap,
+    length: u64,
+    body: impl FnOnce(u64) -> Response,
+) -> Response {
+    headers.insert(CONTENT_LENGTH, length.into());
+    // hyper sends no body in answer to HEAD, but a flight's stream would keep the connection until it ends.
+    let response = if request.method == Method::HEAD {
+        Bytes::new().into_reply()
+    } else {
+        body(length)
+    };
+    with_head(code, headers, response)
+}
+
+fn empty(code: StatusCode, mut headers: HeaderMap) -> Response {
+    headers.remove(CONTENT_LENGTH);
+    with_head(code, headers, Bytes::new().into_reply())
+}
+
+fn unsatisfiable(mut headers: HeaderMap, length: u64) -> Response {
+    headers.insert(
+        CONTENT_RANGE,
+        HeaderValue::from_str(&format!("bytes */{length}")).expect("a number is header-safe"),
+    );
+    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    with_head(
+        StatusCode::RANGE_NOT_SATISFIABLE,
+        headers,
+        Bytes::new().into_reply(),
+    )
+}
+
+fn with_head(code: StatusCode, headers: HeaderMap, mut response: Response) -> Response {
+    *response.status_mut() = code;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn content_range(start: u64, end: u64, length: u64) -> HeaderValue {
+    HeaderValue::from_str(&format!("bytes {start}-{}/{length}", end - 1))
+        .expect("numbers are header-safe")
+}
+
+fn body_of(watch: Watch, skip: u64, take: Option<u64>) -> Response {
+    warp::reply::stream(chunks(watch, skip, take)).into_response()
+}
+
+/// The bytes of a flight from `skip` on, `take` of them or all. Ends with an error, which breaks the connection off,
+/// if the flight fails: a viewer never takes a part for the whole.
+pub(super) fn chunks(
+    watch: Watch,
+    skip: u64,
+    take: Option<u64>,
+) -> impl Stream<Item = Result<Bytes, FlightFailed>> {
+    let reader = Reader {
+        watch,
+        index: 0,
+        skip,
+        left: take,
+    };
+    stream::unfold(Some(reader), |reader| async {
+        let mut reader = reader?;
+        match reader.next().await {
+            Ok(Some(chunk)) => Some((Ok(chunk), Some(reader))),
+            Ok(None) => None,
+            Err(failed) => Some((Err(failed), None)),
+        }
+    })
+}
+
+/// The flight that a viewer was reading from has failed.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the fetch from the origin failed: {}", .0.word())]
+pub(super) struct FlightFailed(FetchError);
+
+struct Reader {
+    watch: Watch,
+    index: usize,
+    skip: u64,
+    left: Option<u64>,
+}
+
+impl Reader {
+    async fn next(&mut self) -> Result<Option<Bytes>, FlightFailed> {
+        loop {
+            if self.left == Some(0) {
+                return Ok(None);
+            }
+            let at_hand = self.at_hand()?;
+            match at_hand {
+                AtHand::Chunk(chunk) => {
+                    if let Some(chunk) = self.cut(chunk) {
+                        return Ok(Some(chunk));
+                    }
+                }
+                AtHand::End => return Ok(None),
+                AtHand::Wait => {
+                    // The sender is dropped without a landing only when the edge goes down.
+                    self.watch
+                        .changed()
+                        .await
+                        .map_err(|_| FlightFailed(FetchError::Broken))?;
+                }
+            }
+        }
+    }
+
+    fn at_hand(&mut self) -> Result<AtHand, FlightFailed> {
+        let progress = self.watch.borrow_and_update();
+        if let Some(chunk) = progress.chunks.get(self.index) {
+            self.index += 1;
+            return Ok(AtHand::Chunk(chunk.clone()));
+        }
+        match &progress.landing {
+            None => Ok(AtHand::Wait),
+            Some(Landing::Object(..)) => Ok(AtHand::End),
+            Some(Landing::Failed(error, _)) => Err(FlightFailed(*error)),
+            Some(Landing::NotFound(_) | Landing::Private) => Err(FlightFailed(FetchError::Broken)),
+        }
+    }
+
+    fn cut(&mut self, mut chunk: Bytes) -> Option<Bytes> {
+        let skipped = self.skip.min(chunk.len() as u64);
+        self.skip -= skipped;
+        chunk = chunk.slice(skipped as usize..);
+        if let Some(left) = &mut self.left {
+            chunk.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+            *left -= chunk.len() as u64;
+        }
+        (!chunk.is_empty()).then_some(chunk)
+    }
+}
+
+enum AtHand {
+    Chunk(Bytes),
+    End,
+    Wait,
+}
+
+/// The status member of an object that came by a flight.
+pub(super) fn ttl_of(object: &Arc<Object>, now: Timestamp) -> Option<i64> {
+    Some(fetch::ttl_s(&object.validity, now))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use tokio::sync::watch;
+
+    use super::super::flights::Progress;
+    use super::*;
+
+    fn progress(chunks: &[&'static str], landing: Option<Landing>) -> Progress {
+        Progress {
+            head: None,
+            chunks: chunks
+                .iter()
+                .map(|text| Bytes::from_static(text.as_bytes()))
+                .collect(),
+            landing,
+        }
+    }
+
+    fn failed() -> Option<Landing> {
+        Some(Landing::Failed(FetchError::Truncated, None))
+    }
+
+    #[tokio::test]
+    async fn a_part_is_served_before_the_whole_is_there() {
+        let (_sender, watch) = watch::channel(progress(&["abc", "def"], None));
+        let parts: Vec<_> = chunks(watch, 2, Some(3))
+            .map(|chunk| chunk.unwrap())
+            .collect()
+            .await;
+        assert_eq!(parts, ["c", "de"]);
+    }
+
+    #[tokio::test]
+    async fn a_failed_flight_never_ends_cleanly() {
+        let (_sender, watch) = watch::channel(progress(&["abc"], failed()));
+        let parts: Vec<_> = chunks(watch, 0, Some(6)).collect().await;
+        assert_eq!(parts.len(), 2);
+        assert!(parts[0].is_ok() && parts[1].is_err());
+    }
+
+    #[tokio::test]
+    async fn readers_follow_at_their_own_pace() {
+        let (sender, watch) = watch::channel(progress(&["a"], None));
+        let mut quick = Box::pin(chunks(watch.clone(), 0, Some(3)));
+        assert_eq!(quick.next().await.unwrap().unwrap(), "a");
+        sender.send_modify(|progress| progress.chunks.push(Bytes::from_static(b"bc")));
+        assert_eq!(quick.next().await.unwrap().unwrap(), "bc");
+        let slow: Vec<_> = chunks(watch, 0, Some(3))
+            .map(|chunk| chunk.unwrap())
+            .collect()
+            .await;
+        assert_eq!(slow, ["a", "bc"]);
+    }
+}

@@ -1,0 +1,342 @@
+//! One fetch from the origin: it runs detached, fills a [`Progress`] that followers read, and always lands.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use http::header::{
+    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL,
+    CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, VARY, VIA,
+};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use hyper::body::Body;
+use tokio::sync::watch;
+
+use super::Edge;
+use super::flights::{Head, Landing, Progress, Watch};
+use super::metrics::Reason;
+use super::store::{Entry, Failure, Object};
+use super::upstream;
+use crate::hls;
+use crate::policy::collapse::Generation;
+use crate::policy::edge::PASS;
+use crate::policy::freshness::{Freshness, Negative, Validity};
+use crate::policy::key::{Key, Kind};
+use crate::policy::sharing::{self, Implicit, Sharing};
+use crate::policy::status::FetchError;
+
+/// Whether a fetch is in the table of flights.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Flight {
+    /// It is, under this number.
+    Listed(Generation),
+    /// It is not: baselines fetch once per request.
+    Alone,
+}
+
+/// Begins a fetch in a task of its own, which ends by the limits of a flight at the latest.
+pub(super) fn begin(
+    edge: &Arc<Edge>,
+    key: &Key,
+    path: PathAndQuery,
+    flight: Flight,
+    reason: Reason,
+) -> Watch {
+    let (progress, watch) = watch::channel(Progress::default());
+    let (edge, key) = (edge.clone(), key.clone());
+    edge.tasks.clone().spawn(async move {
+        let fetching = fetch(&edge, &key, path, reason, &progress);
+        fly(&edge, &key, flight, &progress, fetching).await;
+    });
+    watch
+}
+
+/// Runs a fetch to its landing, even if it panics: publishes first, frees the key then, wakes everyone last.
+async fn fly(
+    edge: &Edge,
+    key: &Key,
+    flight: Flight,
+    progress: &watch::Sender<Progress>,
+    fetching: impl Future<Output = Landing>,
+) {
+    let landing = AssertUnwindSafe(fetching)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| {
+            tracing::error!(?key, "a fetch panicked: this is a defect of Seawall");
+            Landing::Failed(FetchError::Panicked, None)
+        });
+    publish(edge, key, &landing);
+    if let Flight::Listed(generation) = flight
+        && let Some(landed) = edge.flights.land(key, generation)
+    {
+        edge.metrics
+            .waiters_per_fetch(key.as_ref().kind())
+            .observe(f64::from(landed.followers));
+    }
+    progress.send_modify(|progress| progress.landing = Some(landing));
+}
+
+/// Writes into the store what a landing means for the key.
+fn publish(edge: &Edge, key: &Key, landing: &Landing) {
+    let now = edge.clock.now();
+    let before = edge.store.get(key.as_ref());
+    let entry = match landing {
+        Landing::Object(object, _) => Entry {
+            object: Some(object.clone()),
+            ..Entry::default()
+        },
+        Landing::NotFound(status) => {
+            let failure = Failure {
+                negative: Negative::after_not_found(now),
+                status: *status,
+            };
+            Entry {
+                failure: Some(failure),
+                ..Entry::default()
+            }
+        }
+        Landing::Private => Entry {
+            pass_until: Some(now + PASS),
+            ..Entry::default()
+        },
+        // A bound of ours, or a defect of ours, says nothing about the object.
+        Landing::Failed(FetchError::Shed(_) | FetchError::Panicked, _) => return,
+        Landing::Failed(error, retry_after) => {
+            let earlier = before
+                .as_ref()
+                .and_then(|entry| entry.failure)
+                .map(|failure| failure.negative);
+            let negative = Negative::after_error(now, earlier, *retry_after);
+            let object = before.and_then(|entry| entry.object.clone());
+            Entry {
+                object,
+                failure: Some(Failure {
+                    negative,
+                    status: super::answer::status_of(*error),
+                }),
+                pass_until: None,
+            }
+        }
+    };
+    edge.store.put(key.clone(), entry);
+}
+
+/// Asks the origin and reads its answer to the end, within every bound.
+pub(super) async fn fetch(
+    edge: &Edge,
+    key: &Key,
+    path: PathAndQuery,
+    reason: Reason,
+    progress: &watch::Sender<Progress>,
+) -> Landing {
+    let _place = match edge.upstream.place().await {
+        Ok(place) => place,
+        Err(shed) => return Landing::Failed(FetchError::Shed(shed), None),
+    };
+    let kind = key.as_ref().kind();
+    let begun = edge.clock.now();
+    let counted = edge.metrics.fetch_begins(kind);
+    if edge.upstream.fetch_begins(key) > 0 {
+        edge.metrics.duplicate_fetches.inc();
+    }
+    let held = Held::none(edge);
+    let landing = tokio::time::timeout(edge.limits.total, receive(edge, key, path, progress, held))
+        .await
+        .unwrap_or(Landing::Failed(FetchError::TotalTimeout, None));
+    edge.upstream.fetch_ends(key);
+    counted.ends(reason, &landing, edge.clock.now().since(begun));
+    landing
+}
+
+async fn receive(
+    edge: &Edge,
+    key: &Key,
+    path: PathAndQuery,
+    progress: &watch::Sender<Progress>,
+    mut held: Held<'_>,
+) -> Landing {
+    let begun = edge.clock.now();
+    let response = match edge.upstream.get(path).await {
+        Ok(response) => response,
+        Err(error) => return Landing::Failed(error, None),
+    };
+    let (parts, mut body) = response.into_parts();
+    let implicit = if matches!(key, Key::Live { .. }) {
+        Implicit::Shared
+    } else {
+        Implicit::Private
+    };
+    let lifetime = match sharing::judge(parts.status, &parts.headers, implicit) {
+        Sharing::Shared { lifetime } => lifetime,
+        Sharing::Private => return Landing::Private,
+        Sharing::NotFound => return Landing::NotFound(parts.status),
+        Sharing::Failed { retry_after } => {
+            return Landing::Failed(FetchError::Status(parts.status.as_u16()), retry_after);
+        }
+    };
+    let announced = body.size_hint().exact();
+    if announced.is_some_and(|length| length > edge.limits.body_bytes_max) {
+        // Foreign objects of any size pass through; a live segment of this size is a mistake.
+        return match key {
+            Key::Live { .. } => Landing::Failed(FetchError::TooLarge, None),
+            Key::Foreign { .. } => Landing::Private,
+        };
+    }
+    let landed_age = sharing::age(&parts.headers);
+    let now = edge.clock.now();
+    let kind = key.as_ref().kind();
+    let validity_of = |playlist| match key {
+        Key::Live { .. } => Validity::of_live(now, landed_age, kind, playlist),
+        Key::Foreign { .. } => Validity::of_foreign(now, landed_age, lifetime.unwrap_or_default()),
+    };
+    let head = Arc::new(Head {
+        headers: viewer_headers(key, &parts.headers, edge.upstream.via()),
+        length: announced,
+        waited: now.since(begun),
+        ttl_s: (kind != Kind::MediaPlaylist).then(|| ttl_s(&validity_of(None), now)),
+        cache_status: parts.headers.get("cache-status").cloned(),
+    });
+    progress.send_modify(|progress| progress.head = Some(head.clone()));
+
+    let mut received = 0_u64;
+    loop {
+        let chunk = match upstream::next_chunk(&mut body, &edge.limits).await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => break,
+            Err(error) => return Landing::Failed(error, None),
+        };
+        received += chunk.len() as u64;
+        if received > edge.limits.body_bytes_max {
+            return Landing::Failed(FetchError::TooLarge, None);
+        }
+        if let Err(shed) = held.more(chunk.len() as u64) {
+            return Landing::Failed(FetchError::Shed(shed), None);
+        }
+        edge.metrics.origin_bytes.inc_by(chunk.len() as u64);
+        progress.send_modify(|progress| progress.chunks.push(chunk));
+    }
+    if announced.is_some_and(|length| length != received) {
+        return Landing::Failed(FetchError::Truncated, None);
+    }
+    let body = joined(&progress.borrow().chunks, received);
+    let facts = (kind == Kind::MediaPlaylist)
+        .then(|| hls::facts::of_media_playlist(&body))
+        .flatten();
+    Landing::Object(
+        Arc::new(Object::new(head.headers.clone(), body, validity_of(facts))),
+        head,
+    )
+}
+
+/// Whole seconds until an object is stale; negative once it is.
+pub(super) fn ttl_s(validity: &Validity, now: crate::time::Timestamp) -> i64 {
+    match validity.at(now) {
+        Freshness::Fresh(left) => left.as_secs() as i64,
+        _ => {
+            -(now
+                .since(validity.fresh_until)
+                .as_secs_f64()
+                .ceil()
+                .max(1.0) as i64)
+        }
+    }
+}
+
+fn joined(chunks: &[Bytes], length: u64) -> Bytes {
+    match chunks {
+        [] => Bytes::new(),
+        [whole] => whole.clone(),
+        parts => {
+            let mut body = BytesMut::with_capacity(length as usize);
+            parts.iter().for_each(|part| body.extend_from_slice(part));
+            body.freeze()
+        }
+    }
+}
+
+/// What viewers get of the origin's headers, with what an edge says of every object.
+fn viewer_headers(key: &Key, origin: &HeaderMap, via: &HeaderValue) -> HeaderMap {
+    const FROM_LIVE: [HeaderName; 5] = [CONTENT_TYPE, CACHE_CONTROL, ETAG, LAST_MODIFIED, VIA];
+    let mut headers = HeaderMap::with_capacity(16);
+    match key {
+        Key::Live { kind, .. } => {
+            for name in FROM_LIVE {
+                for value in origin.get_all(&name) {
+                    headers.append(name.clone(), value.clone());
+                }
+            }
+            headers
+                .entry(CONTENT_TYPE)
+                .or_insert(HeaderValue::from_static(content_type(*kind)));
+            if matches!(kind, Kind::Multivariant | Kind::MediaPlaylist) {
+                headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+            }
+            insert_cors(&mut headers);
+        }
+        Key::Foreign { .. } => {
+            headers.extend(origin.clone());
+            upstream::strip_hop_by_hop(&mut headers);
+            for name in [
+                CONTENT_LENGTH,
+                DATE,
+                http::header::AGE,
+                HeaderName::from_static("cache-status"),
+            ] {
+                headers.remove(name);
+            }
+        }
+    }
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.append(VIA, via.clone());
+    headers
+}
+
+/// What lets a player on any page read the stream and what the edge says of it.
+pub(super) fn insert_cors(headers: &mut HeaderMap) {
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("Age, Cache-Status, Date, Retry-After, Server-Timing"),
+    );
+    headers.insert("timing-allow-origin", HeaderValue::from_static("*"));
+}
+
+const fn content_type(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Multivariant | Kind::MediaPlaylist => "application/vnd.apple.mpegurl",
+        Kind::Segment => "video/mp2t",
+        Kind::Other => "application/json",
+    }
+}
+
+/// Bytes that one flight holds; given back when it ends, however it ends.
+struct Held<'a> {
+    edge: &'a Edge,
+    bytes: u64,
+}
+
+impl<'a> Held<'a> {
+    fn none(edge: &'a Edge) -> Self {
+        Self { edge, bytes: 0 }
+    }
+
+    fn more(&mut self, bytes: u64) -> Result<(), crate::policy::status::Shed> {
+        self.bytes += bytes;
+        self.edge.upstream.hold(bytes)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.edge.upstream.release(self.bytes);
+    }
+}
+
+/// How long a failed object should be left alone, in whole seconds for `Retry-After`, at least one.
+pub(super) fn retry_after_s(span: Duration) -> u64 {
+    span.as_secs_f64().ceil().max(1.0) as u64
+}

@@ -1,0 +1,214 @@
+//! Flights over real sockets: one detached fetch per key, and what its followers see of it.
+//!
+//! Performs [`crate::policy::collapse`]. A flight is a task of the edge's own; a viewer who leaves frees only its place.
+//! Followers watch a [`Progress`] that only grows, each at its own pace, so a slow reader slows nobody. When a fetch ends
+//! the store gets what it brought *before* the flight leaves the table, so there is no instant at which a request finds
+//! neither.
+
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use tokio::sync::watch;
+
+use super::store::Object;
+use crate::policy::collapse::{self, Boarding, Generation, Landed};
+use crate::policy::key::{Key, KeyRef};
+use crate::policy::limits::Limits;
+use crate::policy::status::FetchError;
+
+/// What is known of a fetch so far. It only grows.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// The head of the answer, once it came and may be shared.
+    pub head: Option<Arc<Head>>,
+    /// The body so far.
+    pub chunks: Vec<Bytes>,
+    /// How the fetch ended.
+    pub landing: Option<Landing>,
+}
+
+/// The head of an answer that is still coming in.
+#[derive(Debug)]
+pub struct Head {
+    /// What viewers get of the origin's headers.
+    pub headers: HeaderMap,
+    /// Length of the body, if the origin announced it.
+    pub length: Option<u64>,
+    /// From the request until this head.
+    pub waited: Duration,
+    /// Seconds that the object will be fresh, where that is known from the head alone.
+    pub ttl_s: Option<i64>,
+    /// What the caches before us said of it.
+    pub cache_status: Option<http::HeaderValue>,
+}
+
+/// How a fetch ended: one outcome for all who waited.
+#[derive(Clone, Debug)]
+pub enum Landing {
+    /// A whole object.
+    Object(Arc<Object>, Arc<Head>),
+    /// Nothing is there; the status is 404 or 410.
+    NotFound(StatusCode),
+    /// The answer is not to be shared: each must ask for itself.
+    Private,
+    /// The fetch failed; the origin may have said when to come back.
+    Failed(FetchError, Option<Duration>),
+}
+
+impl Landing {
+    /// The word of the outcome.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Object(..) => "ok",
+            Self::NotFound(_) => "not-found",
+            Self::Private => "private",
+            Self::Failed(error, _) => error.word(),
+        }
+    }
+}
+
+/// What a follower holds of a flight.
+pub type Watch = watch::Receiver<Progress>;
+
+/// The flights of one edge, in shards so that keys rarely wait for each other's lock.
+#[derive(Debug)]
+pub struct Table {
+    shards: Vec<Mutex<collapse::Flights<Key, Watch>>>,
+    hasher: std::hash::RandomState,
+    waiters: AtomicU32,
+    waiters_peak: AtomicU32,
+}
+
+impl Table {
+    /// A table without flights.
+    pub fn new() -> Self {
+        let shards = std::iter::repeat_with(Mutex::default).take(64).collect();
+        Self {
+            shards,
+            hasher: Default::default(),
+            waiters: AtomicU32::new(0),
+            waiters_peak: AtomicU32::new(0),
+        }
+    }
+
+    /// Runs `look_again` under the lock of the key's shard; unless it brings an answer, joins the flight for `key` or
+    /// begins one with `begin`.
+    pub fn board<A>(
+        self: &Arc<Self>,
+        key: KeyRef<'_>,
+        limits: &Limits,
+        look_again: impl FnOnce() -> Option<A>,
+        begin: impl FnOnce(&Key, Generation) -> Watch,
+    ) -> Result<A, Boarding<Seat>> {
+        let owned = key.to_key();
+        let mut shard = self.shard(key);
+        if let Some(answer) = look_again() {
+            return Ok(answer);
+        }
+        let waiters = self.waiters.load(Ordering::Relaxed);
+        let boarding = shard.board(&owned, waiters, limits, |generation| {
+            begin(&owned, generation)
+        });
+        drop(shard);
+        Err(match boarding {
+            Boarding::Lead(generation, watch) => {
+                Boarding::Lead(generation, self.seat(owned, generation, watch))
+            }
+            Boarding::Follow(generation, watch) => {
+                Boarding::Follow(generation, self.seat(owned, generation, watch))
+            }
+            Boarding::Shed(shed) => Boarding::Shed(shed),
+        })
+    }
+
+    /// Begins a flight that nobody waits for, unless one is under way or `settled` finds that none is needed any more.
+    pub fn refresh(
+        &self,
+        key: KeyRef<'_>,
+        settled: impl FnOnce() -> bool,
+        begin: impl FnOnce(&Key, Generation) -> Watch,
+    ) {
+        let owned = key.to_key();
+        let mut shard = self.shard(key);
+        if !settled() {
+            shard.refresh(&owned, |generation| begin(&owned, generation));
+        }
+    }
+
+    /// Takes a flight that has landed out of the table.
+    pub fn land(&self, key: &Key, generation: Generation) -> Option<Landed> {
+        self.shard(key.as_ref()).land(key, generation)
+    }
+
+    /// Flights under way.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    /// Requests that wait for a flight.
+    pub fn waiters(&self) -> u32 {
+        self.waiters.load(Ordering::Relaxed)
+    }
+
+    /// The most requests that waited at once since the last call.
+    pub fn take_waiters_peak(&self) -> u32 {
+        self.waiters_peak.swap(self.waiters(), Ordering::Relaxed)
+    }
+
+    fn seat(self: &Arc<Self>, key: Key, generation: Generation, watch: Watch) -> Seat {
+        let waiters = self.waiters.fetch_add(1, Ordering::Relaxed) + 1;
+        self.waiters_peak.fetch_max(waiters, Ordering::Relaxed);
+        Seat {
+            watch,
+            _place: Place {
+                table: self.clone(),
+                key,
+                generation,
+            },
+        }
+    }
+
+    fn shard(&self, key: KeyRef<'_>) -> MutexGuard<'_, collapse::Flights<Key, Watch>> {
+        let index = self.hasher.hash_one(key) as usize % self.shards.len();
+        lock(&self.shards[index])
+    }
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A panic under the lock leaves a table that is still whole: every change to it is one call.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A request's place on a flight; dropping it, served or not, frees the place and nothing else.
+#[derive(Debug)]
+pub struct Seat {
+    /// What the flight has brought so far.
+    pub watch: Watch,
+    _place: Place,
+}
+
+#[derive(Debug)]
+struct Place {
+    table: Arc<Table>,
+    key: Key,
+    generation: Generation,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.table.waiters.fetch_sub(1, Ordering::Relaxed);
+        self.table
+            .shard(self.key.as_ref())
+            .leave(&self.key, self.generation);
+    }
+}

@@ -1,0 +1,175 @@
+//! Requests that are never shared: forwarded one by one, as a plain reverse proxy would.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, VIA};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body_util::{BodyExt, Empty, StreamBody};
+use hyper::body::{Frame, Incoming};
+use tokio::sync::OwnedSemaphorePermit;
+use warp::Reply;
+
+use super::Edge;
+use super::answer;
+use super::flights::Landing;
+use super::metrics::Reason;
+use super::routes::{Answered, Asked};
+use super::upstream::{self, RequestBody};
+use crate::policy::status::{FetchError, Served, Way};
+
+/// The body of a viewer's request, as warp gives it.
+pub(super) trait RequestStream:
+    Stream<Item = Result<Self::Piece, warp::Error>> + Send + Sync + 'static
+{
+    /// One piece of it.
+    type Piece: Buf;
+}
+
+impl<S, B> RequestStream for S
+where
+    S: Stream<Item = Result<B, warp::Error>> + Send + Sync + 'static,
+    B: Buf,
+{
+    type Piece = B;
+}
+
+/// Headers that claim something about the client or the request. Only a proxy in front of us could vouch for them, and
+/// none is configured.
+const CLAIMS: [&str; 9] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-real-ip",
+];
+
+/// Forwards a request and streams its answer back.
+pub(super) async fn pass(asked: &Asked<'_>, body: impl RequestStream) -> Answered {
+    let edge = asked.edge;
+    let place = match edge.upstream.place().await {
+        Ok(place) => place,
+        Err(shed) => return failed(asked, FetchError::Shed(shed)),
+    };
+    let begun = edge.clock.now();
+    let counted = edge.metrics.fetch_begins(asked.request.kind);
+    let method = asked.request.method.clone();
+    let request = request(asked.request.headers, body);
+    let path = asked
+        .uri
+        .path_and_query()
+        .cloned()
+        .unwrap_or(http::uri::PathAndQuery::from_static("/"));
+    let response = match edge.upstream.send(request, method.clone(), path).await {
+        Ok(response) => response,
+        Err(error) => {
+            counted.ends(
+                Reason::Pass,
+                &Landing::Failed(error, None),
+                edge.clock.now().since(begun),
+            );
+            return failed(asked, error);
+        }
+    };
+    counted.ends(
+        Reason::Pass,
+        &Landing::Private,
+        edge.clock.now().since(begun),
+    );
+    if !method.is_safe() && !response.status().is_server_error() {
+        // What an unsafe method may have changed must not be served from the store (RFC 9111, section 4.4).
+        edge.store.forget(&asked.key.to_key());
+    }
+    let (mut parts, body) = response.into_parts();
+    upstream::strip_hop_by_hop(&mut parts.headers);
+    parts.headers.append(VIA, edge.upstream.via().clone());
+    let status = asked
+        .status(
+            Way::Bypass {
+                status: Some(parts.status.as_u16()),
+            },
+            None,
+            None,
+        )
+        .to_string();
+    let status = HeaderValue::from_str(&status).expect("names and words are header-safe");
+    parts
+        .headers
+        .append(HeaderName::from_static("cache-status"), status);
+    let mut answer = warp::reply::stream(read(edge.clone(), body, place)).into_response();
+    *answer.status_mut() = parts.status;
+    *answer.headers_mut() = parts.headers;
+    Answered {
+        served: Served::Pass,
+        response: answer,
+    }
+}
+
+/// A request with the client's end-to-end headers.
+fn request(client: &HeaderMap, body: impl RequestStream) -> http::Request<RequestBody> {
+    let mut headers = client.clone();
+    let has_body = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
+    upstream::strip_hop_by_hop(&mut headers);
+    for name in [HOST, EXPECT].iter().map(HeaderName::as_str).chain(CLAIMS) {
+        headers.remove(name);
+    }
+    let body: RequestBody = if has_body {
+        let pieces = body.map_ok(|mut piece| Frame::data(piece.copy_to_bytes(piece.remaining())));
+        let pieces = pieces.map_err(|error| Box::new(error) as Box<dyn Error + Send + Sync>);
+        BodyExt::boxed(StreamBody::new(pieces))
+    } else {
+        Empty::new().map_err(|never| match never {}).boxed()
+    };
+    let mut request = http::Request::new(body);
+    *request.headers_mut() = headers;
+    request
+}
+
+/// The origin's body; the place at the origin is held until it ends.
+fn read(
+    edge: Arc<Edge>,
+    body: Incoming,
+    place: Option<OwnedSemaphorePermit>,
+) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
+    stream::unfold((edge, body, place), |(edge, mut body, place)| async move {
+        let piece = upstream::next_chunk(&mut body, &edge.limits).await;
+        match piece {
+            Ok(Some(chunk)) => {
+                edge.metrics.origin_bytes.inc_by(chunk.len() as u64);
+                Some((Ok(chunk), (edge, body, place)))
+            }
+            Ok(None) => None,
+            Err(error) => Some((
+                Err(std::io::Error::other(error.word())),
+                (edge, body, place),
+            )),
+        }
+    })
+    .scan(false, |broken, piece| {
+        // One error ends the stream; what follows it would be a second answer.
+        let over = std::mem::replace(broken, piece.is_err());
+        std::future::ready((!over).then_some(piece))
+    })
+}
+
+fn failed(asked: &Asked<'_>, error: FetchError) -> Answered {
+    if let FetchError::Shed(shed) = error {
+        asked.edge.metrics.shed(shed);
+    }
+    let status = asked.status(Way::Bypass { status: None }, None, Some(error.word()));
+    let served = if matches!(error, FetchError::Shed(_)) {
+        Served::Shed
+    } else {
+        Served::Error
+    };
+    Answered {
+        served,
+        response: answer::failure(answer::status_of(error), status, Some(error), 1),
+    }
+}

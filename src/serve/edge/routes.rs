@@ -1,0 +1,468 @@
+//! What viewers may ask of an edge, and how each request finds its answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, StatusCode, Uri};
+use warp::Filter;
+use warp::reply::Response;
+
+use super::answer::{self, Request, Waited};
+use super::fetch::{self, Flight};
+use super::flights::{Head, Landing, Watch};
+use super::metrics::Reason;
+use super::pass::{self, RequestStream};
+use super::store::Entry;
+use super::{Edge, MissQueue};
+use crate::hls::names::{self, LivePath};
+use crate::policy::collapse::Boarding;
+use crate::policy::edge::{self, Decision, WhyStale};
+use crate::policy::key::{Key, KeyRef, Kind};
+use crate::policy::status::{CacheStatus, FetchError, Served, Shed, Way};
+use crate::serve::listener::Target;
+use crate::time::Timestamp;
+
+impl Edge {
+    /// The viewers' routes. One filter takes every request and rejects none: on the hot path a rejection would cost more
+    /// than the answer.
+    pub fn routes(
+        self: &Arc<Self>,
+    ) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
+        let edge = self.clone();
+        warp::method()
+            .and(warp::ext::get::<Target>())
+            .and(warp::header::headers_cloned())
+            .and(warp::body::stream())
+            .then(move |method, Target(uri), headers, body| {
+                let edge = edge.clone();
+                async move { edge.answer(method, uri, headers, body).await }
+            })
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        method: Method,
+        uri: Uri,
+        headers: HeaderMap,
+        body: impl RequestStream,
+    ) -> Response {
+        let began = self.clock.now();
+        let path = LivePath::parse(uri.path());
+        let key = key_of(path, &uri, self.upstream.authority().as_str());
+        let kind = key.kind();
+        let asked = Asked {
+            edge: &self,
+            key,
+            uri: &uri,
+            began,
+            request: Request {
+                method: &method,
+                headers: &headers,
+                kind,
+            },
+        };
+        let answered = match (path, &method) {
+            (_, &Method::GET | &Method::HEAD) => match (path, uri.query()) {
+                (Some(LivePath::MediaPlaylist { .. }), Some(query))
+                    if !names::directives_are_sound(query) =>
+                {
+                    asked.refused(StatusCode::BAD_REQUEST, "malformed-directive")
+                }
+                (None, _) if headers.contains_key(http::header::AUTHORIZATION) => {
+                    asked.pass(body).await
+                }
+                _ => asked.serve(body).await,
+            },
+            (Some(_), &Method::OPTIONS) => Answered {
+                served: Served::Hit,
+                response: answer::preflight(),
+            },
+            (Some(_), _) => asked.refused(StatusCode::METHOD_NOT_ALLOWED, "method"),
+            (None, _) => asked.pass(body).await,
+        };
+        let Answered { served, response } = answered;
+        let length = response.headers().get(http::header::CONTENT_LENGTH);
+        let bytes = length
+            .and_then(|length| length.to_str().ok()?.parse().ok())
+            .unwrap_or(0);
+        self.metrics.answered(
+            kind,
+            served,
+            response.status(),
+            bytes,
+            self.clock.now().since(began),
+        );
+        response
+    }
+}
+
+/// The name of what a request asks for.
+fn key_of<'a>(path: Option<LivePath<'a>>, uri: &'a Uri, authority: &'a str) -> KeyRef<'a> {
+    let live = |channel, rendition, kind, number| KeyRef::Live {
+        channel,
+        rendition,
+        kind,
+        number,
+    };
+    match path {
+        Some(LivePath::Segment {
+            channel,
+            rendition,
+            number,
+        }) => live(channel, rendition, Kind::Segment, number),
+        Some(LivePath::MediaPlaylist { channel, rendition }) => {
+            live(channel, rendition, Kind::MediaPlaylist, 0)
+        }
+        Some(LivePath::Multivariant { channel }) => live(channel, "", Kind::Multivariant, 0),
+        Some(LivePath::Description { channel }) => live(channel, "", Kind::Other, 0),
+        None => KeyRef::Foreign {
+            authority,
+            path: uri.path(),
+            query: uri.query(),
+        },
+    }
+}
+
+/// A request on its way to an answer.
+pub(super) struct Asked<'a> {
+    pub(super) edge: &'a Arc<Edge>,
+    pub(super) key: KeyRef<'a>,
+    pub(super) uri: &'a Uri,
+    pub(super) began: Timestamp,
+    pub(super) request: Request<'a>,
+}
+
+/// An answer and the word for how it came about.
+pub(super) struct Answered {
+    pub(super) served: Served,
+    pub(super) response: Response,
+}
+
+/// What a request that had to wait was told in the end.
+enum Heard {
+    Head(Arc<Head>),
+    Landing(Landing),
+    Deadline,
+}
+
+/// A request's part in a flight.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Leader,
+    Follower,
+}
+
+impl Role {
+    pub(super) const fn served(self) -> Served {
+        match self {
+            Self::Leader => Served::Miss,
+            Self::Follower => Served::Collapsed,
+        }
+    }
+
+    const fn way(self, status: Option<u16>, stored: bool) -> Way {
+        match self {
+            Self::Leader => Way::Miss { status, stored },
+            Self::Follower => Way::Collapsed,
+        }
+    }
+}
+
+impl Asked<'_> {
+    async fn serve(self, body: impl RequestStream) -> Answered {
+        if self.edge.miss_queue == MissQueue::Moka {
+            return self.by_moka(body).await;
+        }
+        if let Some((entry, decision)) = self.look() {
+            return self.from_store(&entry, decision, body).await;
+        }
+        let (role, seat) = match self.edge.miss_queue {
+            MissQueue::Off | MissQueue::Moka => {
+                let alone = fetch::begin(
+                    self.edge,
+                    &self.key.to_key(),
+                    self.path(),
+                    Flight::Alone,
+                    Reason::Miss,
+                );
+                return self.follow(Role::Leader, alone, body).await;
+            }
+            MissQueue::Flights => {
+                let begin = |key: &Key, generation| {
+                    fetch::begin(
+                        self.edge,
+                        key,
+                        self.path(),
+                        Flight::Listed(generation),
+                        Reason::Miss,
+                    )
+                };
+                match self
+                    .edge
+                    .flights
+                    .board(self.key, &self.edge.limits, || self.look(), begin)
+                {
+                    Ok((entry, decision)) => return self.from_store(&entry, decision, body).await,
+                    Err(Boarding::Shed(shed)) => {
+                        return self.without(FetchError::Shed(shed), None, Role::Leader);
+                    }
+                    Err(Boarding::Lead(_, seat)) => (Role::Leader, seat),
+                    Err(Boarding::Follow(_, seat)) => (Role::Follower, seat),
+                }
+            }
+        };
+        // The seat is held until the head of the answer is made: so long the request counts as a waiter.
+        self.follow(role, seat.watch.clone(), body).await
+    }
+
+    /// What the store has for this request at this instant; `None` where a flight is needed.
+    fn look(&self) -> Option<(Arc<Entry>, Decision)> {
+        let entry = self.edge.store.get(self.key)?;
+        let decision = entry.facts().glance(self.edge.clock.now());
+        // Without the queue nobody refreshes behind the viewers' backs: whoever finds a stale object fetches.
+        let alone = self.edge.miss_queue == MissQueue::Off
+            && decision == Decision::Stale(WhyStale::Revalidate);
+        (decision != Decision::Ask && !alone).then_some((entry, decision))
+    }
+
+    async fn from_store(
+        self,
+        entry: &Entry,
+        decision: Decision,
+        body: impl RequestStream,
+    ) -> Answered {
+        let now = self.edge.clock.now();
+        match (decision, &entry.object, &entry.failure) {
+            (Decision::Hit, Some(object), _) => {
+                let status = self.status(Way::Hit, Some(fetch::ttl_s(&object.validity, now)), None);
+                let response = answer::object(&self.request, object, now, status, None, None);
+                Answered {
+                    served: Served::Hit,
+                    response,
+                }
+            }
+            (Decision::Stale(why), Some(object), _) => {
+                if why == WhyStale::Revalidate {
+                    self.refresh();
+                }
+                self.edge.metrics.stale(why);
+                let detail = (why == WhyStale::Error).then_some(why.word());
+                let status =
+                    self.status(Way::Hit, Some(fetch::ttl_s(&object.validity, now)), detail);
+                let response = answer::object(&self.request, object, now, status, None, None);
+                Answered {
+                    served: Served::Stale,
+                    response,
+                }
+            }
+            (Decision::Negative, _, Some(failure)) => {
+                let status = self.status(Way::Hit, None, Some("negative"));
+                let wait = fetch::retry_after_s(failure.negative.until.since(now));
+                Answered {
+                    served: Served::Negative,
+                    response: answer::failure(failure.status, status, None, wait),
+                }
+            }
+            _ => self.pass(body).await,
+        }
+    }
+
+    /// Begins a flight that refreshes what is stored, unless one is under way or has just landed.
+    fn refresh(&self) {
+        let settled = || {
+            !matches!(
+                self.look(),
+                Some((_, Decision::Stale(WhyStale::Revalidate)))
+            )
+        };
+        self.edge
+            .flights
+            .refresh(self.key, settled, |key, generation| {
+                fetch::begin(
+                    self.edge,
+                    key,
+                    self.path(),
+                    Flight::Listed(generation),
+                    Reason::Refresh,
+                )
+            });
+    }
+
+    /// Waits for the head of the flight's answer, or for its landing, and answers with what is there.
+    async fn follow(self, role: Role, mut watch: Watch, body: impl RequestStream) -> Answered {
+        let heard = self.hear(&mut watch).await;
+        let now = self.edge.clock.now();
+        let waited = |head: &Head| Waited {
+            total: now.since(self.began),
+            origin: head.waited,
+        };
+        match heard {
+            Heard::Head(head) => {
+                let status = self.status(role.way(Some(200), true), head.ttl_s, None);
+                let response = answer::flight(&self.request, &head, watch, status, waited(&head));
+                Answered {
+                    served: role.served(),
+                    response,
+                }
+            }
+            Heard::Landing(Landing::Object(object, head)) => {
+                let status = self.status(
+                    role.way(Some(200), true),
+                    answer::ttl_of(&object, now),
+                    None,
+                );
+                let upstream_status = head.cache_status.as_ref();
+                let response = answer::object(
+                    &self.request,
+                    &object,
+                    now,
+                    status,
+                    upstream_status,
+                    Some(waited(&head)),
+                );
+                Answered {
+                    served: role.served(),
+                    response,
+                }
+            }
+            Heard::Landing(Landing::NotFound(code)) => {
+                let status = self.status(role.way(Some(code.as_u16()), true), None, None);
+                Answered {
+                    served: role.served(),
+                    response: answer::failure(code, status, None, 1),
+                }
+            }
+            Heard::Landing(Landing::Private) => self.pass(body).await,
+            Heard::Landing(Landing::Failed(error, retry_after)) => {
+                self.without(error, retry_after, role)
+            }
+            Heard::Deadline => self.without(FetchError::Shed(Shed::Deadline), None, role),
+        }
+    }
+
+    async fn hear(&self, watch: &mut Watch) -> Heard {
+        let listening = async {
+            loop {
+                {
+                    let progress = watch.borrow_and_update();
+                    if let Some(landing) = &progress.landing {
+                        return Heard::Landing(landing.clone());
+                    }
+                    if let Some(head) = &progress.head {
+                        return Heard::Head(head.clone());
+                    }
+                }
+                if watch.changed().await.is_err() {
+                    // The fetch was dropped unlanded: the edge is going down.
+                    return Heard::Landing(Landing::Failed(FetchError::Broken, None));
+                }
+            }
+        };
+        let wait_max = edge::wait_max(self.request.kind, &self.edge.limits);
+        tokio::time::timeout(wait_max, listening)
+            .await
+            .unwrap_or(Heard::Deadline)
+    }
+
+    /// A request that got nothing from the origin: the stored object may stand in, else the failure is said.
+    pub(super) fn without(
+        self,
+        error: FetchError,
+        retry_after: Option<Duration>,
+        role: Role,
+    ) -> Answered {
+        let now = self.edge.clock.now();
+        if let FetchError::Shed(shed) = error {
+            self.edge.metrics.shed(shed);
+        }
+        let code = answer::status_of(error);
+        let fwd_status = if let FetchError::Status(code) = error {
+            Some(code)
+        } else {
+            None
+        };
+        let entry = self
+            .edge
+            .store
+            .get(self.key)
+            .filter(|entry| entry.facts().may_stand_in(now));
+        if let Some(object) = entry.as_ref().and_then(|entry| entry.object.as_ref()) {
+            self.edge.metrics.stale(WhyStale::Error);
+            let ttl_s = Some(fetch::ttl_s(&object.validity, now));
+            let status = self.status(
+                Way::Stale { status: fwd_status },
+                ttl_s,
+                Some(WhyStale::Error.word()),
+            );
+            let response = answer::object(&self.request, object, now, status, None, None);
+            return Answered {
+                served: Served::Stale,
+                response,
+            };
+        }
+        let detail = if let FetchError::Shed(shed) = error {
+            shed.word()
+        } else {
+            error.word()
+        };
+        let status = self.status(role.way(fwd_status, false), None, Some(detail));
+        let wait_s = match retry_after {
+            Some(span) => fetch::retry_after_s(span),
+            // Drawn from the clock's small digits: those who are refused together don't come back together.
+            None => 1 + now.as_nanos() / 1_000 % 3,
+        };
+        let served = if matches!(error, FetchError::Shed(_)) {
+            Served::Shed
+        } else {
+            Served::Error
+        };
+        Answered {
+            served,
+            response: answer::failure(code, status, Some(error), wait_s),
+        }
+    }
+
+    fn refused(self, code: StatusCode, detail: &'static str) -> Answered {
+        let status = self.status(Way::Bypass { status: None }, None, Some(detail));
+        let mut response = answer::failure(code, status, None, 1);
+        if code == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(
+                http::header::ALLOW,
+                http::HeaderValue::from_static("GET, HEAD, OPTIONS"),
+            );
+        }
+        Answered {
+            served: Served::Error,
+            response,
+        }
+    }
+
+    /// A request of its own to the origin, shared with nobody.
+    pub(super) async fn pass(self, body: impl RequestStream) -> Answered {
+        pass::pass(&self, body).await
+    }
+
+    pub(super) fn status<'a>(
+        &'a self,
+        way: Way,
+        ttl_s: Option<i64>,
+        detail: Option<&'a str>,
+    ) -> CacheStatus<'a> {
+        CacheStatus {
+            cache: &self.edge.name,
+            way,
+            ttl_s,
+            detail,
+        }
+    }
+
+    /// What the origin is asked: the path, and the query only where it belongs to the key.
+    pub(super) fn path(&self) -> PathAndQuery {
+        let whole = match self.key {
+            KeyRef::Live { .. } => self.uri.path(),
+            KeyRef::Foreign { .. } => self.uri.path_and_query().map_or("/", PathAndQuery::as_str),
+        };
+        whole.parse().expect("it was part of a valid target")
+    }
+}

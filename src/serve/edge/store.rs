@@ -1,0 +1,217 @@
+//! The store of landed objects: moka, weighed in bytes, least recently used first out.
+//!
+//! moka's clock can't be injected, so it never decides freshness: every entry carries its own validity and policy judges
+//! it on reading. Its default policy (TinyLFU) refuses new live segments when it is full, hence LRU.
+
+use std::io::Write;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::{HeaderMap, StatusCode};
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+
+use crate::policy::edge::Stored;
+use crate::policy::freshness::{Negative, Validity};
+use crate::policy::key::{Key, KeyRef};
+use crate::time::Timestamp;
+
+/// A whole answer of the origin: status 200, a body of the length that was announced.
+#[derive(Debug)]
+pub struct Object {
+    /// What viewers get of the origin's headers, ready to be sent.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// Until when it may be served, and for what.
+    pub validity: Validity,
+    gzip: OnceLock<Bytes>,
+}
+
+impl Object {
+    /// An object that has just landed.
+    pub fn new(headers: HeaderMap, body: Bytes, validity: Validity) -> Self {
+        Self {
+            headers,
+            body,
+            validity,
+            gzip: OnceLock::new(),
+        }
+    }
+
+    /// The body, compressed once for all who ask.
+    pub fn gzip(&self) -> Bytes {
+        let compress = || {
+            let mut encoder =
+                GzEncoder::new(Vec::with_capacity(self.body.len() / 2), Compression::fast());
+            encoder
+                .write_all(&self.body)
+                .expect("writing into memory cannot fail");
+            encoder
+                .finish()
+                .expect("writing into memory cannot fail")
+                .into()
+        };
+        self.gzip.get_or_init(compress).clone()
+    }
+}
+
+/// A failure that is remembered for a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure {
+    /// How long it holds.
+    pub negative: Negative,
+    /// The status that viewers get.
+    pub status: StatusCode,
+}
+
+/// Everything that is known of one key.
+#[derive(Clone, Debug, Default)]
+pub struct Entry {
+    /// The newest object that landed whole.
+    pub object: Option<Arc<Object>>,
+    /// The last failure, if the last fetch failed.
+    pub failure: Option<Failure>,
+    /// Until when the object is known not to be shared.
+    pub pass_until: Option<Timestamp>,
+}
+
+impl Entry {
+    /// What policy needs to know of it.
+    pub fn facts(&self) -> Stored {
+        Stored {
+            validity: self.object.as_ref().map(|object| object.validity),
+            negative: self.failure.map(|failure| failure.negative),
+            pass_until: self.pass_until,
+        }
+    }
+
+    fn weight(&self, key: &Key) -> u32 {
+        // What a key and an entry cost beside their text and body: maps, counters, the header table.
+        const OVERHEAD: usize = 1_024;
+        let text = match key {
+            Key::Live {
+                channel, rendition, ..
+            } => channel.len() + rendition.len(),
+            Key::Foreign {
+                authority,
+                path,
+                query,
+            } => authority.len() + path.len() + query.as_ref().map_or(0, |query| query.len()),
+        };
+        let body = self.object.as_ref().map_or(0, |object| object.body.len());
+        u32::try_from(OVERHEAD + text + body).unwrap_or(u32::MAX)
+    }
+}
+
+/// The objects that one edge holds.
+#[derive(Clone, Debug)]
+pub struct Store {
+    cache: Cache<Key, Arc<Entry>>,
+    capacity_bytes: u64,
+}
+
+impl Store {
+    /// An empty store of at most `capacity_bytes`.
+    pub fn new(capacity_bytes: u64) -> Self {
+        let cache = Cache::builder()
+            .max_capacity(capacity_bytes)
+            .weigher(|key: &Key, entry: &Arc<Entry>| entry.weight(key))
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
+        Self {
+            cache,
+            capacity_bytes,
+        }
+    }
+
+    /// What is known of `key`.
+    pub fn get(&self, key: KeyRef<'_>) -> Option<Arc<Entry>> {
+        self.cache.get(&key)
+    }
+
+    /// Replaces what is known of `key`.
+    pub fn put(&self, key: Key, entry: Entry) {
+        let large = entry
+            .object
+            .as_ref()
+            .is_some_and(|object| object.body.len() > 64 * 1024);
+        self.cache.insert(key, Arc::new(entry));
+        if large {
+            // moka evicts only in maintenance, and that only now and then: without this call it may hold far more.
+            self.cache.run_pending_tasks();
+        }
+    }
+
+    /// Forgets all that is known of `key`.
+    pub fn forget(&self, key: &Key) {
+        self.cache.invalidate(key);
+    }
+
+    /// Objects held, after eviction has caught up.
+    pub fn entries(&self) -> u64 {
+        self.cache.run_pending_tasks();
+        self.cache.entry_count()
+    }
+
+    /// Bytes held, after eviction has caught up.
+    pub fn bytes(&self) -> u64 {
+        self.cache.run_pending_tasks();
+        self.cache.weighted_size()
+    }
+
+    /// Bytes that may be held.
+    pub fn capacity_bytes(&self) -> u64 {
+        self.capacity_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::policy::key::Kind;
+
+    fn segment(number: u64) -> Key {
+        Key::Live {
+            channel: "demo".into(),
+            rendition: "720p".into(),
+            kind: Kind::Segment,
+            number,
+        }
+    }
+
+    fn object(bytes: usize) -> Entry {
+        let validity = Validity::of_live(Timestamp::ZERO, Duration::ZERO, Kind::Segment, None);
+        let object = Object::new(HeaderMap::new(), vec![7; bytes].into(), validity);
+        Entry {
+            object: Some(Arc::new(object)),
+            ..Entry::default()
+        }
+    }
+
+    #[test]
+    fn a_full_store_lets_the_oldest_go_and_takes_the_newest() {
+        let store = Store::new(10 << 20);
+        for number in 0..20 {
+            store.put(segment(number), object(1 << 20));
+        }
+        assert!(store.bytes() <= store.capacity_bytes());
+        assert!(store.get(segment(19).as_ref()).is_some());
+        assert!(store.get(segment(0).as_ref()).is_none());
+    }
+
+    #[test]
+    fn gzip_reads_back() {
+        let entry = object(10_000);
+        let packed = entry.object.as_ref().unwrap().gzip();
+        assert!(packed.len() < 200);
+        let mut plain = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed[..]), &mut plain)
+            .unwrap();
+        assert_eq!(plain, vec![7; 10_000]);
+    }
+}
