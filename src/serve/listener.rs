@@ -54,6 +54,26 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// For viewers: every method that a foreign origin may know is passed on to it.
+    pub fn viewers() -> Self {
+        use http::Method;
+        const METHODS: [Method; 7] = [
+            Method::GET,
+            Method::HEAD,
+            Method::OPTIONS,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ];
+        Self {
+            methods: &METHODS,
+            ..Self::default()
+        }
+    }
+}
+
 /// What a listener counts.
 #[derive(Clone, Debug)]
 pub struct Counters {

@@ -1,1 +1,13 @@
+//! Seawall over real sockets, files and programs; one module per subject.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests measure and bound real time; policy is tested with values at its own place"
+)]
+
+mod support;
+
+mod edge_faults;
+mod edge_foreign;
+mod edge_herd;
+mod layers;

@@ -145,7 +145,7 @@ impl Table {
     }
 
     /// Flights under way.
-    pub fn len(&self) -> usize {
+    pub fn under_way(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 

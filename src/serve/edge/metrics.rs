@@ -237,7 +237,7 @@ impl Collector for Levels {
         self.waiters.set(self.flights.waiters().into());
         self.waiters_peak
             .set(self.flights.take_waiters_peak().into());
-        self.flights_gauge.set(self.flights.len() as i64);
+        self.flights_gauge.set(self.flights.under_way() as i64);
         self.entries.set(self.store.entries() as i64);
         self.bytes.set(self.store.bytes() as i64);
         self.capacity.set(self.store.capacity_bytes() as i64);

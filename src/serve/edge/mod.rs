@@ -149,7 +149,7 @@ impl Edge {
 
     /// Flights under way.
     pub fn flights_under_way(&self) -> usize {
-        self.flights.len()
+        self.flights.under_way()
     }
 
     /// Requests that wait for a flight.

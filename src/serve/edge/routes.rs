@@ -175,7 +175,7 @@ impl Asked<'_> {
             return self.by_moka(body).await;
         }
         if let Some((entry, decision)) = self.look() {
-            return self.from_store(&entry, decision, body).await;
+            return self.by_store(&entry, decision, body).await;
         }
         let (role, seat) = match self.edge.miss_queue {
             MissQueue::Off | MissQueue::Moka => {
@@ -203,7 +203,7 @@ impl Asked<'_> {
                     .flights
                     .board(self.key, &self.edge.limits, || self.look(), begin)
                 {
-                    Ok((entry, decision)) => return self.from_store(&entry, decision, body).await,
+                    Ok((entry, decision)) => return self.by_store(&entry, decision, body).await,
                     Err(Boarding::Shed(shed)) => {
                         return self.without(FetchError::Shed(shed), None, Role::Leader);
                     }
@@ -226,7 +226,7 @@ impl Asked<'_> {
         (decision != Decision::Ask && !alone).then_some((entry, decision))
     }
 
-    async fn from_store(
+    async fn by_store(
         self,
         entry: &Entry,
         decision: Decision,

@@ -1,0 +1,69 @@
+//! An edge on a free port, with its own limits.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use seawall::policy::limits::Limits;
+use seawall::serve::clock::Clock;
+use seawall::serve::edge::{Config, Edge, MissQueue};
+use seawall::serve::listener;
+use tokio_util::sync::CancellationToken;
+
+/// A running edge; it stops when this is dropped.
+pub(crate) struct TestEdge {
+    pub(crate) edge: Arc<Edge>,
+    pub(crate) addr: SocketAddr,
+    pub(crate) stop: CancellationToken,
+}
+
+impl TestEdge {
+    /// An edge in front of `upstream` with the default limits.
+    pub(crate) fn start(upstream: &str) -> Self {
+        Self::start_with(upstream, MissQueue::Flights, Limits::default())
+    }
+
+    /// An edge in front of `upstream`.
+    pub(crate) fn start_with(upstream: &str, miss_queue: MissQueue, limits: Limits) -> Self {
+        let config = Config {
+            name: "edge-t".to_owned(),
+            upstream: upstream.to_owned(),
+            miss_queue,
+            cache_bytes: 64 << 20,
+            limits,
+        };
+        let edge = Edge::new(config, Clock::start()).unwrap();
+        let socket = listener::bind("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
+        let addr = socket.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let counters = edge.metrics().connections.clone();
+        tokio::spawn(listener::serve(
+            socket,
+            edge.routes(),
+            listener::Limits::viewers(),
+            Some(counters),
+            stop.clone(),
+        ));
+        Self { edge, addr, stop }
+    }
+
+    /// The value of a series in the edge's metrics, found by the start of its line.
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let text = String::from_utf8(self.edge.registry().render()).unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(series))
+            .unwrap_or_else(|| panic!("no {series} in\n{text}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// Whether nothing is left of any fetch.
+    pub(crate) fn quiet(&self) -> bool {
+        self.edge.flights_under_way() == 0 && self.edge.tasks() == 0 && self.edge.waiters() == 0
+    }
+}
+
+impl Drop for TestEdge {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

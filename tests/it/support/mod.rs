@@ -1,0 +1,20 @@
+//! What tests over real sockets share: an origin that fails on purpose, a client that sees every byte, an edge to test.
+
+pub(crate) mod client;
+pub(crate) mod edge;
+pub(crate) mod fault_origin;
+
+use std::time::{Duration, Instant};
+
+/// Waits until `condition` holds; panics with `what` when it does not within ten seconds. For states of the system that
+/// have no signal of their own, such as "every viewer waits now".
+pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "after ten seconds still not: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
