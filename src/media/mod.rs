@@ -268,3 +268,198 @@ impl Sound {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use mpeg2ts::ts::{ReadTsPacket, TsPacketReader, TsPayload};
+
+    use super::*;
+    use crate::hls::timeline::Layout;
+    use crate::time::UnixTime;
+
+    fn channel() -> Channel {
+        Channel {
+            name: "demo".to_owned(),
+            seed: 1,
+            layout: Layout {
+                parts_per_segment: 6,
+                ladder: Rendition::known().to_vec(),
+            },
+            started_at: UnixTime::from_millis(1_790_000_000_123),
+        }
+    }
+
+    fn lowest(channel: &Channel) -> &Rendition {
+        &channel.layout.ladder[0]
+    }
+
+    /// 33-bit timestamps of each PID, in the order of their PES packets, as another program reads them.
+    fn timestamps(bytes: &[u8]) -> HashMap<u16, Vec<u64>> {
+        let mut reader = TsPacketReader::new(bytes);
+        let mut timestamps: HashMap<u16, Vec<u64>> = HashMap::new();
+        while let Some(packet) = reader.read_ts_packet().unwrap() {
+            if let Some(TsPayload::PesStart(pes)) = packet.payload {
+                let pts = pes.header.pts.expect("every PES packet has a PTS").as_u64();
+                timestamps.entry(packet.header.pid.as_u16()).or_default().push(pts);
+            }
+        }
+        timestamps
+    }
+
+    #[test]
+    fn the_same_arguments_give_the_same_bytes() {
+        let channel = channel();
+        let number = channel.first_number() + 3;
+        for rendition in &channel.layout.ladder[..2] {
+            let bytes = segment(&channel, rendition, number);
+            assert_eq!(segment(&channel.clone(), rendition, number), bytes);
+            assert_ne!(segment(&channel, rendition, number + 1), bytes);
+        }
+    }
+
+    #[test]
+    fn a_channel_of_another_seed_has_other_grain() {
+        let channel = channel();
+        let reseeded = Channel { seed: 2, ..channel.clone() };
+        let number = channel.first_number();
+        let rendition = lowest(&channel);
+        assert_ne!(
+            segment(&channel, rendition, number),
+            segment(&reseeded, rendition, number)
+        );
+    }
+
+    /// If this fails, viewers of a stream that spans the upgrade see other bytes under the same name. Change the hash only
+    /// when the picture is meant to change.
+    #[test]
+    fn these_bytes_never_change_unnoticed() {
+        let channel = channel();
+        let number = channel.first_number() + 100;
+        let hashes: Vec<_> = channel
+            .layout
+            .ladder
+            .iter()
+            .map(|rendition| {
+                let bytes = segment(&channel, rendition, number);
+                let hash = bytes.iter().fold(FNV_BASIS, |hash, &byte| {
+                    (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
+                });
+                format!("{} {hash:016x}", rendition.name)
+            })
+            .collect();
+        assert_eq!(hashes, ["", "", "", ""]);
+    }
+
+    #[test]
+    fn continuity_counters_run_on_across_segments() {
+        let channel = channel();
+        let first = channel.first_number();
+        let mut last: HashMap<u16, u8> = HashMap::new();
+        for number in first..first + 3 {
+            let bytes = segment(&channel, lowest(&channel), number);
+            for packet in bytes.chunks(ts::PACKET_BYTES) {
+                assert_eq!((packet.len(), packet[0]), (188, 0x47));
+                let pid = u16::from_be_bytes([packet[1], packet[2]]) & 0x1fff;
+                let counter = packet[3] & 15;
+                if let Some(last) = last.insert(pid, counter) {
+                    assert_eq!(counter, (last + 1) % 16, "PID {pid:#x} of segment {number}");
+                }
+            }
+        }
+        assert_eq!(last.len(), 4);
+    }
+
+    #[test]
+    fn every_segment_has_the_bitrate_of_its_rendition() {
+        for parts_per_segment in [6, 9, 12, 18] {
+            let mut channel = channel();
+            channel.layout.parts_per_segment = parts_per_segment;
+            for rendition in &channel.layout.ladder {
+                for number in [0, 1].map(|after| channel.first_number() + after) {
+                    let bits = segment(&channel, rendition, number).len() as f64 * 8.0;
+                    let bps = bits / channel.layout.segment_duration().as_secs_f64();
+                    let ratio = bps / f64::from(rendition.bitrate_bps);
+                    assert!((0.97..=1.0).contains(&ratio), "{}: {bps}", rendition.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn odd_sizes_and_rates_still_make_whole_streams() {
+        let mut channel = channel();
+        for (width, height, bitrate_bps, parts) in [
+            (64, 48, 1_000_000, 1),
+            (854, 480, 10_000, 2),
+            (1_282, 722, 20_000_000, 3),
+        ] {
+            channel.layout.parts_per_segment = parts;
+            let rendition = Rendition {
+                name: "odd".to_owned(),
+                width,
+                height,
+                bitrate_bps,
+            };
+            let number = channel.first_number();
+            let bytes = segment(&channel, &rendition, number);
+            let packets: HashMap<u16, usize> =
+                bytes.chunks(ts::PACKET_BYTES).fold(HashMap::new(), |mut packets, packet| {
+                    let pid = u16::from_be_bytes([packet[1], packet[2]]) & 0x1fff;
+                    *packets.entry(pid).or_default() += 1;
+                    packets
+                });
+            assert_eq!(packets[&Track::Video.pid()] % 16, 0);
+            assert_eq!(packets[&Track::Audio.pid()] % 16, 0);
+        }
+    }
+
+    #[test]
+    fn another_reader_finds_the_timestamps_of_the_grid() {
+        let channel = channel();
+        let number = channel.first_number() + 10;
+        let bytes = segment(&channel, lowest(&channel), number);
+        let begins = 10 * 172_800 + 90_000;
+        let timestamps = timestamps(&bytes);
+        let video: Vec<_> = (0..48).map(|frame| begins + frame * 3_600).collect();
+        let audio: Vec<_> = (0..18).map(|pes| begins + pes * 9_600).collect();
+        assert_eq!(timestamps[&0x100], video);
+        assert_eq!(timestamps[&0x101], audio);
+        assert_eq!(timestamps.len(), 2);
+    }
+
+    #[test]
+    fn timestamps_wrap_at_33_bits() {
+        let channel = channel();
+        // The last segment that begins before the wrap, 26.5 hours in: its last frames lie behind it.
+        let number = channel.first_number() + ((1 << 33) - 90_000) / 172_800;
+        let bytes = segment(&channel, lowest(&channel), number);
+        for track in timestamps(&bytes).into_values() {
+            assert!(track[0] > (1 << 33) - 172_800);
+            assert!(*track.last().unwrap() < 172_800);
+        }
+    }
+
+    #[test]
+    fn tmp_dump_shown() {
+        let channel = channel();
+        for rendition in &channel.layout.ladder {
+        let mut out = Vec::new();
+        for number in channel.first_number()+5..channel.first_number() + 7 {
+            let mut budget = Budget::new(target_packets(&channel, rendition) - 34, 48);
+            let mut video = Video::new(&channel, rendition, number);
+            for frame in 0..48 {
+                let head = PesHead { track: Track::Video, pts: 0, pcr: Some(0), access: if frame == 0 { Access::Random } else { Access::Dependent } };
+                let unit = video.access_unit(frame, &head, &budget);
+                budget.take(head.packets(unit.len()));
+                let s = video.encoder.shown();
+                let (w, h) = (rendition.width as usize, rendition.height as usize);
+                for y in 0..h { for x in 0..w { out.push(s.luma.get(x / 4, y / 4)); } }
+                for p in [&s.cb, &s.cr] { for y in 0..h / 2 { for x in 0..w / 2 { out.push(p.get(x / 4, y / 4)); } } }
+            }
+        }
+        std::fs::write(format!("/tmp/mo/{}.model", rendition.name), &out).unwrap();
+        }
+    }
+}

@@ -294,7 +294,7 @@ mod tests {
             for packets in fewest..fewest + 3 {
                 let bytes = muxed(&payload, packets);
                 assert_eq!(bytes.len(), packets * PACKET_BYTES);
-                let mut carried = Vec::new();
+                let mut carried = Vec::<u8>::new();
                 for (index, packet) in bytes.chunks(PACKET_BYTES).enumerate() {
                     assert_eq!(usize::from(packet[3] & 15), index % COUNTER_CYCLE);
                     let start = if packet[3] & 0x20 == 0 {

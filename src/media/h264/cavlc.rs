@@ -182,7 +182,11 @@ mod tests {
 
     /// Whether no code is the beginning of another.
     fn is_prefix_free<'a>(codes: impl IntoIterator<Item = &'a Code>) -> bool {
-        let codes: Vec<_> = codes.into_iter().filter(|(_, length)| *length > 0).collect();
+        let codes: Vec<_> = codes
+            .into_iter()
+            .map(|&(code, length)| (u32::from(code), length))
+            .filter(|(_, length)| *length > 0)
+            .collect();
         codes.iter().enumerate().all(|(index, (a, a_length))| {
             codes[index + 1..].iter().all(|(b, b_length)| {
                 let common = a_length.min(b_length);
