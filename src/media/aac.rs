@@ -12,9 +12,6 @@
 //!
 //! It holds frames 48 to 55 of `all.adts` (six with the beep, its tail, one of silence) and then frame 47, the lead-in.
 
-/// Samples per access unit and channel.
-pub(super) const SAMPLES_PER_FRAME: u32 = 1_024;
-
 /// Six access units with the beep, its tail, silence, and the lead-in of the next beep, each behind its ADTS header.
 static RECORDING: &[u8] = include_bytes!("beep.adts");
 

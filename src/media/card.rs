@@ -1,11 +1,11 @@
 //! What is painted: a test card with a clock, names and numbers, colour bars, a puck that moves, and room for grain.
 //!
 //! The card is drawn on a grid of 80x45 units, each a whole number of dots, so that every rendition looks alike. A line of
-//! text is seven units high.
+//! text is seven units high, and lies in two rows of macroblocks where a unit is a dot.
 
-use super::font::{self, Glyph};
+use super::font::{self, Face};
 use super::picture::{MACROBLOCK_DOTS, Picture};
-use crate::hls::ladder::Rendition;
+use crate::hls::ladder::{FRAME_RATE, Rendition};
 use crate::hls::timeline::Channel;
 use crate::time::UnixTime;
 
@@ -16,7 +16,7 @@ const HEADER: usize = 0;
 const BARS: usize = 10;
 const CLOCK: usize = 17;
 const NUMBERS: usize = 25;
-const TRACK: usize = 33;
+const TRACK: usize = 34;
 const GRAIN: usize = 36;
 
 /// The cards of one segment.
@@ -26,6 +26,7 @@ pub(super) struct Card {
     base: Picture,
     /// Dots per unit.
     scale: usize,
+    face: Face,
     /// Columns of dots that are visible.
     width: usize,
     /// Columns of dots left of the grid.
@@ -47,9 +48,14 @@ impl Card {
             .iter()
             .position(|other| other.name == rendition.name)
             .unwrap_or(0);
+        let segment = format!("#{number}");
         let mut card = Self {
             base: Picture::covering(rendition.width, rendition.height),
             scale,
+            face: Face::new(
+                scale,
+                &["0123456789:.Z", &segment, &channel.name, &rendition.name],
+            ),
             width,
             margin: width.saturating_sub(COLUMNS * scale) / 2,
             accent: ACCENTS[position % ACCENTS.len()],
@@ -58,10 +64,9 @@ impl Card {
         };
         let mut base = card.base.clone();
         card.paint_background(&mut base);
-        card.paint_header(&mut base, &channel.name, &rendition.name);
+        card.paint_header(&mut base, &channel.name, rendition);
         card.paint_bars(&mut base);
-        let segment = format!("#{number}");
-        card.text(&mut base, 2, NUMBERS, &segment, PALE);
+        card.text(&mut base, (2, NUMBERS), &segment, PALE);
         card.base = base;
         card
     }
@@ -81,11 +86,11 @@ impl Card {
         picture.clone_from(&self.base);
         let clock = at.to_utc().format("%H:%M:%S%.3fZ").to_string();
         let column = (COLUMNS - font::width(&clock)) / 2;
-        self.text(picture, column, CLOCK, &clock, WHITE);
+        self.text(picture, (column, CLOCK), &clock, WHITE);
 
         let count = format!("{frame:02}");
         let column = COLUMNS - 2 - font::width(&count);
-        self.text(picture, column, NUMBERS, &count, WHITE);
+        self.text(picture, (column, NUMBERS), &count, WHITE);
         self.paint_track(picture, frame);
     }
 
@@ -96,27 +101,45 @@ impl Card {
             let colour = NIGHT.towards(DUSK, part);
             rectangle(picture, (0, y), (picture.luma.width(), y + 1), colour);
         }
-        let first = self.grain_row() * MACROBLOCK_DOTS;
-        let (width, rows) = (picture.luma.width(), height - first.min(height));
-        for y in 0..rows {
-            for x in 0..width {
-                let colour = AURORA[0]
-                    .towards(AURORA[1], x * 256 / width)
-                    .towards(AURORA[2], y * 160 / rows);
-                rectangle(picture, (x, first + y), (x + 1, first + y + 1), colour);
-            }
+        // Grain has one mean per macroblock, so there is no use in a finer gradient.
+        let (first, columns) = (self.grain_row(), picture.width_mbs());
+        let rows = picture.height_mbs().saturating_sub(first);
+        for (x, y) in (0..rows).flat_map(|y| (0..columns).map(move |x| (x, y))) {
+            let colour = AURORA[0]
+                .towards(AURORA[1], x * 256 / columns)
+                .towards(AURORA[2], y * 160 / rows);
+            let corner = |x, y| (x * MACROBLOCK_DOTS, (first + y) * MACROBLOCK_DOTS);
+            rectangle(picture, corner(x, y), corner(x + 1, y + 1), colour);
         }
     }
 
-    fn paint_header(&self, picture: &mut Picture, channel: &str, rendition: &str) {
-        let height = 9 * self.scale;
-        let top = HEADER * self.scale;
-        rectangle(picture, (0, top), (picture.luma.width(), top + height), SLATE);
-        let label_width = (font::width(rendition) + 5) * self.scale + self.margin;
-        rectangle(picture, (0, top), (label_width.next_multiple_of(2), top + height), self.accent);
-        self.text(picture, 2, HEADER + 1, rendition, WHITE);
-        let column = (COLUMNS - 2).saturating_sub(font::width(channel));
-        self.text(picture, column.max(font::width(rendition) + 6), HEADER + 1, channel, PALE);
+    fn paint_header(&self, picture: &mut Picture, channel: &str, rendition: &Rendition) {
+        let right = picture.luma.width();
+        let (top, bottom) = (HEADER * self.scale, (HEADER + 9) * self.scale);
+        rectangle(picture, (0, top), (right, bottom), SLATE);
+        let label = 2 + font::width(&rendition.name) + 2;
+        let label_right = (self.margin + label * self.scale).next_multiple_of(2);
+        rectangle(picture, (0, top), (label_right, bottom), self.accent);
+        self.text(picture, (2, HEADER + 1), &rendition.name, WHITE);
+        let column = (COLUMNS - 2)
+            .saturating_sub(font::width(channel))
+            .max(label + 2);
+        self.text(picture, (column, HEADER + 1), channel, PALE);
+
+        // Where units have dots to spare there is room for small print between the two.
+        let small = self.scale / 2;
+        let size = format!("{}X{}", rendition.width, rendition.height);
+        let rate = format!("{FRAME_RATE} FPS");
+        let print_width = font::width(&size).max(font::width(&rate)).div_ceil(2);
+        if small == 0 || label + 2 + print_width + 1 > column {
+            return;
+        }
+        let face = Face::new(small, &[&size, &rate]);
+        let left = self.margin + (label + 2) * self.scale;
+        for (line, text) in [size, rate].iter().enumerate() {
+            let corner = (left, top + self.scale + line * 8 * small);
+            write(picture, &face, corner, text, PALE);
+        }
     }
 
     fn paint_bars(&self, picture: &mut Picture) {
@@ -125,6 +148,13 @@ impl Card {
             let left = self.width * index / BAR_COLOURS.len();
             let right = self.width * (index + 1) / BAR_COLOURS.len();
             rectangle(picture, (left, top), (right, bottom), colour);
+        }
+        // A ramp from black to white, where colours are fine enough to stay out of it.
+        if self.scale > 1 {
+            for x in 0..self.width {
+                let grey = BLACK.towards(WHITE, x * 256 / self.width);
+                rectangle(picture, (x, bottom - self.scale), (x + 1, bottom), grey);
+            }
         }
     }
 
@@ -136,28 +166,32 @@ impl Card {
         rectangle(picture, (0, top), (filled, bottom), self.accent);
         let puck = 3 * self.scale;
         let travel = self.width.saturating_sub(puck).max(1) as u64;
-        let moved = (self.number * u64::from(self.frames) + u64::from(frame)) * self.scale as u64;
-        let phase = moved % (2 * travel);
+        let frames = self.number * u64::from(self.frames) + u64::from(frame);
+        let phase = frames * self.scale as u64 % (2 * travel);
         let left = phase.min(2 * travel - phase) as usize;
-        rectangle(picture, (left, top), (left + puck, bottom), WHITE);
+        // White for its brightness alone: colours are too coarse to follow it.
+        picture
+            .luma
+            .fill(left..left + puck, top..bottom, WHITE.luma);
     }
 
     /// Writes a line whose upper left corner is at a column and row of units.
-    fn text(&self, picture: &mut Picture, column: usize, row: usize, text: &str, colour: Colour) {
-        let mut left = self.margin + column * self.scale;
-        let top = row * self.scale;
-        for character in text.chars() {
-            let glyph = Glyph::of(character);
-            for y in 0..font::HEIGHT * self.scale {
-                for x in 0..glyph.width * self.scale {
-                    if glyph.is_set(x / self.scale, y / self.scale) {
-                        picture.luma.set(left + x, top + y, colour.luma);
-                    }
-                }
-            }
-            left += (glyph.width + 1) * self.scale;
-        }
+    fn text(&self, picture: &mut Picture, at: (usize, usize), text: &str, colour: Colour) {
+        let corner = (self.margin + at.0 * self.scale, at.1 * self.scale);
+        write(picture, &self.face, corner, text, colour);
     }
+}
+
+/// Writes a line whose upper left corner is a dot. Text has brightness only and takes the colour of what is below it.
+fn write(picture: &mut Picture, face: &Face, corner: (usize, usize), text: &str, colour: Colour) {
+    let (left, top) = corner;
+    face.line(text, |x, y, part| {
+        let (x, y) = (left + x, top + y);
+        if x < picture.luma.width() && y < picture.luma.height() {
+            let below = picture.luma.get(x, y);
+            picture.luma.set(x, y, mix(below, colour.luma, part));
+        }
+    });
 }
 
 /// Fills the dots from a corner up to another, which is not in it; two by two dots take the colour of their first.
@@ -167,17 +201,11 @@ fn rectangle(
     (right, bottom): (usize, usize),
     colour: Colour,
 ) {
-    for y in top..bottom {
-        for x in left..right {
-            picture.luma.set(x, y, colour.luma);
-        }
-    }
-    for y in top.div_ceil(2)..bottom.div_ceil(2) {
-        for x in left.div_ceil(2)..right.div_ceil(2) {
-            picture.cb.set(x, y, colour.cb);
-            picture.cr.set(x, y, colour.cr);
-        }
-    }
+    picture.luma.fill(left..right, top..bottom, colour.luma);
+    let columns = left.div_ceil(2)..right.div_ceil(2);
+    let rows = top.div_ceil(2)..bottom.div_ceil(2);
+    picture.cb.fill(columns.clone(), rows.clone(), colour.cb);
+    picture.cr.fill(columns, rows, colour.cr);
 }
 
 /// A colour in BT.709 components of limited range.
@@ -199,14 +227,20 @@ impl Colour {
 
     /// The colour `part` 256ths of the way to `other`.
     fn towards(self, other: Self, part: usize) -> Self {
-        let mix = |a: u8, b: u8| ((usize::from(a) * (256 - part) + usize::from(b) * part) >> 8) as u8;
         Self {
-            luma: mix(self.luma, other.luma),
-            cb: mix(self.cb, other.cb),
-            cr: mix(self.cr, other.cr),
+            luma: mix(self.luma, other.luma, part),
+            cb: mix(self.cb, other.cb, part),
+            cr: mix(self.cr, other.cr, part),
         }
     }
 }
+
+/// The component `part` 256ths of the way from `a` to `b`.
+fn mix(a: u8, b: u8, part: usize) -> u8 {
+    ((usize::from(a) * (256 - part) + usize::from(b) * part) >> 8) as u8
+}
+
+const BLACK: Colour = Colour::rgb(0, 0, 0);
 
 const WHITE: Colour = Colour::rgb(255, 255, 255);
 const PALE: Colour = Colour::rgb(190, 205, 225);
@@ -230,7 +264,7 @@ const BAR_COLOURS: [Colour; 8] = [
     Colour::rgb(191, 0, 191),
     Colour::rgb(191, 0, 0),
     Colour::rgb(0, 0, 191),
-    Colour::rgb(0, 0, 0),
+    BLACK,
 ];
 
 /// Backgrounds of rendition labels, by their place in the ladder.
@@ -242,3 +276,65 @@ const ACCENTS: [Colour; 6] = [
     Colour::rgb(130, 60, 180),
     Colour::rgb(20, 120, 130),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hls::timeline::Layout;
+
+    fn card(rendition: &Rendition) -> Card {
+        let channel = Channel {
+            name: "demo".to_owned(),
+            seed: 1,
+            layout: Layout {
+                parts_per_segment: 6,
+                ladder: Rendition::known().to_vec(),
+            },
+            started_at: UnixTime::from_millis(0),
+        };
+        Card::new(&channel, rendition, 930_000_000)
+    }
+
+    #[test]
+    fn every_frame_differs_from_the_one_before() {
+        for rendition in Rendition::known() {
+            let card = card(&rendition);
+            let (mut before, mut now) = (card.blank(), card.blank());
+            for frame in 0..48 {
+                std::mem::swap(&mut before, &mut now);
+                card.paint(&mut now, frame, UnixTime::from_millis(1_000));
+                let track = TRACK * card.scale / MACROBLOCK_DOTS;
+                assert!(!now.same_row(&before, track), "frame {frame}");
+            }
+        }
+    }
+
+    #[test]
+    fn grain_stays_clear_of_what_is_painted() {
+        for rendition in Rendition::known() {
+            let card = card(&rendition);
+            let mut painted = card.blank();
+            card.paint(&mut painted, 7, UnixTime::from_millis(1_000));
+            for row in card.grain_row()..painted.height_mbs() {
+                assert!(painted.same_row(&card.base, row));
+            }
+        }
+    }
+
+    #[test]
+    fn renditions_of_a_ladder_have_labels_of_their_own_colour() {
+        let accents: Vec<_> = Rendition::known()
+            .iter()
+            .map(|rendition| card(rendition).accent)
+            .collect();
+        for (index, accent) in accents.iter().enumerate() {
+            assert!(!accents[..index].contains(accent));
+        }
+    }
+
+    #[test]
+    fn white_and_black_are_the_limits_of_the_range() {
+        assert_eq!((WHITE.luma, WHITE.cb, WHITE.cr), (235, 128, 128));
+        assert_eq!((BLACK.luma, BLACK.cb, BLACK.cr), (16, 128, 128));
+    }
+}

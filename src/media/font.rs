@@ -1,44 +1,155 @@
-//! A font of 5x7 dots: digits, capitals and a little punctuation.
+//! A font of 5x7 cells: digits, capitals and a little punctuation, drawn with round strokes wherever there are dots for it.
 
-/// Height of every glyph in dots.
+use std::collections::BTreeMap;
+
+/// Height of every glyph in cells.
 pub(super) const HEIGHT: usize = 7;
 
-/// A glyph: its width in dots, and its rows from the top, leftmost dot highest of the five low bits.
+/// Width of a line of text in cells, with a gap of one between glyphs.
+pub(super) fn width(text: &str) -> usize {
+    let advances: usize = text
+        .chars()
+        .map(|character| Glyph::of(character).width + 1)
+        .sum();
+    advances.saturating_sub(1)
+}
+
+/// The font at one size, with the characters that will be asked for.
+#[derive(Debug)]
+pub(super) struct Face {
+    /// Dots per cell.
+    pub(super) scale: usize,
+    masks: BTreeMap<char, Mask>,
+}
+
+impl Face {
+    /// The characters of `texts` at `scale` dots per cell.
+    pub(super) fn new(scale: usize, texts: &[&str]) -> Self {
+        let characters = texts.iter().flat_map(|text| text.chars());
+        let masks = characters.map(|character| (character, Glyph::of(character).mask(scale)));
+        Self {
+            scale,
+            masks: masks.collect(),
+        }
+    }
+
+    /// What a line of text covers: calls `dot(x, y, part)` for each dot of which it covers some 256ths. Characters that
+    /// the face lacks are left out.
+    pub(super) fn line(&self, text: &str, mut dot: impl FnMut(usize, usize, usize)) {
+        let mut left = 0;
+        for mask in text
+            .chars()
+            .filter_map(|character| self.masks.get(&character))
+        {
+            for (y, row) in mask.parts.chunks(mask.width).enumerate() {
+                for (x, &part) in row.iter().enumerate().filter(|(_, part)| **part > 0) {
+                    dot(left + x, y, usize::from(part));
+                }
+            }
+            left += mask.width + self.scale;
+        }
+    }
+}
+
+/// How much of each dot a glyph covers, in 256ths, row by row.
+#[derive(Debug)]
+struct Mask {
+    width: usize,
+    parts: Vec<u16>,
+}
+
+/// A glyph: its width in cells, and its rows from the top, leftmost cell highest of the five low bits.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Glyph {
-    /// Dots from left to right, without the gap to the next glyph.
-    pub(super) width: usize,
+struct Glyph {
+    width: usize,
     rows: [u8; HEIGHT],
 }
 
 impl Glyph {
     /// The glyph of a character; small letters look like capitals, and what the font lacks like a box.
-    pub(super) fn of(character: char) -> Self {
-        let rows = rows(character.to_ascii_uppercase());
+    fn of(character: char) -> Self {
         let width = match character {
             ':' | '.' => 1,
             ' ' => 3,
             _ => 5,
         };
-        Self { width, rows }
+        Self {
+            width,
+            rows: rows(character.to_ascii_uppercase()),
+        }
     }
 
-    /// Whether the dot at column `x` and row `y` is set; none is outside the glyph.
-    pub(super) fn is_set(&self, x: usize, y: usize) -> bool {
-        x < self.width && y < HEIGHT && self.rows[y] >> (4 - x) & 1 == 1
+    /// The glyph at `scale` dots per cell: plain squares of one dot, or strokes a cell wide with round ends and soft edges.
+    fn mask(self, scale: usize) -> Mask {
+        let width = self.width * scale;
+        let cells = (0..HEIGHT as i32).flat_map(|y| (0..self.width as i32).map(move |x| (x, y)));
+        let parts = if scale == 1 {
+            cells
+                .map(|(x, y)| 256 * u16::from(self.is_set(x, y)))
+                .collect()
+        } else {
+            let mut nearest = vec![i32::MAX; width * HEIGHT * scale];
+            for (x, y) in cells.filter(|&(x, y)| self.is_set(x, y)) {
+                for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1), (-1, 1)] {
+                    if self.is_linked(x, y, dx, dy) {
+                        stroke(&mut nearest, width as i32, scale as i32, (x, y), (dx, dy));
+                    }
+                }
+            }
+            nearest
+                .into_iter()
+                .map(|square| coverage(square, scale as i32))
+                .collect()
+        };
+        Mask { width, parts }
+    }
+
+    /// Whether a stroke leads from a set cell to the one `dx`, `dy` further on; corners are not cut.
+    fn is_linked(self, x: i32, y: i32, dx: i32, dy: i32) -> bool {
+        let cuts_corner = dx != 0 && dy != 0 && (self.is_set(x + dx, y) || self.is_set(x, y + dy));
+        self.is_set(x + dx, y + dy) && !cuts_corner
+    }
+
+    /// Whether the cell at column `x` and row `y` is set; none is outside the glyph.
+    fn is_set(self, x: i32, y: i32) -> bool {
+        let inside = (0..self.width as i32).contains(&x) && (0..HEIGHT as i32).contains(&y);
+        inside && self.rows[y as usize] >> (4 - x) & 1 == 1
     }
 }
 
-/// Width of a line of text in dots, with a gap of one between glyphs.
-pub(super) fn width(text: &str) -> usize {
-    let advances: usize = text.chars().map(|character| Glyph::of(character).width + 1).sum();
-    advances.saturating_sub(1)
+/// Lengths of strokes are in 32nds of a dot.
+const DOT: i32 = 32;
+
+/// Lowers the squared distance of each dot around the stroke from one cell to a neighbour.
+fn stroke(nearest: &mut [i32], width: i32, scale: i32, (x, y): (i32, i32), (dx, dy): (i32, i32)) {
+    let height = HEIGHT as i32 * scale;
+    let centre = |cell: i32| (2 * cell + 1) * scale * DOT / 2;
+    let (sx, sy) = (dx * scale * DOT, dy * scale * DOT);
+    let length = i64::from(sx * sx + sy * sy);
+    let columns = (x + dx.min(0)) * scale - 1..(x + dx.max(0) + 1) * scale + 1;
+    for py in (y * scale - 1).max(0)..((y + dy + 1) * scale + 1).min(height) {
+        for px in columns.start.max(0)..columns.end.min(width) {
+            let rx = px * DOT + DOT / 2 - centre(x);
+            let ry = py * DOT + DOT / 2 - centre(y);
+            let along = i64::from(rx * sx + ry * sy).clamp(0, length);
+            let foot = |s: i32| (along * i64::from(s)).checked_div(length).unwrap_or(0) as i32;
+            let (ex, ey) = (rx - foot(sx), ry - foot(sy));
+            let square = &mut nearest[(py * width + px) as usize];
+            *square = (*square).min(ex * ex + ey * ey);
+        }
+    }
+}
+
+/// How many 256ths of a dot a stroke covers whose middle line is this far away, as a squared distance.
+fn coverage(square: i32, scale: i32) -> u16 {
+    let inside = (scale * DOT / 2 + DOT / 2 - square.isqrt()).clamp(0, DOT);
+    (inside * 256 / DOT) as u16
 }
 
 #[rustfmt::skip]
 fn rows(character: char) -> [u8; HEIGHT] {
     match character {
-        '0' => [0b01110, 0b10001, 0b10011, 0b10101, 0b11001, 0b10001, 0b01110],
+        '0' => [0b01110, 0b10001, 0b10001, 0b10101, 0b10001, 0b10001, 0b01110],
         '1' => [0b00100, 0b01100, 0b00100, 0b00100, 0b00100, 0b00100, 0b01110],
         '2' => [0b01110, 0b10001, 0b00001, 0b00110, 0b01000, 0b10000, 0b11111],
         '3' => [0b01110, 0b10001, 0b00001, 0b00110, 0b00001, 0b10001, 0b01110],
@@ -91,7 +202,9 @@ mod tests {
 
     #[test]
     fn no_two_characters_look_alike() {
-        let characters: Vec<char> = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_#/:. ?".chars().collect();
+        let characters: Vec<char> = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_#/:. ?"
+            .chars()
+            .collect();
         for (index, &a) in characters.iter().enumerate() {
             for &b in &characters[index + 1..] {
                 assert_ne!(rows(a), rows(b), "{a} and {b}");
@@ -103,5 +216,15 @@ mod tests {
     fn narrow_punctuation_keeps_a_clock_short() {
         assert_eq!(width("12:34:56.780"), 9 * 6 + 3 * 2 - 1);
         assert_eq!(width(""), 0);
+    }
+
+    #[test]
+    fn strokes_are_full_at_their_cells_and_round_at_their_ends() {
+        let scale = 4;
+        let mask = Glyph::of('L').mask(scale);
+        let part = |x: usize, y: usize| mask.parts[y * mask.width + x];
+        assert_eq!(part(1, 9), 256);
+        assert_eq!(part(2 * scale, 2 * scale), 0);
+        assert!(part(0, 0) < 128);
     }
 }

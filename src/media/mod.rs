@@ -20,8 +20,8 @@ use rand_chacha::rand_core::SeedableRng;
 use crate::hls::ladder::{FRAME_RATE, Rendition};
 use crate::hls::timeline::Channel;
 use card::Card;
-pub use h264::{STAMP_UUID, Stamp};
 use h264::{Encoder, Grain, Kind, Room};
+pub use h264::{STAMP_UUID, Stamp};
 use ts::{Access, Mux, PesHead, Track};
 
 /// Duration of a video frame.
@@ -228,7 +228,9 @@ impl Sound {
         let payloads: Vec<_> = units
             .chunks(AUDIO_FRAMES_PER_PES)
             .map(|units| {
-                let frames = units.iter().map(|unit| [&aac::adts_header(unit)[..], unit].concat());
+                let frames = units
+                    .iter()
+                    .map(|unit| [&aac::adts_header(unit)[..], unit].concat());
                 frames.collect::<Vec<_>>().concat()
             })
             .collect();
@@ -302,7 +304,10 @@ mod tests {
         while let Some(packet) = reader.read_ts_packet().unwrap() {
             if let Some(TsPayload::PesStart(pes)) = packet.payload {
                 let pts = pes.header.pts.expect("every PES packet has a PTS").as_u64();
-                timestamps.entry(packet.header.pid.as_u16()).or_default().push(pts);
+                timestamps
+                    .entry(packet.header.pid.as_u16())
+                    .or_default()
+                    .push(pts);
             }
         }
         timestamps
@@ -322,7 +327,10 @@ mod tests {
     #[test]
     fn a_channel_of_another_seed_has_other_grain() {
         let channel = channel();
-        let reseeded = Channel { seed: 2, ..channel.clone() };
+        let reseeded = Channel {
+            seed: 2,
+            ..channel.clone()
+        };
         let number = channel.first_number();
         let rendition = lowest(&channel);
         assert_ne!(
@@ -405,11 +413,13 @@ mod tests {
             let number = channel.first_number();
             let bytes = segment(&channel, &rendition, number);
             let packets: HashMap<u16, usize> =
-                bytes.chunks(ts::PACKET_BYTES).fold(HashMap::new(), |mut packets, packet| {
-                    let pid = u16::from_be_bytes([packet[1], packet[2]]) & 0x1fff;
-                    *packets.entry(pid).or_default() += 1;
-                    packets
-                });
+                bytes
+                    .chunks(ts::PACKET_BYTES)
+                    .fold(HashMap::new(), |mut packets, packet| {
+                        let pid = u16::from_be_bytes([packet[1], packet[2]]) & 0x1fff;
+                        *packets.entry(pid).or_default() += 1;
+                        packets
+                    });
             assert_eq!(packets[&Track::Video.pid()] % 16, 0);
             assert_eq!(packets[&Track::Audio.pid()] % 16, 0);
         }
@@ -445,21 +455,40 @@ mod tests {
     fn tmp_dump_shown() {
         let channel = channel();
         for rendition in &channel.layout.ladder {
-        let mut out = Vec::new();
-        for number in channel.first_number()+5..channel.first_number() + 7 {
-            let mut budget = Budget::new(target_packets(&channel, rendition) - 34, 48);
-            let mut video = Video::new(&channel, rendition, number);
-            for frame in 0..48 {
-                let head = PesHead { track: Track::Video, pts: 0, pcr: Some(0), access: if frame == 0 { Access::Random } else { Access::Dependent } };
-                let unit = video.access_unit(frame, &head, &budget);
-                budget.take(head.packets(unit.len()));
-                let s = video.encoder.shown();
-                let (w, h) = (rendition.width as usize, rendition.height as usize);
-                for y in 0..h { for x in 0..w { out.push(s.luma.get(x / 4, y / 4)); } }
-                for p in [&s.cb, &s.cr] { for y in 0..h / 2 { for x in 0..w / 2 { out.push(p.get(x / 4, y / 4)); } } }
+            let mut out = Vec::new();
+            for number in channel.first_number() + 5..channel.first_number() + 7 {
+                let mut budget = Budget::new(target_packets(&channel, rendition) - 34, 48);
+                let mut video = Video::new(&channel, rendition, number);
+                for frame in 0..48 {
+                    let head = PesHead {
+                        track: Track::Video,
+                        pts: 0,
+                        pcr: Some(0),
+                        access: if frame == 0 {
+                            Access::Random
+                        } else {
+                            Access::Dependent
+                        },
+                    };
+                    let unit = video.access_unit(frame, &head, &budget);
+                    budget.take(head.packets(unit.len()));
+                    let s = video.encoder.shown();
+                    let (w, h) = (rendition.width as usize, rendition.height as usize);
+                    for y in 0..h {
+                        for x in 0..w {
+                            out.push(s.luma.get(x / 4, y / 4));
+                        }
+                    }
+                    for p in [&s.cb, &s.cr] {
+                        for y in 0..h / 2 {
+                            for x in 0..w / 2 {
+                                out.push(p.get(x / 4, y / 4));
+                            }
+                        }
+                    }
+                }
             }
-        }
-        std::fs::write(format!("/tmp/mo/{}.model", rendition.name), &out).unwrap();
+            std::fs::write(format!("/tmp/mo/{}.model", rendition.name), &out).unwrap();
         }
     }
 }

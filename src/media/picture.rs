@@ -1,5 +1,7 @@
 //! A picture of dots: squares of 4x4 pixels with one brightness each, coloured two by two.
 
+use std::ops::Range;
+
 /// Width and height of a macroblock in dots.
 pub(super) const MACROBLOCK_DOTS: usize = 4;
 
@@ -20,6 +22,7 @@ pub(super) struct Picture {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Plane {
     width: usize,
+    height: usize,
     samples: Vec<u8>,
 }
 
@@ -30,6 +33,7 @@ impl Picture {
         let height_mbs = height.div_ceil(16) as usize;
         let plane = |scale| Plane {
             width: width_mbs * scale,
+            height: height_mbs * scale,
             samples: vec![128; width_mbs * scale * height_mbs * scale],
         };
         Self {
@@ -51,6 +55,13 @@ impl Picture {
         self.height_mbs
     }
 
+    /// Whether row `y` of macroblocks looks the same in `other`, a picture of the same size.
+    pub(super) fn same_row(&self, other: &Self, y: usize) -> bool {
+        self.luma.rows(4 * y, 4) == other.luma.rows(4 * y, 4)
+            && self.cb.rows(2 * y, 2) == other.cb.rows(2 * y, 2)
+            && self.cr.rows(2 * y, 2) == other.cr.rows(2 * y, 2)
+    }
+
     /// Whether the macroblock at column `x` and row `y` looks the same in `other`, a picture of the same size.
     pub(super) fn same_macroblock(&self, other: &Self, x: usize, y: usize) -> bool {
         self.luma.block::<4, 16>(x, y) == other.luma.block::<4, 16>(x, y)
@@ -67,7 +78,7 @@ impl Plane {
 
     /// Rows.
     pub(super) fn height(&self) -> usize {
-        self.samples.len() / self.width
+        self.height
     }
 
     /// The sample at column `x` and row `y`.
@@ -77,8 +88,23 @@ impl Plane {
 
     /// Sets the sample at column `x` and row `y`; outside the plane nothing happens.
     pub(super) fn set(&mut self, x: usize, y: usize, sample: u8) {
-        if x < self.width && y < self.height() {
+        if x < self.width && y < self.height {
             self.samples[y * self.width + x] = sample;
+        }
+    }
+
+    fn rows(&self, y: usize, count: usize) -> &[u8] {
+        &self.samples[y * self.width..(y + count) * self.width]
+    }
+
+    /// Sets the samples of some columns and rows; those outside the plane do not count.
+    pub(super) fn fill(&mut self, columns: Range<usize>, rows: Range<usize>, sample: u8) {
+        let (left, right) = (columns.start.min(self.width), columns.end.min(self.width));
+        for y in rows.start..rows.end.min(self.height) {
+            let row = &mut self.samples[y * self.width..][..self.width];
+            if left < right {
+                row[left..right].fill(sample);
+            }
         }
     }
 
@@ -92,7 +118,11 @@ impl Plane {
 
     /// Block (`x`, `y`) of `SIDE` by `SIDE` samples, row by row; `AREA` is the square of `SIDE`.
     #[inline]
-    pub(super) fn block<const SIDE: usize, const AREA: usize>(&self, x: usize, y: usize) -> [u8; AREA] {
+    pub(super) fn block<const SIDE: usize, const AREA: usize>(
+        &self,
+        x: usize,
+        y: usize,
+    ) -> [u8; AREA] {
         let mut block = [0; AREA];
         for (row, samples) in block.chunks_exact_mut(SIDE).enumerate() {
             let start = (y * SIDE + row) * self.width + x * SIDE;
@@ -126,6 +156,17 @@ mod tests {
         assert_eq!((picture.width_mbs(), picture.height_mbs()), (20, 12));
         assert_eq!((picture.luma.width(), picture.luma.height()), (80, 48));
         assert_eq!((picture.cb.width(), picture.cb.height()), (40, 24));
+    }
+
+    #[test]
+    fn filling_stays_inside_the_plane() {
+        let mut plane = Picture::covering(16, 16).luma;
+        plane.fill(3..9, 3..9, 1);
+        plane.fill(7..9, 0..1, 2);
+        assert_eq!(
+            (plane.get(3, 3), plane.get(3, 0), plane.get(2, 3)),
+            (1, 128, 128)
+        );
     }
 
     #[test]

@@ -278,7 +278,8 @@ mod tests {
     fn muxed(payload: &[u8], packets: usize) -> Vec<u8> {
         let mut mux = Mux::new(0, packets + Mux::TABLE_PACKETS);
         mux.pes(&HEAD, payload, packets);
-        mux.into_bytes().split_off(Mux::TABLE_PACKETS * PACKET_BYTES)
+        mux.into_bytes()
+            .split_off(Mux::TABLE_PACKETS * PACKET_BYTES)
     }
 
     #[test]

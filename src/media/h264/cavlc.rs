@@ -29,41 +29,42 @@ fn block<const N: usize>(
     coeff_token: &[[Code; 4]],
     total_zeros: impl Fn(usize, usize) -> Code,
 ) {
-    // Non-zero levels and the zeros right before each, highest frequency first.
-    let mut coded = [(0, 0); N];
+    // Non-zero levels, highest frequency first, and the zeros right before each.
+    let mut coded = [0; N];
+    let mut runs = [0; N];
     let mut total = 0;
-    let mut zeros = 0;
-    let mut run = 0;
-    for &level in levels {
-        if level == 0 {
-            run += 1;
-        } else {
-            coded[total] = (level, run);
+    let mut last = 0;
+    for (at, &level) in levels.iter().enumerate().rev() {
+        if level != 0 {
+            if total > 0 {
+                runs[total - 1] = last - at - 1;
+            }
+            coded[total] = level;
             total += 1;
-            zeros += run;
-            run = 0;
+            last = at;
         }
     }
-    let coded = &mut coded[..total];
-    coded.reverse();
+    let highest = levels.iter().rposition(|&level| level != 0);
+    let mut zeros = highest.map_or(0, |highest| highest + 1 - total);
+    let coded = &coded[..total];
 
     let trailing_ones = coded
         .iter()
         .take(3)
-        .take_while(|(level, _)| level.abs() == 1)
+        .take_while(|level| level.abs() == 1)
         .count();
     put(bits, coeff_token[total][trailing_ones]);
     if total == 0 {
         return;
     }
-    for (level, _) in &coded[..trailing_ones] {
+    for level in &coded[..trailing_ones] {
         bits.flag(u8::from(*level < 0));
     }
     remaining_levels(bits, coded, trailing_ones);
     if total < N {
         put(bits, total_zeros(total, zeros));
     }
-    for &(_, run) in &coded[..total - 1] {
+    for &run in &runs[..total - 1] {
         if zeros == 0 {
             break;
         }
@@ -74,9 +75,9 @@ fn block<const N: usize>(
 
 /// Levels after the trailing ones: a unary prefix and a suffix whose length grows with what came before.
 #[inline]
-fn remaining_levels(bits: &mut Bits, coded: &[(i32, usize)], trailing_ones: usize) {
+fn remaining_levels(bits: &mut Bits, coded: &[i32], trailing_ones: usize) {
     let mut suffix_length = u32::from(coded.len() > 10 && trailing_ones < 3);
-    for (index, &(level, _)) in coded.iter().enumerate().skip(trailing_ones) {
+    for (index, &level) in coded.iter().enumerate().skip(trailing_ones) {
         let magnitude = level.unsigned_abs();
         let mut code = 2 * magnitude - 2 + u32::from(level < 0);
         if index == trailing_ones && trailing_ones < 3 {
@@ -84,15 +85,15 @@ fn remaining_levels(bits: &mut Bits, coded: &[(i32, usize)], trailing_ones: usiz
             code -= 2;
         }
         match suffix_length {
-            0 if code < 14 => bits.u(1, code + 1),
-            0 if code < 30 => bits.u(1 << 4 | (code - 14), 15 + 4),
-            0 => bits.u(1 << 12 | (code - 30), 16 + 12),
-            _ if code < 15 << suffix_length => {
+            1.. if code < 15 << suffix_length => {
                 let suffix = code & ((1 << suffix_length) - 1);
                 let prefix = code >> suffix_length;
                 bits.u(1 << suffix_length | suffix, prefix + 1 + suffix_length);
             }
-            _ => bits.u(1 << 12 | (code - (15 << suffix_length)), 16 + 12),
+            1.. => bits.u(1 << 12 | (code - (15 << suffix_length)), 16 + 12),
+            0 if code < 14 => bits.u(1, code + 1),
+            0 if code < 30 => bits.u(1 << 4 | (code - 14), 15 + 4),
+            0 => bits.u(1 << 12 | (code - 30), 16 + 12),
         }
         suffix_length = suffix_length.max(1);
         if magnitude > 3 << (suffix_length - 1) && suffix_length < 6 {
@@ -221,6 +222,9 @@ mod tests {
         let mut bits = Bits::default();
         luma_dc(&mut bits, &levels);
         assert_eq!(bits.len(), 24);
-        assert_eq!(bits.into_payload(), [0b0000_1000, 0b1110_0101, 0b1110_1101, 0x80]);
+        assert_eq!(
+            bits.into_payload(),
+            [0b0000_1000, 0b1110_0101, 0b1110_1101, 0x80]
+        );
     }
 }

@@ -167,7 +167,10 @@ mod tests {
     fn the_codec_string_is_that_of_the_sequence_parameters() {
         for rendition in Rendition::known() {
             let parameters = sequence_parameters(&rendition);
-            let hex: String = parameters[..3].iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex: String = parameters[..3]
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
             assert!(rendition.codecs().starts_with(&format!("avc1.{hex}")));
         }
     }
