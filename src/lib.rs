@@ -1,5 +1,6 @@
 //! Seawall: rehearse the minute when a celebrity goes live.
 
+pub mod config;
 pub mod hls;
 pub mod media;
 pub mod policy;

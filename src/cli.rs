@@ -1,0 +1,364 @@
+//! The command line: flags over `SEAWALL_*` over the TOML file over defaults.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::serve::edge::MissQueue;
+
+/// Rehearse the minute when a celebrity goes live: a real HLS stream, edges that queue their misses, and a surge.
+#[derive(Debug, Parser)]
+#[command(name = "seawall", version, max_term_width = 110)]
+pub struct Cli {
+    /// What to run.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What to log on stderr: error, warn, info, debug, trace, or a filter such as `seawall::serve::edge=debug`.
+    #[arg(long, global = true, env = "SEAWALL_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+}
+
+/// The rooms of the program.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start everything in one process: broadcaster, origin and edges.
+    #[command(after_help = "\
+Examples:
+  seawall up                              a live stream behind three edges, until Ctrl-C
+  seawall up --edges 8 --parts 9          eight edges, segments of 2.88 s
+  seawall up --surge celebrity-live       and play a surge at them, with the miss queue and without")]
+    Up(Up),
+    /// Broadcast to an origin elsewhere, by HTTP PUT.
+    #[command(after_help = "\
+Example:
+  seawall broadcast --to http://127.0.0.1:8001 --token SECRET")]
+    Broadcast(Broadcast),
+    /// Run an origin alone.
+    #[command(after_help = "\
+Example:
+  seawall origin --listen 127.0.0.1:8000 --ingest 127.0.0.1:8001 --token SECRET")]
+    Origin(Origin),
+    /// Run one edge in front of any origin.
+    #[command(after_help = "\
+Examples:
+  seawall edge --listen 127.0.0.1:8081 --admin 127.0.0.1:9081 --upstream http://127.0.0.1:8000
+  seawall edge --name edge-paris --upstream http://origin.example:80 --cache-bytes 2147483648")]
+    Edge(Edge),
+    /// Play a surge: at a cluster of its own with cold caches, or at edges that are running.
+    #[command(after_help = "\
+Examples:
+  seawall surge celebrity-live                          at a cluster of its own
+  seawall surge celebrity-live --miss-queue off         the same viewers without the queue
+  seawall surge my-event.toml --seed 7 --json           a scenario of your own, the result as one document
+  seawall surge celebrity-live --target http://127.0.0.1:8081 --target http://127.0.0.1:8082
+
+Exit codes: 0 all thresholds held, 1 failed, 2 usage, 3 configuration, 4 a threshold was missed or the run is not
+valid, 130 interrupted.")]
+    Surge(Surge),
+    /// List the scenarios that are built in.
+    #[command(after_help = "\
+Example:
+  seawall scenarios")]
+    Scenarios(Scenarios),
+    /// Print the configuration in force as TOML, secrets masked.
+    #[command(after_help = "\
+Examples:
+  seawall config > seawall.toml           a file with every key and its default
+  seawall config --config seawall.toml    what a file comes to")]
+    Config(File),
+}
+
+/// The file that every room may read.
+#[derive(Debug, Args)]
+pub struct File {
+    /// A TOML file; `seawall config` prints one with every key.
+    #[arg(long, env = "SEAWALL_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Flags of the stream itself.
+#[derive(Debug, Args)]
+pub struct Stream {
+    /// The channel's name in URLs and on the picture.
+    #[arg(long, env = "SEAWALL_CHANNEL", value_name = "NAME")]
+    channel: Option<String>,
+    /// Parts of 0.32 s per segment: 6 is 1.92 s, 9 is 2.88 s.
+    #[arg(long, env = "SEAWALL_PARTS", value_name = "COUNT")]
+    parts: Option<u32>,
+    /// Renditions, lowest first: 180p, 360p, 720p, 1080p.
+    #[arg(long, env = "SEAWALL_RENDITIONS", value_name = "NAMES", value_delimiter = ',')]
+    renditions: Option<Vec<String>>,
+}
+
+/// Flags of `seawall up`.
+#[derive(Debug, Args)]
+pub struct Up {
+    #[command(flatten)]
+    file: File,
+    #[command(flatten)]
+    stream: Stream,
+    /// How many edges.
+    #[arg(long, env = "SEAWALL_EDGES", value_name = "COUNT")]
+    edges: Option<u32>,
+    /// What happens to misses.
+    #[arg(long, env = "SEAWALL_MISS_QUEUE", value_name = "HOW")]
+    miss_queue: Option<MissQueue>,
+    /// Bytes that each edge's cache may hold.
+    #[arg(long, env = "SEAWALL_CACHE_BYTES", value_name = "BYTES")]
+    cache_bytes: Option<u64>,
+    /// How long every answer of the origin waits, in milliseconds.
+    #[arg(long, env = "SEAWALL_ORIGIN_DELAY_MS", value_name = "MS")]
+    origin_delay_ms: Option<f64>,
+    /// Where the origin listens.
+    #[arg(long, env = "SEAWALL_ORIGIN_LISTEN", value_name = "ADDR")]
+    origin_listen: Option<SocketAddr>,
+    /// Where the origin's metrics and health are.
+    #[arg(long, env = "SEAWALL_ORIGIN_ADMIN", value_name = "ADDR")]
+    origin_admin: Option<SocketAddr>,
+    /// Where the first edge listens; the others take the ports above it. Port 0: any free ones.
+    #[arg(long, env = "SEAWALL_EDGE_LISTEN", value_name = "ADDR")]
+    edge_listen: Option<SocketAddr>,
+    /// Where the first edge's metrics and health are; the others take the ports above it.
+    #[arg(long, env = "SEAWALL_EDGE_ADMIN", value_name = "ADDR")]
+    edge_admin: Option<SocketAddr>,
+    /// Where the live window is kept on disk.
+    #[arg(long, env = "SEAWALL_SEGMENTS", value_name = "DIR")]
+    segments: Option<PathBuf>,
+    /// Play this scenario at the edges, with the miss queue and then without, and print the report. With a terminal the
+    /// stream then stays up; without one the program ends with the run's exit code.
+    #[arg(long, value_name = "SCENARIO")]
+    pub surge: Option<String>,
+}
+
+/// Flags of `seawall broadcast`.
+#[derive(Debug, Args)]
+pub struct Broadcast {
+    #[command(flatten)]
+    file: File,
+    #[command(flatten)]
+    stream: Stream,
+    /// The origin's ingest listener.
+    #[arg(long, env = "SEAWALL_TO", value_name = "URL")]
+    to: Option<String>,
+    /// The token that it wants. Better in SEAWALL_TOKEN than here, where `ps` shows it.
+    #[arg(long, env = "SEAWALL_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// How many segments the origin lists: so many are sent at the start.
+    #[arg(long, env = "SEAWALL_WINDOW", value_name = "COUNT")]
+    window: Option<u64>,
+}
+
+/// Flags of `seawall origin`.
+#[derive(Debug, Args)]
+pub struct Origin {
+    #[command(flatten)]
+    file: File,
+    /// Where edges and viewers ask. Port 0: any free one.
+    #[arg(long, env = "SEAWALL_LISTEN", value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Where its metrics and health are.
+    #[arg(long, env = "SEAWALL_ADMIN", value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+    /// Where a broadcaster puts segments; needs a token.
+    #[arg(long, env = "SEAWALL_INGEST", value_name = "ADDR")]
+    ingest: Option<SocketAddr>,
+    /// The token that a broadcaster must bring. Better in SEAWALL_TOKEN than here, where `ps` shows it.
+    #[arg(long, env = "SEAWALL_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Where the live window is kept on disk.
+    #[arg(long, env = "SEAWALL_SEGMENTS", value_name = "DIR")]
+    segments: Option<PathBuf>,
+    /// Segments that a playlist lists.
+    #[arg(long, env = "SEAWALL_WINDOW", value_name = "COUNT")]
+    window: Option<u64>,
+    /// How long every answer waits, in milliseconds.
+    #[arg(long, env = "SEAWALL_ORIGIN_DELAY_MS", value_name = "MS")]
+    delay_ms: Option<f64>,
+}
+
+/// Flags of `seawall edge`.
+#[derive(Debug, Args)]
+pub struct Edge {
+    #[command(flatten)]
+    file: File,
+    /// Its name in metrics, `Via` and `Cache-Status`.
+    #[arg(long, env = "SEAWALL_NAME", value_name = "NAME")]
+    name: Option<String>,
+    /// Where viewers ask. Port 0: any free one.
+    #[arg(long, env = "SEAWALL_LISTEN", value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Where its metrics and health are.
+    #[arg(long, env = "SEAWALL_ADMIN", value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+    /// The origin.
+    #[arg(long, env = "SEAWALL_UPSTREAM", value_name = "URL")]
+    upstream: Option<String>,
+    /// What happens to misses.
+    #[arg(long, env = "SEAWALL_MISS_QUEUE", value_name = "HOW")]
+    miss_queue: Option<MissQueue>,
+    /// Bytes that the cache may hold.
+    #[arg(long, env = "SEAWALL_CACHE_BYTES", value_name = "BYTES")]
+    cache_bytes: Option<u64>,
+}
+
+/// Flags of `seawall surge`.
+#[derive(Debug, Args)]
+pub struct Surge {
+    /// A built-in scenario, or the path of a TOML file.
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: String,
+    /// An edge that is running; repeat it for several. Nothing in it is changed.
+    #[arg(long = "target", env = "SEAWALL_TARGET", value_name = "URL", value_delimiter = ',')]
+    pub targets: Vec<String>,
+    /// The channel to watch at a running edge.
+    #[arg(long, env = "SEAWALL_CHANNEL", value_name = "NAME", default_value = "demo", requires = "targets")]
+    pub channel: String,
+    /// What happens to misses at the cluster that is started for this run.
+    #[arg(long, value_name = "HOW", default_value = "flights", conflicts_with = "targets")]
+    pub miss_queue: MissQueue,
+    /// Draws another audience of the same kind.
+    #[arg(long, env = "SEAWALL_SEED", value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// Viewers, instead of the scenario's number.
+    #[arg(long, env = "SEAWALL_VIEWERS", value_name = "COUNT")]
+    pub viewers: Option<u32>,
+    /// Print the summary as one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `seawall scenarios`.
+#[derive(Debug, Args)]
+pub struct Scenarios {
+    /// Print them as one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl File {
+    /// The configuration that these flags come to.
+    ///
+    /// # Errors
+    /// The file is unreadable or holds something wrong.
+    pub fn resolve(&self) -> anyhow::Result<Config> {
+        Ok(Config::load(self.config.as_deref())?.checked()?)
+    }
+
+    fn with(&self, lay_over: impl FnOnce(&mut Config)) -> anyhow::Result<Config> {
+        let mut config = Config::load(self.config.as_deref())?;
+        lay_over(&mut config);
+        Ok(config.checked()?)
+    }
+}
+
+impl Stream {
+    fn lay_over(&self, config: &mut Config) {
+        set(&mut config.channel.name, &self.channel);
+        set(&mut config.channel.parts_per_segment, &self.parts);
+        set(&mut config.channel.renditions, &self.renditions);
+    }
+}
+
+impl Up {
+    /// The configuration that these flags come to.
+    ///
+    /// # Errors
+    /// The file is unreadable or holds something wrong, or a flag is outside its range.
+    pub fn resolve(&self) -> anyhow::Result<Config> {
+        self.file.with(|config| {
+            self.stream.lay_over(config);
+            set(&mut config.edge.count, &self.edges);
+            set(&mut config.edge.miss_queue, &self.miss_queue);
+            set(&mut config.edge.cache_bytes, &self.cache_bytes);
+            set(&mut config.edge.listen, &self.edge_listen);
+            set(&mut config.edge.admin, &self.edge_admin);
+            set(&mut config.origin.delay_ms, &self.origin_delay_ms);
+            set(&mut config.origin.listen, &self.origin_listen);
+            set(&mut config.origin.admin, &self.origin_admin);
+            set(&mut config.origin.segments, &self.segments);
+        })
+    }
+}
+
+impl Broadcast {
+    /// The configuration that these flags come to.
+    ///
+    /// # Errors
+    /// The file is unreadable or holds something wrong, or a flag is outside its range.
+    pub fn resolve(&self) -> anyhow::Result<Config> {
+        self.file.with(|config| {
+            self.stream.lay_over(config);
+            config.broadcast.to = self.to.clone().or(config.broadcast.to.take());
+            config.broadcast.token = self.token.clone().or(config.broadcast.token.take());
+            set(&mut config.origin.window, &self.window);
+        })
+    }
+}
+
+impl Origin {
+    /// The configuration that these flags come to.
+    ///
+    /// # Errors
+    /// The file is unreadable or holds something wrong, or a flag is outside its range.
+    pub fn resolve(&self) -> anyhow::Result<Config> {
+        self.file.with(|config| {
+            let origin = &mut config.origin;
+            set(&mut origin.listen, &self.listen);
+            set(&mut origin.admin, &self.admin);
+            origin.ingest = self.ingest.or(origin.ingest);
+            origin.token = self.token.clone().or(origin.token.take());
+            set(&mut origin.segments, &self.segments);
+            set(&mut origin.window, &self.window);
+            set(&mut origin.delay_ms, &self.delay_ms);
+        })
+    }
+}
+
+impl Edge {
+    /// The configuration that these flags come to.
+    ///
+    /// # Errors
+    /// The file is unreadable or holds something wrong, or a flag is outside its range.
+    pub fn resolve(&self) -> anyhow::Result<Config> {
+        self.file.with(|config| {
+            let edge = &mut config.edge;
+            set(&mut edge.name, &self.name);
+            set(&mut edge.listen, &self.listen);
+            set(&mut edge.admin, &self.admin);
+            set(&mut edge.upstream, &self.upstream);
+            set(&mut edge.miss_queue, &self.miss_queue);
+            set(&mut edge.cache_bytes, &self.cache_bytes);
+        })
+    }
+}
+
+fn set<T: Clone>(place: &mut T, given: &Option<T>) {
+    if let Some(value) = given {
+        *place = value.clone();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_lie_over_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("seawall.toml");
+        std::fs::write(&file, "[edge]\nname = \"from-file\"\ncache_bytes = 2097152\n").unwrap();
+        let cli = Cli::parse_from(["seawall", "edge", "--config", file.to_str().unwrap(), "--name", "from-flag"]);
+        let Command::Edge(edge) = cli.command else { panic!("not an edge") };
+        let config = edge.resolve().unwrap();
+        assert_eq!((config.edge.name.as_str(), config.edge.cache_bytes), ("from-flag", 2_097_152));
+    }
+}

@@ -1,0 +1,378 @@
+//! The configuration: defaults, a TOML file over them, `SEAWALL_*` and flags over that.
+//!
+//! A file holds what is asked for ([`Config`]); [`Config::checked`] holds every value against its range, or
+//! says which key is wrong and what it may be.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::hls::ladder::Rendition;
+use crate::hls::names;
+use crate::hls::timeline::Layout;
+use crate::policy::limits::Limits;
+use crate::serve::edge::MissQueue;
+
+/// Everything that can be configured; each key has a default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// What is broadcast.
+    pub channel: Channel,
+    /// Where it is broadcast to, when the broadcaster runs apart from the origin.
+    pub broadcast: Broadcast,
+    /// The origin.
+    pub origin: Origin,
+    /// Every edge.
+    pub edge: Edge,
+}
+
+/// What is broadcast.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Channel {
+    /// Name in URLs and on the picture.
+    pub name: String,
+    /// Seeds the noise of the picture.
+    pub seed: u64,
+    /// Parts of 0.32 s per segment: 6 is 1.92 s, 9 is 2.88 s.
+    pub parts_per_segment: u32,
+    /// Renditions by name, lowest first: 180p, 360p, 720p, 1080p.
+    pub renditions: Vec<String>,
+    /// UNIX time in milliseconds at which the broadcast began; unset: when it is first started.
+    pub started_at_ms: Option<u64>,
+}
+
+/// Where a broadcaster that runs apart publishes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Broadcast {
+    /// `http://host:port` of the origin's ingest listener.
+    pub to: Option<String>,
+    /// The token that it wants.
+    pub token: Option<String>,
+}
+
+/// The origin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Origin {
+    /// Where edges and viewers ask.
+    pub listen: SocketAddr,
+    /// Metrics and health.
+    pub admin: SocketAddr,
+    /// Where a broadcaster puts segments; unset: nowhere.
+    pub ingest: Option<SocketAddr>,
+    /// The token that a broadcaster must bring.
+    pub token: Option<String>,
+    /// Where the live window is kept on disk.
+    pub segments: PathBuf,
+    /// Segments that a playlist lists.
+    pub window: u64,
+    /// How long every answer waits; on loopback a fetch would otherwise take no time.
+    pub delay_ms: f64,
+}
+
+/// Every edge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Edge {
+    /// Name in metrics, `Via` and `Cache-Status`; `seawall up` numbers its edges.
+    pub name: String,
+    /// How many edges `seawall up` starts.
+    pub count: u32,
+    /// Where viewers ask; the edges of `seawall up` take this port and those above it.
+    pub listen: SocketAddr,
+    /// Metrics and health; likewise.
+    pub admin: SocketAddr,
+    /// `http://host:port` of the origin; `seawall up` uses its own.
+    pub upstream: String,
+    /// What happens to misses: flights, off, moka.
+    pub miss_queue: MissQueue,
+    /// Bytes that the cache may hold.
+    pub cache_bytes: u64,
+    /// Connections of viewers at once; unset: 15,000, or three quarters of the descriptors.
+    pub connections_max: Option<usize>,
+    /// The bounds of the miss queue.
+    pub limits: EdgeLimits,
+}
+
+/// The bounds of the miss queue; times in milliseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EdgeLimits {
+    /// Requests that may wait for one flight.
+    pub waiters_per_flight_max: u32,
+    /// Requests that may wait at one edge.
+    pub waiters_max: u32,
+    /// How long a request for a segment waits for its answer to begin.
+    pub segment_wait_ms: u64,
+    /// How long a request for a playlist waits.
+    pub playlist_wait_ms: u64,
+    /// Connecting to the origin.
+    pub connect_ms: u64,
+    /// From the request to the origin until the head of its answer.
+    pub first_byte_ms: u64,
+    /// The longest silence inside a body from the origin.
+    pub progress_ms: u64,
+    /// The longest that one flight may take.
+    pub total_ms: u64,
+    /// Requests to the origin at once.
+    pub origin_at_once_max: usize,
+    /// Flights that may wait for a place among those.
+    pub origin_queued_max: usize,
+    /// The longest such wait.
+    pub origin_queue_wait_ms: u64,
+    /// The largest body that is fetched.
+    pub body_bytes_max: u64,
+    /// All bodies that flights hold together.
+    pub flight_bytes_max: u64,
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}; name another file with --config")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The text is no TOML, or has a key that does not exist; the message holds line and column.
+    #[error("{path} is not a configuration of Seawall: {source}\n`seawall config` prints one with every key")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        source: Box<toml::de::Error>,
+    },
+    /// A value is outside its range.
+    #[error("{key} is {found}, but must be {rule}")]
+    OutOfRange {
+        /// The key, with its table.
+        key: &'static str,
+        /// The value.
+        found: String,
+        /// What it may be.
+        rule: &'static str,
+    },
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        let Layout { parts_per_segment, ladder } = Layout::default();
+        let renditions = ladder.into_iter().map(|rendition| rendition.name).collect();
+        Self { name: "demo".to_owned(), seed: 1, parts_per_segment, renditions, started_at_ms: None }
+    }
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self {
+            listen: loopback(8000),
+            admin: loopback(9000),
+            ingest: None,
+            token: None,
+            segments: PathBuf::from("segments"),
+            window: 10,
+            delay_ms: 0.0,
+        }
+    }
+}
+
+impl Default for Edge {
+    fn default() -> Self {
+        Self {
+            name: "edge".to_owned(),
+            count: 3,
+            listen: loopback(8081),
+            admin: loopback(9081),
+            upstream: "http://127.0.0.1:8000".to_owned(),
+            miss_queue: MissQueue::Flights,
+            cache_bytes: 512 << 20,
+            connections_max: None,
+            limits: EdgeLimits::default(),
+        }
+    }
+}
+
+impl Default for EdgeLimits {
+    fn default() -> Self {
+        let limits = Limits::default();
+        let millis = |span: Duration| span.as_millis() as u64;
+        Self {
+            waiters_per_flight_max: limits.waiters_per_flight_max,
+            waiters_max: limits.waiters_max,
+            segment_wait_ms: millis(limits.segment_wait),
+            playlist_wait_ms: millis(limits.playlist_wait),
+            connect_ms: millis(limits.connect),
+            first_byte_ms: millis(limits.first_byte),
+            progress_ms: millis(limits.progress),
+            total_ms: millis(limits.total),
+            origin_at_once_max: limits.origin_at_once_max,
+            origin_queued_max: limits.origin_queued_max,
+            origin_queue_wait_ms: millis(limits.origin_queue_wait),
+            body_bytes_max: limits.body_bytes_max,
+            flight_bytes_max: limits.flight_bytes_max,
+        }
+    }
+}
+
+impl Config {
+    /// The defaults, with the file over them if one is given.
+    ///
+    /// # Errors
+    /// The file is not there, or is no configuration.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        toml::from_str(&text)
+            .map_err(|source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) })
+    }
+
+    /// Checks every value against its range.
+    ///
+    /// # Errors
+    /// The first key that is outside.
+    pub fn checked(self) -> Result<Self, ConfigError> {
+        let Self { channel, origin, edge, .. } = &self;
+        let limits = &edge.limits;
+        within("channel.name", &channel.name, names::is_name(&channel.name), "1 to 64 of a-z, 0-9, - and _")?;
+        within("edge.name", &edge.name, names::is_name(&edge.name), "1 to 64 of a-z, 0-9, - and _")?;
+        within_range("channel.parts_per_segment", channel.parts_per_segment, 3, 31, "3 to 31 (0.96 s to 9.92 s)")?;
+        let known = !channel.renditions.is_empty() && channel.ladder().len() == channel.renditions.len();
+        within("channel.renditions", &channel.renditions.join(", "), known, "some of 180p, 360p, 720p and 1080p, each once")?;
+        within_range("origin.window", origin.window, 6, 1_000, "6 to 1000 segments")?;
+        within("origin.delay_ms", &origin.delay_ms, (0.0..=60_000.0).contains(&origin.delay_ms), "0 to 60000")?;
+        let no_token = origin.ingest.is_some() && origin.token.as_deref().unwrap_or_default().is_empty();
+        within("origin.token", &"unset", !no_token, "set when origin.ingest is: a broadcaster must prove that it may")?;
+        within_range("edge.count", edge.count, 1, 64, "1 to 64")?;
+        within_range("edge.cache_bytes", edge.cache_bytes, 1 << 20, u64::MAX, "at least 1048576 (1 MiB)")?;
+        within_range("edge.connections_max", edge.connections_max.unwrap_or(1), 1, 1_000_000, "1 to 1000000")?;
+        within_range("edge.limits.waiters_per_flight_max", limits.waiters_per_flight_max, 1, u32::MAX, "at least 1")?;
+        within_range("edge.limits.waiters_max", limits.waiters_max, 1, u32::MAX, "at least 1")?;
+        within_range("edge.limits.origin_at_once_max", limits.origin_at_once_max, 1, 65_536, "1 to 65536")?;
+        for (key, value) in [
+            ("edge.limits.segment_wait_ms", limits.segment_wait_ms),
+            ("edge.limits.playlist_wait_ms", limits.playlist_wait_ms),
+            ("edge.limits.connect_ms", limits.connect_ms),
+            ("edge.limits.first_byte_ms", limits.first_byte_ms),
+            ("edge.limits.progress_ms", limits.progress_ms),
+            ("edge.limits.total_ms", limits.total_ms),
+            ("edge.limits.origin_queue_wait_ms", limits.origin_queue_wait_ms),
+        ] {
+            within_range(key, value, 1, 600_000, "1 to 600000 milliseconds")?;
+        }
+        Ok(self)
+    }
+
+    /// The same, with every secret masked.
+    pub fn masked(mut self) -> Self {
+        for secret in [&mut self.origin.token, &mut self.broadcast.token].into_iter().flatten() {
+            *secret = "***".to_owned();
+        }
+        self
+    }
+}
+
+impl Channel {
+    /// How the stream is cut. Renditions that nobody knows are left out; [`Config::checked`] refuses them.
+    pub fn layout(&self) -> Layout {
+        Layout { parts_per_segment: self.parts_per_segment, ladder: self.ladder() }
+    }
+
+    fn ladder(&self) -> Vec<Rendition> {
+        // In the order of the ladder, so that the lowest comes first however they were named, and none twice.
+        Rendition::known().into_iter().filter(|rendition| self.renditions.contains(&rendition.name)).collect()
+    }
+}
+
+impl EdgeLimits {
+    /// As policy takes them.
+    pub fn to_policy(&self) -> Limits {
+        Limits {
+            waiters_per_flight_max: self.waiters_per_flight_max,
+            waiters_max: self.waiters_max,
+            segment_wait: Duration::from_millis(self.segment_wait_ms),
+            playlist_wait: Duration::from_millis(self.playlist_wait_ms),
+            connect: Duration::from_millis(self.connect_ms),
+            first_byte: Duration::from_millis(self.first_byte_ms),
+            progress: Duration::from_millis(self.progress_ms),
+            total: Duration::from_millis(self.total_ms),
+            origin_at_once_max: self.origin_at_once_max,
+            origin_queued_max: self.origin_queued_max,
+            origin_queue_wait: Duration::from_millis(self.origin_queue_wait_ms),
+            body_bytes_max: self.body_bytes_max,
+            flight_bytes_max: self.flight_bytes_max,
+        }
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn within_range<T: PartialOrd + ToString>(
+    key: &'static str,
+    found: T,
+    least: T,
+    most: T,
+    rule: &'static str,
+) -> Result<(), ConfigError> {
+    within(key, &found.to_string(), found >= least && found <= most, rule)
+}
+
+fn within(key: &'static str, found: &impl ToString, holds: bool, rule: &'static str) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError::OutOfRange { key, found: found.to_string(), rule }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, String> {
+        let config: Config = toml::from_str(text).map_err(|error| error.to_string())?;
+        config.checked().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_defaults_hold_and_read_back() {
+        let config = Config::default().checked().unwrap();
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(read(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_place() {
+        let error = read("[edge]\ncount = 2\ncachebytes = 5\n").unwrap_err();
+        assert!(error.contains("line 3, column 1") && error.contains("cachebytes"), "{error}");
+    }
+
+    #[test]
+    fn values_outside_their_range_name_key_and_range() {
+        for (text, key) in [
+            ("channel.name = \"A b\"", "channel.name"),
+            ("channel.parts_per_segment = 1", "channel.parts_per_segment"),
+            ("channel.renditions = [\"360p\", \"9000p\"]", "channel.renditions"),
+            ("origin.window = 3", "origin.window"),
+            ("origin.delay_ms = -1.0", "origin.delay_ms"),
+            ("origin.ingest = \"127.0.0.1:8001\"", "origin.token"),
+            ("edge.count = 0", "edge.count"),
+            ("edge.limits.total_ms = 0", "edge.limits.total_ms"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.starts_with(key) && error.contains("must be"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        let config = read("origin.token = \"hunter2\"\nbroadcast.token = \"hunter2\"").unwrap();
+        assert!(!toml::to_string(&config.masked()).unwrap().contains("hunter2"));
+    }
+}
