@@ -3,4 +3,5 @@
 pub mod facts;
 pub mod ladder;
 pub mod names;
+pub mod playlist;
 pub mod timeline;
