@@ -75,6 +75,11 @@ impl Window {
         true
     }
 
+    /// The most that is listed.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
     /// The newest number; `None` while nothing is listed.
     pub fn newest(&self) -> Option<u64> {
         Some(self.oldest + (self.entries.len() as u64).checked_sub(1)?)

@@ -7,4 +7,5 @@ pub mod connection;
 pub mod edge;
 pub mod listener;
 pub mod metrics;
+pub mod origin;
 pub mod request_filter;

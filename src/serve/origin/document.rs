@@ -1,0 +1,174 @@
+//! What the origin hands out: bytes, made and hashed once, with all that the head of an answer says of them.
+
+use std::hash::{DefaultHasher, Hasher};
+use std::io::Write;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use headers::ETag;
+
+/// Bytes of a transport stream packet (ISO/IEC 13818-1, section 2.4.3.2).
+const TS_PACKET: usize = 188;
+
+/// Whether `body` is whole transport stream packets, each with its sync byte: what a cut file or another format is not.
+pub fn is_transport_stream(body: &[u8]) -> bool {
+    let (packets, rest) = body.as_chunks::<TS_PACKET>();
+    !packets.is_empty() && rest.is_empty() && packets.iter().all(|packet| packet[0] == 0x47)
+}
+
+/// One sequence of bytes and its strong entity tag (RFC 9110, section 8.8.3).
+#[derive(Clone, Debug)]
+pub struct Representation {
+    /// The body.
+    pub body: Bytes,
+    /// Changes with any byte of the body. The same bytes have the same tag on every origin of this build, and after a restart.
+    pub etag: ETag,
+}
+
+impl Representation {
+    /// Hashes `body` once.
+    pub fn new(body: Bytes) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&body);
+        let etag = format!("\"{:x}-{:016x}\"", body.len(), hasher.finish());
+        Self {
+            body,
+            etag: etag.parse().expect("hexadecimal digits in quotes"),
+        }
+    }
+}
+
+/// What kind of object a document is: it decides how long caches may keep it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The multivariant playlist.
+    Multivariant,
+    /// A media playlist.
+    Playlist,
+    /// A segment.
+    Segment,
+    /// The channel's description.
+    Description,
+    /// A path that names nothing of ours.
+    Other,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [
+        Self::Multivariant,
+        Self::Playlist,
+        Self::Segment,
+        Self::Description,
+        Self::Other,
+    ];
+
+    /// The word in metrics and reports.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Multivariant => "multivariant",
+            Self::Playlist => "playlist",
+            Self::Segment => "segment",
+            Self::Description => "description",
+            Self::Other => "other",
+        }
+    }
+
+    /// Content-Type.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Multivariant | Self::Playlist => "application/vnd.apple.mpegurl",
+            Self::Segment => "video/mp2t",
+            Self::Description => "application/json",
+            Self::Other => "text/plain; charset=utf-8",
+        }
+    }
+}
+
+/// An object as the origin keeps it.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// What it is.
+    pub kind: Kind,
+    /// As it is.
+    pub plain: Representation,
+    /// Compressed, for those who accept it; only text is worth it.
+    pub gzip: Option<Representation>,
+}
+
+impl Document {
+    /// A text, compressed once as well.
+    pub fn text(kind: Kind, text: String) -> Self {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        let gzip = encoder
+            .write_all(text.as_bytes())
+            .and_then(|()| encoder.finish())
+            .expect("writing into memory cannot fail");
+        Self {
+            kind,
+            plain: Representation::new(text.into()),
+            gzip: Some(Representation::new(gzip.into())),
+        }
+    }
+
+    /// A segment.
+    pub fn segment(body: Bytes) -> Self {
+        Self {
+            kind: Kind::Segment,
+            plain: Representation::new(body),
+            gzip: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn the_compressed_text_is_the_text_and_has_a_tag_of_its_own() {
+        let document = Document::text(Kind::Playlist, "#EXTM3U\n".repeat(9));
+        let gzip = document.gzip.unwrap();
+        let mut read = String::new();
+        flate2::read::GzDecoder::new(&gzip.body[..])
+            .read_to_string(&mut read)
+            .unwrap();
+        assert_eq!(read.as_bytes(), &document.plain.body[..]);
+        assert_ne!(gzip.etag, document.plain.etag);
+    }
+
+    #[test]
+    fn a_segment_is_whole_packets() {
+        let packet = |first: u8| {
+            let mut packet = vec![0; TS_PACKET];
+            packet[0] = first;
+            packet
+        };
+        let good = packet(0x47);
+        let cases = [
+            ("two packets", [good.clone(), good.clone()].concat(), true),
+            ("nothing", vec![], false),
+            (
+                "cut in the second",
+                [&good[..], &good[..99]].concat(),
+                false,
+            ),
+            ("another format", packet(b'G' + 1), false),
+            ("out of step", [good.clone(), packet(0)].concat(), false),
+        ];
+        for (name, body, expected) in cases {
+            assert_eq!(is_transport_stream(&body), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_tag_is_a_function_of_the_bytes() {
+        let tag = |bytes: &'static [u8]| Representation::new(Bytes::from_static(bytes)).etag;
+        assert_eq!(tag(b"one"), tag(b"one"));
+        assert_ne!(tag(b"one"), tag(b"onf"));
+    }
+}

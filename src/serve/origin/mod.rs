@@ -1,0 +1,5 @@
+//! The origin.
+
+pub mod document;
+pub mod folder;
+pub mod store;

@@ -1,0 +1,830 @@
+//! The live window: in memory for readers, on disk for a restart.
+//!
+//! Readers take one clone of a shelf that never changes; a writer makes the next shelf beside it and swaps the two, so a
+//! playlist and the segments that it lists appear at the same instant. Writers of one channel come one after another.
+//!
+//! * A number is listed once every rendition has it.
+//! * A segment that is no longer listed stays for its own duration plus that of the longest playlist that listed it, then
+//!   leaves memory and disk.
+//! * The bytes under a name never change.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::document::{self, Document, Kind};
+use super::folder::{DiskError, Folder};
+use crate::hls::names::LivePath;
+use crate::hls::playlist::{self, Window};
+use crate::hls::timeline::Channel;
+use crate::serve::clock::Clock;
+use crate::serve::metrics::{ORIGIN_MEDIA_SEQUENCE, Registry};
+use crate::time::{Timestamp, UnixTime};
+
+/// Channels that one origin keeps; one more is refused.
+pub const CHANNELS_MAX: usize = 64;
+
+/// Segments that may be published before our clock says that they are whole: two clocks never agree.
+const SEGMENTS_AHEAD_MAX: u64 = 2;
+
+/// Why something was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nobody has described this channel.
+    #[error("channel {0:?} is not known here: PUT its description to /live/{0}/channel.json first")]
+    UnknownChannel(String),
+    /// The channel has no such rendition.
+    #[error("channel {channel:?} has no rendition {rendition:?}; it has {known}")]
+    UnknownRendition {
+        /// The channel.
+        channel: String,
+        /// The rendition that was asked for.
+        rendition: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// A description that no stream can follow.
+    #[error("the channel's description is not usable: {0}")]
+    Description(String),
+    /// The channel is known with another seed or layout.
+    #[error(
+        "channel {0:?} is on air with another seed or layout, and its bytes would change under their names: choose another name, or stop the origin and remove the channel's folder"
+    )]
+    Differs(String),
+    /// Too many channels.
+    #[error(
+        "there are {CHANNELS_MAX} channels here already: remove the folder of one, and restart the origin"
+    )]
+    Full,
+    /// A segment of the future.
+    #[error(
+        "segment {number} is not due yet: the newest is {newest} by this clock; compare the clocks of both machines"
+    )]
+    TooEarly {
+        /// The segment.
+        number: u64,
+        /// The newest that may exist.
+        newest: u64,
+    },
+    /// A segment that no playlist can list any more.
+    #[error(
+        "segment {number} is too old: the window begins at {oldest} by this clock; compare the clocks of both machines"
+    )]
+    TooOld {
+        /// The segment.
+        number: u64,
+        /// The first of the window.
+        oldest: u64,
+    },
+    /// Not a transport stream, or a piece of one.
+    #[error(
+        "a segment is a transport stream of whole 188-byte packets, and these {0} bytes are not: send it again from its first byte to its last"
+    )]
+    Malformed(usize),
+    /// Other bytes under a name in use.
+    #[error("segment {0} is here already with other bytes, and a segment never changes")]
+    OtherBytes(u64),
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The process is ending.
+    #[error("the origin is stopping")]
+    Stopping,
+}
+
+/// The channels of an origin.
+#[derive(Debug)]
+pub struct Store {
+    folder: Folder,
+    window: u64,
+    clock: Clock,
+    registry: Registry,
+    channels: RwLock<HashMap<String, Arc<OnAir>>>,
+    /// Held while a new channel is written down.
+    describing: Mutex<()>,
+}
+
+/// One channel.
+#[derive(Debug)]
+struct OnAir {
+    channel: Channel,
+    description: Arc<Document>,
+    multivariant: Arc<Document>,
+    newest: prometheus::IntGauge,
+    schedule: Mutex<Schedule>,
+    shelf: RwLock<Arc<Shelf>>,
+}
+
+/// What only writers look at.
+#[derive(Debug)]
+struct Schedule {
+    window: Window,
+    /// Segments that left the window, and when each may be removed.
+    leaving: BTreeMap<u64, Timestamp>,
+}
+
+/// What readers see: one version, which never changes.
+#[derive(Clone, Debug)]
+struct Shelf {
+    newest: Option<u64>,
+    playlist: Option<Arc<Document>>,
+    /// In the order of the ladder.
+    renditions: Vec<BTreeMap<u64, Arc<Document>>>,
+}
+
+/// A segment's place: the rendition's index in the ladder, and the number.
+type Place = (usize, u64);
+
+impl Store {
+    /// Opens the folder, and picks up the channels and segments that an earlier run left there. `window` is how many
+    /// segments a playlist lists. Blocks.
+    ///
+    /// # Errors
+    /// The folder cannot be written, or holds a description that cannot be used.
+    pub fn open(
+        dir: PathBuf,
+        window: u64,
+        clock: Clock,
+        registry: &Registry,
+    ) -> Result<Arc<Self>, StoreError> {
+        let store = Self {
+            folder: Folder::open(dir)?,
+            window,
+            clock,
+            registry: registry.clone(),
+            channels: RwLock::default(),
+            describing: Mutex::default(),
+        };
+        for channel in store.folder.channels()? {
+            check(&channel, store.clock.unix())?;
+            store.pick_up(&store.put_on_air(channel))?;
+        }
+        Ok(Arc::new(store))
+    }
+
+    /// The object at a path, whole; `None` if there is none now.
+    pub fn get(&self, path: LivePath<'_>) -> Option<Arc<Document>> {
+        match path {
+            LivePath::Description { channel } => Some(self.on_air(channel)?.description.clone()),
+            LivePath::Multivariant { channel } => Some(self.on_air(channel)?.multivariant.clone()),
+            LivePath::MediaPlaylist { channel, rendition } => {
+                let on_air = self.on_air(channel)?;
+                on_air.index(rendition)?;
+                on_air.shelf().playlist.clone()
+            }
+            LivePath::Segment {
+                channel,
+                rendition,
+                number,
+            } => {
+                let on_air = self.on_air(channel)?;
+                let index = on_air.index(rendition)?;
+                on_air.shelf().renditions[index].get(&number).cloned()
+            }
+        }
+    }
+
+    /// The newest number that the channel's playlists list: the version of those playlists.
+    pub fn newest(&self, channel: &str) -> Option<u64> {
+        self.on_air(channel)?.shelf().newest
+    }
+
+    /// The channels, in no order.
+    pub fn channels(&self) -> Vec<Channel> {
+        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+        channels
+            .values()
+            .map(|on_air| on_air.channel.clone())
+            .collect()
+    }
+
+    /// Makes a channel known and returns the one in force: `proposed`, or, if the same channel is known already, the known
+    /// one with the `started_at` that was written down when it began. Blocks on the disk for a new channel.
+    ///
+    /// # Errors
+    /// The description is not usable, or differs from the one in force.
+    pub fn adopt_or_describe(&self, mut proposed: Channel) -> Result<Channel, StoreError> {
+        // As it will be read back: descriptions count in milliseconds.
+        proposed.started_at = UnixTime::from_millis(proposed.started_at.as_millis());
+        check(&proposed, self.clock.unix())?;
+        let on_air = match self.on_air(&proposed.name) {
+            Some(on_air) => on_air,
+            None => self.describe(proposed.clone())?,
+        };
+        let known = &on_air.channel;
+        if known.seed == proposed.seed && known.layout == proposed.layout {
+            Ok(known.clone())
+        } else {
+            Err(StoreError::Differs(proposed.name))
+        }
+    }
+
+    /// Stores a segment, and lists it once every rendition has it. The same bytes again change nothing.
+    ///
+    /// # Errors
+    /// The channel, the rendition or the number is not plausible, the name is in use, or the disk failed. Nothing is
+    /// visible then.
+    pub async fn publish(
+        self: &Arc<Self>,
+        channel: &str,
+        rendition: &str,
+        number: u64,
+        body: Bytes,
+    ) -> Result<(), StoreError> {
+        let on_air = self
+            .on_air(channel)
+            .ok_or_else(|| StoreError::UnknownChannel(channel.to_owned()))?;
+        let index = on_air
+            .index(rendition)
+            .ok_or_else(|| on_air.unknown(rendition))?;
+        on_air.check_number(number, self.window, self.clock.unix())?;
+        if !document::is_transport_stream(&body) {
+            return Err(StoreError::Malformed(body.len()));
+        }
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || store.publish_blocking(&on_air, (index, number), body))
+            .await
+            .map_err(|_| StoreError::Stopping)?
+    }
+
+    fn publish_blocking(
+        &self,
+        on_air: &OnAir,
+        (index, number): Place,
+        body: Bytes,
+    ) -> Result<(), StoreError> {
+        let (channel, rendition) = (&on_air.channel.name, on_air.rendition(index));
+        // Held while the disk is written: writers of one channel come one after another, and readers never wait here.
+        let mut schedule = on_air
+            .schedule
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = on_air.shelf().renditions[index].get(&number) {
+            return if known.plain.body == body {
+                Ok(())
+            } else {
+                Err(StoreError::OtherBytes(number))
+            };
+        }
+        self.folder.write(channel, rendition, number, &body)?;
+        let document = Arc::new(Document::segment(body));
+        let removed = on_air.place(&mut schedule, (index, number), document, self.clock.now());
+        for (index, number) in removed {
+            let removed = self.folder.remove(channel, on_air.rendition(index), number);
+            if let Err(error) = removed {
+                tracing::warn!(%error, "an old segment stays on disk until the next start");
+            }
+        }
+        Ok(())
+    }
+
+    fn on_air(&self, channel: &str) -> Option<Arc<OnAir>> {
+        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+        channels.get(channel).cloned()
+    }
+
+    fn describe(&self, channel: Channel) -> Result<Arc<OnAir>, StoreError> {
+        let _describing = self
+            .describing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(on_air) = self.on_air(&channel.name) {
+            return Ok(on_air);
+        }
+        if self.channels().len() >= CHANNELS_MAX {
+            return Err(StoreError::Full);
+        }
+        self.folder.describe(&channel, &description(&channel))?;
+        Ok(self.put_on_air(channel))
+    }
+
+    fn put_on_air(&self, channel: Channel) -> Arc<OnAir> {
+        let gauge = self
+            .registry
+            .with(&[("channel", &channel.name)])
+            .gauge(ORIGIN_MEDIA_SEQUENCE);
+        let name = channel.name.clone();
+        let on_air = Arc::new(OnAir::new(channel, self.window, gauge));
+        let mut channels = self
+            .channels
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        channels.insert(name, on_air.clone());
+        on_air
+    }
+
+    /// Fills the shelf with what the disk holds; what is too much to keep is removed there.
+    fn pick_up(&self, on_air: &OnAir) -> Result<(), StoreError> {
+        let channel = &on_air.channel.name;
+        let mut schedule = on_air
+            .schedule
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let kept_max = 2 * self.window as usize + 2;
+        let mut found = Vec::new();
+        for index in 0..on_air.channel.layout.ladder.len() {
+            let rendition = on_air.rendition(index);
+            let numbers = self.folder.numbers(channel, rendition)?;
+            let (old, kept) = numbers.split_at(numbers.len().saturating_sub(kept_max));
+            for &number in old {
+                self.folder.remove(channel, rendition, number)?;
+            }
+            found.extend(kept.iter().map(|&number| (index, number)));
+        }
+        found.sort_unstable_by_key(|&(index, number)| (number, index));
+        for &(index, number) in &found {
+            let body = self.folder.read(channel, on_air.rendition(index), number)?;
+            if !document::is_transport_stream(&body) {
+                tracing::warn!(channel, number, "a damaged segment on disk is removed");
+                self.folder
+                    .remove(channel, on_air.rendition(index), number)?;
+                continue;
+            }
+            let document = Arc::new(Document::segment(body.into()));
+            on_air.place(&mut schedule, (index, number), document, self.clock.now());
+        }
+        tracing::info!(channel, segments = found.len(), "picked up from disk");
+        Ok(())
+    }
+}
+
+impl OnAir {
+    fn new(channel: Channel, window: u64, newest: prometheus::IntGauge) -> Self {
+        let description = description(&channel);
+        let multivariant = playlist::multivariant(&channel);
+        Self {
+            description: Arc::new(Document::text(Kind::Description, description)),
+            multivariant: Arc::new(Document::text(Kind::Multivariant, multivariant)),
+            newest,
+            schedule: Mutex::new(Schedule {
+                window: Window::new(window),
+                leaving: BTreeMap::new(),
+            }),
+            shelf: RwLock::new(Arc::new(Shelf {
+                newest: None,
+                playlist: None,
+                renditions: vec![BTreeMap::new(); channel.layout.ladder.len()],
+            })),
+            channel,
+        }
+    }
+
+    fn shelf(&self) -> Arc<Shelf> {
+        let shelf = self.shelf.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&shelf)
+    }
+
+    fn index(&self, rendition: &str) -> Option<usize> {
+        let ladder = &self.channel.layout.ladder;
+        ladder.iter().position(|known| known.name == rendition)
+    }
+
+    fn rendition(&self, index: usize) -> &str {
+        &self.channel.layout.ladder[index].name
+    }
+
+    fn unknown(&self, rendition: &str) -> StoreError {
+        let ladder = &self.channel.layout.ladder;
+        let known: Vec<_> = ladder.iter().map(|known| known.name.as_str()).collect();
+        StoreError::UnknownRendition {
+            channel: self.channel.name.clone(),
+            rendition: rendition.to_owned(),
+            known: known.join(", "),
+        }
+    }
+
+    fn check_number(&self, number: u64, window: u64, now: UnixTime) -> Result<(), StoreError> {
+        let first = self.channel.first_number();
+        let newest = self.channel.newest(now).unwrap_or(first);
+        if number > newest.saturating_add(SEGMENTS_AHEAD_MAX) {
+            return Err(StoreError::TooEarly { number, newest });
+        }
+        // A second window of grace, for a publisher that is behind and catching up.
+        let oldest = newest.saturating_sub(window.saturating_mul(2)).max(first);
+        if number < oldest {
+            return Err(StoreError::TooOld { number, oldest });
+        }
+        Ok(())
+    }
+
+    /// Puts a segment on the next shelf, moves the window on, takes off what has stayed long enough, and swaps the shelves.
+    /// Returns what was taken off.
+    fn place(
+        &self,
+        schedule: &mut Schedule,
+        (index, number): Place,
+        document: Arc<Document>,
+        now: Timestamp,
+    ) -> Vec<Place> {
+        let mut shelf = Shelf::clone(&self.shelf());
+        shelf.renditions[index].insert(number, document);
+        let complete = shelf
+            .renditions
+            .iter()
+            .all(|kept| kept.contains_key(&number));
+        if complete && schedule.window.append(number) {
+            let text = playlist::media(&self.channel, &schedule.window);
+            shelf.playlist = text.map(|text| Arc::new(Document::text(Kind::Playlist, text)));
+            shelf.newest = Some(number);
+            self.newest.set(i64::try_from(number).unwrap_or(i64::MAX));
+        }
+        let removed = shelf.retire(schedule, number, self.stay(&schedule.window), now);
+        *self.shelf.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shelf);
+        removed
+    }
+
+    /// How long a segment stays once it is not listed any more: its own duration, and that of the longest playlist.
+    fn stay(&self, window: &Window) -> Duration {
+        let segments = u32::try_from(window.length() + 1).unwrap_or(u32::MAX);
+        self.channel.layout.segment_duration() * segments
+    }
+}
+
+impl Shelf {
+    /// Takes off what stayed for `stay` after it left the window, and what was never listed and is hopelessly late.
+    fn retire(
+        &mut self,
+        schedule: &mut Schedule,
+        published: u64,
+        stay: Duration,
+        now: Timestamp,
+    ) -> Vec<Place> {
+        let Schedule { window, leaving } = schedule;
+        let listed_from = window.numbers().map_or(0, |numbers| *numbers.start());
+        // Beyond the newest listed number lie those that some rendition still lacks.
+        let hopeless = published.saturating_sub(2 * window.length() as u64 + 1);
+        let mut removed = Vec::new();
+        for (index, kept) in self.renditions.iter().enumerate() {
+            for &number in kept.keys() {
+                let pending = window.newest().is_none_or(|newest| number > newest);
+                let due = if number < listed_from {
+                    *leaving.entry(number).or_insert(now + stay) <= now
+                } else {
+                    pending && number < hopeless
+                };
+                if due {
+                    removed.push((index, number));
+                }
+            }
+        }
+        for (index, number) in &removed {
+            self.renditions[*index].remove(number);
+        }
+        leaving.retain(|_, leaves_at| *leaves_at > now);
+        removed
+    }
+}
+
+fn description(channel: &Channel) -> String {
+    let mut text = serde_json::to_string_pretty(channel).expect("a channel is plain data");
+    text.push('\n');
+    text
+}
+
+/// Refuses what no stream can follow, or what would not fit into bounds.
+fn check(channel: &Channel, now: UnixTime) -> Result<(), StoreError> {
+    use crate::hls::names::is_name;
+
+    let ladder = &channel.layout.ladder;
+    let refuse = |why: &str| Err(StoreError::Description(why.to_owned()));
+    if !is_name(&channel.name) {
+        return refuse("its name must be 1 to 64 of a-z, 0-9, - and _");
+    }
+    if !(1..=60).contains(&channel.layout.parts_per_segment) {
+        return refuse("parts_per_segment must be from 1 to 60");
+    }
+    if !(1..=16).contains(&ladder.len()) {
+        return refuse("the ladder must have from 1 to 16 renditions");
+    }
+    for (index, rendition) in ladder.iter().enumerate() {
+        let repeated = ladder[..index]
+            .iter()
+            .any(|other| other.name == rendition.name);
+        if repeated || !is_name(&rendition.name) {
+            return refuse("each rendition needs a name of its own: 1 to 64 of a-z, 0-9, - and _");
+        }
+        let sides = [rendition.width, rendition.height];
+        if sides
+            .iter()
+            .any(|side| side % 2 != 0 || !(2..=8_192).contains(side))
+        {
+            return refuse("widths and heights must be even, from 2 to 8192 pixels");
+        }
+        if !(1..=60_000_000).contains(&rendition.bitrate_bps) {
+            return refuse("bitrate_bps must be from 1 to 60000000");
+        }
+    }
+    if channel.started_at > now + Duration::from_secs(60) {
+        return refuse("started_at lies ahead by this clock; compare the clocks of both machines");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hls::timeline::Layout;
+
+    const WINDOW: u64 = 3;
+
+    fn body(text: &str) -> Bytes {
+        let mut packet = vec![0; 188];
+        packet[0] = 0x47;
+        packet[1..=text.len()].copy_from_slice(text.as_bytes());
+        packet.into()
+    }
+
+    /// A channel of two renditions whose segment 0 began a hundred segments ago.
+    fn channel(clock: &Clock) -> Channel {
+        let mut layout = Layout::default();
+        layout.ladder.truncate(2);
+        Channel {
+            name: "demo".to_owned(),
+            seed: 1,
+            started_at: clock.unix() - layout.segment_duration() * 100,
+            layout,
+        }
+    }
+
+    struct Fixture {
+        dir: tempfile::TempDir,
+        clock: Clock,
+        store: Arc<Store>,
+        channel: Channel,
+        /// The newest whole segment when the fixture was made.
+        newest: u64,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let clock = Clock::start();
+            let store = open(&dir, clock).unwrap();
+            let channel = store.adopt_or_describe(channel(&clock)).unwrap();
+            let newest = channel.newest(clock.unix()).unwrap();
+            Self {
+                dir,
+                clock,
+                store,
+                channel,
+                newest,
+            }
+        }
+
+        async fn publish(&self, rendition: &str, number: u64) {
+            let body = body(&format!("{rendition} {number}"));
+            let published = self.store.publish("demo", rendition, number, body).await;
+            published.unwrap();
+        }
+
+        async fn publish_all(&self, number: u64) {
+            for rendition in &self.channel.layout.ladder {
+                self.publish(&rendition.name, number).await;
+            }
+        }
+
+        fn listed(&self) -> Vec<String> {
+            listed(&self.store)
+        }
+    }
+
+    fn open(dir: &tempfile::TempDir, clock: Clock) -> Result<Arc<Store>, StoreError> {
+        Store::open(dir.path().to_owned(), WINDOW, clock, &Registry::new(&[]))
+    }
+
+    fn segment(number: u64) -> LivePath<'static> {
+        LivePath::Segment {
+            channel: "demo",
+            rendition: "180p",
+            number,
+        }
+    }
+
+    const PLAYLIST: LivePath<'static> = LivePath::MediaPlaylist {
+        channel: "demo",
+        rendition: "360p",
+    };
+
+    fn listed(store: &Store) -> Vec<String> {
+        let Some(document) = store.get(PLAYLIST) else {
+            return Vec::new();
+        };
+        let playlist = m3u8_rs::parse_media_playlist_res(&document.plain.body).unwrap();
+        playlist
+            .segments
+            .into_iter()
+            .map(|segment| segment.uri)
+            .collect()
+    }
+
+    fn uris(numbers: impl IntoIterator<Item = u64>) -> Vec<String> {
+        numbers
+            .into_iter()
+            .map(|number| format!("{number}.ts"))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_number_is_listed_once_every_rendition_has_it() {
+        let origin = Fixture::new();
+        assert!(origin.store.get(PLAYLIST).is_none());
+        origin.publish("180p", origin.newest).await;
+        assert!(origin.store.get(PLAYLIST).is_none());
+        assert!(origin.store.get(segment(origin.newest)).is_some());
+        origin.publish("360p", origin.newest).await;
+        assert_eq!(origin.listed(), uris([origin.newest]));
+        assert_eq!(origin.store.newest("demo"), Some(origin.newest));
+    }
+
+    #[tokio::test]
+    async fn what_is_listed_is_there_and_is_there_again_after_a_restart() {
+        let origin = Fixture::new();
+        for number in origin.newest - 4..=origin.newest {
+            origin.publish_all(number).await;
+        }
+        let expected = uris(origin.newest - 2..=origin.newest);
+        assert_eq!(origin.listed(), expected);
+        let tag = origin.store.get(PLAYLIST).unwrap().plain.etag.clone();
+
+        let restarted = open(&origin.dir, origin.clock).unwrap();
+        assert_eq!(listed(&restarted), expected);
+        assert_eq!(restarted.get(PLAYLIST).unwrap().plain.etag, tag);
+        for number in origin.newest - 4..=origin.newest {
+            let document = restarted.get(segment(number)).unwrap();
+            assert_eq!(document.plain.body, body(&format!("180p {number}")));
+        }
+        let mut proposed = origin.channel.clone();
+        proposed.started_at = origin.clock.unix();
+        assert_eq!(
+            restarted.adopt_or_describe(proposed).unwrap(),
+            origin.channel
+        );
+    }
+
+    #[tokio::test]
+    async fn a_file_damaged_by_a_power_cut_is_not_served() {
+        let origin = Fixture::new();
+        for number in origin.newest - 1..=origin.newest {
+            origin.publish_all(number).await;
+        }
+        let path = origin
+            .dir
+            .path()
+            .join(format!("demo/180p/{}.ts", origin.newest));
+        std::fs::write(&path, b"").unwrap();
+        let restarted = open(&origin.dir, origin.clock).unwrap();
+        assert_eq!(listed(&restarted), uris([origin.newest - 1]));
+        assert!(!path.exists());
+        assert!(restarted.get(segment(origin.newest)).is_none());
+    }
+
+    #[test]
+    fn a_segment_leaves_when_the_longest_playlist_that_listed_it_has_passed() {
+        let clock = Clock::start();
+        let channel = channel(&clock);
+        let duration = channel.layout.segment_duration();
+        let gauge = prometheus::IntGauge::new("newest", "Newest.").unwrap();
+        let on_air = OnAir::new(channel, WINDOW, gauge);
+        let mut schedule = on_air.schedule.lock().unwrap();
+        let mut publish = |number: u64| {
+            let now = Timestamp::ZERO + duration * u32::try_from(number).unwrap();
+            let document = Arc::new(Document::segment(body("any")));
+            let mut removed = on_air.place(&mut schedule, (0, number), document.clone(), now);
+            removed.extend(on_air.place(&mut schedule, (1, number), document, now));
+            removed
+        };
+        for number in 100..107 {
+            assert_eq!(publish(number), [], "{number}");
+        }
+        // 100 left the playlist with 103, and four segments later it goes, in both renditions.
+        assert_eq!(publish(107), [(0, 100), (1, 100)]);
+        assert_eq!(publish(108), [(0, 101), (1, 101)]);
+        // However far the numbers jump, what was listed a moment ago stays for its time.
+        assert_eq!(publish(109), [(0, 102), (1, 102)]);
+        drop(publish);
+        let kept = on_air.shelf().renditions[0].len() as u64;
+        assert_eq!(kept, 2 * WINDOW + 1);
+    }
+
+    #[test]
+    fn numbers_that_a_rendition_never_gets_do_not_pile_up() {
+        let clock = Clock::start();
+        let gauge = prometheus::IntGauge::new("newest", "Newest.").unwrap();
+        let on_air = OnAir::new(channel(&clock), WINDOW, gauge);
+        let mut schedule = on_air.schedule.lock().unwrap();
+        for number in 100..200 {
+            let document = Arc::new(Document::segment(body("any")));
+            on_air.place(&mut schedule, (0, number), document, Timestamp::ZERO);
+        }
+        assert_eq!(on_air.shelf().renditions[0].len() as u64, 2 * WINDOW + 2);
+        assert!(on_air.shelf().playlist.is_none());
+    }
+
+    #[tokio::test]
+    async fn implausible_segments_are_refused_and_nothing_is_visible() {
+        let origin = Fixture::new();
+        let newest = origin.newest;
+        let cases = [
+            ("nobody", "180p", newest, "is not known here"),
+            ("demo", "4k", newest, "it has 180p, 360p"),
+            ("demo", "180p", newest + 9, "is not due yet"),
+            ("demo", "180p", newest - 9, "is too old"),
+            ("demo", "180p", u64::MAX, "is not due yet"),
+            ("demo", "180p", 0, "is too old"),
+        ];
+        for (channel, rendition, number, expected) in cases {
+            let published = origin
+                .store
+                .publish(channel, rendition, number, body("any"))
+                .await;
+            let message = published.unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+        let cut = body("any").slice(..100);
+        let message = origin
+            .store
+            .publish("demo", "180p", newest, cut)
+            .await
+            .unwrap_err();
+        assert!(
+            message.to_string().contains("these 100 bytes are not"),
+            "{message}"
+        );
+        assert!(origin.store.get(segment(newest)).is_none());
+    }
+
+    #[tokio::test]
+    async fn the_bytes_under_a_name_never_change() {
+        let origin = Fixture::new();
+        origin.publish("180p", origin.newest).await;
+        origin.publish("180p", origin.newest).await;
+        let other = origin
+            .store
+            .publish("demo", "180p", origin.newest, body("other"));
+        assert!(matches!(other.await, Err(StoreError::OtherBytes(_))));
+        let kept = origin.store.get(segment(origin.newest)).unwrap();
+        assert_eq!(kept.plain.body, body(&format!("180p {}", origin.newest)));
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_fails_makes_nothing_visible() {
+        let origin = Fixture::new();
+        let in_the_way = origin.dir.path().join("demo/180p");
+        std::fs::write(&in_the_way, b"a file where a folder must be").unwrap();
+        let failed = origin
+            .store
+            .publish("demo", "180p", origin.newest, body("any"));
+        let message = failed.await.unwrap_err().to_string();
+        assert!(
+            message.contains("demo/180p") && message.contains("check the folder"),
+            "{message}"
+        );
+        assert!(origin.store.get(segment(origin.newest)).is_none());
+        std::fs::remove_file(in_the_way).unwrap();
+        origin.publish("180p", origin.newest).await;
+    }
+
+    #[test]
+    fn a_channel_keeps_its_seed_and_layout() {
+        let origin = Fixture::new();
+        let mut other = origin.channel.clone();
+        other.seed += 1;
+        let error = origin.store.adopt_or_describe(other).unwrap_err();
+        assert!(error.to_string().contains("choose another name"), "{error}");
+    }
+
+    #[test]
+    fn descriptions_that_no_stream_can_follow_are_refused() {
+        let clock = Clock::start();
+        type Spoil = fn(&mut Channel);
+        let cases: [(&str, Spoil); 8] = [
+            ("its name", |channel| channel.name = "../etc".to_owned()),
+            ("parts_per_segment", |channel| {
+                channel.layout.parts_per_segment = 0
+            }),
+            ("ladder", |channel| channel.layout.ladder.clear()),
+            ("a name of its own", |channel| {
+                channel.layout.ladder[1].name = "180p".to_owned()
+            }),
+            ("a name of its own", |channel| {
+                channel.layout.ladder[1].name = "..".to_owned()
+            }),
+            ("even", |channel| channel.layout.ladder[0].height = 181),
+            ("bitrate_bps", |channel| {
+                channel.layout.ladder[0].bitrate_bps = 0
+            }),
+            ("lies ahead", |channel| {
+                channel.started_at = channel.started_at + Duration::from_secs(3_600);
+            }),
+        ];
+        for (expected, spoil) in cases {
+            let mut channel = channel(&clock);
+            spoil(&mut channel);
+            let message = check(&channel, clock.unix()).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+}
