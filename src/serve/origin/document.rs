@@ -7,6 +7,8 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use headers::ETag;
+use http::HeaderValue;
+use serde::{Deserialize, Serialize};
 
 /// Bytes of a transport stream packet (ISO/IEC 13818-1, section 2.4.3.2).
 const TS_PACKET: usize = 188;
@@ -40,7 +42,7 @@ impl Representation {
 }
 
 /// What kind of object a document is: it decides how long caches may keep it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// The multivariant playlist.
@@ -96,11 +98,14 @@ pub struct Document {
     pub plain: Representation,
     /// Compressed, for those who accept it; only text is worth it.
     pub gzip: Option<Representation>,
+    /// How long caches may keep it.
+    pub cache_control: HeaderValue,
 }
 
 impl Document {
-    /// A text, compressed once as well.
-    pub fn text(kind: Kind, text: String) -> Self {
+    /// A text that caches may keep for `max_age_s` seconds, compressed once as well.
+    pub fn text(kind: Kind, text: String, max_age_s: u32) -> Self {
+        let cache_control = format!("public, max-age={max_age_s}");
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         let gzip = encoder
             .write_all(text.as_bytes())
@@ -110,6 +115,7 @@ impl Document {
             kind,
             plain: Representation::new(text.into()),
             gzip: Some(Representation::new(gzip.into())),
+            cache_control: cache_control.parse().expect("plain ASCII"),
         }
     }
 
@@ -119,6 +125,7 @@ impl Document {
             kind: Kind::Segment,
             plain: Representation::new(body),
             gzip: None,
+            cache_control: HeaderValue::from_static("public, max-age=31536000, immutable"),
         }
     }
 }
@@ -131,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_compressed_text_is_the_text_and_has_a_tag_of_its_own() {
-        let document = Document::text(Kind::Playlist, "#EXTM3U\n".repeat(9));
+        let document = Document::text(Kind::Playlist, "#EXTM3U\n".repeat(9), 1);
         let gzip = document.gzip.unwrap();
         let mut read = String::new();
         flate2::read::GzDecoder::new(&gzip.body[..])

@@ -1,0 +1,102 @@
+//! Trouble on purpose: what the origin does wrong when it is told to, so that what stands before it can be tested.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::document::Kind;
+
+/// What goes wrong with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The connection closes without an answer, as if the process had died.
+    Stopped,
+    /// 503, with Retry-After.
+    Unavailable,
+    /// The head announces the whole body, half of it comes, and the connection closes.
+    Truncated,
+    /// No answer ever comes.
+    Hangs,
+}
+
+/// The faults of one origin; copies share them. Requests are counted as hits all the same: they did reach the origin.
+#[derive(Clone, Debug, Default)]
+pub struct OriginFaults {
+    active: Arc<Mutex<Option<Active>>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Active {
+    fault: Fault,
+    kind: Option<Kind>,
+    /// Answers still to spoil; `None` is all of them.
+    left: Option<u64>,
+}
+
+impl OriginFaults {
+    /// Every answer goes wrong from now on.
+    pub fn begin(&self, fault: Fault) {
+        self.set(Some(Active {
+            fault,
+            kind: None,
+            left: None,
+        }));
+    }
+
+    /// Every answer for objects of this kind goes wrong from now on.
+    pub fn begin_for(&self, kind: Kind, fault: Fault) {
+        self.set(Some(Active {
+            fault,
+            kind: Some(kind),
+            left: None,
+        }));
+    }
+
+    /// The next `times` answers for objects of this kind go wrong.
+    pub fn next_for(&self, kind: Kind, times: u64, fault: Fault) {
+        self.set(Some(Active {
+            fault,
+            kind: Some(kind),
+            left: Some(times),
+        }));
+    }
+
+    /// All is well again.
+    pub fn end(&self) {
+        self.set(None);
+    }
+
+    /// What goes wrong with the answer that is due now, for an object of this kind.
+    pub(super) fn take(&self, kind: Kind) -> Option<Fault> {
+        let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = active.as_mut()?;
+        if current.kind.is_some_and(|only| only != kind) {
+            return None;
+        }
+        if let Some(left) = &mut current.left {
+            *left = left.checked_sub(1)?;
+        }
+        Some(current.fault)
+    }
+
+    fn set(&self, fault: Option<Active>) {
+        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_strikes_the_kind_and_as_often_as_it_was_told_to() {
+        let faults = OriginFaults::default();
+        assert_eq!(faults.take(Kind::Segment), None);
+        faults.next_for(Kind::Segment, 2, Fault::Unavailable);
+        let struck = [Kind::Playlist, Kind::Segment, Kind::Segment, Kind::Segment]
+            .map(|kind| faults.take(kind).is_some());
+        assert_eq!(struck, [false, true, true, false]);
+        faults.begin(Fault::Stopped);
+        assert_eq!(faults.take(Kind::Other), Some(Fault::Stopped));
+        faults.end();
+        assert_eq!(faults.take(Kind::Other), None);
+    }
+}
