@@ -1,8 +1,173 @@
-//! The origin.
+//! The origin: it keeps the live window that a broadcaster writes, makes the playlists, and counts every request that
+//! reaches it.
 
 pub mod answer;
 pub mod document;
 pub mod faults;
 pub mod folder;
 pub mod hits;
+pub mod ingest;
+mod routes;
 pub mod store;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use warp::Filter;
+
+pub use faults::{Fault, OriginFaults};
+pub use hits::Hits;
+pub use ingest::Token;
+pub use store::{Store, StoreError};
+
+use self::ingest::Ingest;
+use self::routes::{Counter, Figures};
+use super::clock::Clock;
+use super::metrics::Registry;
+
+/// How an origin is set up.
+#[derive(Clone, Debug)]
+pub struct OriginConfig {
+    /// Segments that a playlist lists; at least 6, and at least three target durations of them.
+    pub window: u64,
+    /// How long every answer waits before its head: on loopback a fetch would otherwise take no time.
+    pub delay: Duration,
+    /// The folder in which the window survives a restart.
+    pub segments_dir: PathBuf,
+    /// Lets broadcasters on other machines in; without it ingest is refused.
+    pub ingest_token: Option<Token>,
+    /// The longest pause within an upload.
+    pub ingest_stall: Duration,
+}
+
+impl Default for OriginConfig {
+    fn default() -> Self {
+        Self {
+            window: 10,
+            delay: Duration::ZERO,
+            segments_dir: PathBuf::from("segments"),
+            ingest_token: None,
+            ingest_stall: Duration::from_secs(60),
+        }
+    }
+}
+
+/// An origin: its routes, for whoever runs the listeners, and handles to what is behind them.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    counter: Arc<Counter>,
+    ingest: Arc<Ingest>,
+}
+
+impl Origin {
+    /// Opens the store and makes the counters. Blocks on the disk.
+    ///
+    /// # Errors
+    /// See [`Store::open`].
+    pub fn open(
+        config: OriginConfig,
+        clock: Clock,
+        registry: &Registry,
+    ) -> Result<Self, StoreError> {
+        let store = Store::open(config.segments_dir, config.window, clock, registry)?;
+        let ingest = Ingest::new(
+            store.clone(),
+            config.ingest_token,
+            config.ingest_stall,
+            registry,
+        );
+        let counter = Counter {
+            store,
+            hits: Hits::new(registry),
+            faults: OriginFaults::default(),
+            delay: config.delay,
+            figures: Figures::new(registry),
+        };
+        Ok(Self {
+            counter: Arc::new(counter),
+            ingest: Arc::new(ingest),
+        })
+    }
+
+    /// Where a broadcaster in this process publishes.
+    pub fn store(&self) -> Arc<Store> {
+        self.counter.store.clone()
+    }
+
+    /// The count of requests.
+    pub fn hits(&self) -> Hits {
+        self.counter.hits.clone()
+    }
+
+    /// Trouble on purpose.
+    pub fn faults(&self) -> OriginFaults {
+        self.counter.faults.clone()
+    }
+
+    /// Whether there is something to play; else the sentence that says why not.
+    ///
+    /// # Errors
+    /// What the origin waits for.
+    pub fn ready(&self) -> Result<(), String> {
+        let channels = self.counter.store.channels();
+        let on_air = |name: &str| self.counter.store.newest(name).is_some();
+        match channels.iter().find(|channel| !on_air(&channel.name)) {
+            None if channels.is_empty() => Err("no channel has been described yet".to_owned()),
+            None => Ok(()),
+            Some(channel) => Err(format!(
+                "channel {:?} has no whole segment yet",
+                channel.name
+            )),
+        }
+    }
+
+    /// The listener of viewers and edges: every path is answered, what is not ours with 404.
+    pub fn routes(
+        &self,
+    ) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection>
+    + Clone
+    + Send
+    + Sync
+    + use<> {
+        routes::routes(self.counter.clone())
+    }
+
+    /// The listener of broadcasters; its methods are [`ingest::METHODS`].
+    pub fn ingest_routes(
+        &self,
+    ) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection>
+    + Clone
+    + Send
+    + Sync
+    + use<> {
+        ingest::routes(self.ingest.clone())
+    }
+
+    /// `GET /-/hits` and `GET /-/hits/objects`, to stand beside [`crate::serve::admin::routes`].
+    pub fn admin_routes(
+        &self,
+    ) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection>
+    + Clone
+    + Send
+    + Sync
+    + use<> {
+        routes::admin_routes(self.hits())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::Fixture;
+
+    #[tokio::test]
+    async fn an_origin_is_ready_once_there_is_something_to_play() {
+        let origin = Fixture::new(|_| {}).await;
+        let why = origin.origin.ready().unwrap_err();
+        assert_eq!(why, "channel \"demo\" has no whole segment yet");
+        origin.publish_all(origin.newest).await;
+        assert_eq!(origin.origin.ready(), Ok(()));
+    }
+}

@@ -1,0 +1,531 @@
+//! How a broadcaster on another machine publishes: PUT or POST, with a token, on a listener of its own.
+//!
+//! ```text
+//! PUT       /live/{channel}/channel.json            answers with the description in force
+//! PUT POST  /live/{channel}/{rendition}/{number}.ts
+//! ```
+//! An object exists only once its body has ended: a cut upload leaves nothing behind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use http::header::{
+    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use prometheus::IntCounterVec;
+use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
+use warp::{Filter, Reply};
+
+use super::store::{Store, StoreError};
+use crate::hls::names::LivePath;
+use crate::hls::timeline::Channel;
+use crate::serve::metrics::{ORIGIN_REJECTED, Registry};
+
+/// Methods of the ingest listener, for [`crate::serve::listener::Limits`].
+pub const METHODS: &[Method] = &[Method::PUT, Method::POST];
+/// The largest segment: 4 Mb/s for 11.52 s would be 6 MB.
+pub const SEGMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The largest description of a channel.
+pub const DESCRIPTION_BYTES_MAX: usize = 64 * 1024;
+/// Uploads at once, so that their bodies have a bound together; one more is answered 503.
+pub const UPLOADS_MAX: usize = 16;
+
+/// A shared secret. It is compared in constant time, and never printed.
+#[derive(Clone)]
+pub struct Token(Arc<str>);
+
+impl Token {
+    /// The secret as it stands behind `Bearer`.
+    pub fn new(secret: &str) -> Self {
+        Self(secret.into())
+    }
+
+    /// The value of the Authorization header; `None` if the secret holds a byte that no header may.
+    pub fn authorization(&self) -> Option<HeaderValue> {
+        let mut value = HeaderValue::try_from(format!("Bearer {}", self.0)).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+
+    fn admits(&self, request: &HeaderMap) -> bool {
+        let sent = request
+            .get(AUTHORIZATION)
+            .map_or(&[][..], HeaderValue::as_bytes);
+        // The scheme is no secret, and its case does not matter (RFC 9110, section 11.1).
+        let Some((scheme, secret)) = sent.split_at_checked("Bearer ".len()) else {
+            return false;
+        };
+        scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(secret.ct_eq(self.0.as_bytes()))
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(***)")
+    }
+}
+
+/// Why an upload was refused.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("ingest is off: start the origin with a token to let a broadcaster in")]
+    Off,
+    #[error(
+        "the token is missing or wrong: send `Authorization: Bearer TOKEN`, with the token of the origin"
+    )]
+    Token,
+    #[error("only PUT and POST are served here")]
+    Method,
+    #[error(
+        "nothing can be published at this path: use /live/CHANNEL/channel.json or /live/CHANNEL/RENDITION/NUMBER.ts"
+    )]
+    Path,
+    #[error("{UPLOADS_MAX} uploads are under way already: try again in a second")]
+    Busy,
+    #[error("the body is larger than {0} bytes: lower the bitrate, or cut shorter segments")]
+    TooLarge(usize),
+    #[error("the upload was cut short after {0} bytes, and nothing of it is kept: send it again")]
+    CutShort(usize),
+    #[error("no byte came for {0:?}, and nothing of the upload is kept: send it again")]
+    Stalled(Duration),
+    #[error("the channel's description cannot be read: {0}")]
+    Unreadable(serde_json::Error),
+    #[error("the description is of channel {described:?}, but the path names {named:?}")]
+    OtherChannel { described: String, named: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Reasons in the metric; each exists at 0 from the start.
+const REASONS: [&str; 8] = [
+    "token",
+    "busy",
+    "too_large",
+    "cut_short",
+    "malformed",
+    "unknown",
+    "conflict",
+    "failed",
+];
+
+impl Refusal {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Off | Self::Token => "token",
+            Self::Busy => "busy",
+            Self::TooLarge(_) => "too_large",
+            Self::CutShort(_) | Self::Stalled(_) => "cut_short",
+            Self::Method | Self::Unreadable(_) | Self::OtherChannel { .. } => "malformed",
+            Self::Path => "unknown",
+            Self::Store(error) => match error {
+                StoreError::UnknownChannel(_) | StoreError::UnknownRendition { .. } => "unknown",
+                StoreError::Description(_)
+                | StoreError::Malformed(_)
+                | StoreError::TooEarly { .. }
+                | StoreError::TooOld { .. } => "malformed",
+                StoreError::Differs(_) | StoreError::OtherBytes(_) => "conflict",
+                StoreError::Full | StoreError::Disk(_) | StoreError::Stopping => "failed",
+            },
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Off => StatusCode::FORBIDDEN,
+            Self::Token => StatusCode::UNAUTHORIZED,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Path => StatusCode::NOT_FOUND,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Stalled(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::CutShort(_) | Self::Unreadable(_) | Self::OtherChannel { .. } => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Store(error) => match error {
+                StoreError::UnknownChannel(_) | StoreError::UnknownRendition { .. } => {
+                    StatusCode::NOT_FOUND
+                }
+                StoreError::Description(_)
+                | StoreError::Malformed(_)
+                | StoreError::TooEarly { .. }
+                | StoreError::TooOld { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+                StoreError::Differs(_) | StoreError::OtherBytes(_) => StatusCode::CONFLICT,
+                StoreError::Full => StatusCode::INSUFFICIENT_STORAGE,
+                StoreError::Disk(_) => StatusCode::INTERNAL_SERVER_ERROR,
+                StoreError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            },
+        }
+    }
+}
+
+/// What the ingest routes work with.
+#[derive(Debug)]
+pub(super) struct Ingest {
+    store: Arc<Store>,
+    token: Option<Token>,
+    /// The longest pause within a body.
+    stall: Duration,
+    uploads: Semaphore,
+    rejected: IntCounterVec,
+}
+
+/// Every path is answered: a rejection would lose its reason.
+pub(super) fn routes(
+    ingest: Arc<Ingest>,
+) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection>
++ Clone
++ Send
++ Sync
++ 'static {
+    warp::method()
+        .and(warp::path::full())
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(move |method, path: warp::path::FullPath, request, body| {
+            let ingest = ingest.clone();
+            async move { ingest.serve(method, path.as_str(), request, body).await }
+        })
+}
+
+impl Ingest {
+    pub(super) fn new(
+        store: Arc<Store>,
+        token: Option<Token>,
+        stall: Duration,
+        registry: &Registry,
+    ) -> Self {
+        let rejected = registry.counters(ORIGIN_REJECTED);
+        for reason in REASONS {
+            rejected.with_label_values(&[reason]);
+        }
+        Self {
+            store,
+            token,
+            stall,
+            uploads: Semaphore::new(UPLOADS_MAX),
+            rejected,
+        }
+    }
+
+    async fn serve<B: Buf>(
+        &self,
+        method: Method,
+        path: &str,
+        request: HeaderMap,
+        body: impl Stream<Item = Result<B, warp::Error>>,
+    ) -> warp::reply::Response {
+        match self.take(&method, path, &request, body).await {
+            Ok(answer) => answer,
+            Err(refusal) => {
+                self.rejected.with_label_values(&[refusal.reason()]).inc();
+                tracing::debug!(%method, path, %refusal, "an upload was refused");
+                refused(&refusal)
+            }
+        }
+    }
+
+    async fn take<B: Buf>(
+        &self,
+        method: &Method,
+        path: &str,
+        request: &HeaderMap,
+        body: impl Stream<Item = Result<B, warp::Error>>,
+    ) -> Result<warp::reply::Response, Refusal> {
+        let token = self.token.as_ref().ok_or(Refusal::Off)?;
+        if !token.admits(request) {
+            return Err(Refusal::Token);
+        }
+        if !METHODS.contains(method) {
+            return Err(Refusal::Method);
+        }
+        let _slot = self.uploads.try_acquire().map_err(|_| Refusal::Busy)?;
+        match LivePath::parse(path) {
+            Some(LivePath::Description { channel }) if method == Method::PUT => {
+                let body = self.whole(request, body, DESCRIPTION_BYTES_MAX).await?;
+                self.describe(channel, &body).await
+            }
+            Some(LivePath::Segment {
+                channel,
+                rendition,
+                number,
+            }) => {
+                let body = self.whole(request, body, SEGMENT_BYTES_MAX).await?;
+                self.store.publish(channel, rendition, number, body).await?;
+                Ok(StatusCode::CREATED.into_response())
+            }
+            _ => Err(Refusal::Path),
+        }
+    }
+
+    async fn describe(&self, named: &str, body: &[u8]) -> Result<warp::reply::Response, Refusal> {
+        let channel: Channel = serde_json::from_slice(body).map_err(Refusal::Unreadable)?;
+        if channel.name != named {
+            return Err(Refusal::OtherChannel {
+                described: channel.name,
+                named: named.to_owned(),
+            });
+        }
+        let store = self.store.clone();
+        let in_force = tokio::task::spawn_blocking(move || store.adopt_or_describe(channel))
+            .await
+            .map_err(|_| StoreError::Stopping)??;
+        Ok(warp::reply::json(&in_force).into_response())
+    }
+
+    /// The body once it has ended, `bytes_max` at most.
+    async fn whole<B: Buf>(
+        &self,
+        request: &HeaderMap,
+        body: impl Stream<Item = Result<B, warp::Error>>,
+        bytes_max: usize,
+    ) -> Result<Bytes, Refusal> {
+        let announced = request
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|length| length > bytes_max) {
+            return Err(Refusal::TooLarge(bytes_max));
+        }
+        let mut body = std::pin::pin!(body);
+        let mut whole = BytesMut::with_capacity(announced.unwrap_or(64 * 1024).min(bytes_max));
+        loop {
+            let piece = tokio::time::timeout(self.stall, body.next())
+                .await
+                .map_err(|_| Refusal::Stalled(self.stall))?;
+            let Some(piece) = piece else {
+                return Ok(whole.freeze());
+            };
+            let mut piece = piece.map_err(|_| Refusal::CutShort(whole.len()))?;
+            if whole.len() + piece.remaining() > bytes_max {
+                return Err(Refusal::TooLarge(bytes_max));
+            }
+            while piece.has_remaining() {
+                let run = piece.chunk();
+                whole.extend_from_slice(run);
+                let taken = run.len();
+                piece.advance(taken);
+            }
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> warp::reply::Response {
+    let mut response = Response::new(format!("{refusal}\n"));
+    *response.status_mut() = refusal.status();
+    let head = response.headers_mut();
+    head.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    // Nobody has read the rest of the body, so no other request can follow on this connection.
+    head.insert(CONNECTION, HeaderValue::from_static("close"));
+    match refusal {
+        Refusal::Token => {
+            head.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        Refusal::Method => {
+            head.insert(ALLOW, HeaderValue::from_static("PUT, POST"));
+        }
+        Refusal::Busy | Refusal::Store(StoreError::Stopping) => {
+            head.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        _ => {}
+    }
+    response.into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::serve::origin::testing::{Answer, Fixture, Listening, TOKEN};
+
+    async fn put(origin: &Listening, path: &str, body: &[u8]) -> Answer {
+        let head = format!(
+            "authorization: Bearer {TOKEN}\r\ncontent-length: {}\r\n",
+            body.len()
+        );
+        origin.ingest(path, &head, body).await
+    }
+
+    #[tokio::test]
+    async fn a_broadcaster_elsewhere_describes_and_publishes() {
+        let origin = Fixture::new(|_| {}).await;
+        let description = serde_json::to_vec(&origin.channel).unwrap();
+        let mut other = origin.channel.clone();
+        other.started_at = origin.clock.unix();
+        let later = serde_json::to_vec(&other).unwrap();
+        for body in [&description, &later] {
+            let answer = put(&origin, "/live/demo/channel.json", body).await;
+            assert_eq!(answer.status, 200);
+            let in_force: Channel = serde_json::from_slice(&answer.body).unwrap();
+            assert_eq!(in_force, origin.channel);
+        }
+        for rendition in ["180p", "360p"] {
+            let path = format!("/live/demo/{rendition}/{}.ts", origin.newest);
+            let body = origin.body(rendition, origin.newest);
+            assert_eq!(put(&origin, &path, &body).await.status, 201);
+            assert_eq!(origin.get(&path, "").await.body, body);
+        }
+        assert_eq!(
+            origin.get("/live/demo/180p/media.m3u8", "").await.status,
+            200
+        );
+    }
+
+    #[tokio::test]
+    async fn without_the_token_nothing_is_taken() {
+        let origin = Fixture::new(|_| {}).await;
+        let path = format!("/live/demo/180p/{}.ts", origin.newest);
+        let long = format!("authorization: Bearer {TOKEN}x\r\n");
+        let basic = format!("authorization: Basic {TOKEN}\r\n");
+        for head in [
+            "",
+            "authorization: Bearer \r\n",
+            "authorization: Bearer wrong\r\n",
+            &long,
+            &basic,
+        ] {
+            let answer = origin
+                .ingest(&path, &format!("{head}content-length: 0\r\n"), b"")
+                .await;
+            assert_eq!(answer.status, 401, "{head}");
+            assert!(
+                answer.text().contains("Authorization: Bearer TOKEN"),
+                "{}",
+                answer.text()
+            );
+            assert!(!answer.text().contains(TOKEN) && !answer.head.contains(TOKEN));
+        }
+        assert_eq!(origin.get(&path, "").await.status, 404);
+        assert_eq!(format!("{:?}", Token::new(TOKEN)), "Token(***)");
+
+        let closed = Fixture::new(|config| config.ingest_token = None).await;
+        let answer = put(&closed, &path, b"").await;
+        assert_eq!(
+            (answer.status, answer.text().contains("ingest is off")),
+            (403, true)
+        );
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_published_is_refused_with_a_way_out() {
+        let origin = Fixture::new(|_| {}).await;
+        let newest = origin.newest;
+        let body = origin.body("180p", newest);
+        let mut other = origin.channel.clone();
+        other.seed += 1;
+        let other = serde_json::to_vec(&other).unwrap();
+        let mut empty = origin.channel.clone();
+        empty.layout.ladder.clear();
+        let empty = serde_json::to_vec(&empty).unwrap();
+        let same = serde_json::to_vec(&origin.channel).unwrap();
+        let segment = |number: u64| format!("/live/demo/180p/{number}.ts");
+        let cases: [(&str, &[u8], u16, &str); 11] = [
+            (&segment(newest + 100), &body, 422, "compare the clocks"),
+            (&segment(7), &body, 422, "is too old"),
+            (
+                &segment(newest),
+                &body[..100],
+                422,
+                "send it again from its first byte",
+            ),
+            (&segment(newest), b"", 422, "these 0 bytes"),
+            (
+                "/live/nobody/180p/7.ts",
+                &body,
+                404,
+                "PUT its description to /live/nobody/channel.json",
+            ),
+            ("/live/demo/4k/7.ts", &body, 404, "it has 180p, 360p"),
+            (
+                "/live/demo/180p/media.m3u8",
+                &body,
+                404,
+                "nothing can be published at this path",
+            ),
+            (
+                "/live/demo/channel.json",
+                &other,
+                409,
+                "choose another name",
+            ),
+            (
+                "/live/demo/channel.json",
+                &empty,
+                422,
+                "from 1 to 16 renditions",
+            ),
+            ("/live/demo/channel.json", b"{", 400, "cannot be read"),
+            (
+                "/live/other/channel.json",
+                &same,
+                400,
+                "the path names \"other\"",
+            ),
+        ];
+        for (path, body, status, expected) in cases {
+            let answer = put(&origin, path, body).await;
+            assert_eq!(answer.status, status, "{path}: {}", answer.text());
+            assert!(
+                answer.text().contains(expected),
+                "{path}: {}",
+                answer.text()
+            );
+        }
+        assert_eq!(origin.get(&segment(newest), "").await.status, 404);
+    }
+
+    #[tokio::test]
+    async fn a_body_has_a_bound_announced_or_not() {
+        let origin = Fixture::new(|_| {}).await;
+        let path = format!("/live/demo/180p/{}.ts", origin.newest);
+        let token = format!("authorization: Bearer {TOKEN}\r\n");
+        let announced = format!("{token}content-length: {}\r\n", SEGMENT_BYTES_MAX + 1);
+        let answer = origin.ingest(&path, &announced, b"").await;
+        assert_eq!(answer.status, 413, "{}", answer.text());
+
+        let description = vec![b' '; DESCRIPTION_BYTES_MAX + 1];
+        let mut chunked = format!("{:x}\r\n", description.len()).into_bytes();
+        chunked.extend(description);
+        let head = format!("{token}transfer-encoding: chunked\r\n");
+        let answer = origin
+            .ingest("/live/demo/channel.json", &head, &chunked)
+            .await;
+        assert_eq!(answer.status, 413, "{}", answer.text());
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_is_cut_short_leaves_nothing_behind() {
+        let origin = Fixture::new(|_| {}).await;
+        let path = format!("/live/demo/180p/{}.ts", origin.newest);
+        let body = origin.body("180p", origin.newest);
+        let token = format!("authorization: Bearer {TOKEN}\r\n");
+        let announced = format!("{token}content-length: {}\r\n", body.len() * 2);
+        let chunked = format!("{token}transfer-encoding: chunked\r\n");
+        let chunk = [format!("{:x}\r\n", body.len()).as_bytes(), &body, b"\r\n"].concat();
+        // Whole packets both times: only the missing end says that it is not all.
+        for (head, sent) in [(announced, &body[..]), (chunked, &chunk[..])] {
+            let mut stream = origin.send_ingest(&path, &head, sent).await;
+            stream.shutdown().await.unwrap();
+            let answer = Answer::read(stream).await.unwrap();
+            assert_eq!(answer.status, 400, "{}", answer.text());
+            assert!(answer.text().contains("was cut short"), "{}", answer.text());
+        }
+        assert_eq!(origin.get(&path, "").await.status, 404);
+        assert!(!origin.dir.path().join("demo/180p").exists());
+    }
+
+    #[tokio::test]
+    async fn a_broadcaster_that_falls_silent_is_not_waited_for() {
+        let origin = Fixture::new(|config| config.ingest_stall = Duration::from_millis(1)).await;
+        let path = format!("/live/demo/180p/{}.ts", origin.newest);
+        let head = format!("authorization: Bearer {TOKEN}\r\ncontent-length: 188\r\n");
+        let answer = origin.ingest(&path, &head, b"G").await;
+        assert_eq!(answer.status, 408, "{}", answer.text());
+    }
+}

@@ -1,0 +1,379 @@
+//! What viewers and edges ask of the origin, and the count of it for whoever measures a run.
+//!
+//! ```text
+//! GET HEAD OPTIONS  /live/...         see [`crate::hls::names`]
+//! GET               /-/hits           counts by client and kind, and the most for one object
+//! GET               /-/hits/objects   the same with every object of late
+//! ```
+//! The last two stand on the admin listener.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use prometheus::{IntCounter, IntGauge};
+use warp::{Filter, Reply};
+
+use super::answer;
+use super::document::Kind;
+use super::faults::{Fault, OriginFaults};
+use super::hits::{self, Hits, Snapshot};
+use super::store::Store;
+use crate::hls::names::LivePath;
+use crate::serve::metrics::{ORIGIN_INFLIGHT, ORIGIN_RESPONSE_BYTES, Registry};
+
+/// What the routes work with.
+#[derive(Debug)]
+pub(super) struct Counter {
+    pub(super) store: Arc<Store>,
+    pub(super) hits: Hits,
+    pub(super) faults: OriginFaults,
+    /// How long every answer waits before its head.
+    pub(super) delay: Duration,
+    pub(super) figures: Figures,
+}
+
+/// Figures that have no client.
+#[derive(Debug)]
+pub(super) struct Figures {
+    inflight: IntGauge,
+    /// In the order of [`Kind::ALL`].
+    bytes: [IntCounter; Kind::ALL.len()],
+}
+
+impl Figures {
+    pub(super) fn new(registry: &Registry) -> Self {
+        let bytes = registry.counters(ORIGIN_RESPONSE_BYTES);
+        Self {
+            inflight: registry.gauge(ORIGIN_INFLIGHT),
+            bytes: Kind::ALL.map(|kind| bytes.with_label_values(&[kind.word()])),
+        }
+    }
+}
+
+/// Answers every path: what is not ours is 404.
+pub(super) fn routes(
+    counter: Arc<Counter>,
+) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection>
++ Clone
++ Send
++ Sync
++ 'static {
+    warp::method()
+        .and(warp::path::full())
+        .and(warp::header::headers_cloned())
+        .and_then(move |method, path: warp::path::FullPath, request| {
+            let counter = counter.clone();
+            // Never rejects; the accept loop wants a filter that could.
+            async move {
+                let answer = counter.serve(&method, path.as_str(), &request).await;
+                Ok::<_, warp::Rejection>(answer)
+            }
+        })
+}
+
+/// The counts, as JSON.
+pub(super) fn admin_routes(
+    hits: Hits,
+) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection>
++ Clone
++ Send
++ Sync
++ 'static {
+    let all = hits.clone();
+    let objects = warp::path!("-" / "hits" / "objects").map(move || json(&all.snapshot()));
+    let counts = warp::path!("-" / "hits").map(move || {
+        json(&Snapshot {
+            objects: Vec::new(),
+            ..hits.snapshot()
+        })
+    });
+    warp::get().and(counts.or(objects).unify())
+}
+
+impl Counter {
+    async fn serve(
+        &self,
+        method: &Method,
+        path: &str,
+        request: &HeaderMap,
+    ) -> warp::reply::Response {
+        let _answering = Answering::begin(&self.figures.inflight);
+        let path = LivePath::parse(path);
+        let version = match path {
+            Some(LivePath::MediaPlaylist { channel, .. }) => self.store.newest(channel),
+            _ => None,
+        };
+        self.hits.count(request, path, version);
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        let kind = hits::kind_of(path);
+        let response = match self.faults.take(kind) {
+            None => {
+                return self
+                    .counted(kind, self.answer(method, path, request))
+                    .into_response();
+            }
+            Some(Fault::Hangs) => std::future::pending().await,
+            Some(Fault::Stopped) => return cut_short(Response::default(), 0),
+            Some(Fault::Unavailable) => unavailable(method),
+            Some(Fault::Truncated) => {
+                let response = self.counted(kind, self.answer(method, path, request));
+                let half = response.body().len() / 2;
+                return cut_short(response, half);
+            }
+        };
+        self.counted(kind, response).into_response()
+    }
+
+    fn answer(
+        &self,
+        method: &Method,
+        path: Option<LivePath<'_>>,
+        request: &HeaderMap,
+    ) -> Response<Bytes> {
+        if method == Method::OPTIONS {
+            return answer::preflight();
+        }
+        if method != Method::GET && method != Method::HEAD {
+            let text = "only GET, HEAD and OPTIONS are served here\n";
+            return answer::refused(method, StatusCode::METHOD_NOT_ALLOWED, text);
+        }
+        match path.and_then(|path| self.store.get(path)) {
+            Some(document) => answer::found(method, request, &document),
+            None => answer::not_found(method),
+        }
+    }
+
+    fn counted(&self, kind: Kind, response: Response<Bytes>) -> Response<Bytes> {
+        self.figures.bytes[kind as usize].inc_by(response.body().len() as u64);
+        response
+    }
+}
+
+fn unavailable(method: &Method) -> Response<Bytes> {
+    let text = "the origin was told to be unavailable\n";
+    let mut response = answer::refused(method, StatusCode::SERVICE_UNAVAILABLE, text);
+    let head = response.headers_mut();
+    head.insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+    head.insert(
+        http::header::CACHE_CONTROL,
+        HeaderValue::from_static("no-store"),
+    );
+    response
+}
+
+/// Sends the first `sent_bytes` of the body behind a head that announces all of it, then breaks the connection. With 0
+/// bytes, hyper sends not even the head.
+fn cut_short(response: Response<Bytes>, sent_bytes: usize) -> warp::reply::Response {
+    let (head, body) = response.into_parts();
+    let sent = body.slice(..sent_bytes);
+    let pieces = futures_util::stream::unfold(Some(sent), async |sent| match sent {
+        Some(sent) if !sent.is_empty() => Some((Ok(sent), None)),
+        Some(_) => Some((Err(broken()), None)),
+        None => {
+            // hyper writes out what it has before it asks again: so the half does arrive.
+            tokio::task::yield_now().await;
+            Some((Err(broken()), None))
+        }
+    });
+    let mut broken_off = warp::reply::stream(pieces).into_response();
+    *broken_off.status_mut() = head.status;
+    *broken_off.headers_mut() = head.headers;
+    broken_off
+}
+
+fn broken() -> io::Error {
+    io::Error::other("the origin was told to break off")
+}
+
+fn json(snapshot: &Snapshot) -> warp::reply::Response {
+    let text = serde_json::to_vec_pretty(snapshot).expect("counts are plain data");
+    Response::builder()
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .header(http::header::CACHE_CONTROL, "no-store")
+        .body(text)
+        .expect("the head is made of constants")
+        .into_response()
+}
+
+/// A request that is being answered; one that is dropped is none any more.
+struct Answering<'a>(&'a IntGauge);
+
+impl<'a> Answering<'a> {
+    fn begin(gauge: &'a IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::origin::testing::Fixture;
+
+    #[tokio::test]
+    async fn a_player_finds_the_playlists_and_every_segment_they_list() {
+        let origin = Fixture::new(|_| {}).await;
+        origin.publish_all(origin.newest).await;
+        let main = origin.get("/live/demo/main.m3u8", "").await;
+        assert_eq!(main.status, 200);
+        let main = m3u8_rs::parse_master_playlist_res(&main.body).unwrap();
+        for variant in main.variants {
+            let media = origin.get(&format!("/live/demo/{}", variant.uri), "").await;
+            assert!(
+                media
+                    .head
+                    .contains("content-type: application/vnd.apple.mpegurl"),
+                "{}",
+                media.head
+            );
+            let media = m3u8_rs::parse_media_playlist_res(&media.body).unwrap();
+            let rendition = variant.uri.split('/').next().unwrap();
+            let path = format!("/live/demo/{rendition}/{}", media.segments[0].uri);
+            let segment = origin.get(&path, "").await;
+            assert_eq!(segment.status, 200);
+            assert_eq!(segment.body, origin.body(rendition, origin.newest));
+            let head = origin.request("HEAD", &path, "").await;
+            let length = format!("content-length: {}\r\n", segment.body.len());
+            assert!(
+                head.head.contains(&length) && head.body.is_empty(),
+                "{}",
+                head.head
+            );
+        }
+        let description = origin.get("/live/demo/channel.json", "").await;
+        let channel: crate::hls::timeline::Channel =
+            serde_json::from_slice(&description.body).unwrap();
+        assert_eq!(channel, origin.channel);
+    }
+
+    #[tokio::test]
+    async fn paths_that_name_nothing_are_404() {
+        let origin = Fixture::new(|_| {}).await;
+        for path in [
+            "/",
+            "/live/demo/720p/media.m3u8",
+            "/live/demo/index.m3u8",
+            "/live/demo/4k/media.m3u8",
+            "/live/nobody/main.m3u8",
+            "/live/demo/180p/007.ts",
+            "/live/demo/180p/18446744073709551615.ts",
+            "/live/demo/main.m3u8/",
+            "/channel.json",
+        ] {
+            let answer = origin.get(path, "").await;
+            assert_eq!(answer.status, 404, "{path}");
+            assert!(
+                answer.head.contains("cache-control: public, max-age=1\r\n"),
+                "{path}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn any_page_may_ask_for_a_range() {
+        let origin = Fixture::new(|_| {}).await;
+        let answer = origin.request("OPTIONS", "/live/demo/main.m3u8", "").await;
+        assert_eq!(answer.status, 204);
+        assert!(
+            answer.head.contains("access-control-allow-headers: range"),
+            "{}",
+            answer.head
+        );
+    }
+
+    #[tokio::test]
+    async fn hits_are_told_on_the_admin_routes() {
+        let origin = Fixture::new(|_| {}).await;
+        origin
+            .get("/live/demo/main.m3u8", "via: 1.1 edge-1\r\n")
+            .await;
+        origin.get("/live/demo/180p/media.m3u8", "").await;
+        let answer = origin.admin("/-/hits").await;
+        let told: Snapshot = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(told.clients["edge-1"][&Kind::Multivariant], 1);
+        assert_eq!(told.clients["direct"][&Kind::Playlist], 1);
+        assert!(told.objects.is_empty() && told.most.len() == 2);
+        let answer = origin.admin("/-/hits/objects").await;
+        let told: Snapshot = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(told, origin.origin.hits().snapshot());
+        assert_eq!(told.objects.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn faults_are_what_they_say() {
+        let origin = Fixture::new(|_| {}).await;
+        let path = format!("/live/demo/180p/{}.ts", origin.newest);
+        origin.publish_all(origin.newest).await;
+        let faults = origin.origin.faults();
+        let whole = origin.get(&path, "").await.body;
+
+        faults.begin(Fault::Stopped);
+        assert!(origin.try_get(&path).await.is_none());
+        faults.begin(Fault::Unavailable);
+        let answer = origin.get(&path, "").await;
+        assert_eq!(answer.status, 503);
+        assert!(
+            answer.head.contains("retry-after: 1\r\n"),
+            "{}",
+            answer.head
+        );
+        faults.begin_for(Kind::Segment, Fault::Truncated);
+        let answer = origin.get(&path, "").await;
+        assert_eq!(answer.status, 200);
+        assert!(
+            answer
+                .head
+                .contains(&format!("content-length: {}\r\n", whole.len())),
+            "{}",
+            answer.head
+        );
+        assert_eq!(answer.body, whole[..whole.len() / 2]);
+        assert_eq!(origin.get("/live/demo/main.m3u8", "").await.status, 200);
+        faults.end();
+        assert_eq!(origin.get(&path, "").await.body, whole);
+        assert_eq!(
+            origin.origin.hits().snapshot().clients["direct"][&Kind::Segment],
+            5
+        );
+    }
+
+    #[tokio::test]
+    async fn an_origin_that_hangs_is_still_answering_until_its_client_leaves() {
+        let origin = Fixture::new(|_| {}).await;
+        origin.origin.faults().begin(Fault::Hangs);
+        let leaving = origin.send("GET", "/live/demo/main.m3u8", "", b"").await;
+        let inflight = &origin.origin.figures().inflight;
+        while inflight.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+        socket2::SockRef::from(&leaving)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+        drop(leaving);
+        while inflight.get() != 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn every_answer_waits_for_the_delay() {
+        let delay = Duration::from_millis(20);
+        let origin = Fixture::new(|config| config.delay = delay).await;
+        for (path, status) in [("/live/demo/main.m3u8", 200), ("/nothing", 404)] {
+            let asked = origin.clock.now();
+            assert_eq!(origin.get(path, "").await.status, status);
+            assert!(origin.clock.now().since(asked) >= delay);
+        }
+    }
+}
