@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod clock;
+pub mod cluster;
 pub mod conditions;
 pub mod connection;
 pub mod edge;

@@ -1,0 +1,260 @@
+//! Who is built from what, and how it stops: rooms (an origin, an edge) with their listeners, alone or all in one process.
+//!
+//! A [`Room`] owns its tasks. Stopping one closes its listeners, lets answers in flight finish within the drain limit,
+//! and returns when its last task has ended. A cluster stops from the viewers inwards: edges, broadcaster, origin.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use warp::{Filter, Reply};
+
+use super::admin::{self, Readiness};
+use super::broadcaster::{self, Broadcaster, Sink};
+use super::clock::Clock;
+use super::edge::upstream::UpstreamError;
+use super::edge::{self, Edge};
+use super::listener::{self, BindError, Counters, Limits};
+use super::metrics::Registry;
+use super::origin::{Origin, OriginConfig, StoreError, ingest};
+use crate::hls::timeline::{Channel, Layout};
+
+/// Why a room could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No listener.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// No store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No upstream.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+}
+
+/// Where a room listens, and which flags say so.
+#[derive(Clone, Copy, Debug)]
+pub struct Doors {
+    /// For viewers, or for edges.
+    pub listen: SocketAddr,
+    /// For operators.
+    pub admin: SocketAddr,
+    /// The flag that sets `listen`.
+    pub listen_option: &'static str,
+    /// The flag that sets `admin`.
+    pub admin_option: &'static str,
+}
+
+impl Doors {
+    /// The doors of the edge with this index, counted from 0: ports above the first's, or any free ones if that is 0.
+    pub fn nth(self, index: u16) -> Self {
+        let above = |mut addr: SocketAddr| {
+            if addr.port() != 0 {
+                addr.set_port(addr.port().saturating_add(index));
+            }
+            addr
+        };
+        Self { listen: above(self.listen), admin: above(self.admin), ..self }
+    }
+
+    /// Any free ports of the loopback.
+    pub fn free() -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { listen: any, admin: any, listen_option: "--listen", admin_option: "--admin" }
+    }
+}
+
+/// A pair of listeners and what runs behind them.
+#[derive(Debug)]
+pub struct Room {
+    /// Where viewers, or edges, ask.
+    pub listen: SocketAddr,
+    /// Where operators ask.
+    pub admin: SocketAddr,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Room {
+    /// Binds both doors before anything is served, so that a taken port is told at once.
+    fn open<R, F, A, B>(
+        doors: Doors,
+        routes: F,
+        admin_routes: A,
+        limits: Limits,
+        counters: Option<Counters>,
+    ) -> Result<Self, BindError>
+    where
+        F: Filter<Extract = (R,), Error = warp::Rejection> + Clone + Send + Sync + 'static,
+        F::Future: Send,
+        R: Reply + Send,
+        A: Filter<Extract = (B,), Error = warp::Rejection> + Clone + Send + Sync + 'static,
+        A::Future: Send,
+        B: Reply + Send,
+    {
+        let viewers = listener::bind(doors.listen, doors.listen_option)?;
+        let operators = listener::bind(doors.admin, doors.admin_option)?;
+        let addr = |socket: &tokio::net::TcpListener| socket.local_addr().expect("a bound socket has an address");
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let room = Self { listen: addr(&viewers), admin: addr(&operators), stop, tasks };
+        // Operators keep their view while viewers drain: their own door closes with a token that falls later.
+        let drained = CancellationToken::new();
+        let admin_limits = Limits { connections: 256, drain: std::time::Duration::from_secs(1), ..Limits::default() };
+        room.tasks.spawn(listener::serve(operators, admin_routes, admin_limits, None, drained.clone()));
+        let stop = room.stop.clone();
+        room.tasks.spawn(async move {
+            listener::serve(viewers, routes, limits, counters, stop).await;
+            drained.cancel();
+        });
+        Ok(room)
+    }
+
+    /// Runs something beside the listeners until the room stops.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Closes the listeners, drains, and waits for every task.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// An edge and its listeners.
+#[derive(Debug)]
+pub struct EdgeRoom {
+    /// The edge.
+    pub edge: Arc<Edge>,
+    /// Its listeners.
+    pub room: Room,
+}
+
+impl EdgeRoom {
+    /// Opens an edge with a cold cache.
+    ///
+    /// # Errors
+    /// A port is taken, or the upstream is no URL.
+    pub fn open(config: edge::Config, doors: Doors, connections_max: usize, clock: Clock) -> Result<Self, StartError> {
+        let edge = Edge::new(config, clock)?;
+        let ready = edge.clone();
+        let readiness: Readiness = Arc::new(move || ready.ready());
+        let admin_routes = admin::routes(edge.registry().clone(), readiness);
+        let limits = Limits { connections: connections_max, ..Limits::viewers() };
+        let counters = edge.metrics().connections.clone();
+        let room = Room::open(doors, edge.routes(), admin_routes, limits, Some(counters))?;
+        room.spawn(edge.clone().find_origin(room.stop.clone()));
+        Ok(Self { edge, room })
+    }
+
+    /// The base URL for viewers.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.room.listen)
+    }
+}
+
+/// An origin, its listeners, and the broadcaster beside it if there is one.
+#[derive(Debug)]
+pub struct OriginRoom {
+    /// The origin.
+    pub origin: Origin,
+    /// Its listeners.
+    pub room: Room,
+    /// Where broadcasters put segments, if anywhere.
+    pub ingest: Option<SocketAddr>,
+    registry: Registry,
+    clock: Clock,
+    window: u64,
+}
+
+impl OriginRoom {
+    /// Opens an origin, and an ingest listener if an address is given. Blocks on the disk.
+    ///
+    /// # Errors
+    /// A port is taken, or the folder of segments cannot be used.
+    pub fn open(
+        config: OriginConfig,
+        doors: Doors,
+        ingest: Option<SocketAddr>,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        let registry = Registry::new(&[]);
+        let window = config.window;
+        let origin = Origin::open(config, clock, &registry)?;
+        let ready = origin.clone();
+        let readiness: Readiness = Arc::new(move || ready.ready());
+        let admin_routes = origin.admin_routes().or(admin::routes(registry.clone(), readiness));
+        let room = Room::open(doors, origin.routes(), admin_routes, Limits::default(), None)?;
+        let mut open = Self { origin, room, ingest: None, registry, clock, window };
+        if let Some(addr) = ingest {
+            let socket = listener::bind(addr, "--ingest")?;
+            open.ingest = socket.local_addr().ok();
+            let limits = Limits { methods: &ingest::METHODS, connections: 256, ..Limits::default() };
+            let stop = open.room.stop.clone();
+            open.room.spawn(listener::serve(socket, open.origin.ingest_routes(), limits, None, stop));
+        }
+        Ok(open)
+    }
+
+    /// The base URL for edges.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.room.listen)
+    }
+
+    /// Starts a broadcast of the channel in this process, and returns the description in force: of a channel that is on
+    /// disk already, `started_at` is kept. The broadcast ends with `stop`.
+    ///
+    /// # Errors
+    /// The folder holds a channel of this name with another layout, or cannot be written.
+    pub fn broadcast(
+        &self,
+        name: &str,
+        seed: u64,
+        layout: Layout,
+        started_at_ms: Option<u64>,
+        stop: CancellationToken,
+    ) -> Result<Channel, StartError> {
+        let proposed = channel(name, seed, layout, started_at_ms, self.window, self.clock);
+        let channel = self.origin.store().adopt_or_describe(proposed)?;
+        let sink = Sink::InProcess(self.origin.store());
+        let broadcaster = Broadcaster::new(channel.clone(), self.window, sink, self.clock, &self.registry);
+        self.room.spawn(async move {
+            if let Err(error) = broadcaster.run(stop).await {
+                tracing::error!(%error, "the broadcast has ended");
+            }
+        });
+        Ok(channel)
+    }
+}
+
+/// A channel that begins where the configuration says, or so long ago that a full window exists at once.
+pub fn channel(
+    name: &str,
+    seed: u64,
+    layout: Layout,
+    started_at_ms: Option<u64>,
+    window: u64,
+    clock: Clock,
+) -> Channel {
+    let started_at = match started_at_ms {
+        Some(millis) => crate::time::UnixTime::from_millis(millis),
+        None => broadcaster::fresh_start(&layout, window, clock.unix()),
+    };
+    Channel { name: name.to_owned(), seed, layout, started_at }
+}
+
+/// How many connections an edge may hold: what is asked for, or 15,000, and at most three quarters of the descriptors
+/// that this process may have, shared between `edges`.
+pub fn connections_max(asked: Option<usize>, edges: usize) -> usize {
+    const DEFAULT: usize = 15_000;
+    let limits = procfs::process::Process::myself().and_then(|process| process.limits());
+    let descriptors = match limits.map(|limits| limits.max_open_files.soft_limit) {
+        Ok(procfs::process::LimitValue::Value(count)) => count as usize,
+        Ok(procfs::process::LimitValue::Unlimited) | Err(_) => usize::MAX,
+    };
+    let share = descriptors / 4 * 3 / edges.max(1);
+    asked.unwrap_or(DEFAULT).min(share.max(1))
+}
