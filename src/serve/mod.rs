@@ -1,6 +1,7 @@
 //! What performs in real time: sockets, tasks, the disk, the clock.
 
 pub mod admin;
+pub mod broadcaster;
 pub mod clock;
 pub mod cluster;
 pub mod conditions;

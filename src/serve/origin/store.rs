@@ -496,8 +496,8 @@ fn check(channel: &Channel, now: UnixTime) -> Result<(), StoreError> {
     if !is_name(&channel.name) {
         return refuse("its name must be 1 to 64 of a-z, 0-9, - and _");
     }
-    if !(1..=60).contains(&channel.layout.parts_per_segment) {
-        return refuse("parts_per_segment must be from 1 to 60");
+    if !(2..=60).contains(&channel.layout.parts_per_segment) {
+        return refuse("parts_per_segment must be from 2 to 60");
     }
     if !(1..=16).contains(&ladder.len()) {
         return refuse("the ladder must have from 1 to 16 renditions");

@@ -1,0 +1,449 @@
+//! The fake broadcaster: it encodes each segment while its span passes, and publishes it the moment that it is whole.
+//!
+//! A segment that could not be published is tried again until no playlist could list it any more; then it is dropped, and
+//! the stream goes on with what is still of use.
+
+pub mod sink;
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::Bytes;
+use prometheus::{Histogram, IntCounter};
+use tokio_util::sync::CancellationToken;
+
+pub use sink::Sink;
+
+use self::sink::Rejected;
+use super::clock::Clock;
+use super::metrics::{BROADCAST_FAILED, BROADCAST_LATENESS, BROADCAST_PUBLISHED, Registry};
+use crate::hls::timeline::{Channel, Layout};
+use crate::media;
+use crate::time::UnixTime;
+
+/// Why a broadcast ended though nobody stopped it.
+#[derive(Debug, thiserror::Error)]
+pub enum BroadcastError {
+    /// The origin will never take this channel.
+    #[error("the origin refuses the channel: {0}")]
+    Refused(String),
+    /// The encoder panicked.
+    #[error(
+        "the encoder failed on segment {0}: this is a fault of Seawall, please report it with the channel's description"
+    )]
+    Encoder(u64),
+}
+
+/// When a new channel says that it began, so that a full window exists at once and players can join at once.
+pub fn fresh_start(layout: &Layout, window: u64, now: UnixTime) -> UnixTime {
+    now - layout.segment_duration() * u32::try_from(window).unwrap_or(u32::MAX)
+}
+
+/// A broadcast of one channel.
+#[derive(Debug)]
+pub struct Broadcaster {
+    channel: Channel,
+    window: u64,
+    sink: Sink,
+    clock: Clock,
+    figures: Figures,
+    trouble: Trouble,
+}
+
+#[derive(Clone, Debug)]
+struct Figures {
+    published: IntCounter,
+    failed: IntCounter,
+    lateness: Histogram,
+}
+
+impl Broadcaster {
+    /// A broadcast of `channel` into `sink`; `window` is how many segments the origin's playlists list. If the origin knows
+    /// the channel already, its `started_at` takes the place of the one given here.
+    pub fn new(
+        channel: Channel,
+        window: u64,
+        sink: Sink,
+        clock: Clock,
+        registry: &Registry,
+    ) -> Self {
+        Self {
+            channel,
+            window,
+            sink,
+            clock,
+            figures: Figures {
+                published: registry.counter(BROADCAST_PUBLISHED),
+                failed: registry.counter(BROADCAST_FAILED),
+                lateness: registry
+                    .histograms(BROADCAST_LATENESS)
+                    .with_label_values::<&str>(&[]),
+            },
+            trouble: Trouble::default(),
+        }
+    }
+
+    /// Fills the window, then publishes each segment on time, until `stop`.
+    ///
+    /// # Errors
+    /// The origin refuses the channel for good, or the encoder failed.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), BroadcastError> {
+        match stop.run_until_cancelled(self.broadcast()).await {
+            None => Ok(()),
+            Some(Err(error)) => Err(error),
+        }
+    }
+
+    async fn broadcast(&mut self) -> Result<Infallible, BroadcastError> {
+        self.describe().await?;
+        let began = self.clock.unix();
+        tracing::info!(
+            channel = self.channel.name,
+            started_at = %self.channel.started_at.to_utc(),
+            "on air"
+        );
+        let mut number = self.channel.first_number();
+        loop {
+            let due = due_from(&self.channel, number, self.window, self.clock.unix());
+            if self.channel.available_at(number) >= began {
+                self.trouble.dropped += due - number;
+            }
+            number = due;
+            if !self.sink.has(&self.channel, number) {
+                let bodies = encode(&self.channel, number).await?;
+                let available_at = self.channel.available_at(number);
+                tokio::time::sleep_until(self.clock.instant_of_unix(available_at)).await;
+                self.publish(number, bodies).await?;
+                // What fills the window at the start was due before anybody was there to publish it.
+                if available_at >= began {
+                    let late = self.clock.unix().since(available_at);
+                    self.figures.lateness.observe(late.as_secs_f64());
+                }
+            }
+            number += 1;
+        }
+    }
+
+    /// Describes the channel to the origin, however long that takes, and adopts the description in force there.
+    async fn describe(&mut self) -> Result<(), BroadcastError> {
+        for attempt in 0.. {
+            match self.sink.describe(&self.channel).await {
+                Ok(in_force) => {
+                    self.trouble.ends();
+                    self.channel = in_force;
+                    break;
+                }
+                Err(Rejected::Never(why) | Rejected::Forgotten(why)) => {
+                    return Err(BroadcastError::Refused(why));
+                }
+                Err(Rejected::Later(why)) => self.trouble.goes_on(&why),
+            }
+            tokio::time::sleep(back_off(attempt)).await;
+        }
+        Ok(())
+    }
+
+    /// Publishes every rendition of one segment, again and again while a playlist could list it.
+    async fn publish(&mut self, number: u64, bodies: Vec<Bytes>) -> Result<(), BroadcastError> {
+        for (index, body) in bodies.into_iter().enumerate() {
+            for attempt in 0.. {
+                let rendition = &self.channel.layout.ladder[index].name;
+                let sent = self
+                    .sink
+                    .publish(&self.channel.name, rendition, number, body.clone())
+                    .await;
+                let Err(rejected) = sent else {
+                    self.figures.published.inc();
+                    break;
+                };
+                self.figures.failed.inc();
+                self.trouble.goes_on(rejected.why());
+                match rejected {
+                    Rejected::Never(_) => {
+                        self.trouble.dropped += 1;
+                        return Ok(());
+                    }
+                    // The origin came back with an empty folder.
+                    Rejected::Forgotten(_) => self.describe_again().await?,
+                    Rejected::Later(_) => {}
+                }
+                tokio::time::sleep(back_off(attempt)).await;
+                if due_from(&self.channel, number, self.window, self.clock.unix()) > number {
+                    self.trouble.dropped += 1;
+                    return Ok(());
+                }
+            }
+        }
+        self.trouble.ends();
+        Ok(())
+    }
+
+    /// An origin that forgot the channel takes our description as it is; one that meanwhile learnt another `started_at` would
+    /// change bytes under names in use, so that is the end.
+    async fn describe_again(&mut self) -> Result<(), BroadcastError> {
+        let before = self.channel.clone();
+        self.describe().await?;
+        if self.channel == before {
+            Ok(())
+        } else {
+            let why =
+                "it now has another description of it; start the broadcaster again to adopt that";
+            Err(BroadcastError::Refused(why.to_owned()))
+        }
+    }
+}
+
+/// Whether the origin takes what it is sent; said once when that changes, not once per attempt.
+#[derive(Debug, Default)]
+struct Trouble {
+    under_way: bool,
+    /// Segment numbers given up since the trouble began.
+    dropped: u64,
+}
+
+impl Trouble {
+    fn goes_on(&mut self, why: &str) {
+        if !self.under_way {
+            tracing::warn!(
+                why,
+                "the origin does not take what is sent; trying on until it does"
+            );
+            self.under_way = true;
+        }
+    }
+
+    fn ends(&mut self) {
+        if self.dropped > 0 {
+            tracing::warn!(segments = self.dropped, "dropped: too old for any playlist");
+        }
+        if self.under_way {
+            tracing::info!("the origin takes what is sent again");
+        }
+        *self = Self::default();
+    }
+}
+
+/// `number`, or the oldest that a playlist could list now if that is newer.
+fn due_from(channel: &Channel, number: u64, window: u64, now: UnixTime) -> u64 {
+    channel
+        .window(now, window)
+        .map_or(number, |listed| number.max(*listed.start()))
+}
+
+/// Every rendition of one segment, in the order of the ladder, off the async threads.
+async fn encode(channel: &Channel, number: u64) -> Result<Vec<Bytes>, BroadcastError> {
+    let channel = channel.clone();
+    tokio::task::spawn_blocking(move || {
+        let ladder = channel.layout.ladder.iter();
+        ladder
+            .map(|rendition| media::segment(&channel, rendition, number))
+            .collect()
+    })
+    .await
+    .map_err(|_| BroadcastError::Encoder(number))
+}
+
+/// 0.1 s, doubled with each attempt, 2 s at most.
+fn back_off(attempt: u32) -> Duration {
+    Duration::from_millis(100 << attempt.min(5)).min(Duration::from_secs(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::serve::origin::Store;
+    use crate::serve::origin::Token;
+    use crate::serve::origin::testing::{Fixture, Listening, TOKEN};
+
+    const WINDOW: u64 = 6;
+
+    /// Segments of 0.64 s, so that a test of live ones is short.
+    fn channel(clock: &Clock) -> Channel {
+        let mut layout = Layout {
+            parts_per_segment: 2,
+            ..Layout::default()
+        };
+        layout.ladder.truncate(2);
+        Channel {
+            name: "fresh".to_owned(),
+            seed: 7,
+            started_at: fresh_start(&layout, WINDOW, clock.unix()),
+            layout,
+        }
+    }
+
+    async fn origin() -> Listening {
+        Fixture::new(|config| config.window = WINDOW).await
+    }
+
+    async fn until(condition: impl Fn() -> bool) {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    struct Running {
+        stop: CancellationToken,
+        figures: Figures,
+        task: tokio::task::JoinHandle<Result<(), BroadcastError>>,
+    }
+
+    fn broadcast(origin: &Fixture, sink: Sink) -> Running {
+        let broadcaster = Broadcaster::new(
+            channel(&origin.clock),
+            WINDOW,
+            sink,
+            origin.clock,
+            &Registry::new(&[]),
+        );
+        let stop = CancellationToken::new();
+        Running {
+            figures: broadcaster.figures.clone(),
+            task: tokio::spawn(broadcaster.run(stop.clone())),
+            stop,
+        }
+    }
+
+    fn http(origin: &Listening, token: &str) -> Sink {
+        let url = format!("http://{}", origin.broadcasters);
+        Sink::http(&url, &Token::new(token)).unwrap()
+    }
+
+    fn listed(store: &Store) -> Vec<u64> {
+        let path = crate::hls::names::LivePath::parse("/live/fresh/180p/media.m3u8").unwrap();
+        let Some(document) = store.get(path) else {
+            return Vec::new();
+        };
+        let playlist = m3u8_rs::parse_media_playlist_res(&document.plain.body).unwrap();
+        (playlist.media_sequence..)
+            .take(playlist.segments.len())
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_full_window_exists_at_once_and_then_moves_on_in_time() {
+        let origin = origin().await;
+        for sink in [Sink::InProcess(origin.origin.store()), http(&origin, TOKEN)] {
+            let store = origin.origin.store();
+            let running = broadcast(&origin, sink);
+            until(|| listed(&store).len() as u64 == WINDOW).await;
+            let newest = store.newest("fresh").unwrap();
+            until(|| running.figures.lateness.get_sample_count() > 0).await;
+            assert!(store.newest("fresh").unwrap() > newest);
+            let numbers = listed(&store);
+            let text = origin.get("/live/fresh/360p/media.m3u8", "").await.text();
+            assert!(!text.contains("GAP"), "{text}");
+            assert_eq!(numbers.len() as u64, WINDOW);
+            running.stop.cancel();
+            running.task.await.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_fails_is_tried_again() {
+        let origin = origin().await;
+        let in_the_way = origin.dir.path().join("fresh");
+        std::fs::create_dir(&in_the_way).unwrap();
+        std::fs::write(in_the_way.join("360p"), b"a file where a folder must be").unwrap();
+        let store = origin.origin.store();
+        let running = broadcast(&origin, Sink::InProcess(store.clone()));
+        until(|| running.figures.failed.get() > 0).await;
+        assert!(store.newest("fresh").is_none());
+        std::fs::remove_file(in_the_way.join("360p")).unwrap();
+        until(|| store.newest("fresh").is_some()).await;
+        running.stop.cancel();
+        running.task.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_channel_that_the_origin_refuses_ends_the_broadcast() {
+        let origin = origin().await;
+        let error = broadcast(&origin, http(&origin, "wrong"))
+            .task
+            .await
+            .unwrap()
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("the token is missing or wrong"),
+            "{error}"
+        );
+
+        let mut other = channel(&origin.clock);
+        other.seed += 1;
+        origin.origin.store().adopt_or_describe(other).unwrap();
+        for sink in [Sink::InProcess(origin.origin.store()), http(&origin, TOKEN)] {
+            let error = broadcast(&origin, sink).task.await.unwrap().unwrap_err();
+            assert!(error.to_string().contains("choose another name"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_broadcast_published_is_not_encoded_again() {
+        let origin = origin().await;
+        let store = origin.origin.store();
+        let channel = channel(&origin.clock);
+        let in_force = store.adopt_or_describe(channel).unwrap();
+        let first = in_force.first_number();
+        // Bytes that no encoder makes: a second publication would be refused as a change.
+        let body = Bytes::from([&[0x47][..], &[0; 187]].concat());
+        for rendition in &in_force.layout.ladder {
+            let published = store
+                .publish("fresh", &rendition.name, first, body.clone())
+                .await;
+            published.unwrap();
+        }
+        let running = broadcast(&origin, Sink::InProcess(Arc::clone(&store)));
+        until(|| store.newest("fresh") > Some(first)).await;
+        assert_eq!(running.figures.failed.get(), 0);
+        running.stop.cancel();
+        running.task.await.unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_broadcaster_that_fell_behind_goes_on_with_what_can_be_listed() {
+        let channel = channel(&Clock::start());
+        let first = channel.first_number();
+        let at = |number| channel.available_at(number);
+        for (number, now, due) in [
+            (first, at(first), first),
+            (first, at(first + 5), first),
+            (first, at(first + 6), first + 1),
+            (first + 9, at(first + 6), first + 9),
+            (first, at(first + 1_000), first + 995),
+        ] {
+            assert_eq!(due_from(&channel, number, WINDOW, now), due);
+        }
+    }
+
+    #[test]
+    fn a_fresh_channel_has_a_full_window_whenever_it_begins() {
+        let layout = Layout::default();
+        for millis in [
+            1_700_000_000_000,
+            1_700_000_000_001,
+            1_699_999_999_999,
+            1_700_000_000_640,
+        ] {
+            let now = UnixTime::from_millis(millis);
+            let channel = Channel {
+                name: "fresh".to_owned(),
+                seed: 1,
+                started_at: fresh_start(&layout, 10, now),
+                layout: layout.clone(),
+            };
+            let window = channel.window(now, u64::MAX).unwrap();
+            assert_eq!(window.count(), 10, "{millis}");
+        }
+    }
+
+    #[test]
+    fn attempts_grow_rarer_up_to_a_bound() {
+        let waits: Vec<_> = (0..7)
+            .map(|attempt| back_off(attempt).as_millis())
+            .collect();
+        assert_eq!(waits, [100, 200, 400, 800, 1_600, 2_000, 2_000]);
+        assert_eq!(back_off(u32::MAX), Duration::from_secs(2));
+    }
+}
