@@ -4,4 +4,5 @@ pub mod facts;
 pub mod ladder;
 pub mod names;
 pub mod playlist;
+pub mod reader;
 pub mod timeline;

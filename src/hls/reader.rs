@@ -1,0 +1,251 @@
+//! Playlists read as a player reads them: the text of an answer becomes facts, with every URI resolved to a path.
+//!
+//! m3u8-rs does the reading, but it is no validator: a malformed number becomes zero and a last line without a newline
+//! becomes a URI. So [`check_lines`] looks at the text first, and what is empty or nameless afterwards is refused.
+
+use std::time::Duration;
+
+use crate::time::UnixTime;
+
+/// A rendition as the multivariant playlist offers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// BANDWIDTH: the peak, in bits per second.
+    pub bandwidth_bps: u64,
+    /// Path of the media playlist.
+    pub path: String,
+}
+
+/// What a media playlist says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaFacts {
+    /// EXT-X-TARGETDURATION.
+    pub target_duration: Duration,
+    /// The segments, oldest first.
+    pub listed: Vec<Listed>,
+    /// Whether the stream has ended (EXT-X-ENDLIST).
+    pub ended: bool,
+}
+
+/// One segment of a media playlist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Media sequence number.
+    pub number: u64,
+    /// EXTINF, to the microsecond.
+    pub duration: Duration,
+    /// EXT-X-PROGRAM-DATE-TIME, counted on from the last one given (RFC 8216bis, section 4.4.4.6).
+    pub begins_at: Option<UnixTime>,
+    /// Path of the segment.
+    pub path: String,
+}
+
+/// Why a text is no playlist that can be played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// The first line is not `#EXTM3U`, or the text is not UTF-8.
+    #[error("not a playlist")]
+    NotAPlaylist,
+    /// It ends in the middle of a line: the answer was cut.
+    #[error("the playlist ends in the middle of a line")]
+    Cut,
+    /// A number that the protocol requires is missing or malformed.
+    #[error("a tag of the playlist is malformed")]
+    Malformed,
+    /// A multivariant playlist without renditions, or an address on another host.
+    #[error("the playlist names nothing that can be fetched")]
+    Empty,
+}
+
+/// Reads a multivariant playlist that was fetched from `base` (a path).
+pub fn multivariant(base: &str, text: &[u8]) -> Result<Vec<Variant>, Unreadable> {
+    check_lines(text)?;
+    let (_, playlist) = m3u8_rs::parse_master_playlist(text).map_err(|_| Unreadable::Malformed)?;
+    let variants: Vec<_> = playlist
+        .variants
+        .into_iter()
+        .filter(|variant| !variant.is_i_frame)
+        .map(|variant| {
+            Ok(Variant {
+                bandwidth_bps: variant.bandwidth,
+                path: resolve(base, &variant.uri).ok_or(Unreadable::Empty)?,
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    match variants.is_empty() {
+        true => Err(Unreadable::Empty),
+        false => Ok(variants),
+    }
+}
+
+/// Reads a media playlist that was fetched from `base` (a path).
+pub fn media(base: &str, text: &[u8]) -> Result<MediaFacts, Unreadable> {
+    check_lines(text)?;
+    let (_, playlist) = m3u8_rs::parse_media_playlist(text).map_err(|_| Unreadable::Malformed)?;
+    if playlist.target_duration == 0 {
+        return Err(Unreadable::Malformed);
+    }
+    let mut expected_at = None;
+    let listed = (playlist.media_sequence..)
+        .zip(playlist.segments)
+        .map(|(number, segment)| {
+            if !(segment.duration > 0.0 && segment.duration < 3_600.0) {
+                return Err(Unreadable::Malformed);
+            }
+            let duration =
+                Duration::from_micros((f64::from(segment.duration) * 1e6).round() as u64);
+            let begins_at = segment
+                .program_date_time
+                .map(|date| {
+                    UnixTime::from_millis(u64::try_from(date.timestamp_millis()).unwrap_or(0))
+                })
+                .or(expected_at);
+            expected_at = begins_at.map(|begins_at| begins_at + duration);
+            Ok(Listed {
+                number,
+                duration,
+                begins_at,
+                path: resolve(base, &segment.uri).ok_or(Unreadable::Empty)?,
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(MediaFacts {
+        target_duration: Duration::from_secs(playlist.target_duration),
+        listed,
+        ended: playlist.end_list,
+    })
+}
+
+/// Refuses what m3u8-rs would misread without a word.
+fn check_lines(text: &[u8]) -> Result<(), Unreadable> {
+    let text = std::str::from_utf8(text).map_err(|_| Unreadable::NotAPlaylist)?;
+    if text.lines().next() != Some("#EXTM3U") {
+        return Err(Unreadable::NotAPlaylist);
+    }
+    if !text.ends_with('\n') {
+        return Err(Unreadable::Cut);
+    }
+    let numeric = ["#EXT-X-TARGETDURATION:", "#EXT-X-MEDIA-SEQUENCE:"];
+    let malformed = text.lines().any(|line| {
+        numeric
+            .iter()
+            .filter_map(|tag| line.strip_prefix(tag))
+            .any(|value| value.parse::<u64>().is_err())
+    });
+    match malformed {
+        true => Err(Unreadable::Malformed),
+        false => Ok(()),
+    }
+}
+
+/// Resolves `uri` against the path `base` (RFC 3986, section 5.2, for references without an authority). `None` for an
+/// absolute URL: a viewer keeps to the edge that it was given.
+fn resolve(base: &str, uri: &str) -> Option<String> {
+    if uri.is_empty() || uri.contains("://") || uri.starts_with("//") {
+        return None;
+    }
+    if uri.starts_with('/') {
+        return Some(uri.to_owned());
+    }
+    let folder = &base[..base.rfind('/')? + 1];
+    let mut steps: Vec<&str> = folder.split('/').collect();
+    steps.pop();
+    for step in uri.split('/') {
+        match step {
+            "." => {}
+            ".." => drop((steps.len() > 1).then(|| steps.pop())),
+            step => steps.push(step),
+        }
+    }
+    Some(steps.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_multivariant_playlist_offers_renditions() {
+        let text = b"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-STREAM-INF:BANDWIDTH=230000,RESOLUTION=320x180\n180p/media.m3u8\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=840000\n360p/media.m3u8\n";
+        let variants = multivariant("/live/demo/main.m3u8", text).unwrap();
+        assert_eq!(
+            variants,
+            [
+                Variant {
+                    bandwidth_bps: 230_000,
+                    path: "/live/demo/180p/media.m3u8".to_owned()
+                },
+                Variant {
+                    bandwidth_bps: 840_000,
+                    path: "/live/demo/360p/media.m3u8".to_owned()
+                },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_media_playlist_lists_numbered_segments() {
+        let text = b"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:3\n#EXT-X-MEDIA-SEQUENCE:41\n\
+            #EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:02:00.960Z\n#EXTINF:2.88,\n41.ts\n#EXTINF:2.88000,\n42.ts\n";
+        let facts = media("/live/demo/180p/media.m3u8", text).unwrap();
+        assert_eq!(facts.target_duration, Duration::from_secs(3));
+        assert!(!facts.ended);
+        let listed: Vec<_> = facts
+            .listed
+            .iter()
+            .map(|segment| (segment.number, segment.path.as_str()))
+            .collect();
+        assert_eq!(
+            listed,
+            [(41, "/live/demo/180p/41.ts"), (42, "/live/demo/180p/42.ts")]
+        );
+        assert_eq!(facts.listed[0].duration, Duration::from_millis(2_880));
+        assert_eq!(
+            facts.listed[0].begins_at,
+            Some(UnixTime::from_millis(120_960))
+        );
+        assert_eq!(
+            facts.listed[1].begins_at,
+            Some(UnixTime::from_millis(123_840))
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_played_is_refused() {
+        let cases: [(&[u8], Unreadable); 5] = [
+            (b"<html>", Unreadable::NotAPlaylist),
+            (
+                b"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:2.88,\n41.t",
+                Unreadable::Cut,
+            ),
+            (
+                b"#EXTM3U\n#EXT-X-TARGETDURATION:three\n",
+                Unreadable::Malformed,
+            ),
+            (b"#EXTM3U\n#EXTINF:2.88,\n41.ts\n", Unreadable::Malformed),
+            (
+                b"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:2.88,\nhttp://elsewhere/41.ts\n",
+                Unreadable::Empty,
+            ),
+        ];
+        for (text, why) in cases {
+            assert_eq!(media("/live/demo/180p/media.m3u8", text), Err(why));
+        }
+    }
+
+    #[test]
+    fn references_are_resolved_against_the_playlist() {
+        let base = "/live/demo/180p/media.m3u8";
+        for (uri, path) in [
+            ("7.ts", Some("/live/demo/180p/7.ts")),
+            ("./7.ts", Some("/live/demo/180p/7.ts")),
+            ("../360p/7.ts", Some("/live/demo/360p/7.ts")),
+            ("/other/7.ts", Some("/other/7.ts")),
+            ("//host/7.ts", None),
+            ("http://host/7.ts", None),
+        ] {
+            assert_eq!(resolve(base, uri).as_deref(), path, "{uri}");
+        }
+    }
+}
