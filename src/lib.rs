@@ -6,3 +6,4 @@ pub mod media;
 pub mod policy;
 pub mod serve;
 pub mod time;
+pub mod viewer;

@@ -1,0 +1,614 @@
+//! A player as a state machine: multivariant playlist, media playlist, first segments, then playing ⇄ stalled, then left.
+//!
+//! ```text
+//!            next(now) ─► Get(object) ─► performed ─► on_multivariant · on_playlist · on_segment · on_failure
+//!                         WakeAt(time)
+//!                         Leave
+//! ```
+//! The constants are those of hls.js. A viewer has one connection, so one request is under way at a time; whatever became
+//! due first goes first. The last mile is modelled here: a segment is in the buffer only bytes / bandwidth after it came
+//! from the wire, and until then the player asks for no other segment.
+
+use std::time::Duration;
+
+use super::abr;
+use super::quality::{Exit, Quality};
+use crate::time::{Timestamp, UnixTime};
+
+/// A player joins this many target durations behind the end of the playlist.
+const TARGETS_BEHIND_LIVE: u32 = 3;
+/// No segment is asked for while this much media is buffered.
+const BUFFER_MAX: Duration = Duration::from_secs(30);
+/// A request without its whole answer after this long has failed.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+/// Waits before the second to the fifth attempt; the fifth failure in a row is fatal.
+const RETRY_AFTER: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
+
+/// What a player asks for. Renditions are indices into what [`Player::on_multivariant`] was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Object {
+    /// The multivariant playlist.
+    Multivariant,
+    /// The media playlist of a rendition.
+    MediaPlaylist { rendition: usize },
+    /// A segment of a rendition.
+    Segment { rendition: usize, number: u64 },
+}
+
+/// What a player wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Fetch `object`. It was wanted at `due`, which lies in the past if the connection was busy.
+    Get { object: Object, due: Timestamp },
+    /// Nothing is to be done before this time.
+    WakeAt(Timestamp),
+    /// It is over.
+    Leave,
+}
+
+/// One segment of a media playlist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Media sequence number.
+    pub number: u64,
+    /// Duration.
+    pub duration: Duration,
+    /// When the segment begins in UNIX time, if the playlist says so.
+    pub begins_at: Option<UnixTime>,
+}
+
+/// Who sits in front of the player.
+#[derive(Clone, Copy, Debug)]
+pub struct Seat {
+    /// When the viewer arrives.
+    pub arrives: Timestamp,
+    /// When it leaves.
+    pub leaves: Timestamp,
+    /// Bandwidth of its last mile.
+    pub last_mile_bps: u64,
+    /// UNIX time at [`Timestamp::ZERO`].
+    pub unix_at_zero: UnixTime,
+}
+
+/// The player of one viewer.
+#[derive(Debug)]
+pub struct Player {
+    seat: Seat,
+    state: State,
+    quality: Quality,
+    estimator: abr::Estimator,
+    bandwidths_bps: Vec<u64>,
+    rendition: usize,
+    /// The newest media playlist of the current rendition; empty right after a switch.
+    listed: Vec<Listed>,
+    newest_seen: u64,
+    /// The next segment to fetch, and how far into it playback begins.
+    next_segment: Option<(u64, Duration)>,
+    /// When a playlist, and when a segment, may be asked for next.
+    playlist_due: Timestamp,
+    segment_due: Timestamp,
+    playlist_failures: usize,
+    segment_failures: usize,
+    asked: Option<(Object, Timestamp)>,
+    in_transit: Option<Transit>,
+    /// Buffered media at `drained_at`.
+    buffered: Duration,
+    drained_at: Timestamp,
+    buffer_ends: Option<UnixTime>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Joining,
+    Playing,
+    Stalled,
+    Left,
+}
+
+/// A segment on the last mile.
+#[derive(Clone, Copy, Debug)]
+struct Transit {
+    arrives: Timestamp,
+    asked_at: Timestamp,
+    bytes: u64,
+    segment: Listed,
+    offset: Duration,
+}
+
+impl Player {
+    /// A player that begins with the multivariant playlist when its viewer arrives.
+    pub fn new(seat: Seat) -> Self {
+        Self {
+            seat,
+            state: State::Joining,
+            quality: Quality::default(),
+            estimator: abr::Estimator::default(),
+            bandwidths_bps: Vec::new(),
+            rendition: 0,
+            listed: Vec::new(),
+            newest_seen: 0,
+            next_segment: None,
+            playlist_due: seat.arrives,
+            segment_due: seat.arrives,
+            playlist_failures: 0,
+            segment_failures: 0,
+            asked: None,
+            in_transit: None,
+            buffered: Duration::ZERO,
+            drained_at: seat.arrives,
+            buffer_ends: None,
+        }
+    }
+
+    /// What the viewer has lived through so far.
+    pub fn quality(&self) -> &Quality {
+        &self.quality
+    }
+
+    /// Does what is due by `now` and says what to perform. After a [`Action::Get`] the player must be told how it went.
+    pub fn next(&mut self, now: Timestamp) -> Action {
+        self.advance(now);
+        if self.state != State::Left && now >= self.seat.leaves {
+            self.end(match self.quality.startup {
+                Some(_) => Exit::Left,
+                None => Exit::BeforeStart,
+            });
+        }
+        if self.state == State::Left {
+            return Action::Leave;
+        }
+        let playlist = (self.playlist_due, self.playlist());
+        let earliest = match self.segment() {
+            Some(segment) if segment.0 < playlist.0 => segment,
+            _ => playlist,
+        };
+        if earliest.0 <= now {
+            self.asked = Some((earliest.1, now));
+            return Action::Get {
+                object: earliest.1,
+                due: earliest.0,
+            };
+        }
+        let arrives = self.in_transit.map(|transit| transit.arrives);
+        Action::WakeAt(
+            earliest
+                .0
+                .min(self.seat.leaves)
+                .min(arrives.unwrap_or(earliest.0)),
+        )
+    }
+
+    /// The multivariant playlist came: `bandwidths_bps` rises.
+    pub fn on_multivariant(&mut self, now: Timestamp, bandwidths_bps: Vec<u64>) {
+        self.asked = None;
+        self.playlist_failures = 0;
+        self.rendition = self.estimator.choose(&bandwidths_bps, 0);
+        self.bandwidths_bps = bandwidths_bps;
+        self.playlist_due = now;
+    }
+
+    /// A media playlist came.
+    pub fn on_playlist(&mut self, now: Timestamp, target_duration: Duration, listed: Vec<Listed>) {
+        self.advance(now);
+        let asked_at = self.asked.take().map_or(now, |(_, at)| at);
+        self.playlist_failures = 0;
+        let newest = listed.last().map_or(0, |segment| segment.number);
+        let unchanged = newest <= self.newest_seen && !self.listed.is_empty();
+        if newest < self.newest_seen {
+            self.quality.playlists_went_back += 1;
+        }
+        self.newest_seen = self.newest_seen.max(newest);
+        let interval = listed
+            .last()
+            .map_or(target_duration, |segment| segment.duration);
+        let interval = if unchanged { interval / 2 } else { interval };
+        self.playlist_due = (asked_at + interval).max(now);
+        if let Some(first) = listed.first() {
+            self.find_next(first.number, target_duration, &listed);
+        }
+        let known = self.lists_next();
+        self.listed = listed;
+        if !known {
+            self.segment_due = self.segment_due.max(now);
+        }
+    }
+
+    /// The segment that was asked for came from the wire: `bytes` of it now travel the last mile.
+    pub fn on_segment(&mut self, now: Timestamp, bytes: u64) {
+        self.advance(now);
+        let Some((Object::Segment { number, .. }, asked_at)) = self.asked.take() else {
+            return;
+        };
+        self.segment_failures = 0;
+        let Some(&segment) = self.listed.iter().find(|segment| segment.number == number) else {
+            return;
+        };
+        let offset = self
+            .next_segment
+            .map_or(Duration::ZERO, |(_, offset)| offset);
+        self.next_segment = Some((number + 1, Duration::ZERO));
+        let nanos =
+            u128::from(bytes) * 8 * 1_000_000_000 / u128::from(self.seat.last_mile_bps.max(1));
+        self.in_transit = Some(Transit {
+            arrives: now + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)),
+            asked_at,
+            bytes,
+            segment,
+            offset,
+        });
+    }
+
+    /// What was asked for did not come. `retry_after` is what the answer asked for, if there was one.
+    pub fn on_failure(&mut self, now: Timestamp, retry_after: Option<Duration>) {
+        self.advance(now);
+        let Some((object, _)) = self.asked.take() else {
+            return;
+        };
+        let (failures, due) = match object {
+            Object::Segment { .. } => (&mut self.segment_failures, &mut self.segment_due),
+            _ => (&mut self.playlist_failures, &mut self.playlist_due),
+        };
+        let Some(&wait) = RETRY_AFTER.get(*failures) else {
+            return self.end(match self.quality.startup {
+                Some(_) => Exit::Fatal,
+                None => Exit::StartFailed,
+            });
+        };
+        *failures += 1;
+        *due = now + wait.max(retry_after.unwrap_or_default());
+        self.quality.retries += 1;
+    }
+
+    /// The run was interrupted.
+    pub fn on_interrupt(&mut self, now: Timestamp) {
+        self.advance(now);
+        if self.state != State::Left {
+            self.end(Exit::Cut);
+        }
+    }
+
+    /// The playlist to fetch next.
+    fn playlist(&self) -> Object {
+        match self.bandwidths_bps.is_empty() {
+            true => Object::Multivariant,
+            false => Object::MediaPlaylist {
+                rendition: self.rendition,
+            },
+        }
+    }
+
+    /// The segment to fetch next and since when, if one is listed and nothing is on the last mile.
+    fn segment(&self) -> Option<(Timestamp, Object)> {
+        let (number, _) = self.next_segment?;
+        if !self.lists_next() || self.in_transit.is_some() {
+            return None;
+        }
+        let room = self.drained_at + self.buffered.saturating_sub(BUFFER_MAX);
+        let since = match self.buffered > BUFFER_MAX {
+            true => self.segment_due.max(room),
+            false => self.segment_due,
+        };
+        let rendition = self.rendition;
+        Some((since, Object::Segment { rendition, number }))
+    }
+
+    /// Whether the playlist lists the next segment.
+    fn lists_next(&self) -> bool {
+        match (self.next_segment, self.listed.last()) {
+            (Some((number, _)), Some(newest)) => newest.number >= number,
+            _ => false,
+        }
+    }
+
+    /// Chooses the first segment, or steps over those that have left the playlist.
+    fn find_next(&mut self, head: u64, target_duration: Duration, listed: &[Listed]) {
+        match &mut self.next_segment {
+            Some((number, _)) if *number < head => {
+                self.quality.skipped += (head - *number) as u32;
+                *number = head;
+            }
+            Some(_) => {}
+            None => {
+                let mut behind = target_duration * TARGETS_BEHIND_LIVE;
+                let mut start = (head, Duration::ZERO);
+                for segment in listed.iter().rev() {
+                    if segment.duration >= behind {
+                        start = (segment.number, segment.duration - behind);
+                        break;
+                    }
+                    behind -= segment.duration;
+                }
+                self.next_segment = Some(start);
+            }
+        }
+    }
+
+    /// Lets time pass until `now`: media plays, a segment may come off the last mile, the buffer may run dry.
+    fn advance(&mut self, now: Timestamp) {
+        if self.state == State::Left {
+            return;
+        }
+        let now = now.min(self.seat.leaves);
+        if let Some(transit) = self.in_transit.take_if(|transit| transit.arrives <= now) {
+            self.drain(transit.arrives);
+            self.append(transit);
+        }
+        self.drain(now);
+    }
+
+    fn drain(&mut self, now: Timestamp) {
+        let passed = now.since(self.drained_at);
+        self.drained_at = self.drained_at.max(now);
+        match self.state {
+            State::Playing if passed > self.buffered => {
+                self.quality.played += self.buffered;
+                self.quality.stalled += passed - self.buffered;
+                self.quality.stalls += 1;
+                self.buffered = Duration::ZERO;
+                self.state = State::Stalled;
+            }
+            State::Playing => {
+                self.quality.played += passed;
+                self.buffered -= passed;
+            }
+            State::Stalled => self.quality.stalled += passed,
+            State::Joining | State::Left => {}
+        }
+    }
+
+    fn append(&mut self, transit: Transit) {
+        let now = transit.arrives;
+        let media = transit.segment.duration - transit.offset;
+        self.buffered += media;
+        self.buffer_ends = transit
+            .segment
+            .begins_at
+            .map(|begins| begins + transit.segment.duration);
+        self.quality.live_latency = self.buffer_ends.map(|ends| {
+            let unix = self.seat.unix_at_zero + now.since(Timestamp::ZERO);
+            (unix + self.buffered).since(ends)
+        });
+        self.quality.media += media;
+        if let Some(&bps) = self.bandwidths_bps.get(self.rendition) {
+            self.quality.media_bits += bps as f64 * media.as_secs_f64();
+        }
+        if self.state == State::Joining {
+            self.quality.startup = Some(now.since(self.seat.arrives));
+            self.quality.live_latency_at_start = self.quality.live_latency;
+        }
+        self.state = State::Playing;
+        self.estimator
+            .on_download(transit.bytes, now.since(transit.asked_at));
+        self.segment_due = now;
+        self.consider_switch(now);
+    }
+
+    fn consider_switch(&mut self, now: Timestamp) {
+        let chosen = self.estimator.choose(&self.bandwidths_bps, self.rendition);
+        if chosen != self.rendition {
+            self.rendition = chosen;
+            self.quality.switches += 1;
+            // The other rendition's playlist is needed before its segments.
+            self.listed.clear();
+            self.newest_seen = 0;
+            self.playlist_due = now;
+        }
+    }
+
+    fn end(&mut self, exit: Exit) {
+        self.quality.exit = exit;
+        self.state = State::Left;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const D: Duration = Duration::from_millis(2_880);
+    const TARGET: Duration = Duration::from_secs(3);
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_nanos(millis * 1_000_000)
+    }
+
+    fn listed(numbers: std::ops::RangeInclusive<u64>) -> Vec<Listed> {
+        numbers
+            .map(|number| Listed {
+                number,
+                duration: D,
+                begins_at: Some(UnixTime::from_millis(number * 2_880)),
+            })
+            .collect()
+    }
+
+    fn player(leaves_ms: u64) -> Player {
+        Player::new(Seat {
+            arrives: at(1_000),
+            leaves: at(leaves_ms),
+            last_mile_bps: 1_000_000,
+            unix_at_zero: UnixTime::from_millis(10 * 2_880),
+        })
+    }
+
+    /// A player that has the playlist with segments 1 to 10 and asks for the first of them.
+    fn joined(leaves_ms: u64) -> Player {
+        let mut player = player(leaves_ms);
+        player.next(at(1_000));
+        player.on_multivariant(at(1_010), vec![230_000, 840_000]);
+        player.next(at(1_010));
+        player.on_playlist(at(1_020), TARGET, listed(1..=10));
+        player
+    }
+
+    fn get(object: Object, due: u64) -> Action {
+        Action::Get {
+            object,
+            due: at(due),
+        }
+    }
+
+    fn segment(number: u64) -> Object {
+        Object::Segment {
+            rendition: 0,
+            number,
+        }
+    }
+
+    #[test]
+    fn a_join_asks_for_both_playlists_and_then_for_segments_three_targets_behind_live() {
+        let mut player = player(60_000);
+        assert_eq!(player.next(at(500)), Action::WakeAt(at(1_000)));
+        assert_eq!(player.next(at(1_000)), get(Object::Multivariant, 1_000));
+        player.on_multivariant(at(1_010), vec![230_000, 840_000]);
+        assert_eq!(
+            player.next(at(1_010)),
+            get(Object::MediaPlaylist { rendition: 0 }, 1_010)
+        );
+        player.on_playlist(at(1_020), TARGET, listed(1..=10));
+        // 9 s behind the end lie in the fourth last segment of 2.88 s.
+        assert_eq!(player.next(at(1_020)), get(segment(7), 1_020));
+        player.on_segment(at(1_030), 12_500);
+        // 12,500 bytes take 100 ms at 1 Mb/s; nothing else is asked for meanwhile.
+        assert_eq!(player.next(at(1_030)), Action::WakeAt(at(1_130)));
+        assert_eq!(player.next(at(1_131)), get(segment(8), 1_130));
+        assert_eq!(player.quality().startup, Some(Duration::from_millis(130)));
+    }
+
+    #[test]
+    fn the_playhead_starts_three_targets_behind_the_end_of_the_playlist() {
+        let mut player = joined(60_000);
+        player.next(at(1_020));
+        player.on_segment(at(1_030), 12_500);
+        player.next(at(1_130));
+        // The playlist ends at UNIX 11 x 2,880 ms = the player's 2,880 ms; 9 s before that is -6,120 ms.
+        assert_eq!(
+            player.quality().live_latency,
+            Some(Duration::from_millis(1_130 + 6_120))
+        );
+    }
+
+    #[test]
+    fn reloads_count_from_the_start_of_the_request_and_halve_when_nothing_changed() {
+        let mut player = joined(60_000);
+        player.next(at(1_020));
+        player.on_segment(at(1_030), 12_500);
+        for number in 8..=10 {
+            let Action::WakeAt(arrives) = player.next(at(1_031)) else {
+                panic!("a segment is on the last mile");
+            };
+            assert!(
+                matches!(player.next(arrives), Action::Get { object, .. } if object == segment(number))
+            );
+            player.on_segment(arrives, 12_500);
+        }
+        player.next(at(1_430));
+        // Asked for at 1,010: due again 2,880 ms later.
+        assert_eq!(player.next(at(2_000)), Action::WakeAt(at(3_890)));
+        let playlist = Object::MediaPlaylist { rendition: 0 };
+        assert_eq!(player.next(at(3_892)), get(playlist, 3_890));
+        player.on_playlist(at(3_950), TARGET, listed(1..=10));
+        assert_eq!(player.next(at(3_950)), Action::WakeAt(at(3_892 + 1_440)));
+    }
+
+    #[test]
+    fn an_empty_buffer_stalls_and_the_next_segment_resumes() {
+        let mut player = joined(60_000);
+        player.next(at(1_020));
+        player.on_segment(at(1_030), 12_500);
+        // Playing since 1,130; the rest of segment 7 is 2,880 - (9,000 - 3 x 2,880) subtracted from its end.
+        let first = Duration::from_millis(9_000 - 3 * 2_880);
+        assert_eq!(player.next(at(1_130)), get(segment(8), 1_130));
+        player.on_segment(at(3_000), 12_500);
+        player.next(at(3_100));
+        let quality = player.quality();
+        assert_eq!(quality.stalls, 1);
+        assert_eq!(quality.played, first);
+        assert_eq!(quality.stalled, Duration::from_millis(1_970) - first);
+    }
+
+    #[test]
+    fn four_retries_wait_longer_each_time_and_the_fifth_failure_is_fatal() {
+        let mut player = joined(60_000);
+        let mut now = 1_020;
+        for wait in [1_000, 2_000, 4_000, 8_000] {
+            // Playlists go on being reloaded meanwhile.
+            while player.next(at(now)) != get(segment(7), now) {
+                player.on_playlist(at(now), TARGET, listed(1..=10));
+            }
+            player.on_failure(at(now + 5), None);
+            now += 5 + wait;
+        }
+        while player.next(at(now)) != get(segment(7), now) {
+            player.on_playlist(at(now), TARGET, listed(1..=10));
+        }
+        player.on_failure(at(now + 5), None);
+        assert_eq!(player.next(at(now + 5)), Action::Leave);
+        assert_eq!(player.quality().exit, Exit::StartFailed);
+        assert_eq!(player.quality().retries, 4);
+    }
+
+    #[test]
+    fn retry_after_is_honoured() {
+        let mut player = player(60_000);
+        player.next(at(1_000));
+        player.on_failure(at(1_050), Some(Duration::from_secs(3)));
+        assert_eq!(player.next(at(1_050)), Action::WakeAt(at(4_050)));
+    }
+
+    #[test]
+    fn a_viewer_leaves_when_its_time_is_over() {
+        let mut player = joined(4_000);
+        player.next(at(1_020));
+        player.on_segment(at(1_030), 12_500);
+        assert_eq!(player.next(at(4_500)), Action::Leave);
+        assert_eq!(player.quality().exit, Exit::Left);
+        // Nothing counts past the end: 360 ms played, then a stall until 4,000.
+        assert_eq!(
+            player.quality().played + player.quality().stalled,
+            Duration::from_millis(2_870)
+        );
+    }
+
+    #[test]
+    fn a_fast_line_climbs_and_fetches_the_other_playlist_first() {
+        let mut player = Player::new(Seat {
+            arrives: at(0),
+            leaves: at(60_000),
+            last_mile_bps: 8_000_000,
+            unix_at_zero: UnixTime::default(),
+        });
+        player.next(at(0));
+        player.on_multivariant(at(1), vec![230_000, 840_000]);
+        player.next(at(1));
+        player.on_playlist(at(2), TARGET, listed(1..=10));
+        player.next(at(2));
+        player.on_segment(at(3), 100_000);
+        assert_eq!(
+            player.next(at(103)),
+            get(Object::MediaPlaylist { rendition: 1 }, 103)
+        );
+        player.on_playlist(at(110), TARGET, listed(1..=10));
+        let up = Object::Segment {
+            rendition: 1,
+            number: 8,
+        };
+        assert_eq!(player.next(at(110)), get(up, 110));
+        assert_eq!(player.quality().switches, 1);
+    }
+
+    #[test]
+    fn segments_that_left_the_playlist_are_skipped_and_an_older_playlist_is_noticed() {
+        let mut player = joined(60_000);
+        player.on_playlist(at(1_030), TARGET, listed(20..=29));
+        assert_eq!(player.next(at(1_030)), get(segment(20), 1_030));
+        assert_eq!(player.quality().skipped, 13);
+        player.on_playlist(at(1_040), TARGET, listed(19..=28));
+        assert_eq!(player.quality().playlists_went_back, 1);
+    }
+}
