@@ -5,5 +5,6 @@ pub mod hls;
 pub mod media;
 pub mod policy;
 pub mod serve;
+pub mod theory;
 pub mod time;
 pub mod viewer;
