@@ -4,6 +4,7 @@ pub mod config;
 pub mod hls;
 pub mod media;
 pub mod policy;
+pub mod report;
 pub mod serve;
 pub mod theory;
 pub mod time;

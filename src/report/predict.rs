@@ -1,0 +1,270 @@
+//! What the origin must have been asked, worked out from the generator's own log.
+//!
+//! With the miss queue an edge asks the origin once for each segment that anybody asked it for: the prediction counts
+//! distinct (edge, rendition, number), and needs nothing that the edge says. Without it every request that reaches the edge
+//! before the first fetch of its segment has landed goes to the origin: the log knows which those were from their
+//! answers, and its own times bound their number independently.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::record::{MissQueue, Object, Outcome, Request, ResultWord};
+use crate::theory::collapse;
+use crate::time::Timestamp;
+
+/// A segment at an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Index of the edge.
+    pub edge: u32,
+    /// Index of the rendition.
+    pub rendition: u32,
+    /// Number of the segment.
+    pub number: u64,
+}
+
+/// What the log knows of one key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KeyLog {
+    /// Requests that were sent.
+    pub asked: u64,
+    /// Requests that were sent within one segment duration of the first.
+    pub asked_in_window: u64,
+    /// Whole or failed answers from the edge that went to the origin.
+    pub misses: u64,
+    /// Those of them that brought no 200.
+    pub misses_failed: u64,
+    /// Whether anybody got a 200.
+    pub delivered: bool,
+    /// Requests that were sent and never answered: nobody knows what became of them.
+    pub unanswered: u64,
+    /// Requests that were sent before the first answer had wholly arrived: none other can have missed.
+    pub before_first_answer: u64,
+}
+
+/// Reads the log of segments, key by key.
+pub fn read_log(requests: &[Request], segment_duration: Duration) -> BTreeMap<Key, KeyLog> {
+    let mut by_key: BTreeMap<Key, Vec<&Request>> = BTreeMap::new();
+    for request in requests {
+        if let (Object::Segment { rendition, number }, false) =
+            (request.object, request.outcome == Outcome::Refused)
+        {
+            let edge = request.edge;
+            let key = Key {
+                edge,
+                rendition,
+                number,
+            };
+            by_key.entry(key).or_default().push(request);
+        }
+    }
+    by_key
+        .into_iter()
+        .map(|(key, requests)| (key, read_key(&requests, segment_duration)))
+        .collect()
+}
+
+fn read_key(requests: &[&Request], segment_duration: Duration) -> KeyLog {
+    let count = |wanted: &dyn Fn(&Request) -> bool| {
+        requests.iter().filter(|request| wanted(request)).count() as u64
+    };
+    let first_sent = requests.iter().map(|request| request.sent).min();
+    let window_ends = first_sent.unwrap_or(Timestamp::ZERO) + segment_duration;
+    let first_answered = requests
+        .iter()
+        .filter(|request| request.status == 200)
+        .map(|request| request.finished)
+        .min();
+    let is_miss = |request: &Request| request.word == ResultWord::Miss;
+    KeyLog {
+        asked: requests.len() as u64,
+        asked_in_window: count(&|request| request.sent <= window_ends),
+        misses: count(&is_miss),
+        misses_failed: count(&|request| is_miss(request) && request.status != 200),
+        delivered: requests.iter().any(|request| request.status == 200),
+        unanswered: count(&|request| request.word == ResultWord::Unanswered),
+        before_first_answer: count(&|request| {
+            first_answered.is_none_or(|answered| request.sent <= answered)
+        }),
+    }
+}
+
+impl KeyLog {
+    /// How often the edge must have asked the origin for this key: at least and at most. Both are equal unless a request
+    /// remained unanswered.
+    pub fn hits(&self, miss_queue: MissQueue) -> (u64, u64) {
+        let answered = match miss_queue {
+            // Each failed fetch frees its key for one more; a delivered segment came of one that did not fail.
+            MissQueue::Flights => self.misses_failed + u64::from(self.delivered),
+            MissQueue::Off => self.misses,
+        };
+        let perhaps = match miss_queue {
+            MissQueue::Flights if self.delivered => 0,
+            _ => self.unanswered,
+        };
+        (answered, answered + perhaps)
+    }
+
+    /// What theory expects without a queue, if requests come evenly over one segment duration: 1 + Nx - x^N.
+    pub fn expected_uncollapsed(&self, fetch: Duration, segment_duration: Duration) -> f64 {
+        collapse::fetches_uncollapsed(self.asked_in_window, fetch, segment_duration)
+    }
+}
+
+/// The sum over all keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Distinct (edge, rendition, number) that were asked for.
+    pub keys: u64,
+    /// Requests.
+    pub asked: u64,
+    /// Answers that went to the origin, by the edges' own words.
+    pub misses: u64,
+    /// Fetches that brought no 200.
+    pub misses_failed: u64,
+    /// Requests that nobody knows the fate of.
+    pub unanswered: u64,
+    /// What the origin must have been asked, at least and at most.
+    pub hits: (u64, u64),
+    /// Requests sent before the first answer for their key had arrived.
+    pub before_first_answer: u64,
+    /// The sum of 1 + Nx - x^N.
+    pub expected_uncollapsed: f64,
+}
+
+/// Sums up, for edges that handle misses like `miss_queue` and fetches that take `fetch`.
+pub fn total(
+    keys: &BTreeMap<Key, KeyLog>,
+    miss_queue: MissQueue,
+    fetch: Duration,
+    segment_duration: Duration,
+) -> Totals {
+    let mut totals = Totals {
+        keys: keys.len() as u64,
+        ..Totals::default()
+    };
+    for key in keys.values() {
+        let (least, most) = key.hits(miss_queue);
+        totals.asked += key.asked;
+        totals.misses += key.misses;
+        totals.misses_failed += key.misses_failed;
+        totals.unanswered += key.unanswered;
+        totals.hits.0 += least;
+        totals.hits.1 += most;
+        totals.before_first_answer += key.before_first_answer;
+        totals.expected_uncollapsed += key.expected_uncollapsed(fetch, segment_duration);
+    }
+    totals
+}
+
+/// How long a fetch takes as viewers see it: the median wait for the first byte of a segment that missed.
+pub fn fetch_time(requests: &[Request]) -> Option<Duration> {
+    let mut waits: Vec<Duration> = requests
+        .iter()
+        .filter(|request| request.object.kind() == super::record::Kind::Segment)
+        .filter(|request| request.word == ResultWord::Miss && request.status == 200)
+        .filter_map(|request| Some(request.first_byte?.since(request.sent)))
+        .collect();
+    waits.sort_unstable();
+    waits.get(waits.len() / 2).copied()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    const D: Duration = Duration::from_millis(2_880);
+
+    /// A request for segment `number` of the only rendition, sent and finished at these milliseconds.
+    pub(in crate::report) fn request(
+        edge: u32,
+        number: u64,
+        sent_ms: u64,
+        finished_ms: u64,
+        word: ResultWord,
+    ) -> Request {
+        let at = |millis: u64| Timestamp::from_nanos(millis * 1_000_000);
+        Request {
+            viewer: 0,
+            edge,
+            object: Object::Segment {
+                rendition: 0,
+                number,
+            },
+            due: at(sent_ms),
+            sent: at(sent_ms),
+            first_byte: Some(at(finished_ms)),
+            finished: at(finished_ms),
+            status: 200,
+            word,
+            bytes: 1_000,
+            outcome: Outcome::Ok,
+        }
+    }
+
+    fn totals(requests: &[Request], miss_queue: MissQueue) -> Totals {
+        let keys = read_log(requests, D);
+        total(&keys, miss_queue, Duration::from_millis(50), D)
+    }
+
+    #[test]
+    fn with_the_queue_each_segment_of_each_edge_counts_once_whatever_the_edge_says() {
+        let log = [
+            request(0, 7, 0, 50, ResultWord::Miss),
+            request(0, 7, 10, 50, ResultWord::Miss),
+            request(0, 7, 100, 101, ResultWord::Hit),
+            request(1, 7, 0, 50, ResultWord::Miss),
+            request(1, 8, 0, 50, ResultWord::Collapsed),
+        ];
+        let totals = totals(&log, MissQueue::Flights);
+        assert_eq!((totals.keys, totals.hits), (3, (3, 3)));
+        assert_eq!(totals.misses, 3);
+    }
+
+    #[test]
+    fn without_the_queue_every_miss_counts_and_times_bound_them() {
+        let log = [
+            request(0, 7, 0, 52, ResultWord::Miss),
+            request(0, 7, 10, 61, ResultWord::Miss),
+            request(0, 7, 51, 55, ResultWord::Hit),
+            request(0, 7, 100, 101, ResultWord::Hit),
+        ];
+        let totals = totals(&log, MissQueue::Off);
+        assert_eq!(totals.hits, (2, 2));
+        assert_eq!(totals.before_first_answer, 3);
+    }
+
+    #[test]
+    fn a_failed_fetch_frees_its_key_for_one_more() {
+        let mut failed = request(0, 7, 0, 50, ResultWord::Miss);
+        failed.status = 404;
+        failed.outcome = Outcome::Status;
+        let log = [
+            failed,
+            request(0, 7, 1_000, 1_050, ResultWord::Miss),
+            request(0, 7, 2_000, 2_001, ResultWord::Hit),
+        ];
+        assert_eq!(totals(&log, MissQueue::Flights).hits, (2, 2));
+    }
+
+    #[test]
+    fn a_request_without_an_answer_leaves_room_for_doubt_unless_somebody_else_asked() {
+        let mut lost = request(0, 7, 0, 50, ResultWord::Unanswered);
+        lost.status = 0;
+        assert_eq!(totals(&[lost], MissQueue::Flights).hits, (0, 1));
+        let log = [lost, request(0, 7, 60, 61, ResultWord::Miss)];
+        assert_eq!(totals(&log, MissQueue::Flights).hits, (1, 1));
+        assert_eq!(totals(&log, MissQueue::Off).hits, (1, 2));
+        lost.outcome = Outcome::Refused;
+        assert_eq!(totals(&[lost], MissQueue::Flights).keys, 0);
+    }
+
+    #[test]
+    fn theory_expects_one_and_the_share_of_the_window_that_a_fetch_takes() {
+        let log: Vec<_> = (0..288)
+            .map(|index| request(0, 7, index * 10, index * 10 + 1, ResultWord::Hit))
+            .collect();
+        let totals = totals(&log, MissQueue::Off);
+        assert!((totals.expected_uncollapsed - 6.0).abs() < 1e-9);
+    }
+}

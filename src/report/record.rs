@@ -1,0 +1,296 @@
+//! What the audience did and saw: one line per request, one per viewer, and how well the generator itself ran.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::{Timestamp, UnixTime};
+use crate::viewer::quality::Quality;
+
+/// Everything that a run leaves behind.
+#[derive(Clone, Debug)]
+pub struct RunRecord {
+    /// Name of the scenario.
+    pub scenario: String,
+    /// Seed that the audience was drawn from.
+    pub seed: u64,
+    /// How the edges handled misses.
+    pub miss_queue: MissQueue,
+    /// Edges, in the order of [`Request::edge`]: where each was reached.
+    pub targets: Vec<String>,
+    /// Renditions, in the order of [`Object::rendition`].
+    pub renditions: Vec<String>,
+    /// Duration of a segment.
+    pub segment_duration: Duration,
+    /// When the run began.
+    pub began: UnixTime,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// Every request, in the order in which they ended.
+    pub requests: Vec<Request>,
+    /// Requests beyond the bound of the log: known to have happened, and nothing else.
+    pub requests_unlogged: u64,
+    /// Every viewer that started.
+    pub viewers: Vec<Viewer>,
+    /// Viewers that were to come.
+    pub viewers_scheduled: u32,
+    /// Viewers that could not be started within a second of their time.
+    pub viewers_dropped: u32,
+    /// How well the generator kept its own schedule.
+    pub generator: Generator,
+    /// Whether the run was stopped before its end.
+    pub interrupted: bool,
+}
+
+/// How edges handle misses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MissQueue {
+    /// One request per missing object goes to the origin, the others wait for it.
+    Flights,
+    /// Every request that misses goes to the origin.
+    Off,
+}
+
+impl fmt::Display for MissQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flights => "flights",
+            Self::Off => "off",
+        })
+    }
+}
+
+/// One request of one viewer.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// Whose.
+    pub viewer: u32,
+    /// At which edge: an index into [`RunRecord::targets`].
+    pub edge: u32,
+    /// For what.
+    pub object: Object,
+    /// When the player wanted it.
+    pub due: Timestamp,
+    /// When it was handed to the connection.
+    pub sent: Timestamp,
+    /// When the answer's head came, if it came.
+    pub first_byte: Option<Timestamp>,
+    /// When the answer was whole, or had failed.
+    pub finished: Timestamp,
+    /// Status code; 0 without an answer.
+    pub status: u16,
+    /// What the edge says it did.
+    pub word: ResultWord,
+    /// Bytes of the body.
+    pub bytes: u64,
+    /// How it ended for the viewer.
+    pub outcome: Outcome,
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Object {
+    /// The multivariant playlist.
+    Multivariant,
+    /// The media playlist of a rendition: an index into [`RunRecord::renditions`].
+    MediaPlaylist { rendition: u32 },
+    /// A segment of a rendition.
+    Segment { rendition: u32, number: u64 },
+}
+
+/// The kind of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Multivariant playlists.
+    Multivariant,
+    /// Media playlists.
+    MediaPlaylist,
+    /// Segments.
+    Segment,
+}
+
+impl Kind {
+    /// All kinds, in the order of a join.
+    pub const ALL: [Self; 3] = [Self::Multivariant, Self::MediaPlaylist, Self::Segment];
+}
+
+impl Object {
+    /// Its kind.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Multivariant => Kind::Multivariant,
+            Self::MediaPlaylist { .. } => Kind::MediaPlaylist,
+            Self::Segment { .. } => Kind::Segment,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Multivariant => "multivariant",
+            Self::MediaPlaylist => "media playlist",
+            Self::Segment => "segment",
+        })
+    }
+}
+
+/// What the edge says it did with a request (RFC 9211): its *result*.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResultWord {
+    /// Answered from the cache, fresh.
+    Hit,
+    /// Waited for the fetch of another request.
+    Collapsed,
+    /// Went to the origin.
+    Miss,
+    /// Answered from the cache past its lifetime.
+    Stale,
+    /// Answered from the cache: the object is known not to be there.
+    Negative,
+    /// Refused by the edge, to protect itself or the origin.
+    Shed,
+    /// Passed through: the edge keeps nothing of this.
+    Pass,
+    /// The answer does not say.
+    Unmarked,
+    /// There was no answer.
+    Unanswered,
+}
+
+impl ResultWord {
+    /// All words, in the order of the report.
+    pub const ALL: [Self; 9] = [
+        Self::Hit,
+        Self::Collapsed,
+        Self::Miss,
+        Self::Stale,
+        Self::Negative,
+        Self::Shed,
+        Self::Pass,
+        Self::Unmarked,
+        Self::Unanswered,
+    ];
+}
+
+impl fmt::Display for ResultWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hit => "hit",
+            Self::Collapsed => "collapsed",
+            Self::Miss => "miss",
+            Self::Stale => "stale",
+            Self::Negative => "negative",
+            Self::Shed => "shed",
+            Self::Pass => "pass",
+            Self::Unmarked => "unmarked",
+            Self::Unanswered => "unanswered",
+        })
+    }
+}
+
+/// How a request ended for the viewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// A whole answer; a segment equals the regenerated bytes.
+    Ok,
+    /// A segment that differs from the regenerated bytes.
+    WrongBytes,
+    /// The body ended before its length, or a segment before its last byte.
+    Truncated,
+    /// A playlist that cannot be read.
+    Unreadable,
+    /// A status other than 200.
+    Status,
+    /// No whole answer within the player's time-out.
+    Timeout,
+    /// No connection could be made: nothing was sent.
+    Refused,
+    /// The connection broke after the request was sent.
+    Reset,
+    /// The run was interrupted.
+    Cut,
+}
+
+impl Outcome {
+    /// All outcomes.
+    pub const ALL: [Self; 9] = [
+        Self::Ok,
+        Self::WrongBytes,
+        Self::Truncated,
+        Self::Unreadable,
+        Self::Status,
+        Self::Timeout,
+        Self::Refused,
+        Self::Reset,
+        Self::Cut,
+    ];
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ok => "ok",
+            Self::WrongBytes => "wrong bytes",
+            Self::Truncated => "truncated",
+            Self::Unreadable => "unreadable",
+            Self::Status => "status",
+            Self::Timeout => "timeout",
+            Self::Refused => "refused",
+            Self::Reset => "reset",
+            Self::Cut => "cut",
+        })
+    }
+}
+
+/// One viewer's visit.
+#[derive(Clone, Debug)]
+pub struct Viewer {
+    /// Who.
+    pub viewer: u32,
+    /// At which edge.
+    pub edge: u32,
+    /// What it lived through.
+    pub quality: Quality,
+}
+
+/// How well the generator ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Generator {
+    /// Wake-ups that were timed.
+    pub wakes: u64,
+    /// How late they were, in milliseconds: median.
+    pub lag_p50_ms: f64,
+    /// The 99th percentile.
+    pub lag_p99_ms: f64,
+    /// The worst.
+    pub lag_max_ms: f64,
+    /// Processor time, where the system tells.
+    pub cpu: Option<Cpu>,
+}
+
+/// Processor time of the generator's process during the run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cpu {
+    /// Seconds of processor time.
+    pub busy_s: f64,
+    /// Share of all processors of the machine.
+    pub share: f64,
+    /// Who else spends it.
+    pub process: Process,
+}
+
+/// Whose the process is that the generator runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Process {
+    /// The generator's alone.
+    Own,
+    /// Servers run in it too: its processor time says nothing of the generator, which is judged by its lag alone.
+    SharedWithServers,
+}
