@@ -5,6 +5,7 @@ pub mod hls;
 pub mod media;
 pub mod policy;
 pub mod report;
+pub mod scenario;
 pub mod serve;
 pub mod theory;
 pub mod time;

@@ -8,3 +8,4 @@ pub mod cache_status;
 pub mod counts;
 pub mod predict;
 pub mod record;
+pub mod summary;

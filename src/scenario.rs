@@ -1,0 +1,365 @@
+//! Scenarios: surges with a name, as data. One TOML file each, built into the program, or read from a path.
+//!
+//! A scenario says who comes (the audience), to what (the stage: edges, segments, an origin with a delay), and what must
+//! come out (thresholds). An unknown key is refused with its line and column.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::hls::ladder::Rendition;
+use crate::report::summary::Thresholds;
+use crate::viewer::abr;
+use crate::viewer::audience::{Arrivals, Audience, Sessions};
+
+/// A surge with a name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// The name on the command line.
+    pub name: String,
+    /// What it shows, in one line.
+    pub about: String,
+    /// Seeds the audience.
+    pub seed: u64,
+    /// How it is played over real sockets.
+    pub real: RealProfile,
+}
+
+/// A scenario over real sockets: sized for two cores and a minute.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RealProfile {
+    /// What the audience comes to.
+    pub stage: Stage,
+    /// The audience.
+    pub audience: Audience,
+    /// What must come out.
+    pub thresholds: Thresholds,
+    /// Requests that the generator's log holds at most; those beyond it are counted, and the run is not judged exactly.
+    pub requests_logged_max: usize,
+}
+
+/// The cluster that a scenario is played at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// Number of edges.
+    pub edges: u32,
+    /// Parts of 0.32 s per segment.
+    pub parts_per_segment: u32,
+    /// How long the origin waits before it answers: on loopback a fetch would otherwise take no time.
+    pub origin_delay_ms: f64,
+}
+
+/// Why a scenario cannot be played.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// No scenario has this name.
+    #[error("there is no scenario `{name}`{}", suggestion(.nearest))]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// The name that comes nearest, if one is near.
+        nearest: Option<&'static str>,
+    },
+    /// The file cannot be read.
+    #[error("cannot read the scenario {path}: {why}")]
+    Unreadable {
+        /// The path asked for.
+        path: String,
+        /// What the system says.
+        why: std::io::Error,
+    },
+    /// The text is no scenario; the message holds line and column.
+    #[error("{origin} is no scenario: {why}")]
+    Malformed {
+        /// The file.
+        origin: String,
+        /// What is wrong and where.
+        why: Box<toml::de::Error>,
+    },
+    /// A value is outside its range.
+    #[error("{origin}: {key} {rule}")]
+    OutOfRange {
+        /// The file.
+        origin: String,
+        /// The key, with its tables.
+        key: &'static str,
+        /// What it must be.
+        rule: &'static str,
+    },
+}
+
+fn suggestion(nearest: &Option<&'static str>) -> String {
+    match nearest {
+        Some(name) => format!("; did you mean `{name}`?"),
+        None => "; `seawall scenarios` lists them".to_owned(),
+    }
+}
+
+/// The scenarios that are built in: name and text.
+const BUILT_IN: [(&str, &str); 1] = [(
+    "celebrity-live",
+    include_str!("../tests/scenarios/celebrity-live.toml"),
+)];
+
+/// All built-in scenarios, in the order in which they are listed.
+pub fn built_in() -> Vec<Scenario> {
+    BUILT_IN
+        .iter()
+        .map(|(name, text)| parse(name, text).expect("a test reads every built-in scenario"))
+        .collect()
+}
+
+/// Finds a scenario: a path if `wanted` looks like one (a slash, or `.toml` at its end), otherwise a built-in name.
+pub fn find(wanted: &str) -> Result<Scenario, Refused> {
+    if wanted.contains('/') || wanted.ends_with(".toml") {
+        return load(Path::new(wanted));
+    }
+    let text = BUILT_IN.iter().find(|(name, _)| *name == wanted);
+    let Some((name, text)) = text else {
+        return Err(Refused::Unknown {
+            name: wanted.to_owned(),
+            nearest: nearest(wanted, BUILT_IN.iter().map(|(name, _)| *name)),
+        });
+    };
+    parse(name, text)
+}
+
+/// Reads a scenario from a file.
+pub fn load(path: &Path) -> Result<Scenario, Refused> {
+    let origin = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(&origin, &text),
+        Err(why) => Err(Refused::Unreadable { path: origin, why }),
+    }
+}
+
+/// Reads a scenario from its text. `origin` names it in messages.
+pub fn parse(origin: &str, text: &str) -> Result<Scenario, Refused> {
+    let scenario: Scenario = toml::from_str(text).map_err(|why| Refused::Malformed {
+        origin: origin.to_owned(),
+        why: Box::new(why),
+    })?;
+    match broken_rule(&scenario) {
+        None => Ok(scenario),
+        Some((key, rule)) => Err(Refused::OutOfRange {
+            origin: origin.to_owned(),
+            key,
+            rule,
+        }),
+    }
+}
+
+impl Stage {
+    /// The origin's delay.
+    pub fn origin_delay(&self) -> Duration {
+        Duration::try_from_secs_f64(self.origin_delay_ms / 1e3).unwrap_or_default()
+    }
+}
+
+/// The first key whose value is outside its range, and the rule.
+fn broken_rule(scenario: &Scenario) -> Option<(&'static str, &'static str)> {
+    let RealProfile {
+        stage, audience, ..
+    } = &scenario.real;
+    let span = |seconds: f64| (0.0..=86_400.0).contains(&seconds);
+    let positive = |value: f64| value > 0.0 && value <= 86_400.0;
+    let arrivals_fit = match audience.arrivals {
+        Arrivals::AtOnce => true,
+        Arrivals::Gamma {
+            shape,
+            scale_s,
+            within_s,
+        } => positive(shape) && positive(scale_s) && positive(within_s),
+    };
+    let sessions_fit = match audience.sessions {
+        Sessions::TheEnd { until_s, plunge_s } => positive(until_s) && span(plunge_s),
+        Sessions::Fixed { each_s } => positive(each_s),
+        Sessions::LogNormal {
+            median_s,
+            sigma,
+            at_most_s,
+        } => positive(median_s) && (0.0..=10.0).contains(&sigma) && positive(at_most_s),
+    };
+    let last_mile = &audience.last_mile;
+    let known = |name: &String| Rendition::named(name).is_some();
+    let rules = [
+        (
+            crate::hls::names::is_name(&scenario.name),
+            "name",
+            "must be 1 to 64 of a-z, 0-9, - and _",
+        ),
+        (
+            !scenario.about.is_empty() && !scenario.about.contains('\n'),
+            "about",
+            "must be one line",
+        ),
+        (
+            (1..=64).contains(&stage.edges),
+            "real.stage.edges",
+            "must be from 1 to 64",
+        ),
+        (
+            (3..=30).contains(&stage.parts_per_segment),
+            "real.stage.parts_per_segment",
+            "must be from 3 to 30 (parts of 0.32 s)",
+        ),
+        (
+            (0.0..=10_000.0).contains(&stage.origin_delay_ms),
+            "real.stage.origin_delay_ms",
+            "must be from 0 to 10000",
+        ),
+        (
+            (1..=4_000).contains(&audience.viewers),
+            "real.audience.viewers",
+            "must be from 1 to 4000: each has a connection of its own",
+        ),
+        (
+            arrivals_fit,
+            "real.audience.arrivals",
+            "must have numbers above 0 and at most 86400",
+        ),
+        (
+            sessions_fit,
+            "real.audience.sessions",
+            "must have times above 0 and at most 86400 s, and a sigma of at most 10",
+        ),
+        (
+            last_mile.median_bps > 0 && last_mile.at_least_bps > 0,
+            "real.audience.last_mile",
+            "must have bandwidths above 0",
+        ),
+        (
+            (0.0..=10.0).contains(&last_mile.sigma),
+            "real.audience.last_mile.sigma",
+            "must be from 0 to 10",
+        ),
+        (
+            !audience.renditions.is_empty() && audience.renditions.iter().all(known),
+            "real.audience.renditions",
+            "must name at least one of 180p, 360p, 720p and 1080p, and nothing else",
+        ),
+        (
+            match &audience.abr {
+                abr::Mode::HlsJs => true,
+                abr::Mode::Fixed(name) => audience.renditions.contains(name),
+            },
+            "real.audience.abr",
+            "must be fixed to one of real.audience.renditions",
+        ),
+        (
+            (1..=5_000_000).contains(&scenario.real.requests_logged_max),
+            "real.requests_logged_max",
+            "must be from 1 to 5000000",
+        ),
+    ];
+    rules
+        .into_iter()
+        .find(|(holds, _, _)| !holds)
+        .map(|(_, key, rule)| (key, rule))
+}
+
+/// The name that is fewest edits away from `wanted`, if that is at most a third of its length.
+fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .map(|name| (edits(wanted, name), name))
+        .min()
+        .filter(|&(edits, name)| edits * 3 <= name.len())
+        .map(|(_, name)| name)
+}
+
+/// Insertions, deletions and replacements between two words (Levenshtein).
+fn edits(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, letter) in one.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for (column, &candidate) in other.iter().enumerate() {
+            let replaced = diagonal + usize::from(letter != candidate);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text() -> &'static str {
+        BUILT_IN[0].1
+    }
+
+    #[test]
+    fn every_built_in_scenario_reads_under_its_own_name() {
+        for (name, text) in BUILT_IN {
+            assert_eq!(parse(name, text).unwrap().name, name);
+        }
+        assert_eq!(built_in().len(), BUILT_IN.len());
+    }
+
+    #[test]
+    fn celebrity_live_is_a_thousand_viewers_at_three_cold_edges() {
+        let scenario = find("celebrity-live").unwrap();
+        let RealProfile {
+            stage, audience, ..
+        } = scenario.real;
+        assert_eq!((audience.viewers, stage.edges), (1_000, 3));
+        assert_eq!(stage.parts_per_segment, 9);
+        assert_eq!(stage.origin_delay(), Duration::from_micros(51_800));
+    }
+
+    #[test]
+    fn a_name_that_is_nearly_right_is_corrected() {
+        let near = find("celebrty-live").unwrap_err().to_string();
+        assert_eq!(
+            near,
+            "there is no scenario `celebrty-live`; did you mean `celebrity-live`?"
+        );
+        let far = find("x").unwrap_err().to_string();
+        assert!(far.contains("`seawall scenarios` lists them"), "{far}");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_line_and_column() {
+        let text = text().replace("edges = ", "edgse = 1\nedges = ");
+        let line = 1 + text[..text.find("edgse").unwrap()].matches('\n').count();
+        let message = parse("mine.toml", &text).unwrap_err().to_string();
+        assert!(
+            message.contains(&format!("line {line}, column 1")),
+            "{message}"
+        );
+        assert!(message.contains("unknown field `edgse`"), "{message}");
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_refused_with_its_key_and_range() {
+        for (from, to, key) in [
+            ("viewers = 1000", "viewers = 0", "real.audience.viewers"),
+            ("edges = 3", "edges = 0", "real.stage.edges"),
+            ("shape = 2.0", "shape = -2.0", "real.audience.arrivals"),
+            ("shape = 2.0", "shape = nan", "real.audience.arrivals"),
+            ("\"360p\"]", "\"361p\"]", "real.audience.renditions"),
+            ("\"hls.js\"", "{ fixed = \"720p\" }", "real.audience.abr"),
+        ] {
+            let text = text().replace(from, to);
+            let message = parse("mine.toml", &text).unwrap_err().to_string();
+            assert!(
+                message.starts_with(&format!("mine.toml: {key} must")),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn edits_are_counted() {
+        for (one, other, count) in [("", "abc", 3), ("kitten", "sitting", 3), ("a", "a", 0)] {
+            assert_eq!(edits(one, other), count);
+        }
+    }
+}
