@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod hls;
+pub mod load;
 pub mod media;
 pub mod policy;
 pub mod report;

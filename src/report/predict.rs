@@ -34,6 +34,8 @@ pub struct KeyLog {
     pub misses: u64,
     /// Those of them that brought no 200.
     pub misses_failed: u64,
+    /// Answers that had waited for the fetch of another request.
+    pub collapsed: u64,
     /// Whether anybody got a 200.
     pub delivered: bool,
     /// Requests that were sent and never answered: nobody knows what became of them.
@@ -81,6 +83,7 @@ fn read_key(requests: &[&Request], segment_duration: Duration) -> KeyLog {
         asked_in_window: count(&|request| request.sent <= window_ends),
         misses: count(&is_miss),
         misses_failed: count(&|request| is_miss(request) && request.status != 200),
+        collapsed: count(&|request| request.word == ResultWord::Collapsed),
         delivered: requests.iter().any(|request| request.status == 200),
         unanswered: count(&|request| request.word == ResultWord::Unanswered),
         before_first_answer: count(&|request| {
@@ -122,6 +125,10 @@ pub struct Totals {
     pub misses: u64,
     /// Fetches that brought no 200.
     pub misses_failed: u64,
+    /// Answers that had waited for the fetch of another request.
+    pub collapsed: u64,
+    /// The most of them for one key.
+    pub collapsed_most: u64,
     /// Requests that nobody knows the fate of.
     pub unanswered: u64,
     /// What the origin must have been asked, at least and at most.
@@ -148,6 +155,8 @@ pub fn total(
         totals.asked += key.asked;
         totals.misses += key.misses;
         totals.misses_failed += key.misses_failed;
+        totals.collapsed += key.collapsed;
+        totals.collapsed_most = totals.collapsed_most.max(key.collapsed);
         totals.unanswered += key.unanswered;
         totals.hits.0 += least;
         totals.hits.1 += most;

@@ -1,0 +1,298 @@
+//! A run: starts every viewer at its time, watches over them, and gathers what they leave behind.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::{HeaderValue, Uri};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::generator::Watch;
+use super::verifier::Verifier;
+use super::visitor::{self, Log, World};
+use crate::hls::timeline::Channel;
+use crate::report::record::{MissQueue, Process, RunRecord, Viewer};
+use crate::serve::clock::Clock;
+use crate::viewer::abr;
+use crate::viewer::audience::{self, Audience, Visit};
+
+/// A viewer that cannot be started this long after its time is not started at all.
+const START_LATE_MAX: Duration = Duration::from_secs(1);
+/// How often the progress is told.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// What to play, and at whom.
+#[derive(Clone, Debug)]
+pub struct RunPlan {
+    /// Name of the scenario.
+    pub scenario: String,
+    /// Who comes.
+    pub audience: Audience,
+    /// Seed that the audience is drawn from.
+    pub seed: u64,
+    /// Base URLs of the edges, such as `http://127.0.0.1:8081`.
+    pub targets: Vec<String>,
+    /// The channel, from which every byte can be regenerated.
+    pub channel: Channel,
+    /// How the edges handle misses; it is only noted in the record.
+    pub miss_queue: MissQueue,
+    /// Requests that the log holds at most.
+    pub requests_logged_max: usize,
+    /// Whether servers run in this process too.
+    pub process: Process,
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Since the start.
+    pub elapsed: Duration,
+    /// When the last viewer leaves.
+    pub whole: Duration,
+    /// Viewers that are watching.
+    pub viewers_now: u32,
+    /// Viewers that have come.
+    pub viewers_started: u32,
+    /// Viewers that are to come in all.
+    pub viewers_scheduled: u32,
+    /// Requests that have ended.
+    pub requests: u64,
+    /// Those answered from an edge's cache.
+    pub hits: u64,
+    /// Those that waited for the fetch of another.
+    pub collapsed: u64,
+    /// Those that went to the origin.
+    pub misses: u64,
+    /// Those that did not end well.
+    pub failures: u64,
+}
+
+/// Why a plan cannot be played.
+#[derive(Debug, thiserror::Error)]
+pub enum Unplayable {
+    /// There is no edge to go to.
+    #[error("a surge needs at least one target")]
+    NoTarget,
+    /// A target is no URL of the form `http://HOST:PORT`.
+    #[error("the target `{0}` is not of the form http://HOST:PORT")]
+    NotATarget(String),
+    /// A host name cannot be resolved.
+    #[error("cannot resolve the target `{target}`: {why}")]
+    Unresolved {
+        /// The target.
+        target: String,
+        /// What the system says.
+        why: std::io::Error,
+    },
+    /// The channel lacks a rendition that the audience wants.
+    #[error(
+        "the channel `{channel}` has no rendition `{rendition}`, which the audience chooses from"
+    )]
+    NoRendition {
+        /// The channel.
+        channel: String,
+        /// The rendition.
+        rendition: String,
+    },
+}
+
+/// Plays the plan to its end, or until `stop`; either way everything that happened is in the record.
+pub async fn run(
+    plan: &RunPlan,
+    clock: Clock,
+    progress: impl Fn(Progress),
+    stop: CancellationToken,
+) -> Result<RunRecord, Unplayable> {
+    let edges = resolve(&plan.targets).await?;
+    let allowed = allowed_renditions(plan)?;
+    let channel = Arc::new(plan.channel.clone());
+    let visits = audience::draw(&plan.audience, edges.len() as u32, plan.seed);
+    let world = Arc::new(World {
+        clock,
+        began: clock.now(),
+        verifier: Verifier::new(Arc::clone(&channel)),
+        channel,
+        allowed,
+        edges,
+        log: Log::new(plan.requests_logged_max),
+        watch: Watch::start(plan.process),
+        stop,
+    });
+    let mut crowd = Crowd::new(Arc::clone(&world), &visits, progress);
+    for visit in visits {
+        crowd.admit(visit).await;
+    }
+    crowd.disperse().await;
+    let elapsed = clock.now().since(world.began);
+    Ok(RunRecord {
+        scenario: plan.scenario.clone(),
+        seed: plan.seed,
+        miss_queue: plan.miss_queue,
+        targets: plan.targets.clone(),
+        renditions: world
+            .channel
+            .layout
+            .ladder
+            .iter()
+            .map(|rendition| rendition.name.clone())
+            .collect(),
+        segment_duration: plan.channel.layout.segment_duration(),
+        began: clock.unix_at(world.began),
+        elapsed,
+        requests: world.log.take(),
+        requests_unlogged: world.log.tally.unlogged.load(Ordering::Relaxed),
+        viewers: crowd.gone,
+        viewers_scheduled: plan.audience.viewers,
+        viewers_dropped: crowd.dropped,
+        generator: world.watch.figures(elapsed),
+        interrupted: world.stop.is_cancelled(),
+    })
+}
+
+/// The viewers that are there. It owns their tasks; each ends when its viewer leaves or the run is stopped.
+struct Crowd<P> {
+    world: Arc<World>,
+    present: JoinSet<Viewer>,
+    gone: Vec<Viewer>,
+    started: u32,
+    dropped: u32,
+    scheduled: u32,
+    whole: Duration,
+    ticks: tokio::time::Interval,
+    progress: P,
+}
+
+impl<P: Fn(Progress)> Crowd<P> {
+    fn new(world: Arc<World>, visits: &[Visit], progress: P) -> Self {
+        let mut ticks = tokio::time::interval(PROGRESS_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        Self {
+            world,
+            present: JoinSet::new(),
+            gone: Vec::with_capacity(visits.len()),
+            started: 0,
+            dropped: 0,
+            scheduled: visits.len() as u32,
+            whole: visits
+                .iter()
+                .map(|visit| visit.leaves)
+                .max()
+                .unwrap_or_default(),
+            ticks,
+            progress,
+        }
+    }
+
+    /// Waits for the time of a visit, and starts it.
+    async fn admit(&mut self, visit: Visit) {
+        let clock = self.world.clock;
+        let due = self.world.began + visit.arrives;
+        let stop = self.world.stop.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep_until(clock.instant(due)) => break,
+                _ = self.ticks.tick() => self.tell(),
+            }
+        }
+        let late = clock.now().since(due);
+        self.world.watch.on_wake(late);
+        if late > START_LATE_MAX {
+            self.dropped += 1;
+            return;
+        }
+        self.started += 1;
+        self.present
+            .spawn(visitor::play(Arc::clone(&self.world), visit));
+        while let Some(viewer) = self.present.try_join_next() {
+            self.gone.push(viewer.expect("a visit does not panic"));
+        }
+    }
+
+    /// Waits until everybody has left.
+    async fn disperse(&mut self) {
+        loop {
+            tokio::select! {
+                viewer = self.present.join_next() => match viewer {
+                    Some(viewer) => self.gone.push(viewer.expect("a visit does not panic")),
+                    None => break,
+                },
+                _ = self.ticks.tick() => self.tell(),
+            }
+        }
+        self.tell();
+    }
+
+    fn tell(&self) {
+        let tally = &self.world.log.tally;
+        (self.progress)(Progress {
+            elapsed: self.world.clock.now().since(self.world.began),
+            whole: self.whole,
+            viewers_now: self.present.len() as u32,
+            viewers_started: self.started,
+            viewers_scheduled: self.scheduled,
+            requests: tally.requests.load(Ordering::Relaxed),
+            hits: tally.hits.load(Ordering::Relaxed),
+            collapsed: tally.collapsed.load(Ordering::Relaxed),
+            misses: tally.misses.load(Ordering::Relaxed),
+            failures: tally.failures.load(Ordering::Relaxed),
+        });
+    }
+}
+
+async fn resolve(targets: &[String]) -> Result<Vec<(SocketAddr, HeaderValue)>, Unplayable> {
+    if targets.is_empty() {
+        return Err(Unplayable::NoTarget);
+    }
+    let mut edges = Vec::with_capacity(targets.len());
+    for target in targets {
+        let authority = authority(target).ok_or_else(|| Unplayable::NotATarget(target.clone()))?;
+        let unresolved = |why| Unplayable::Unresolved {
+            target: target.clone(),
+            why,
+        };
+        let address = tokio::net::lookup_host(&authority)
+            .await
+            .map_err(unresolved)?
+            .next()
+            .ok_or_else(|| unresolved(std::io::ErrorKind::NotFound.into()))?;
+        let host = HeaderValue::from_str(&authority)
+            .map_err(|_| Unplayable::NotATarget(target.clone()))?;
+        edges.push((address, host));
+    }
+    Ok(edges)
+}
+
+/// Host and port of `http://HOST[:PORT][/]`.
+fn authority(target: &str) -> Option<String> {
+    let uri: Uri = target.parse().ok()?;
+    let plain = uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none();
+    let host = uri.host().filter(|_| plain)?;
+    Some(format!("{host}:{}", uri.port_u16().unwrap_or(80)))
+}
+
+fn allowed_renditions(plan: &RunPlan) -> Result<Vec<u32>, Unplayable> {
+    let fixed = match &plan.audience.abr {
+        abr::Mode::HlsJs => None,
+        abr::Mode::Fixed(name) => Some(name),
+    };
+    let ladder = &plan.channel.layout.ladder;
+    plan.audience
+        .renditions
+        .iter()
+        .filter(|name| fixed.is_none_or(|fixed| fixed == *name))
+        .map(|name| {
+            let index = ladder.iter().position(|known| known.name == *name);
+            index
+                .map(|index| index as u32)
+                .ok_or_else(|| Unplayable::NoRendition {
+                    channel: plan.channel.name.clone(),
+                    rendition: name.clone(),
+                })
+        })
+        .collect()
+}

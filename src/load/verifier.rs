@@ -1,0 +1,69 @@
+//! The bytes that each segment must have: regenerated once, then shared by everybody who receives it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::sync::OnceCell;
+
+use crate::hls::timeline::Channel;
+use crate::media;
+
+/// Segments kept: two windows of ten segments in three renditions. Beyond it the oldest goes, and is made again if
+/// somebody asks for it.
+const KEPT_MAX: usize = 60;
+
+/// Regenerates segments off the threads that serve sockets.
+pub(super) struct Verifier {
+    channel: Arc<Channel>,
+    kept: Mutex<Kept>,
+}
+
+/// Segments by number, then rendition: the oldest come first.
+type Kept = BTreeMap<(u64, u32), Arc<OnceCell<Bytes>>>;
+
+impl Verifier {
+    pub(super) fn new(channel: Arc<Channel>) -> Self {
+        Self {
+            channel,
+            kept: Mutex::new(Kept::new()),
+        }
+    }
+
+    /// The bytes of segment `number` of the rendition with this index in the ladder.
+    pub(super) async fn expected(&self, rendition: u32, number: u64) -> Bytes {
+        self.cell(rendition, number)
+            .get_or_init(|| make(Arc::clone(&self.channel), rendition, number))
+            .await
+            .clone()
+    }
+
+    /// Begins to make a segment that somebody is about to ask for. The task ends when the segment is made.
+    pub(super) fn prepare(&self, rendition: u32, number: u64) {
+        let cell = self.cell(rendition, number);
+        if cell.initialized() || Arc::strong_count(&cell) > 2 {
+            return;
+        }
+        let channel = Arc::clone(&self.channel);
+        tokio::spawn(async move {
+            cell.get_or_init(|| make(channel, rendition, number)).await;
+        });
+    }
+
+    fn cell(&self, rendition: u32, number: u64) -> Arc<OnceCell<Bytes>> {
+        let mut kept = self.kept.lock().expect("no holder of this lock panics");
+        let cell = Arc::clone(kept.entry((number, rendition)).or_default());
+        if kept.len() > KEPT_MAX {
+            kept.pop_first();
+        }
+        cell
+    }
+}
+
+async fn make(channel: Arc<Channel>, rendition: u32, number: u64) -> Bytes {
+    let made = tokio::task::spawn_blocking(move || {
+        let rendition = &channel.layout.ladder[rendition as usize];
+        media::segment(&channel, rendition, number)
+    });
+    made.await.expect("segments of every rendition can be made")
+}
