@@ -16,7 +16,13 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
     /// What to log on stderr: error, warn, info, debug, trace, or a filter such as `seawall::serve::edge=debug`.
-    #[arg(long, global = true, env = "SEAWALL_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "SEAWALL_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
     pub log: String,
 }
 
@@ -88,7 +94,12 @@ pub struct Stream {
     #[arg(long, env = "SEAWALL_PARTS", value_name = "COUNT")]
     parts: Option<u32>,
     /// Renditions, lowest first: 180p, 360p, 720p, 1080p.
-    #[arg(long, env = "SEAWALL_RENDITIONS", value_name = "NAMES", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "SEAWALL_RENDITIONS",
+        value_name = "NAMES",
+        value_delimiter = ','
+    )]
     renditions: Option<Vec<String>>,
 }
 
@@ -143,7 +154,12 @@ pub struct Broadcast {
     #[arg(long, env = "SEAWALL_TO", value_name = "URL")]
     to: Option<String>,
     /// The token that it wants. Better in SEAWALL_TOKEN than here, where `ps` shows it.
-    #[arg(long, env = "SEAWALL_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "SEAWALL_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
     token: Option<String>,
     /// How many segments the origin lists: so many are sent at the start.
     #[arg(long, env = "SEAWALL_WINDOW", value_name = "COUNT")]
@@ -165,7 +181,12 @@ pub struct Origin {
     #[arg(long, env = "SEAWALL_INGEST", value_name = "ADDR")]
     ingest: Option<SocketAddr>,
     /// The token that a broadcaster must bring. Better in SEAWALL_TOKEN than here, where `ps` shows it.
-    #[arg(long, env = "SEAWALL_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "SEAWALL_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
     token: Option<String>,
     /// Where the live window is kept on disk.
     #[arg(long, env = "SEAWALL_SEGMENTS", value_name = "DIR")]
@@ -210,13 +231,29 @@ pub struct Surge {
     #[arg(value_name = "SCENARIO")]
     pub scenario: String,
     /// An edge that is running; repeat it for several. Nothing in it is changed.
-    #[arg(long = "target", env = "SEAWALL_TARGET", value_name = "URL", value_delimiter = ',')]
+    #[arg(
+        long = "target",
+        env = "SEAWALL_TARGET",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
     pub targets: Vec<String>,
     /// The channel to watch at a running edge.
-    #[arg(long, env = "SEAWALL_CHANNEL", value_name = "NAME", default_value = "demo", requires = "targets")]
+    #[arg(
+        long,
+        env = "SEAWALL_CHANNEL",
+        value_name = "NAME",
+        default_value = "demo",
+        requires = "targets"
+    )]
     pub channel: String,
     /// What happens to misses at the cluster that is started for this run.
-    #[arg(long, value_name = "HOW", default_value = "flights", conflicts_with = "targets")]
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "flights",
+        conflicts_with = "targets"
+    )]
     pub miss_queue: MissQueue,
     /// Draws another audience of the same kind.
     #[arg(long, env = "SEAWALL_SEED", value_name = "NUMBER")]
@@ -355,10 +392,26 @@ mod tests {
     fn flags_lie_over_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("seawall.toml");
-        std::fs::write(&file, "[edge]\nname = \"from-file\"\ncache_bytes = 2097152\n").unwrap();
-        let cli = Cli::parse_from(["seawall", "edge", "--config", file.to_str().unwrap(), "--name", "from-flag"]);
-        let Command::Edge(edge) = cli.command else { panic!("not an edge") };
+        std::fs::write(
+            &file,
+            "[edge]\nname = \"from-file\"\ncache_bytes = 2097152\n",
+        )
+        .unwrap();
+        let cli = Cli::parse_from([
+            "seawall",
+            "edge",
+            "--config",
+            file.to_str().unwrap(),
+            "--name",
+            "from-flag",
+        ]);
+        let Command::Edge(edge) = cli.command else {
+            panic!("not an edge")
+        };
         let config = edge.resolve().unwrap();
-        assert_eq!((config.edge.name.as_str(), config.edge.cache_bytes), ("from-flag", 2_097_152));
+        assert_eq!(
+            (config.edge.name.as_str(), config.edge.cache_bytes),
+            ("from-flag", 2_097_152)
+        );
     }
 }

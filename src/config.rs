@@ -143,7 +143,9 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The text is no TOML, or has a key that does not exist; the message holds line and column.
-    #[error("{path} is not a configuration of Seawall: {source}\n`seawall config` prints one with every key")]
+    #[error(
+        "{path} is not a configuration of Seawall: {source}\n`seawall config` prints one with every key"
+    )]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -164,9 +166,18 @@ pub enum ConfigError {
 
 impl Default for Channel {
     fn default() -> Self {
-        let Layout { parts_per_segment, ladder } = Layout::default();
+        let Layout {
+            parts_per_segment,
+            ladder,
+        } = Layout::default();
         let renditions = ladder.into_iter().map(|rendition| rendition.name).collect();
-        Self { name: "demo".to_owned(), seed: 1, parts_per_segment, renditions, started_at_ms: None }
+        Self {
+            name: "demo".to_owned(),
+            seed: 1,
+            parts_per_segment,
+            renditions,
+            started_at_ms: None,
+        }
     }
 }
 
@@ -228,11 +239,17 @@ impl Config {
     /// # Errors
     /// The file is not there, or is no configuration.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        let Some(path) = path else { return Ok(Self::default()) };
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        toml::from_str(&text)
-            .map_err(|source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) })
+        let Some(path) = path else {
+            return Ok(Self::default());
+        };
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        toml::from_str(&text).map_err(|source| ConfigError::Malformed {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })
     }
 
     /// Checks every value against its range.
@@ -240,23 +257,97 @@ impl Config {
     /// # Errors
     /// The first key that is outside.
     pub fn checked(self) -> Result<Self, ConfigError> {
-        let Self { channel, origin, edge, .. } = &self;
+        let Self {
+            channel,
+            origin,
+            edge,
+            ..
+        } = &self;
         let limits = &edge.limits;
-        within("channel.name", &channel.name, names::is_name(&channel.name), "1 to 64 of a-z, 0-9, - and _")?;
-        within("edge.name", &edge.name, names::is_name(&edge.name), "1 to 64 of a-z, 0-9, - and _")?;
-        within_range("channel.parts_per_segment", channel.parts_per_segment, 3, 31, "3 to 31 (0.96 s to 9.92 s)")?;
-        let known = !channel.renditions.is_empty() && channel.ladder().len() == channel.renditions.len();
-        within("channel.renditions", &channel.renditions.join(", "), known, "some of 180p, 360p, 720p and 1080p, each once")?;
-        within_range("origin.window", origin.window, 6, 1_000, "6 to 1000 segments")?;
-        within("origin.delay_ms", &origin.delay_ms, (0.0..=60_000.0).contains(&origin.delay_ms), "0 to 60000")?;
-        let no_token = origin.ingest.is_some() && origin.token.as_deref().unwrap_or_default().is_empty();
-        within("origin.token", &"unset", !no_token, "set when origin.ingest is: a broadcaster must prove that it may")?;
+        within(
+            "channel.name",
+            &channel.name,
+            names::is_name(&channel.name),
+            "1 to 64 of a-z, 0-9, - and _",
+        )?;
+        within(
+            "edge.name",
+            &edge.name,
+            names::is_name(&edge.name),
+            "1 to 64 of a-z, 0-9, - and _",
+        )?;
+        within_range(
+            "channel.parts_per_segment",
+            channel.parts_per_segment,
+            3,
+            31,
+            "3 to 31 (0.96 s to 9.92 s)",
+        )?;
+        let known =
+            !channel.renditions.is_empty() && channel.ladder().len() == channel.renditions.len();
+        within(
+            "channel.renditions",
+            &channel.renditions.join(", "),
+            known,
+            "some of 180p, 360p, 720p and 1080p, each once",
+        )?;
+        within_range(
+            "origin.window",
+            origin.window,
+            6,
+            1_000,
+            "6 to 1000 segments",
+        )?;
+        within(
+            "origin.delay_ms",
+            &origin.delay_ms,
+            (0.0..=60_000.0).contains(&origin.delay_ms),
+            "0 to 60000",
+        )?;
+        let no_token =
+            origin.ingest.is_some() && origin.token.as_deref().unwrap_or_default().is_empty();
+        within(
+            "origin.token",
+            &"unset",
+            !no_token,
+            "set when origin.ingest is: a broadcaster must prove that it may",
+        )?;
         within_range("edge.count", edge.count, 1, 64, "1 to 64")?;
-        within_range("edge.cache_bytes", edge.cache_bytes, 1 << 20, u64::MAX, "at least 1048576 (1 MiB)")?;
-        within_range("edge.connections_max", edge.connections_max.unwrap_or(1), 1, 1_000_000, "1 to 1000000")?;
-        within_range("edge.limits.waiters_per_flight_max", limits.waiters_per_flight_max, 1, u32::MAX, "at least 1")?;
-        within_range("edge.limits.waiters_max", limits.waiters_max, 1, u32::MAX, "at least 1")?;
-        within_range("edge.limits.origin_at_once_max", limits.origin_at_once_max, 1, 65_536, "1 to 65536")?;
+        within_range(
+            "edge.cache_bytes",
+            edge.cache_bytes,
+            1 << 20,
+            u64::MAX,
+            "at least 1048576 (1 MiB)",
+        )?;
+        within_range(
+            "edge.connections_max",
+            edge.connections_max.unwrap_or(1),
+            1,
+            1_000_000,
+            "1 to 1000000",
+        )?;
+        within_range(
+            "edge.limits.waiters_per_flight_max",
+            limits.waiters_per_flight_max,
+            1,
+            u32::MAX,
+            "at least 1",
+        )?;
+        within_range(
+            "edge.limits.waiters_max",
+            limits.waiters_max,
+            1,
+            u32::MAX,
+            "at least 1",
+        )?;
+        within_range(
+            "edge.limits.origin_at_once_max",
+            limits.origin_at_once_max,
+            1,
+            65_536,
+            "1 to 65536",
+        )?;
         for (key, value) in [
             ("edge.limits.segment_wait_ms", limits.segment_wait_ms),
             ("edge.limits.playlist_wait_ms", limits.playlist_wait_ms),
@@ -264,7 +355,10 @@ impl Config {
             ("edge.limits.first_byte_ms", limits.first_byte_ms),
             ("edge.limits.progress_ms", limits.progress_ms),
             ("edge.limits.total_ms", limits.total_ms),
-            ("edge.limits.origin_queue_wait_ms", limits.origin_queue_wait_ms),
+            (
+                "edge.limits.origin_queue_wait_ms",
+                limits.origin_queue_wait_ms,
+            ),
         ] {
             within_range(key, value, 1, 600_000, "1 to 600000 milliseconds")?;
         }
@@ -273,7 +367,10 @@ impl Config {
 
     /// The same, with every secret masked.
     pub fn masked(mut self) -> Self {
-        for secret in [&mut self.origin.token, &mut self.broadcast.token].into_iter().flatten() {
+        for secret in [&mut self.origin.token, &mut self.broadcast.token]
+            .into_iter()
+            .flatten()
+        {
             *secret = "***".to_owned();
         }
         self
@@ -283,12 +380,18 @@ impl Config {
 impl Channel {
     /// How the stream is cut. Renditions that nobody knows are left out; [`Config::checked`] refuses them.
     pub fn layout(&self) -> Layout {
-        Layout { parts_per_segment: self.parts_per_segment, ladder: self.ladder() }
+        Layout {
+            parts_per_segment: self.parts_per_segment,
+            ladder: self.ladder(),
+        }
     }
 
     fn ladder(&self) -> Vec<Rendition> {
         // In the order of the ladder, so that the lowest comes first however they were named, and none twice.
-        Rendition::known().into_iter().filter(|rendition| self.renditions.contains(&rendition.name)).collect()
+        Rendition::known()
+            .into_iter()
+            .filter(|rendition| self.renditions.contains(&rendition.name))
+            .collect()
     }
 }
 
@@ -324,11 +427,29 @@ fn within_range<T: PartialOrd + ToString>(
     most: T,
     rule: &'static str,
 ) -> Result<(), ConfigError> {
-    within(key, &found.to_string(), found >= least && found <= most, rule)
+    within(
+        key,
+        &found.to_string(),
+        found >= least && found <= most,
+        rule,
+    )
 }
 
-fn within(key: &'static str, found: &impl ToString, holds: bool, rule: &'static str) -> Result<(), ConfigError> {
-    if holds { Ok(()) } else { Err(ConfigError::OutOfRange { key, found: found.to_string(), rule }) }
+fn within(
+    key: &'static str,
+    found: &impl ToString,
+    holds: bool,
+    rule: &'static str,
+) -> Result<(), ConfigError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(ConfigError::OutOfRange {
+            key,
+            found: found.to_string(),
+            rule,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -350,7 +471,10 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused_with_its_place() {
         let error = read("[edge]\ncount = 2\ncachebytes = 5\n").unwrap_err();
-        assert!(error.contains("line 3, column 1") && error.contains("cachebytes"), "{error}");
+        assert!(
+            error.contains("line 3, column 1") && error.contains("cachebytes"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -358,7 +482,10 @@ mod tests {
         for (text, key) in [
             ("channel.name = \"A b\"", "channel.name"),
             ("channel.parts_per_segment = 1", "channel.parts_per_segment"),
-            ("channel.renditions = [\"360p\", \"9000p\"]", "channel.renditions"),
+            (
+                "channel.renditions = [\"360p\", \"9000p\"]",
+                "channel.renditions",
+            ),
             ("origin.window = 3", "origin.window"),
             ("origin.delay_ms = -1.0", "origin.delay_ms"),
             ("origin.ingest = \"127.0.0.1:8001\"", "origin.token"),
@@ -366,13 +493,20 @@ mod tests {
             ("edge.limits.total_ms = 0", "edge.limits.total_ms"),
         ] {
             let error = read(text).unwrap_err();
-            assert!(error.starts_with(key) && error.contains("must be"), "{text}: {error}");
+            assert!(
+                error.starts_with(key) && error.contains("must be"),
+                "{text}: {error}"
+            );
         }
     }
 
     #[test]
     fn secrets_are_masked() {
         let config = read("origin.token = \"hunter2\"\nbroadcast.token = \"hunter2\"").unwrap();
-        assert!(!toml::to_string(&config.masked()).unwrap().contains("hunter2"));
+        assert!(
+            !toml::to_string(&config.masked())
+                .unwrap()
+                .contains("hunter2")
+        );
     }
 }

@@ -1,10 +1,13 @@
 //! Seawall: rehearse the minute when a celebrity goes live.
 
+pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod hls;
 pub mod load;
 pub mod media;
 pub mod policy;
+pub mod rehearsal;
 pub mod report;
 pub mod scenario;
 pub mod serve;

@@ -1,1 +1,40 @@
-fn main() {}
+//! The program: arguments, a log on stderr, an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use seawall::cli::Cli;
+use seawall::commands;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = match EnvFilter::try_new(&cli.log) {
+        Ok(filter) => filter,
+        Err(error) => {
+            eprintln!(
+                "error: --log {:?} is no filter: {error}; try `info`, or `seawall::serve::edge=debug`",
+                cli.log
+            );
+            return ExitCode::from(commands::USAGE);
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let ended = runtime
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(commands::run(cli.command)));
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(commands::code_of(&error))
+        }
+    }
+}

@@ -56,13 +56,22 @@ impl Doors {
             }
             addr
         };
-        Self { listen: above(self.listen), admin: above(self.admin), ..self }
+        Self {
+            listen: above(self.listen),
+            admin: above(self.admin),
+            ..self
+        }
     }
 
     /// Any free ports of the loopback.
     pub fn free() -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { listen: any, admin: any, listen_option: "--listen", admin_option: "--admin" }
+        Self {
+            listen: any,
+            admin: any,
+            listen_option: "--listen",
+            admin_option: "--admin",
+        }
     }
 }
 
@@ -89,20 +98,37 @@ impl Room {
     where
         F: Filter<Extract = (R,), Error = warp::Rejection> + Clone + Send + Sync + 'static,
         F::Future: Send,
-        R: Reply + Send,
+        R: Reply + Send + 'static,
         A: Filter<Extract = (B,), Error = warp::Rejection> + Clone + Send + Sync + 'static,
         A::Future: Send,
-        B: Reply + Send,
+        B: Reply + Send + 'static,
     {
         let viewers = listener::bind(doors.listen, doors.listen_option)?;
         let operators = listener::bind(doors.admin, doors.admin_option)?;
-        let addr = |socket: &tokio::net::TcpListener| socket.local_addr().expect("a bound socket has an address");
+        let addr = |socket: &tokio::net::TcpListener| {
+            socket.local_addr().expect("a bound socket has an address")
+        };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let room = Self { listen: addr(&viewers), admin: addr(&operators), stop, tasks };
+        let room = Self {
+            listen: addr(&viewers),
+            admin: addr(&operators),
+            stop,
+            tasks,
+        };
         // Operators keep their view while viewers drain: their own door closes with a token that falls later.
         let drained = CancellationToken::new();
-        let admin_limits = Limits { connections: 256, drain: std::time::Duration::from_secs(1), ..Limits::default() };
-        room.tasks.spawn(listener::serve(operators, admin_routes, admin_limits, None, drained.clone()));
+        let admin_limits = Limits {
+            connections: 256,
+            drain: std::time::Duration::from_secs(1),
+            ..Limits::default()
+        };
+        room.tasks.spawn(listener::serve(
+            operators,
+            admin_routes,
+            admin_limits,
+            None,
+            drained.clone(),
+        ));
         let stop = room.stop.clone();
         room.tasks.spawn(async move {
             listener::serve(viewers, routes, limits, counters, stop).await;
@@ -138,12 +164,20 @@ impl EdgeRoom {
     ///
     /// # Errors
     /// A port is taken, or the upstream is no URL.
-    pub fn open(config: edge::Config, doors: Doors, connections_max: usize, clock: Clock) -> Result<Self, StartError> {
+    pub fn open(
+        config: edge::Config,
+        doors: Doors,
+        connections_max: usize,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
         let edge = Edge::new(config, clock)?;
         let ready = edge.clone();
         let readiness: Readiness = Arc::new(move || ready.ready());
         let admin_routes = admin::routes(edge.registry().clone(), readiness);
-        let limits = Limits { connections: connections_max, ..Limits::viewers() };
+        let limits = Limits {
+            connections: connections_max,
+            ..Limits::viewers()
+        };
         let counters = edge.metrics().connections.clone();
         let room = Room::open(doors, edge.routes(), admin_routes, limits, Some(counters))?;
         room.spawn(edge.clone().find_origin(room.stop.clone()));
@@ -186,15 +220,40 @@ impl OriginRoom {
         let origin = Origin::open(config, clock, &registry)?;
         let ready = origin.clone();
         let readiness: Readiness = Arc::new(move || ready.ready());
-        let admin_routes = origin.admin_routes().or(admin::routes(registry.clone(), readiness));
-        let room = Room::open(doors, origin.routes(), admin_routes, Limits::default(), None)?;
-        let mut open = Self { origin, room, ingest: None, registry, clock, window };
+        let admin_routes = origin
+            .admin_routes()
+            .or(admin::routes(registry.clone(), readiness));
+        let room = Room::open(
+            doors,
+            origin.routes(),
+            admin_routes,
+            Limits::default(),
+            None,
+        )?;
+        let mut open = Self {
+            origin,
+            room,
+            ingest: None,
+            registry,
+            clock,
+            window,
+        };
         if let Some(addr) = ingest {
             let socket = listener::bind(addr, "--ingest")?;
             open.ingest = socket.local_addr().ok();
-            let limits = Limits { methods: &ingest::METHODS, connections: 256, ..Limits::default() };
+            let limits = Limits {
+                methods: &ingest::METHODS,
+                connections: 256,
+                ..Limits::default()
+            };
             let stop = open.room.stop.clone();
-            open.room.spawn(listener::serve(socket, open.origin.ingest_routes(), limits, None, stop));
+            open.room.spawn(listener::serve(
+                socket,
+                open.origin.ingest_routes(),
+                limits,
+                None,
+                stop,
+            ));
         }
         Ok(open)
     }
@@ -220,7 +279,13 @@ impl OriginRoom {
         let proposed = channel(name, seed, layout, started_at_ms, self.window, self.clock);
         let channel = self.origin.store().adopt_or_describe(proposed)?;
         let sink = Sink::InProcess(self.origin.store());
-        let broadcaster = Broadcaster::new(channel.clone(), self.window, sink, self.clock, &self.registry);
+        let broadcaster = Broadcaster::new(
+            channel.clone(),
+            self.window,
+            sink,
+            self.clock,
+            &self.registry,
+        );
         self.room.spawn(async move {
             if let Err(error) = broadcaster.run(stop).await {
                 tracing::error!(%error, "the broadcast has ended");
@@ -243,7 +308,12 @@ pub fn channel(
         Some(millis) => crate::time::UnixTime::from_millis(millis),
         None => broadcaster::fresh_start(&layout, window, clock.unix()),
     };
-    Channel { name: name.to_owned(), seed, layout, started_at }
+    Channel {
+        name: name.to_owned(),
+        seed,
+        layout,
+        started_at,
+    }
 }
 
 /// How many connections an edge may hold: what is asked for, or 15,000, and at most three quarters of the descriptors

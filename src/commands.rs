@@ -1,0 +1,359 @@
+//! Each command, from its configuration to its exit code.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{self, Command};
+use crate::config::{Config, ConfigError};
+use crate::hls::names::LivePath;
+use crate::hls::timeline::Channel;
+use crate::rehearsal;
+use crate::scenario;
+use crate::serve::broadcaster::{Broadcaster, Sink};
+use crate::serve::clock::Clock;
+use crate::serve::cluster::{self, Doors, EdgeRoom, OriginRoom};
+use crate::serve::edge;
+use crate::serve::metrics::Registry;
+use crate::serve::origin::{OriginConfig, Token};
+
+/// Exit code: all went well.
+pub const OK: u8 = 0;
+/// Exit code: it failed.
+pub const FAILED: u8 = 1;
+/// Exit code: the command line makes no sense.
+pub const USAGE: u8 = 2;
+/// Exit code: the configuration or a scenario makes no sense.
+pub const CONFIGURATION: u8 = 3;
+/// Exit code: a threshold was missed, or the run is not valid.
+pub const THRESHOLD: u8 = 4;
+/// Exit code: interrupted before the end.
+pub const INTERRUPTED: u8 = 130;
+
+/// The exit code for an error.
+pub fn code_of(error: &anyhow::Error) -> u8 {
+    if error.is::<ConfigError>() || error.is::<scenario::Refused>() {
+        CONFIGURATION
+    } else {
+        FAILED
+    }
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// What went wrong, in sentences for whoever typed the command.
+pub async fn run(command: Command) -> anyhow::Result<u8> {
+    match command {
+        Command::Up(flags) => up(&flags).await,
+        Command::Broadcast(flags) => broadcast(flags.resolve()?).await,
+        Command::Origin(flags) => origin(flags.resolve()?).await,
+        Command::Edge(flags) => edge(flags.resolve()?).await,
+        Command::Surge(flags) => rehearsal::surge(&flags, stop_signal()?).await,
+        Command::Scenarios(flags) => scenarios(&flags),
+        Command::Config(file) => {
+            print(&toml::to_string(&file.resolve()?.masked())?)?;
+            Ok(OK)
+        }
+    }
+}
+
+/// Everything in one process.
+async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
+    let mut config = flags.resolve()?;
+    let scenario = flags.surge.as_deref().map(scenario::find).transpose()?;
+    if let Some(scenario) = &scenario {
+        // The stage is the scenario's; its channel has a name of its own, so that it never meets another layout on disk.
+        let stage = &scenario.real.stage;
+        config.channel.name.clone_from(&scenario.name);
+        config.channel.parts_per_segment = stage.parts_per_segment;
+        config.edge.count = stage.edges;
+        config.origin.delay_ms = stage.origin_delay_ms;
+    }
+    let stop = stop_signal()?;
+    let clock = Clock::start();
+    let (origin, channel) = open_all(&config, clock, stop.clone()).await?;
+    let edges = open_edges(&config, &origin, clock)?;
+    print(&welcome(&channel, &origin, &edges))?;
+    let code = match scenario {
+        Some(scenario) => {
+            let code = rehearsal::both(&scenario, &origin, &edges, &channel, &config, clock, &stop)
+                .await?;
+            if std::io::stdout().is_terminal() && !stop.is_cancelled() {
+                print("\nThe stream goes on. Ctrl-C ends it.\n")?;
+                stop.cancelled().await;
+            }
+            code
+        }
+        None => {
+            stop.cancelled().await;
+            OK
+        }
+    };
+    stop.cancel();
+    futures_util::future::join_all(edges.iter().map(|edge| edge.room.stop())).await;
+    origin.room.stop().await;
+    Ok(code)
+}
+
+async fn broadcast(config: Config) -> anyhow::Result<u8> {
+    let stop = stop_signal()?;
+    let clock = Clock::start();
+    let to = config
+        .broadcast
+        .to
+        .context("where to? Name the origin's ingest listener with --to http://HOST:PORT")?;
+    let token = config
+        .broadcast
+        .token
+        .context("the origin wants a token: give it with --token or SEAWALL_TOKEN")?;
+    let sink = Sink::http(&to, &Token::new(&token))?;
+    let window = config.origin.window;
+    let wanted = &config.channel;
+    let channel = cluster::channel(
+        &wanted.name,
+        wanted.seed,
+        wanted.layout(),
+        wanted.started_at_ms,
+        window,
+        clock,
+    );
+    tracing::info!(channel = channel.name, to, "broadcasting");
+    Broadcaster::new(channel, window, sink, clock, &Registry::new(&[]))
+        .run(stop)
+        .await?;
+    Ok(OK)
+}
+
+async fn origin(config: Config) -> anyhow::Result<u8> {
+    let stop = stop_signal()?;
+    let clock = Clock::start();
+    let doors = Doors {
+        listen: config.origin.listen,
+        admin: config.origin.admin,
+        listen_option: "--listen",
+        admin_option: "--admin",
+    };
+    let (setup, ingest) = (origin_config(&config), config.origin.ingest);
+    let origin = tokio::task::spawn_blocking(move || OriginRoom::open(setup, doors, ingest, clock))
+        .await??;
+    let mut text = format!(
+        "origin   {}\nadmin    http://{}\n",
+        origin.url(),
+        origin.room.admin
+    );
+    match origin.ingest {
+        Some(addr) => text += &format!("ingest   http://{addr}\n"),
+        None => {
+            text += "ingest   none: give --ingest ADDR and --token TOKEN to let a broadcaster in\n"
+        }
+    }
+    print(&text)?;
+    stop.cancelled().await;
+    origin.room.stop().await;
+    Ok(OK)
+}
+
+async fn edge(config: Config) -> anyhow::Result<u8> {
+    let stop = stop_signal()?;
+    let doors = Doors {
+        listen: config.edge.listen,
+        admin: config.edge.admin,
+        listen_option: "--listen",
+        admin_option: "--admin",
+    };
+    let connections = cluster::connections_max(config.edge.connections_max, 1);
+    let setup = edge_config(
+        &config,
+        config.edge.name.clone(),
+        config.edge.upstream.clone(),
+    );
+    let edge = EdgeRoom::open(setup, doors, connections, Clock::start())?;
+    print(&format!(
+        "{}   {}   for {}\nadmin    http://{}\n",
+        edge.edge.name(),
+        edge.url(),
+        config.edge.upstream,
+        edge.room.admin
+    ))?;
+    stop.cancelled().await;
+    edge.room.stop().await;
+    Ok(OK)
+}
+
+fn scenarios(flags: &cli::Scenarios) -> anyhow::Result<u8> {
+    let all = scenario::built_in();
+    if flags.json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
+        return Ok(OK);
+    }
+    let width = all
+        .iter()
+        .map(|scenario| scenario.name.len())
+        .max()
+        .unwrap_or(0);
+    for scenario in all {
+        print(&format!("{:width$}   {}\n", scenario.name, scenario.about))?;
+    }
+    Ok(OK)
+}
+
+/// An origin with its broadcast, as `seawall up` has it.
+async fn open_all(
+    config: &Config,
+    clock: Clock,
+    stop: CancellationToken,
+) -> anyhow::Result<(OriginRoom, Channel)> {
+    let doors = Doors {
+        listen: config.origin.listen,
+        admin: config.origin.admin,
+        listen_option: "--origin-listen",
+        admin_option: "--origin-admin",
+    };
+    let (setup, wanted) = (origin_config(config), config.channel.clone());
+    let runtime = tokio::runtime::Handle::current();
+    // The disk may be slow, so it is opened where blocking is allowed.
+    let opened = tokio::task::spawn_blocking(move || {
+        let _context = runtime.enter();
+        let origin = OriginRoom::open(setup, doors, None, clock)?;
+        let channel = origin.broadcast(
+            &wanted.name,
+            wanted.seed,
+            wanted.layout(),
+            wanted.started_at_ms,
+            stop,
+        )?;
+        anyhow::Ok((origin, channel))
+    });
+    let (origin, channel) = opened.await??;
+    while origin.origin.ready().is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok((origin, channel))
+}
+
+/// The edges of `seawall up`.
+fn open_edges(config: &Config, origin: &OriginRoom, clock: Clock) -> anyhow::Result<Vec<EdgeRoom>> {
+    let first = Doors {
+        listen: config.edge.listen,
+        admin: config.edge.admin,
+        listen_option: "--edge-listen",
+        admin_option: "--edge-admin",
+    };
+    let connections =
+        cluster::connections_max(config.edge.connections_max, config.edge.count as usize);
+    let open = |index: u32| {
+        let name = format!("{}-{}", config.edge.name, index + 1);
+        let setup = edge_config(config, name, origin.url());
+        let doors = first.nth(u16::try_from(index).expect("there are at most 64 edges"));
+        EdgeRoom::open(setup, doors, connections, clock).map_err(anyhow::Error::from)
+    };
+    (0..config.edge.count).map(open).collect()
+}
+
+/// What an edge is made from.
+pub(crate) fn edge_config(config: &Config, name: String, upstream: String) -> edge::Config {
+    edge::Config {
+        name,
+        upstream,
+        miss_queue: config.edge.miss_queue,
+        cache_bytes: config.edge.cache_bytes,
+        limits: config.edge.limits.to_policy(),
+    }
+}
+
+/// What an origin is made from.
+pub(crate) fn origin_config(config: &Config) -> OriginConfig {
+    OriginConfig {
+        window: config.origin.window,
+        delay: Duration::try_from_secs_f64(config.origin.delay_ms / 1_000.0).unwrap_or_default(),
+        segments_dir: config.origin.segments.clone(),
+        ingest_token: config.origin.token.as_deref().map(Token::new),
+        ..OriginConfig::default()
+    }
+}
+
+/// What a user needs to know once everything runs.
+fn welcome(channel: &Channel, origin: &OriginRoom, edges: &[EdgeRoom]) -> String {
+    let path = LivePath::Multivariant {
+        channel: &channel.name,
+    }
+    .to_string();
+    let renditions: Vec<_> = channel
+        .layout
+        .ladder
+        .iter()
+        .map(|rendition| rendition.name.as_str())
+        .collect();
+    let mut text = format!(
+        "\nOn air: channel {:?}, {}, segments of {:.2} s.\n\n",
+        channel.name,
+        renditions.join(" "),
+        channel.layout.segment_duration().as_secs_f64(),
+    );
+    for edge in edges {
+        let (name, url, admin) = (edge.edge.name(), edge.url(), edge.room.admin);
+        text += &format!("  {name:<8} {url}{path}   metrics http://{admin}/metrics\n");
+    }
+    text += &format!(
+        "  {:<8} {}{path}   metrics http://{}/metrics\n\n",
+        "origin",
+        origin.url(),
+        origin.room.admin
+    );
+    if let Some(edge) = edges.first() {
+        let url = format!("{}{path}", edge.url());
+        text += &format!(
+            "Watch it:\n  vlc {url}\n  ffplay -hide_banner -autoexit {url}\n\nCtrl-C ends it.\n"
+        );
+    }
+    text
+}
+
+/// A token that falls with Ctrl-C or SIGTERM. A second one ends the program at once.
+fn stop_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    let token = stop.clone();
+    // Lives as long as the program: it only waits for signals.
+    tokio::spawn(async move {
+        for attempt in 0.. {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if attempt > 0 {
+                std::process::exit(i32::from(INTERRUPTED));
+            }
+            eprintln!("\nstopping: answers in flight have up to 10 s; once more to end at once");
+            token.cancel();
+        }
+    });
+    Ok(stop)
+}
+
+/// Writes to stdout; a reader who has gone away is no failure of ours.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to stdout"),
+    }
+}
+
+/// A folder that is removed with everything in it once this is dropped.
+#[derive(Debug)]
+pub(crate) struct TemporaryFolder(pub(crate) PathBuf);
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
