@@ -52,10 +52,7 @@ impl Card {
         let mut card = Self {
             base: Picture::covering(rendition.width, rendition.height),
             scale,
-            face: Face::new(
-                scale,
-                &["0123456789:.Z", &segment, &channel.name, &rendition.name],
-            ),
+            face: Face::new(scale, &["0123456789:.Z", &segment, &rendition.name]),
             width,
             margin: width.saturating_sub(COLUMNS * scale) / 2,
             accent: ACCENTS[position % ACCENTS.len()],
@@ -121,24 +118,40 @@ impl Card {
         let label_right = (self.margin + label * self.scale).next_multiple_of(2);
         rectangle(picture, (0, top), (label_right, bottom), self.accent);
         self.text(picture, (2, HEADER + 1), &rendition.name, WHITE);
-        let column = (COLUMNS - 2)
-            .saturating_sub(font::width(channel))
-            .max(label + 2);
-        self.text(picture, (column, HEADER + 1), channel, PALE);
 
-        // Where units have dots to spare there is room for small print between the two.
+        // A long name is written small where a unit has dots to spare; else its end is cut off.
+        let free = label + 2;
         let small = self.scale / 2;
+        let (name_scale, lowered) = if small > 0 && free + font::width(channel) > COLUMNS - 2 {
+            (small, 4 * small)
+        } else {
+            (self.scale, 0)
+        };
+        let name_width = (font::width(channel) * name_scale).div_ceil(self.scale);
+        let column = (COLUMNS - 2).saturating_sub(name_width).max(free);
+        let corner = (
+            self.margin + column * self.scale,
+            top + self.scale + lowered,
+        );
+        write(
+            picture,
+            &Face::new(name_scale, &[channel]),
+            corner,
+            channel,
+            PALE,
+        );
+
+        // Small print between label and name, if there is room.
         let size = format!("{}X{}", rendition.width, rendition.height);
         let rate = format!("{FRAME_RATE} FPS");
-        let print_width = font::width(&size).max(font::width(&rate)).div_ceil(2);
-        if small == 0 || label + 2 + print_width + 1 > column {
-            return;
-        }
-        let face = Face::new(small, &[&size, &rate]);
-        let left = self.margin + (label + 2) * self.scale;
-        for (line, text) in [size, rate].iter().enumerate() {
-            let corner = (left, top + self.scale + line * 8 * small);
-            write(picture, &face, corner, text, PALE);
+        let print_width = (font::width(&size) * small).div_ceil(self.scale);
+        if small > 0 && free + print_width < column {
+            let face = Face::new(small, &[&size, &rate]);
+            let left = self.margin + free * self.scale;
+            for (line, text) in [size, rate].iter().enumerate() {
+                let corner = (left, top + self.scale + line * 8 * small);
+                write(picture, &face, corner, text, PALE);
+            }
         }
     }
 

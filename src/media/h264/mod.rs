@@ -101,16 +101,24 @@ impl Encoder {
         for y in grain.first_row..height {
             for x in 0..width {
                 let allowance = end.saturating_sub(slice.bits.len()) / left;
+                // Up to the last row the nearest strength will do: what one macroblock takes too much, others lack.
+                let allowance = if left > width {
+                    allowance + allowance / 16
+                } else {
+                    allowance
+                };
                 left -= 1;
-                match (amplitude(allowance), kind) {
-                    (0, Kind::Predicted { .. }) => slice.skip(1),
-                    (amplitude, _) => {
-                        let predicted = predict_luma(&self.shown.luma, x, y);
-                        let target = picture.luma.block::<4, 16>(x, y);
-                        let levels = grain_levels(&mut grain.noise, amplitude, &target, predicted);
-                        self.macroblock(&mut slice, picture, (x, y), predicted, &levels);
+                let strength = match (strength(allowance), kind) {
+                    (None, Kind::Predicted { .. }) => {
+                        slice.skip(1);
+                        continue;
                     }
-                }
+                    (strength, _) => strength.unwrap_or(0),
+                };
+                let predicted = predict_luma(&self.shown.luma, x, y);
+                let target = picture.luma.block::<4, 16>(x, y);
+                let levels = grain_levels(&mut grain.noise, strength, &target, predicted);
+                self.macroblock(&mut slice, picture, (x, y), predicted, &levels);
             }
         }
         let header = slice.nal_header;
@@ -249,16 +257,17 @@ fn painted_levels(target: &[u8; 16], predicted: i32) -> [i32; 16] {
     hadamard(&target.map(|sample| i32::from(sample) - predicted)).map(|sum| (sum + 8) >> 4)
 }
 
-/// Levels that show the mean of `target` and noise around it.
+/// Levels that show the mean of `target` and noise of some strength around it.
 fn grain_levels(
     noise: &mut ChaCha8Rng,
-    amplitude: i32,
+    strength: i32,
     target: &[u8; 16],
     predicted: i32,
 ) -> [i32; 16] {
     let mut bytes = [0; 16];
     noise.fill_bytes(&mut bytes);
-    let mut levels = bytes.map(|byte| (i32::from(byte) * (2 * amplitude + 1) >> 8) - amplitude);
+    // Weak noise is mostly zeros: division rounds towards them.
+    let mut levels = bytes.map(|byte| i32::from(byte as i8) * strength / 2_048);
     let sum: i32 = target
         .iter()
         .map(|&sample| i32::from(sample) - predicted)
@@ -267,31 +276,30 @@ fn grain_levels(
     levels
 }
 
-/// The largest amplitude whose noise on average fits `allowance_bits` per macroblock; zero if none does.
-fn amplitude(allowance_bits: usize) -> i32 {
-    GRAIN_COSTS
-        .iter()
-        .rev()
-        .find(|(cost, _)| *cost <= allowance_bits)
-        .map_or(0, |&(_, amplitude)| amplitude)
+/// The greatest strength whose noise on average fits `allowance_bits` per macroblock, if any does.
+fn strength(allowance_bits: usize) -> Option<i32> {
+    let fitting = GRAIN_COSTS.partition_point(|(cost, _)| *cost <= allowance_bits);
+    Some(GRAIN_COSTS[fitting.checked_sub(1)?].1)
 }
 
-/// Mean bits of a macroblock by amplitude of its noise, as measured.
-const GRAIN_COSTS: [(usize, i32); 14] = [
-    (49, 1),
-    (59, 2),
-    (66, 3),
-    (73, 4),
-    (80, 6),
-    (89, 8),
-    (99, 12),
-    (109, 16),
-    (126, 24),
-    (139, 32),
-    (157, 48),
-    (171, 64),
-    (187, 96),
-    (200, 127),
+/// Mean bits of a macroblock without colour by the strength of its noise, as measured.
+const GRAIN_COSTS: [(usize, i32); 16] = [
+    (29, 18),
+    (39, 22),
+    (48, 28),
+    (58, 36),
+    (66, 48),
+    (75, 64),
+    (87, 96),
+    (96, 128),
+    (107, 192),
+    (118, 256),
+    (135, 384),
+    (148, 512),
+    (167, 768),
+    (181, 1_024),
+    (200, 1_536),
+    (212, 2_032),
 ];
 
 /// Codes the four dots of a chroma plane in a macroblock and returns their levels (8.3.4, 8.5.11).
@@ -423,20 +431,17 @@ mod tests {
     }
 
     #[test]
-    fn amplitudes_cost_what_the_table_says() {
-        for (cost, amplitude) in GRAIN_COSTS {
+    fn grain_costs_what_the_table_says() {
+        for (cost, strength) in GRAIN_COSTS {
             let mut noise = noise();
             let mut bits = Bits::default();
             for _ in 0..1_000 {
-                let levels = grain_levels(&mut noise, amplitude, &[128; 16], 126);
-                bits.u(0b0010_0011, 8); // type and modes without chroma
+                let levels = grain_levels(&mut noise, strength, &[128; 16], 126);
+                bits.u(0, 10); // no run of skips, type, prediction and quantiser
                 cavlc::luma_dc(&mut bits, &levels);
             }
             let mean = bits.len() / 1_000;
-            assert!(
-                mean.abs_diff(cost) <= 2,
-                "amplitude {amplitude} costs {mean}"
-            );
+            assert!(mean.abs_diff(cost) <= 2, "strength {strength} costs {mean}");
         }
     }
 }
