@@ -29,24 +29,16 @@ fn block<const N: usize>(
     coeff_token: &[[Code; 4]],
     total_zeros: impl Fn(usize, usize) -> Code,
 ) {
-    // Non-zero levels, highest frequency first, and the zeros right before each.
+    // Non-zero levels and where they are, highest frequency first. Without a branch, as noise defies prediction.
     let mut coded = [0; N];
-    let mut runs = [0; N];
+    let mut places = [0; N];
     let mut total = 0;
-    let mut last = 0;
-    for (at, &level) in levels.iter().enumerate().rev() {
-        if level != 0 {
-            if total > 0 {
-                runs[total - 1] = last - at - 1;
-            }
-            coded[total] = level;
-            total += 1;
-            last = at;
-        }
+    for (place, &level) in levels.iter().enumerate().rev() {
+        coded[total] = level;
+        places[total] = place;
+        total += usize::from(level != 0);
     }
-    let highest = levels.iter().rposition(|&level| level != 0);
-    let mut zeros = highest.map_or(0, |highest| highest + 1 - total);
-    let coded = &coded[..total];
+    let (coded, places) = (&coded[..total], &places[..total]);
 
     let trailing_ones = coded
         .iter()
@@ -61,13 +53,16 @@ fn block<const N: usize>(
         bits.flag(u8::from(*level < 0));
     }
     remaining_levels(bits, coded, trailing_ones);
-    if total < N {
-        put(bits, total_zeros(total, zeros));
+    if total == N {
+        return;
     }
-    for &run in &runs[..total - 1] {
+    let mut zeros = places[0] + 1 - total;
+    put(bits, total_zeros(total, zeros));
+    for pair in places.windows(2) {
         if zeros == 0 {
             break;
         }
+        let run = pair[0] - pair[1] - 1;
         put(bits, RUN_BEFORE[zeros.min(7) - 1][run]);
         zeros -= run;
     }
@@ -96,9 +91,7 @@ fn remaining_levels(bits: &mut Bits, coded: &[i32], trailing_ones: usize) {
             0 => bits.u(1 << 12 | (code - 30), 16 + 12),
         }
         suffix_length = suffix_length.max(1);
-        if magnitude > 3 << (suffix_length - 1) && suffix_length < 6 {
-            suffix_length += 1;
-        }
+        suffix_length += u32::from(magnitude > 3 << (suffix_length - 1) && suffix_length < 6);
     }
 }
 
