@@ -179,8 +179,11 @@ impl Card {
         rectangle(picture, (0, top), (filled, bottom), self.accent);
         let puck = 3 * self.scale;
         let travel = self.width.saturating_sub(puck).max(1) as u64;
-        let frames = self.number * u64::from(self.frames) + u64::from(frame);
-        let phase = frames * self.scale as u64 % (2 * travel);
+        let begun = self.number.wrapping_mul(u64::from(self.frames));
+        let moved = begun
+            .wrapping_add(u64::from(frame))
+            .wrapping_mul(self.scale as u64);
+        let phase = moved % (2 * travel);
         let left = phase.min(2 * travel - phase) as usize;
         // White for its brightness alone: colours are too coarse to follow it.
         picture
