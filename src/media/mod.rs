@@ -1,8 +1,8 @@
 //! The picture and the sound: segments as a pure function of (channel, rendition, number).
 //!
 //! [`segment`] is the whole of it. `card` says what is painted, `h264` makes it a bitstream, `aac` holds the sound, and
-//! `ts` packs what `video` and `sound` make of them. Nothing is remembered between segments: the same arguments give the same bytes on any machine, so
-//! whoever has a channel can check every byte of it.
+//! `ts` packs what `video` and `sound` make of them. Nothing is remembered between segments: the same arguments give the
+//! same bytes on any machine, so whoever has a channel can check every byte of it.
 
 mod aac;
 mod card;
@@ -22,7 +22,7 @@ use sound::Sound;
 use ts::{Access, Mux, PesHead, Track};
 use video::Video;
 
-/// Video frame `n` of a segment is shown this many ticks after its first, times `n`.
+/// Ticks from one video frame to the next.
 const FRAME_TICKS: u64 = ts::CLOCK_HZ / FRAME_RATE as u64;
 /// The program clock at the beginning of the media timeline, and how far ahead of it pictures are shown.
 const CLOCK_LEAD_TICKS: u64 = ts::CLOCK_HZ / 2;
@@ -30,7 +30,8 @@ const SHOW_DELAY_TICKS: u64 = ts::CLOCK_HZ / 2;
 
 /// Segment `number` of a rendition as an MPEG transport stream; `number` is at least [`Channel::first_number`].
 ///
-/// It has the size that the rendition's bitrate asks for, to within eight packets, unless the card alone is larger.
+/// All segments of a rendition have one size: what its bitrate allows, less fewer than 16 packets to keep the continuity
+/// counters whole. Only where the card and the sound alone take more is it larger.
 pub fn segment(channel: &Channel, rendition: &Rendition, number: u64) -> Bytes {
     let begins_ticks = channel.media_offset(number).as_millis() as u64 * (ts::CLOCK_HZ / 1_000);
     let clock_ticks = begins_ticks + CLOCK_LEAD_TICKS;
