@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::hls::ladder::Rendition;
-use crate::report::summary::Thresholds;
+use crate::report::verdict::Thresholds;
 use crate::viewer::abr;
 use crate::viewer::audience::{Arrivals, Audience, Sessions};
 

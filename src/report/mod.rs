@@ -6,6 +6,10 @@
 
 pub mod cache_status;
 pub mod counts;
+pub mod experience;
+pub mod latency;
 pub mod predict;
 pub mod record;
 pub mod summary;
+pub mod text;
+pub mod verdict;
