@@ -8,6 +8,8 @@
 mod client;
 mod driver;
 mod generator;
+#[cfg(test)]
+mod tests;
 mod verifier;
 mod visitor;
 
