@@ -275,7 +275,7 @@ mod tests {
     }
 
     async fn origin() -> Listening {
-        Fixture::new(|config| config.window = WINDOW).await
+        Fixture::listening(|config| config.window = WINDOW).await
     }
 
     async fn until(condition: impl Fn() -> bool) {

@@ -290,7 +290,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_origin_says_whether_to_come_back() {
-        let origin = Fixture::new(|_| {}).await;
+        let origin = Fixture::listening(|_| {}).await;
         let url = format!("http://{}", origin.broadcasters);
         let sink = Sink::http(&url, &Token::new(TOKEN)).unwrap();
         let body = origin.body("180p", origin.newest);

@@ -11,15 +11,14 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
-use http::header::{
-    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
-};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use prometheus::IntCounterVec;
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 use warp::{Filter, Reply};
 
+use super::refusal::{REASONS, Refusal};
 use super::store::{Store, StoreError};
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
@@ -66,99 +65,6 @@ impl Token {
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Token(***)")
-    }
-}
-
-/// Why an upload was refused.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error("ingest is off: start the origin with a token to let a broadcaster in")]
-    Off,
-    #[error(
-        "the token is missing or wrong: send `Authorization: Bearer TOKEN`, with the token of the origin"
-    )]
-    Token,
-    #[error("only PUT and POST are served here")]
-    Method,
-    #[error(
-        "nothing can be published at this path: use /live/CHANNEL/channel.json or /live/CHANNEL/RENDITION/NUMBER.ts"
-    )]
-    Path,
-    #[error("{UPLOADS_MAX} uploads are under way already: try again in a second")]
-    Busy,
-    #[error("the body is larger than {0} bytes: lower the bitrate, or cut shorter segments")]
-    TooLarge(usize),
-    #[error("the upload was cut short after {0} bytes, and nothing of it is kept: send it again")]
-    CutShort(usize),
-    #[error("no byte came for {0:?}, and nothing of the upload is kept: send it again")]
-    Stalled(Duration),
-    #[error("the channel's description cannot be read: {0}")]
-    Unreadable(serde_json::Error),
-    #[error("the description is of channel {described:?}, but the path names {named:?}")]
-    OtherChannel { described: String, named: String },
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Reasons in the metric; each exists at 0 from the start.
-const REASONS: [&str; 8] = [
-    "token",
-    "busy",
-    "too_large",
-    "cut_short",
-    "malformed",
-    "unknown",
-    "conflict",
-    "failed",
-];
-
-impl Refusal {
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Off | Self::Token => "token",
-            Self::Busy => "busy",
-            Self::TooLarge(_) => "too_large",
-            Self::CutShort(_) | Self::Stalled(_) => "cut_short",
-            Self::Method | Self::Unreadable(_) | Self::OtherChannel { .. } => "malformed",
-            Self::Path => "unknown",
-            Self::Store(error) => match error {
-                StoreError::UnknownChannel(_) | StoreError::UnknownRendition { .. } => "unknown",
-                StoreError::Description(_)
-                | StoreError::Malformed(_)
-                | StoreError::TooEarly { .. }
-                | StoreError::TooOld { .. } => "malformed",
-                StoreError::Differs(_) | StoreError::OtherBytes(_) => "conflict",
-                StoreError::Full | StoreError::Disk(_) | StoreError::Stopping => "failed",
-            },
-        }
-    }
-
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Off => StatusCode::FORBIDDEN,
-            Self::Token => StatusCode::UNAUTHORIZED,
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Path => StatusCode::NOT_FOUND,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Stalled(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::CutShort(_) | Self::Unreadable(_) | Self::OtherChannel { .. } => {
-                StatusCode::BAD_REQUEST
-            }
-            Self::Store(error) => match error {
-                StoreError::UnknownChannel(_) | StoreError::UnknownRendition { .. } => {
-                    StatusCode::NOT_FOUND
-                }
-                StoreError::Description(_)
-                | StoreError::Malformed(_)
-                | StoreError::TooEarly { .. }
-                | StoreError::TooOld { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-                StoreError::Differs(_) | StoreError::OtherBytes(_) => StatusCode::CONFLICT,
-                StoreError::Full => StatusCode::INSUFFICIENT_STORAGE,
-                StoreError::Disk(_) => StatusCode::INTERNAL_SERVER_ERROR,
-                StoreError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-            },
-        }
     }
 }
 
@@ -223,7 +129,7 @@ impl Ingest {
             Err(refusal) => {
                 self.rejected.with_label_values(&[refusal.reason()]).inc();
                 tracing::debug!(%method, path, %refusal, "an upload was refused");
-                refused(&refusal)
+                refusal.answer()
             }
         }
     }
@@ -312,31 +218,6 @@ impl Ingest {
     }
 }
 
-fn refused(refusal: &Refusal) -> warp::reply::Response {
-    let mut response = Response::new(format!("{refusal}\n"));
-    *response.status_mut() = refusal.status();
-    let head = response.headers_mut();
-    head.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
-    // Nobody has read the rest of the body, so no other request can follow on this connection.
-    head.insert(CONNECTION, HeaderValue::from_static("close"));
-    match refusal {
-        Refusal::Token => {
-            head.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        Refusal::Method => {
-            head.insert(ALLOW, HeaderValue::from_static("PUT, POST"));
-        }
-        Refusal::Busy | Refusal::Store(StoreError::Stopping) => {
-            head.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        _ => {}
-    }
-    response.into_response()
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt;
@@ -354,7 +235,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_broadcaster_elsewhere_describes_and_publishes() {
-        let origin = Fixture::new(|_| {}).await;
+        let origin = Fixture::listening(|_| {}).await;
         let description = serde_json::to_vec(&origin.channel).unwrap();
         let mut other = origin.channel.clone();
         other.started_at = origin.clock.unix();
@@ -379,7 +260,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_the_token_nothing_is_taken() {
-        let origin = Fixture::new(|_| {}).await;
+        let origin = Fixture::listening(|_| {}).await;
         let path = format!("/live/demo/180p/{}.ts", origin.newest);
         let long = format!("authorization: Bearer {TOKEN}x\r\n");
         let basic = format!("authorization: Basic {TOKEN}\r\n");
@@ -404,7 +285,7 @@ mod tests {
         assert_eq!(origin.get(&path, "").await.status, 404);
         assert_eq!(format!("{:?}", Token::new(TOKEN)), "Token(***)");
 
-        let closed = Fixture::new(|config| config.ingest_token = None).await;
+        let closed = Fixture::listening(|config| config.ingest_token = None).await;
         let answer = put(&closed, &path, b"").await;
         assert_eq!(
             (answer.status, answer.text().contains("ingest is off")),
@@ -414,7 +295,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_published_is_refused_with_a_way_out() {
-        let origin = Fixture::new(|_| {}).await;
+        let origin = Fixture::listening(|_| {}).await;
         let newest = origin.newest;
         let body = origin.body("180p", newest);
         let mut other = origin.channel.clone();
@@ -482,7 +363,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_has_a_bound_announced_or_not() {
-        let origin = Fixture::new(|_| {}).await;
+        let origin = Fixture::listening(|_| {}).await;
         let path = format!("/live/demo/180p/{}.ts", origin.newest);
         let token = format!("authorization: Bearer {TOKEN}\r\n");
         let announced = format!("{token}content-length: {}\r\n", SEGMENT_BYTES_MAX + 1);
@@ -501,7 +382,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_upload_that_is_cut_short_leaves_nothing_behind() {
-        let origin = Fixture::new(|_| {}).await;
+        let origin = Fixture::listening(|_| {}).await;
         let path = format!("/live/demo/180p/{}.ts", origin.newest);
         let body = origin.body("180p", origin.newest);
         let token = format!("authorization: Bearer {TOKEN}\r\n");
@@ -522,7 +403,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_broadcaster_that_falls_silent_is_not_waited_for() {
-        let origin = Fixture::new(|config| config.ingest_stall = Duration::from_millis(1)).await;
+        let origin =
+            Fixture::listening(|config| config.ingest_stall = Duration::from_millis(1)).await;
         let path = format!("/live/demo/180p/{}.ts", origin.newest);
         let head = format!("authorization: Bearer {TOKEN}\r\ncontent-length: 188\r\n");
         let answer = origin.ingest(&path, &head, b"G").await;

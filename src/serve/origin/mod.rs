@@ -2,12 +2,15 @@
 //! reaches it.
 
 pub mod answer;
+mod description;
 pub mod document;
 pub mod faults;
 pub mod folder;
 pub mod hits;
 pub mod ingest;
+mod refusal;
 mod routes;
+mod shelf;
 pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -164,7 +167,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_origin_is_ready_once_there_is_something_to_play() {
-        let origin = Fixture::new(|_| {}).await;
+        let origin = Fixture::listening(|_| {}).await;
         let why = origin.origin.ready().unwrap_err();
         assert_eq!(why, "channel \"demo\" has no whole segment yet");
         origin.publish_all(origin.newest).await;

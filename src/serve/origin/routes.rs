@@ -223,7 +223,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_player_finds_the_playlists_and_every_segment_they_list() {
-        let origin = Fixture::new(|_| {}).await;
+        let origin = Fixture::listening(|_| {}).await;
         origin.publish_all(origin.newest).await;
         let main = origin.get("/live/demo/main.m3u8", "").await;
         assert_eq!(main.status, 200);
@@ -259,7 +259,7 @@ mod tests {
 
     #[tokio::test]
     async fn paths_that_name_nothing_are_404() {
-        let origin = Fixture::new(|_| {}).await;
+        let origin = Fixture::listening(|_| {}).await;
         for path in [
             "/",
             "/live/demo/720p/media.m3u8",
@@ -282,7 +282,7 @@ mod tests {
 
     #[tokio::test]
     async fn any_page_may_ask_for_a_range() {
-        let origin = Fixture::new(|_| {}).await;
+        let origin = Fixture::listening(|_| {}).await;
         let answer = origin.request("OPTIONS", "/live/demo/main.m3u8", "").await;
         assert_eq!(answer.status, 204);
         assert!(
@@ -294,7 +294,7 @@ mod tests {
 
     #[tokio::test]
     async fn hits_are_told_on_the_admin_routes() {
-        let origin = Fixture::new(|_| {}).await;
+        let origin = Fixture::listening(|_| {}).await;
         origin
             .get("/live/demo/main.m3u8", "via: 1.1 edge-1\r\n")
             .await;
@@ -312,7 +312,7 @@ mod tests {
 
     #[tokio::test]
     async fn faults_are_what_they_say() {
-        let origin = Fixture::new(|_| {}).await;
+        let origin = Fixture::listening(|_| {}).await;
         let path = format!("/live/demo/180p/{}.ts", origin.newest);
         origin.publish_all(origin.newest).await;
         let faults = origin.origin.faults();
@@ -350,7 +350,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_origin_that_hangs_is_still_answering_until_its_client_leaves() {
-        let origin = Fixture::new(|_| {}).await;
+        let origin = Fixture::listening(|_| {}).await;
         origin.origin.faults().begin(Fault::Hangs);
         let leaving = origin.send("GET", "/live/demo/main.m3u8", "", b"").await;
         let inflight = &origin.origin.figures().inflight;
@@ -369,7 +369,7 @@ mod tests {
     #[tokio::test]
     async fn every_answer_waits_for_the_delay() {
         let delay = Duration::from_millis(20);
-        let origin = Fixture::new(|config| config.delay = delay).await;
+        let origin = Fixture::listening(|config| config.delay = delay).await;
         for (path, status) in [("/live/demo/main.m3u8", 200), ("/nothing", 404)] {
             let asked = origin.clock.now();
             assert_eq!(origin.get(path, "").await.status, status);

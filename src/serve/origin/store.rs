@@ -8,27 +8,24 @@
 //!   leaves memory and disk.
 //! * The bytes under a name never change.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::document::{self, Document, Kind};
+use super::description;
+use super::document::{self, Document};
 use super::folder::{DiskError, Folder};
+use super::shelf::{OnAir, Place};
 use crate::hls::names::LivePath;
-use crate::hls::playlist::{self, Window};
 use crate::hls::timeline::Channel;
 use crate::serve::clock::Clock;
 use crate::serve::metrics::{ORIGIN_MEDIA_SEQUENCE, Registry};
-use crate::time::{Timestamp, UnixTime};
+use crate::time::UnixTime;
 
 /// Channels that one origin keeps; one more is refused.
 pub const CHANNELS_MAX: usize = 64;
-
-/// Segments that may be published before our clock says that they are whole: two clocks never agree.
-const SEGMENTS_AHEAD_MAX: u64 = 2;
 
 /// Why something was not stored.
 #[derive(Debug, thiserror::Error)]
@@ -107,37 +104,6 @@ pub struct Store {
     describing: Mutex<()>,
 }
 
-/// One channel.
-#[derive(Debug)]
-struct OnAir {
-    channel: Channel,
-    description: Arc<Document>,
-    multivariant: Arc<Document>,
-    newest: prometheus::IntGauge,
-    schedule: Mutex<Schedule>,
-    shelf: RwLock<Arc<Shelf>>,
-}
-
-/// What only writers look at.
-#[derive(Debug)]
-struct Schedule {
-    window: Window,
-    /// Segments that left the window, and when each may be removed.
-    leaving: BTreeMap<u64, Timestamp>,
-}
-
-/// What readers see: one version, which never changes.
-#[derive(Clone, Debug)]
-struct Shelf {
-    newest: Option<u64>,
-    playlist: Option<Arc<Document>>,
-    /// In the order of the ladder.
-    renditions: Vec<BTreeMap<u64, Arc<Document>>>,
-}
-
-/// A segment's place: the rendition's index in the ladder, and the number.
-type Place = (usize, u64);
-
 impl Store {
     /// Opens the folder, and picks up the channels and segments that an earlier run left there. `window` is how many
     /// segments a playlist lists. Blocks.
@@ -159,7 +125,7 @@ impl Store {
             describing: Mutex::default(),
         };
         for channel in store.folder.channels()? {
-            check(&channel, store.clock.unix())?;
+            description::check(&channel, store.clock.unix())?;
             store.pick_up(&store.put_on_air(channel))?;
         }
         Ok(Arc::new(store))
@@ -209,7 +175,7 @@ impl Store {
     pub fn adopt_or_describe(&self, mut proposed: Channel) -> Result<Channel, StoreError> {
         // As it will be read back: descriptions count in milliseconds.
         proposed.started_at = UnixTime::from_millis(proposed.started_at.as_millis());
-        check(&proposed, self.clock.unix())?;
+        description::check(&proposed, self.clock.unix())?;
         let on_air = match self.on_air(&proposed.name) {
             Some(on_air) => on_air,
             None => self.describe(proposed.clone())?,
@@ -297,7 +263,8 @@ impl Store {
         if self.channels().len() >= CHANNELS_MAX {
             return Err(StoreError::Full);
         }
-        self.folder.describe(&channel, &description(&channel))?;
+        self.folder
+            .describe(&channel, &description::text(&channel))?;
         Ok(self.put_on_air(channel))
     }
 
@@ -349,181 +316,6 @@ impl Store {
         tracing::info!(channel, segments = found.len(), "picked up from disk");
         Ok(())
     }
-}
-
-impl OnAir {
-    fn new(channel: Channel, window: u64, newest: prometheus::IntGauge) -> Self {
-        let description = description(&channel);
-        let multivariant = playlist::multivariant(&channel);
-        Self {
-            description: Arc::new(Document::text(Kind::Description, description, 30)),
-            multivariant: Arc::new(Document::text(Kind::Multivariant, multivariant, 30)),
-            newest,
-            schedule: Mutex::new(Schedule {
-                window: Window::new(window),
-                leaving: BTreeMap::new(),
-            }),
-            shelf: RwLock::new(Arc::new(Shelf {
-                newest: None,
-                playlist: None,
-                renditions: vec![BTreeMap::new(); channel.layout.ladder.len()],
-            })),
-            channel,
-        }
-    }
-
-    fn shelf(&self) -> Arc<Shelf> {
-        let shelf = self.shelf.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&shelf)
-    }
-
-    fn index(&self, rendition: &str) -> Option<usize> {
-        let ladder = &self.channel.layout.ladder;
-        ladder.iter().position(|known| known.name == rendition)
-    }
-
-    fn rendition(&self, index: usize) -> &str {
-        &self.channel.layout.ladder[index].name
-    }
-
-    fn unknown(&self, rendition: &str) -> StoreError {
-        let ladder = &self.channel.layout.ladder;
-        let known: Vec<_> = ladder.iter().map(|known| known.name.as_str()).collect();
-        StoreError::UnknownRendition {
-            channel: self.channel.name.clone(),
-            rendition: rendition.to_owned(),
-            known: known.join(", "),
-        }
-    }
-
-    fn check_number(&self, number: u64, window: u64, now: UnixTime) -> Result<(), StoreError> {
-        let first = self.channel.first_number();
-        let newest = self.channel.newest(now).unwrap_or(first);
-        if number > newest.saturating_add(SEGMENTS_AHEAD_MAX) {
-            return Err(StoreError::TooEarly { number, newest });
-        }
-        // A second window of grace, for a publisher that is behind and catching up.
-        let oldest = newest.saturating_sub(window.saturating_mul(2)).max(first);
-        if number < oldest {
-            return Err(StoreError::TooOld { number, oldest });
-        }
-        Ok(())
-    }
-
-    /// Puts a segment on the next shelf, moves the window on, takes off what has stayed long enough, and swaps the shelves.
-    /// Returns what was taken off.
-    fn place(
-        &self,
-        schedule: &mut Schedule,
-        (index, number): Place,
-        document: Arc<Document>,
-        now: Timestamp,
-    ) -> Vec<Place> {
-        let mut shelf = Shelf::clone(&self.shelf());
-        shelf.renditions[index].insert(number, document);
-        let complete = shelf
-            .renditions
-            .iter()
-            .all(|kept| kept.contains_key(&number));
-        if complete && schedule.window.append(number) {
-            // Half a target duration: a player that polls once per target duration never sees the same version thrice.
-            let max_age_s = self.channel.layout.target_duration_s().div_ceil(2).max(1);
-            let text = playlist::media(&self.channel, &schedule.window);
-            shelf.playlist =
-                text.map(|text| Arc::new(Document::text(Kind::Playlist, text, max_age_s)));
-            shelf.newest = Some(number);
-            self.newest.set(i64::try_from(number).unwrap_or(i64::MAX));
-        }
-        let removed = shelf.retire(schedule, number, self.stay(&schedule.window), now);
-        *self.shelf.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shelf);
-        removed
-    }
-
-    /// How long a segment stays once it is not listed any more: its own duration, and that of the longest playlist.
-    fn stay(&self, window: &Window) -> Duration {
-        let segments = u32::try_from(window.length() + 1).unwrap_or(u32::MAX);
-        self.channel.layout.segment_duration() * segments
-    }
-}
-
-impl Shelf {
-    /// Takes off what stayed for `stay` after it left the window, and what was never listed and is hopelessly late.
-    fn retire(
-        &mut self,
-        schedule: &mut Schedule,
-        published: u64,
-        stay: Duration,
-        now: Timestamp,
-    ) -> Vec<Place> {
-        let Schedule { window, leaving } = schedule;
-        let listed_from = window.numbers().map_or(0, |numbers| *numbers.start());
-        // Beyond the newest listed number lie those that some rendition still lacks.
-        let hopeless = published.saturating_sub(2 * window.length() as u64 + 1);
-        let mut removed = Vec::new();
-        for (index, kept) in self.renditions.iter().enumerate() {
-            for &number in kept.keys() {
-                let pending = window.newest().is_none_or(|newest| number > newest);
-                let due = if number < listed_from {
-                    *leaving.entry(number).or_insert(now + stay) <= now
-                } else {
-                    pending && number < hopeless
-                };
-                if due {
-                    removed.push((index, number));
-                }
-            }
-        }
-        for (index, number) in &removed {
-            self.renditions[*index].remove(number);
-        }
-        leaving.retain(|_, leaves_at| *leaves_at > now);
-        removed
-    }
-}
-
-fn description(channel: &Channel) -> String {
-    let mut text = serde_json::to_string_pretty(channel).expect("a channel is plain data");
-    text.push('\n');
-    text
-}
-
-/// Refuses what no stream can follow, or what would not fit into bounds.
-fn check(channel: &Channel, now: UnixTime) -> Result<(), StoreError> {
-    use crate::hls::names::is_name;
-
-    let ladder = &channel.layout.ladder;
-    let refuse = |why: &str| Err(StoreError::Description(why.to_owned()));
-    if !is_name(&channel.name) {
-        return refuse("its name must be 1 to 64 of a-z, 0-9, - and _");
-    }
-    if !(2..=60).contains(&channel.layout.parts_per_segment) {
-        return refuse("parts_per_segment must be from 2 to 60");
-    }
-    if !(1..=16).contains(&ladder.len()) {
-        return refuse("the ladder must have from 1 to 16 renditions");
-    }
-    for (index, rendition) in ladder.iter().enumerate() {
-        let repeated = ladder[..index]
-            .iter()
-            .any(|other| other.name == rendition.name);
-        if repeated || !is_name(&rendition.name) {
-            return refuse("each rendition needs a name of its own: 1 to 64 of a-z, 0-9, - and _");
-        }
-        let sides = [rendition.width, rendition.height];
-        if sides
-            .iter()
-            .any(|side| side % 2 != 0 || !(2..=8_192).contains(side))
-        {
-            return refuse("widths and heights must be even, from 2 to 8192 pixels");
-        }
-        if !(1..=60_000_000).contains(&rendition.bitrate_bps) {
-            return refuse("bitrate_bps must be from 1 to 60000000");
-        }
-    }
-    if channel.started_at > now + Duration::from_secs(60) {
-        return refuse("started_at lies ahead by this clock; compare the clocks of both machines");
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -684,45 +476,6 @@ mod tests {
         assert!(restarted.get(segment(origin.newest)).is_none());
     }
 
-    #[test]
-    fn a_segment_leaves_when_the_longest_playlist_that_listed_it_has_passed() {
-        let clock = Clock::start();
-        let channel = channel(&clock);
-        let duration = channel.layout.segment_duration();
-        let gauge = prometheus::IntGauge::new("newest", "Newest.").unwrap();
-        let on_air = OnAir::new(channel, WINDOW, gauge);
-        let mut schedule = on_air.schedule.lock().unwrap();
-        let mut publish = |number: u64| {
-            let now = Timestamp::ZERO + duration * u32::try_from(number).unwrap();
-            let document = Arc::new(Document::segment(body("any")));
-            let mut removed = on_air.place(&mut schedule, (0, number), document.clone(), now);
-            removed.extend(on_air.place(&mut schedule, (1, number), document, now));
-            removed
-        };
-        for number in 100..107 {
-            assert_eq!(publish(number), [], "{number}");
-        }
-        // 100 left the playlist with 103, and four segments later it goes, in both renditions.
-        assert_eq!(publish(107), [(0, 100), (1, 100)]);
-        assert_eq!(publish(108), [(0, 101), (1, 101)]);
-        let kept = on_air.shelf().renditions[0].len() as u64;
-        assert_eq!(kept, 2 * WINDOW + 1);
-    }
-
-    #[test]
-    fn numbers_that_a_rendition_never_gets_do_not_pile_up() {
-        let clock = Clock::start();
-        let gauge = prometheus::IntGauge::new("newest", "Newest.").unwrap();
-        let on_air = OnAir::new(channel(&clock), WINDOW, gauge);
-        let mut schedule = on_air.schedule.lock().unwrap();
-        for number in 100..200 {
-            let document = Arc::new(Document::segment(body("any")));
-            on_air.place(&mut schedule, (0, number), document, Timestamp::ZERO);
-        }
-        assert_eq!(on_air.shelf().renditions[0].len() as u64, 2 * WINDOW + 2);
-        assert!(on_air.shelf().playlist.is_none());
-    }
-
     #[tokio::test]
     async fn implausible_segments_are_refused_and_nothing_is_visible() {
         let origin = Fixture::new();
@@ -794,37 +547,5 @@ mod tests {
         other.seed += 1;
         let error = origin.store.adopt_or_describe(other).unwrap_err();
         assert!(error.to_string().contains("choose another name"), "{error}");
-    }
-
-    #[test]
-    fn descriptions_that_no_stream_can_follow_are_refused() {
-        let clock = Clock::start();
-        type Spoil = fn(&mut Channel);
-        let cases: [(&str, Spoil); 8] = [
-            ("its name", |channel| channel.name = "../etc".to_owned()),
-            ("parts_per_segment", |channel| {
-                channel.layout.parts_per_segment = 0
-            }),
-            ("ladder", |channel| channel.layout.ladder.clear()),
-            ("a name of its own", |channel| {
-                channel.layout.ladder[1].name = "180p".to_owned()
-            }),
-            ("a name of its own", |channel| {
-                channel.layout.ladder[1].name = "..".to_owned()
-            }),
-            ("even", |channel| channel.layout.ladder[0].height = 181),
-            ("bitrate_bps", |channel| {
-                channel.layout.ladder[0].bitrate_bps = 0
-            }),
-            ("lies ahead", |channel| {
-                channel.started_at = channel.started_at + Duration::from_secs(3_600);
-            }),
-        ];
-        for (expected, spoil) in cases {
-            let mut channel = channel(&clock);
-            spoil(&mut channel);
-            let message = check(&channel, clock.unix()).unwrap_err().to_string();
-            assert!(message.contains(expected), "{message}");
-        }
     }
 }

@@ -72,7 +72,7 @@ impl Fixture {
         }
     }
 
-    pub(crate) async fn new(set: impl FnOnce(&mut OriginConfig)) -> Listening {
+    pub(crate) async fn listening(set: impl FnOnce(&mut OriginConfig)) -> Listening {
         let fixture = Self::without_sockets(set);
         let stop = CancellationToken::new();
         let listen = || {
