@@ -1,7 +1,8 @@
 //! The sound: AAC-LC access units that were encoded once, and the order in which a segment plays them.
 //!
-//! A segment opens with a short beep, which rises from its second unit on (21 ms), and is silent after it. The units are cut from one recording so that the windows of
-//! neighbours agree, also across segments: `lead-in | beep ... tail, silence ... silence, lead-in | beep ...`.
+//! A segment opens with a short beep, which rises from its second unit on (21 ms), and is silent after it. The units are
+//! cut from one recording so that the windows of neighbours agree, also across segments: `lead-in | beep ... tail,
+//! silence ... silence, lead-in | beep ...`.
 //!
 //! `beep.adts` was made from three seconds of silence with a 100 ms tone of 1 kHz on a frame boundary:
 //!
