@@ -58,7 +58,8 @@ Examples:
   seawall surge celebrity-live                          at a cluster of its own
   seawall surge celebrity-live --miss-queue off         the same viewers without the queue
   seawall surge my-event.toml --seed 7 --json           a scenario of your own, the result as one document
-  seawall surge celebrity-live --target http://127.0.0.1:8081 --target http://127.0.0.1:8082
+  seawall surge celebrity-live --target http://127.0.0.1:8081 --target http://127.0.0.1:8082 \\
+      --origin-admin http://127.0.0.1:9000                at edges that `seawall up` runs
 
 Exit codes: 0 all thresholds held, 1 failed, 2 usage, 3 configuration, 4 a threshold was missed or the run is not
 valid, 130 interrupted.")]
@@ -114,7 +115,7 @@ pub struct Up {
     #[arg(long, env = "SEAWALL_EDGES", value_name = "COUNT")]
     edges: Option<u32>,
     /// What happens to misses.
-    #[arg(long, env = "SEAWALL_MISS_QUEUE", value_name = "HOW")]
+    #[arg(long, env = "SEAWALL_MISS_QUEUE", value_name = "HOW", conflicts_with = "surge")]
     miss_queue: Option<MissQueue>,
     /// Bytes that each edge's cache may hold.
     #[arg(long, env = "SEAWALL_CACHE_BYTES", value_name = "BYTES")]
@@ -238,6 +239,9 @@ pub struct Surge {
         value_delimiter = ','
     )]
     pub targets: Vec<String>,
+    /// The admin listener of the origin behind those edges, which counts its hits.
+    #[arg(long, env = "SEAWALL_ORIGIN_ADMIN_URL", value_name = "URL", requires = "targets")]
+    pub origin_admin: Option<String>,
     /// The channel to watch at a running edge.
     #[arg(
         long,

@@ -1,7 +1,6 @@
 //! Each command, from its configuration to its exit code.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -76,12 +75,18 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
     }
     let stop = stop_signal()?;
     let clock = Clock::start();
-    let (origin, channel) = open_all(&config, clock, stop.clone()).await?;
+    let doors = Doors {
+        listen: config.origin.listen,
+        admin: config.origin.admin,
+        listen_option: "--origin-listen",
+        admin_option: "--origin-admin",
+    };
+    let (origin, channel) = open_origin(&config, doors, clock, stop.clone()).await?;
     let edges = open_edges(&config, &origin, clock)?;
     print(&welcome(&channel, &origin, &edges))?;
     let code = match scenario {
         Some(scenario) => {
-            let code = rehearsal::both(&scenario, &origin, &edges, &channel, &config, clock, &stop)
+            let code = rehearsal::both(&scenario, &origin, &edges, &channel, clock, &stop)
                 .await?;
             if std::io::stdout().is_terminal() && !stop.is_cancelled() {
                 print("\nThe stream goes on. Ctrl-C ends it.\n")?;
@@ -202,18 +207,13 @@ fn scenarios(flags: &cli::Scenarios) -> anyhow::Result<u8> {
     Ok(OK)
 }
 
-/// An origin with its broadcast, as `seawall up` has it.
-async fn open_all(
+/// An origin with its broadcast in this process, which ends with `off_air`. Returns when there is something to play.
+pub(crate) async fn open_origin(
     config: &Config,
+    doors: Doors,
     clock: Clock,
-    stop: CancellationToken,
+    off_air: CancellationToken,
 ) -> anyhow::Result<(OriginRoom, Channel)> {
-    let doors = Doors {
-        listen: config.origin.listen,
-        admin: config.origin.admin,
-        listen_option: "--origin-listen",
-        admin_option: "--origin-admin",
-    };
     let (setup, wanted) = (origin_config(config), config.channel.clone());
     let runtime = tokio::runtime::Handle::current();
     // The disk may be slow, so it is opened where blocking is allowed.
@@ -225,7 +225,7 @@ async fn open_all(
             wanted.seed,
             wanted.layout(),
             wanted.started_at_ms,
-            stop,
+            off_air,
         )?;
         anyhow::Ok((origin, channel))
     });
@@ -345,15 +345,5 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot write to stdout"),
-    }
-}
-
-/// A folder that is removed with everything in it once this is dropped.
-#[derive(Debug)]
-pub(crate) struct TemporaryFolder(pub(crate) PathBuf);
-
-impl Drop for TemporaryFolder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

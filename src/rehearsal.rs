@@ -1,26 +1,336 @@
 //! A rehearsal: a scenario is played, and what the audience saw is laid beside what origin and edges counted.
 
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli;
+use crate::commands::{self, print};
 use crate::config::Config;
+use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
-use crate::scenario::Scenario;
+use crate::load::{self, Progress, RunPlan};
+use crate::policy::key::Kind;
+use crate::report::counts::{Caches, EdgeCounts, OriginHits, SegmentHits};
+use crate::report::record::{MissQueue, Process, RunRecord};
+use crate::report::summary::{self, Summary};
+use crate::report::text::{self, Ink, Page};
+use crate::report::verdict::Verdict;
+use crate::scenario::{self, Scenario};
 use crate::serve::clock::Clock;
-use crate::serve::cluster::{EdgeRoom, OriginRoom};
+use crate::serve::cluster::{self, Doors, EdgeRoom, OriginRoom};
+use crate::serve::edge;
+use crate::serve::origin::hits::Snapshot;
 
-pub async fn surge(_flags: &cli::Surge, _stop: CancellationToken) -> anyhow::Result<u8> {
-    anyhow::bail!("not here yet")
+/// `seawall surge`: one run, at a cluster of its own or at edges that are running.
+///
+/// # Errors
+/// What went wrong, in sentences for whoever typed the command.
+pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Result<u8> {
+    let mut scenario = scenario::find(&flags.scenario)?;
+    if let Some(seed) = flags.seed {
+        scenario.seed = seed;
+    }
+    if let Some(viewers) = flags.viewers {
+        scenario.real.audience.viewers = viewers;
+        scenario = scenario.checked(&flags.scenario)?;
+    }
+    let clock = Clock::start();
+    let summary = if flags.targets.is_empty() {
+        at_own_cluster(&scenario, flags.miss_queue, clock, &stop).await?
+    } else {
+        at_running_edges(&scenario, flags, clock, &stop).await?
+    };
+    if flags.json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
+    } else {
+        print(&text::render(&summary, page()))?;
+    }
+    Ok(code_of(&[&summary]))
 }
 
+/// Plays a scenario at `edges`, and with the same seed at as many edges without the miss queue; prints both beside each
+/// other, and the whole report of the first.
+///
+/// # Errors
+/// No port is free, or an edge cannot be reached.
 pub async fn both(
-    _: &Scenario,
-    _: &OriginRoom,
-    _: &[EdgeRoom],
-    _: &Channel,
-    _: &Config,
-    _: Clock,
-    _: &CancellationToken,
+    scenario: &Scenario,
+    origin: &OriginRoom,
+    edges: &[EdgeRoom],
+    channel: &Channel,
+    clock: Clock,
+    stop: &CancellationToken,
 ) -> anyhow::Result<u8> {
-    anyhow::bail!("not here yet")
+    let on = at_edges(scenario, origin, edges, channel, MissQueue::Flights, clock, stop).await?;
+    if stop.is_cancelled() {
+        print(&text::render(&on, page()))?;
+        return Ok(code_of(&[&on]));
+    }
+    let without = open_edges(scenario, origin, "off", edge::MissQueue::Off, clock)?;
+    let off = at_edges(scenario, origin, &without, channel, MissQueue::Off, clock, stop).await?;
+    close(&without).await;
+    print(&format!("\n{}\n{}", text::render(&on, page()), text::compare(&on, &off, page())))?;
+    Ok(code_of(&[&on, &off]))
+}
+
+/// The exit code of one run or more.
+fn code_of(summaries: &[&Summary]) -> u8 {
+    let any = |verdict| summaries.iter().any(|summary| summary.verdict == verdict);
+    if any(Verdict::Interrupted) {
+        commands::INTERRUPTED
+    } else if any(Verdict::Fail) || any(Verdict::Invalid) {
+        commands::THRESHOLD
+    } else {
+        commands::OK
+    }
+}
+
+/// Starts broadcaster, origin and edges on free ports, plays, and stops them again.
+///
+/// # Errors
+/// No port is free, or the folder for temporary files cannot be written.
+pub async fn at_own_cluster(
+    scenario: &Scenario,
+    miss_queue: edge::MissQueue,
+    clock: Clock,
+    stop: &CancellationToken,
+) -> anyhow::Result<Summary> {
+    let folder = tempfile::Builder::new().prefix("seawall-").tempdir()?;
+    let mut config = Config::default();
+    config.channel.name.clone_from(&scenario.name);
+    config.channel.parts_per_segment = scenario.real.stage.parts_per_segment;
+    config.origin.delay_ms = scenario.real.stage.origin_delay_ms;
+    config.origin.segments = folder.path().to_owned();
+    let config = config.checked()?;
+    let off_air = CancellationToken::new();
+    let (origin, channel) = commands::open_origin(&config, Doors::free(), clock, off_air.clone()).await?;
+    let edges = open_edges(scenario, &origin, "edge", miss_queue, clock)?;
+    let noted = match miss_queue {
+        edge::MissQueue::Flights => MissQueue::Flights,
+        edge::MissQueue::Off => MissQueue::Off,
+        edge::MissQueue::Moka => MissQueue::Flights,
+    };
+    let summary = at_edges(scenario, &origin, &edges, &channel, noted, clock, stop).await;
+    close(&edges).await;
+    off_air.cancel();
+    origin.room.stop().await;
+    summary
+}
+
+/// Plays at edges of this process, whose caches hold nothing yet.
+async fn at_edges(
+    scenario: &Scenario,
+    origin: &OriginRoom,
+    edges: &[EdgeRoom],
+    channel: &Channel,
+    miss_queue: MissQueue,
+    clock: Clock,
+    stop: &CancellationToken,
+) -> anyhow::Result<Summary> {
+    let before = origin.origin.hits().snapshot();
+    let segments_before: u64 = edges.iter().map(|edge| edge.edge.metrics().requests(Kind::Segment)).sum();
+    let caches = if segments_before == 0 { Caches::Cold } else { Caches::Unknown };
+    for edge in edges {
+        edge.edge.metrics().take_followers_peak();
+    }
+    let targets = edges.iter().map(EdgeRoom::url).collect();
+    let record = play(scenario, targets, channel, miss_queue, Process::SharedWithServers, clock, stop).await?;
+    let names: Vec<_> = edges.iter().map(|edge| edge.edge.name().to_owned()).collect();
+    let hits = origin_hits(&origin.origin.hits().snapshot().since(&before), Some(&names));
+    let segments_after: u64 = edges.iter().map(|edge| edge.edge.metrics().requests(Kind::Segment)).sum();
+    let peak = edges.iter().map(|edge| edge.edge.metrics().take_followers_peak()).max().unwrap_or(0);
+    let counts = EdgeCounts {
+        names,
+        segment_requests: Some(segments_after - segments_before),
+        waiters_peak: u64::from(peak),
+        playlist_lifetime: Some(Duration::from_secs(channel.layout.target_duration_s().into()) / 2),
+        caches,
+        ..EdgeCounts::default()
+    };
+    Ok(summary::summarize(&record, &hits, &counts, &scenario.real.thresholds))
+}
+
+/// Plays at edges that somebody else runs, and changes nothing in them.
+async fn at_running_edges(
+    scenario: &Scenario,
+    flags: &cli::Surge,
+    clock: Clock,
+    stop: &CancellationToken,
+) -> anyhow::Result<Summary> {
+    let path = LivePath::Description { channel: &flags.channel }.to_string();
+    let target = flags.targets.first().map(|target| target.trim_end_matches('/')).unwrap_or_default();
+    let channel: Channel = fetch_json(&format!("{target}{path}")).await.with_context(|| {
+        format!("{target} does not describe the channel {:?}; is it an edge of Seawall, and is --channel right?", flags.channel)
+    })?;
+    let admin = flags.origin_admin.as_deref().unwrap_or_default().trim_end_matches('/');
+    let count = || async {
+        let asked = fetch_json::<Snapshot>(&format!("{admin}/-/hits/objects")).await;
+        asked.with_context(|| format!("the origin's admin listener at {admin:?} does not tell its hits; is --origin-admin right?"))
+    };
+    let before = count().await?;
+    let targets = flags.targets.iter().map(|target| target.trim_end_matches('/').to_owned()).collect();
+    let record = play(scenario, targets, &channel, MissQueue::Flights, Process::Own, clock, stop).await?;
+    let hits = origin_hits(&count().await?.since(&before), None);
+    let counts = EdgeCounts { caches: Caches::Unknown, ..EdgeCounts::default() };
+    Ok(summary::summarize(&record, &hits, &counts, &scenario.real.thresholds))
+}
+
+async fn play(
+    scenario: &Scenario,
+    targets: Vec<String>,
+    channel: &Channel,
+    miss_queue: MissQueue,
+    process: Process,
+    clock: Clock,
+    stop: &CancellationToken,
+) -> anyhow::Result<RunRecord> {
+    let plan = RunPlan {
+        scenario: scenario.name.clone(),
+        audience: scenario.real.audience.clone(),
+        seed: scenario.seed,
+        targets,
+        channel: channel.clone(),
+        miss_queue,
+        requests_logged_max: scenario.real.requests_logged_max,
+        process,
+    };
+    let bar = Bar::new(&scenario.name, miss_queue);
+    let record = load::run(&plan, clock, |progress| bar.show(&progress), stop.child_token()).await?;
+    bar.finish();
+    Ok(record)
+}
+
+/// As many cold edges as the scenario's stage has, on free ports.
+fn open_edges(
+    scenario: &Scenario,
+    origin: &OriginRoom,
+    name: &str,
+    miss_queue: edge::MissQueue,
+    clock: Clock,
+) -> anyhow::Result<Vec<EdgeRoom>> {
+    let mut config = Config::default();
+    config.edge.miss_queue = miss_queue;
+    let count = scenario.real.stage.edges;
+    let connections = cluster::connections_max(None, count as usize);
+    let open = |index: u32| {
+        let setup = commands::edge_config(&config, format!("{name}-{}", index + 1), origin.url());
+        Ok(EdgeRoom::open(setup, Doors::free(), connections, clock)?)
+    };
+    (0..count).map(open).collect()
+}
+
+async fn close(edges: &[EdgeRoom]) {
+    futures_util::future::join_all(edges.iter().map(|edge| edge.room.stop())).await;
+}
+
+/// The origin's count as the report takes it: of these clients, or of all.
+fn origin_hits(snapshot: &Snapshot, clients: Option<&[String]>) -> OriginHits {
+    let counted = |client: &str| clients.is_none_or(|clients| clients.iter().any(|name| name == client));
+    let of_kind = |kind: Kind| {
+        snapshot.clients.iter().filter(|(client, _)| counted(client)).filter_map(|(_, kinds)| kinds.get(&kind)).sum()
+    };
+    let segments: Vec<_> = snapshot
+        .objects
+        .iter()
+        .filter(|asked| asked.object.kind == Kind::Segment && counted(&asked.object.client))
+        .map(|asked| SegmentHits {
+            client: asked.object.client.to_string(),
+            rendition: asked.object.rendition.clone(),
+            number: asked.object.number.unwrap_or_default(),
+            hits: asked.hits,
+        })
+        .collect();
+    OriginHits {
+        segment: of_kind(Kind::Segment),
+        media_playlist: of_kind(Kind::MediaPlaylist),
+        multivariant: of_kind(Kind::Multivariant),
+        other: of_kind(Kind::Other),
+        per_client: snapshot
+            .clients
+            .iter()
+            .filter(|(client, _)| counted(client))
+            .map(|(client, kinds)| (client.clone(), kinds.values().sum()))
+            .collect(),
+        most_per_segment: segments.iter().map(|segment| segment.hits).max().unwrap_or(0),
+        segments,
+    }
+}
+
+async fn fetch_json<T: serde::de::DeserializeOwned>(url: &str) -> anyhow::Result<T> {
+    const BYTES_MAX: usize = 16 << 20;
+    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<bytes::Bytes>>();
+    let asking = client.get(url.parse().with_context(|| format!("{url:?} is no URL"))?);
+    let response = tokio::time::timeout(Duration::from_secs(5), asking).await.context("no answer within 5 s")??;
+    if response.status() != http::StatusCode::OK {
+        bail!("{url} answered {}", response.status());
+    }
+    let body = Limited::new(response.into_body(), BYTES_MAX).collect().await;
+    let body = body.map_err(|error| anyhow::anyhow!("{url} broke off: {error}"))?.to_bytes();
+    serde_json::from_slice(&body).with_context(|| format!("{url} answered something else than was asked for"))
+}
+
+/// How the report is written to this stdout.
+fn page() -> Page {
+    if !std::io::stdout().is_terminal() {
+        return Page::default();
+    }
+    let width = console_width().unwrap_or(100).clamp(80, 120);
+    Page { width, ink: Ink::Coloured }
+}
+
+fn console_width() -> Option<u16> {
+    std::env::var("COLUMNS").ok()?.parse().ok().or_else(|| Some(comfy_table::Table::new().width()?))
+}
+
+/// The progress of a run on stderr: a bar on a terminal, a line every ten seconds elsewhere.
+struct Bar {
+    bar: ProgressBar,
+    told_s: std::cell::Cell<u64>,
+    what: String,
+}
+
+impl Bar {
+    fn new(scenario: &str, miss_queue: MissQueue) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr_with_hz(10));
+        let style = ProgressStyle::with_template("{prefix} [{bar:30}] {msg}").expect("the template is valid");
+        bar.set_style(style.progress_chars("=> "));
+        let what = format!("{scenario}, miss queue {miss_queue}");
+        bar.set_prefix(what.clone());
+        Self { bar, told_s: std::cell::Cell::new(0), what }
+    }
+
+    fn show(&self, progress: &Progress) {
+        let text = format!(
+            "{:.0}/{:.0} s  {} viewers  {} requests: {} hit, {} collapsed, {} miss{}",
+            progress.elapsed.as_secs_f64(),
+            progress.whole.as_secs_f64(),
+            HumanCount(progress.viewers_now.into()),
+            HumanCount(progress.requests),
+            HumanCount(progress.hits),
+            HumanCount(progress.collapsed),
+            HumanCount(progress.misses),
+            if progress.failures > 0 { format!(", {} FAILED", HumanCount(progress.failures)) } else { String::new() },
+        );
+        if !self.bar.is_hidden() {
+            self.bar.set_length(progress.whole.as_millis() as u64);
+            self.bar.set_position(progress.elapsed.as_millis() as u64);
+            self.bar.set_message(text);
+            return;
+        }
+        let tens = progress.elapsed.as_secs() / 10;
+        if tens > self.told_s.replace(tens) {
+            eprintln!("{}: {text}", self.what);
+        }
+    }
+
+    fn finish(&self) {
+        self.bar.abandon();
+    }
 }

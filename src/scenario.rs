@@ -143,13 +143,23 @@ pub fn parse(origin: &str, text: &str) -> Result<Scenario, Refused> {
         origin: origin.to_owned(),
         why: Box::new(why),
     })?;
-    match broken_rule(&scenario) {
-        None => Ok(scenario),
-        Some((key, rule)) => Err(Refused::OutOfRange {
-            origin: origin.to_owned(),
-            key,
-            rule,
-        }),
+    scenario.checked(origin)
+}
+
+impl Scenario {
+    /// Holds every value against its range. `origin` names the scenario in messages.
+    ///
+    /// # Errors
+    /// The first key that is outside.
+    pub fn checked(self, origin: &str) -> Result<Self, Refused> {
+        match broken_rule(&self) {
+            None => Ok(self),
+            Some((key, rule)) => Err(Refused::OutOfRange {
+                origin: origin.to_owned(),
+                key,
+                rule,
+            }),
+        }
     }
 }
 

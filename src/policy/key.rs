@@ -1,9 +1,11 @@
 //! What an object is called inside a cache. Two requests with equal keys may share one answer.
 
 use equivalent::Equivalent;
+use serde::{Deserialize, Serialize};
 
 /// What kind of object a key names. The word stands in metric labels and in the report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A multivariant playlist: the list of renditions.
     Multivariant,
@@ -31,6 +33,15 @@ impl Kind {
             Self::MediaPlaylist => "media_playlist",
             Self::Segment => "segment",
             Self::Other => "other",
+        }
+    }
+
+    /// The content type of a live object of this kind (RFC 8216bis, section 4); the rest of a channel is JSON.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Multivariant | Self::MediaPlaylist => "application/vnd.apple.mpegurl",
+            Self::Segment => "video/mp2t",
+            Self::Other => "application/json",
         }
     }
 }

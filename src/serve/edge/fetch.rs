@@ -73,9 +73,7 @@ async fn fly(
     if let Flight::Listed(generation) = flight
         && let Some(landed) = edge.flights.land(key, generation)
     {
-        edge.metrics
-            .waiters_per_fetch(key.as_ref().kind())
-            .observe(f64::from(landed.followers));
+        edge.metrics.landed(key.as_ref().kind(), landed.followers);
     }
     progress.send_modify(|progress| progress.landing = Some(landing));
 }
@@ -271,7 +269,7 @@ fn viewer_headers(key: &Key, origin: &HeaderMap, via: &HeaderValue) -> HeaderMap
             }
             headers
                 .entry(CONTENT_TYPE)
-                .or_insert(HeaderValue::from_static(content_type(*kind)));
+                .or_insert(HeaderValue::from_static(kind.content_type()));
             if matches!(kind, Kind::Multivariant | Kind::MediaPlaylist) {
                 headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
             }
@@ -303,14 +301,6 @@ pub(super) fn insert_cors(headers: &mut HeaderMap) {
         HeaderValue::from_static("Age, Cache-Status, Date, Retry-After, Server-Timing"),
     );
     headers.insert("timing-allow-origin", HeaderValue::from_static("*"));
-}
-
-const fn content_type(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Multivariant | Kind::MediaPlaylist => "application/vnd.apple.mpegurl",
-        Kind::Segment => "video/mp2t",
-        Kind::Other => "application/json",
-    }
 }
 
 /// Bytes that one flight holds; given back when it ends, however it ends.

@@ -1,6 +1,7 @@
 //! What an edge counts, with every child resolved once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
@@ -52,6 +53,7 @@ pub struct Metrics {
     shed: [IntCounter; Shed::ALL.len()],
     stale: [IntCounter; WhyStale::ALL.len()],
     waiters_per_fetch: [Histogram; Kind::ALL.len()],
+    followers_peak: AtomicU32,
     origin_fetches: [[Vec<IntCounter>; Reason::ALL.len()]; Kind::ALL.len()],
     origin_seconds: [Histogram; Kind::ALL.len()],
     origin_inflight: IntGauge,
@@ -90,6 +92,7 @@ impl Metrics {
             stale: WhyStale::ALL.map(|why| stale.with_label_values(&[why.word()])),
             waiters_per_fetch: Kind::ALL
                 .map(|kind| waiters_per_fetch.with_label_values(&[kind.word()])),
+            followers_peak: AtomicU32::new(0),
             origin_fetches: Kind::ALL.map(|kind| {
                 Reason::ALL.map(|reason| {
                     let child = |outcome| {
@@ -136,6 +139,11 @@ impl Metrics {
         self.request_seconds[kind as usize][path].observe(took.as_secs_f64());
     }
 
+    /// Viewer requests for this kind of object so far.
+    pub fn requests(&self, kind: Kind) -> u64 {
+        self.requests[kind as usize].iter().map(IntCounter::get).sum()
+    }
+
     /// A bound refused a request.
     pub fn shed(&self, by: Shed) {
         self.shed[by as usize].inc();
@@ -146,9 +154,15 @@ impl Metrics {
         self.stale[why as usize].inc();
     }
 
-    /// Followers per landed flight.
-    pub fn waiters_per_fetch(&self, kind: Kind) -> &Histogram {
-        &self.waiters_per_fetch[kind as usize]
+    /// A flight has landed that served this many followers.
+    pub fn landed(&self, kind: Kind, followers: u32) {
+        self.waiters_per_fetch[kind as usize].observe(f64::from(followers));
+        self.followers_peak.fetch_max(followers, Ordering::Relaxed);
+    }
+
+    /// The most followers of one flight since the last call.
+    pub fn take_followers_peak(&self) -> u32 {
+        self.followers_peak.swap(0, Ordering::Relaxed)
     }
 
     /// A request goes to the origin.

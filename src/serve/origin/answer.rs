@@ -10,7 +10,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
-use super::document::{Document, Kind};
+use super::document::Document;
+use crate::policy::key::Kind;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 const ANYONE: HeaderValue = HeaderValue::from_static("*");
@@ -204,7 +205,7 @@ mod tests {
     }
 
     fn playlist() -> Document {
-        Document::text(Kind::Playlist, "#EXTM3U\n".repeat(20), 1)
+        Document::text(Kind::MediaPlaylist, "#EXTM3U\n".repeat(20), 1)
     }
 
     fn get(document: &Document, request: &[(&'static str, &str)]) -> Response<Bytes> {
@@ -229,7 +230,7 @@ mod tests {
                 "public, max-age=1",
             ),
             (
-                Document::text(Kind::Description, "{}".to_owned(), 30),
+                Document::text(Kind::Other, "{}".to_owned(), 30),
                 "application/json",
                 "public, max-age=30",
             ),

@@ -8,7 +8,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use headers::ETag;
 use http::HeaderValue;
-use serde::{Deserialize, Serialize};
+
+use crate::policy::key::Kind;
 
 /// Bytes of a transport stream packet (ISO/IEC 13818-1, section 2.4.3.2).
 const TS_PACKET: usize = 188;
@@ -37,54 +38,6 @@ impl Representation {
         Self {
             body,
             etag: etag.parse().expect("hexadecimal digits in quotes"),
-        }
-    }
-}
-
-/// What kind of object a document is: it decides how long caches may keep it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// The multivariant playlist.
-    Multivariant,
-    /// A media playlist.
-    Playlist,
-    /// A segment.
-    Segment,
-    /// The channel's description.
-    Description,
-    /// A path that names nothing of ours.
-    Other,
-}
-
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 5] = [
-        Self::Multivariant,
-        Self::Playlist,
-        Self::Segment,
-        Self::Description,
-        Self::Other,
-    ];
-
-    /// The word in metrics and reports.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Multivariant => "multivariant",
-            Self::Playlist => "playlist",
-            Self::Segment => "segment",
-            Self::Description => "description",
-            Self::Other => "other",
-        }
-    }
-
-    /// Content-Type.
-    pub const fn content_type(self) -> &'static str {
-        match self {
-            Self::Multivariant | Self::Playlist => "application/vnd.apple.mpegurl",
-            Self::Segment => "video/mp2t",
-            Self::Description => "application/json",
-            Self::Other => "text/plain; charset=utf-8",
         }
     }
 }
@@ -138,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_compressed_text_is_the_text_and_has_a_tag_of_its_own() {
-        let document = Document::text(Kind::Playlist, "#EXTM3U\n".repeat(9), 1);
+        let document = Document::text(Kind::MediaPlaylist, "#EXTM3U\n".repeat(9), 1);
         let gzip = document.gzip.unwrap();
         let mut read = String::new();
         flate2::read::GzDecoder::new(&gzip.body[..])

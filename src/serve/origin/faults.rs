@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::document::Kind;
+use crate::policy::key::Kind;
 
 /// What goes wrong with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ mod tests {
         let faults = OriginFaults::default();
         assert_eq!(faults.take(Kind::Segment), None);
         faults.next_for(Kind::Segment, 2, Fault::Unavailable);
-        let struck = [Kind::Playlist, Kind::Segment, Kind::Segment, Kind::Segment]
+        let struck = [Kind::MediaPlaylist, Kind::Segment, Kind::Segment, Kind::Segment]
             .map(|kind| faults.take(kind).is_some());
         assert_eq!(struck, [false, true, true, false]);
         faults.begin(Fault::Stopped);

@@ -10,7 +10,7 @@ use http::header::VIA;
 use prometheus::IntCounter;
 use serde::{Deserialize, Serialize};
 
-use super::document::Kind;
+use crate::policy::key::Kind;
 use crate::hls::names::{LivePath, is_name};
 use crate::serve::metrics::{ORIGIN_HITS, Registry};
 
@@ -235,9 +235,9 @@ impl Snapshot {
 pub(super) fn kind_of(path: Option<LivePath<'_>>) -> Kind {
     match path {
         Some(LivePath::Multivariant { .. }) => Kind::Multivariant,
-        Some(LivePath::MediaPlaylist { .. }) => Kind::Playlist,
+        Some(LivePath::MediaPlaylist { .. }) => Kind::MediaPlaylist,
         Some(LivePath::Segment { .. }) => Kind::Segment,
-        Some(LivePath::Description { .. }) => Kind::Description,
+        Some(LivePath::Description { .. }) => Kind::Other,
         None => Kind::Other,
     }
 }

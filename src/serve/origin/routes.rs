@@ -17,7 +17,7 @@ use prometheus::{IntCounter, IntGauge};
 use warp::{Filter, Reply};
 
 use super::answer;
-use super::document::Kind;
+use crate::policy::key::Kind;
 use super::faults::{Fault, OriginFaults};
 use super::hits::{self, Hits, Snapshot};
 use super::store::Store;
@@ -302,7 +302,7 @@ mod tests {
         let answer = origin.admin("/-/hits").await;
         let told: Snapshot = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!(told.clients["edge-1"][&Kind::Multivariant], 1);
-        assert_eq!(told.clients["direct"][&Kind::Playlist], 1);
+        assert_eq!(told.clients["direct"][&Kind::MediaPlaylist], 1);
         assert!(told.objects.is_empty() && told.most.len() == 2);
         let answer = origin.admin("/-/hits/objects").await;
         let told: Snapshot = serde_json::from_slice(&answer.body).unwrap();

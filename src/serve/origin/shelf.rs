@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::description;
-use super::document::{Document, Kind};
+use super::document::Document;
+use crate::policy::key::Kind;
 use super::store::StoreError;
 use crate::hls::playlist::{self, Window};
 use crate::hls::timeline::Channel;
@@ -53,7 +54,7 @@ impl OnAir {
         let description = description::text(&channel);
         let multivariant = playlist::multivariant(&channel);
         Self {
-            description: Arc::new(Document::text(Kind::Description, description, 30)),
+            description: Arc::new(Document::text(Kind::Other, description, 30)),
             multivariant: Arc::new(Document::text(Kind::Multivariant, multivariant, 30)),
             newest,
             schedule: Mutex::new(Schedule {
@@ -133,7 +134,7 @@ impl OnAir {
             let max_age_s = self.channel.layout.target_duration_s().div_ceil(2).max(1);
             let text = playlist::media(&self.channel, &schedule.window);
             shelf.playlist =
-                text.map(|text| Arc::new(Document::text(Kind::Playlist, text, max_age_s)));
+                text.map(|text| Arc::new(Document::text(Kind::MediaPlaylist, text, max_age_s)));
             shelf.newest = Some(number);
             self.newest.set(i64::try_from(number).unwrap_or(i64::MAX));
         }
