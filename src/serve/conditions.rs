@@ -1,19 +1,19 @@
 //! What a request asks of an object that exists: all of it, a part, or nothing if it has not changed.
 //!
-//! Pure: headers and the object's tag and length in, a word out (RFC 9110, sections 13 and 14).
+//! Pure: headers and the object's tag and length in, a word out (RFC 9110, sections 12 to 14).
 
-use std::ops::{Bound, Range};
+use std::ops::Range;
 
 use headers::{ETag, HeaderMapExt, IfNoneMatch, IfRange};
-use http::header::ACCEPT_ENCODING;
-use http::{HeaderMap, HeaderValue};
+use http::header::{ACCEPT_ENCODING, IF_NONE_MATCH, RANGE};
+use http::{HeaderMap, HeaderValue, Method};
 
 /// What an answer should carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// The whole body, status 200.
     Whole,
-    /// These bytes, status 206.
+    /// These bytes, at least one and all within the body; status 206.
     Part(Range<u64>),
     /// Nothing: the client's copy is good, status 304.
     NotModified,
@@ -21,12 +21,9 @@ pub enum Wanted {
     Unsatisfiable,
 }
 
-/// Reads the conditions of a request for an object with this tag and length.
-pub fn wanted(headers: &HeaderMap, etag: Option<&HeaderValue>, length: u64) -> Wanted {
-    let conditional = [http::header::IF_NONE_MATCH, http::header::RANGE]
-        .iter()
-        .any(|name| headers.contains_key(name));
-    if !conditional {
+/// Reads the conditions of a GET or HEAD for an object with this tag and length.
+pub fn wanted(method: &Method, headers: &HeaderMap, etag: Option<&HeaderValue>, length: u64) -> Wanted {
+    if !headers.contains_key(IF_NONE_MATCH) && !headers.contains_key(RANGE) {
         return Wanted::Whole;
     }
     let etag = etag.and_then(|value| value.to_str().ok()?.parse::<ETag>().ok());
@@ -35,39 +32,33 @@ pub fn wanted(headers: &HeaderMap, etag: Option<&HeaderValue>, length: u64) -> W
     {
         return Wanted::NotModified;
     }
-    let Some(range) = headers.typed_get::<headers::Range>() else {
-        return Wanted::Whole;
+    let outdated = || {
+        let condition = headers.typed_get::<IfRange>();
+        condition.is_some_and(|condition| condition.is_modified(etag.as_ref(), None))
     };
-    if headers
-        .typed_get::<IfRange>()
-        .is_some_and(|condition| condition.is_modified(etag.as_ref(), None))
-    {
-        return Wanted::Whole;
-    }
-    let mut ranges = range.satisfiable_ranges(length);
-    match (ranges.next(), ranges.next()) {
-        (None, _) => Wanted::Unsatisfiable,
-        (Some(bounds), None) => cut(bounds, length).map_or(Wanted::Unsatisfiable, Wanted::Part),
-        // Several parts in one answer are never worth their framing here; a server may send the whole instead.
-        (Some(_), Some(_)) => Wanted::Whole,
+    // A Range in a HEAD is ignored (RFC 9110, section 14.2).
+    match headers.get(RANGE).filter(|_| method == Method::GET) {
+        Some(range) if !outdated() => parse_range(range, length),
+        _ => Wanted::Whole,
     }
 }
 
-/// Whether the client takes gzip (RFC 9110, section 12.5.3).
+/// Whether Accept-Encoding admits gzip: by its name, else by `*`; a weight of 0 forbids (RFC 9110, section 12.5.3).
 pub fn accepts_gzip(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|list| list.split(','))
-        .any(|member| {
-            let (coding, parameters) = member.split_once(';').unwrap_or((member, ""));
-            let quality = parameters
-                .trim()
-                .strip_prefix("q=")
-                .map_or(Some(1.0), |q| q.trim().parse::<f32>().ok());
-            matches!(coding.trim(), "gzip" | "x-gzip") && quality.is_some_and(|q| q > 0.0)
-        })
+    let mut any = false;
+    for line in headers.get_all(ACCEPT_ENCODING) {
+        for member in line.to_str().unwrap_or_default().split(',') {
+            let (coding, weight) = member.split_once(';').unwrap_or((member, ""));
+            let weight = weight.trim().trim_start_matches(['q', 'Q']).trim_start_matches('=');
+            let admitted = weight.is_empty() || weight.parse().is_ok_and(|weight: f32| weight > 0.0);
+            match coding.trim() {
+                coding if coding.eq_ignore_ascii_case("gzip") => return admitted,
+                "*" => any = admitted,
+                _ => {}
+            }
+        }
+    }
+    any
 }
 
 /// The tag of the compressed form of an object: a strong tag names one sequence of bytes.
@@ -76,18 +67,46 @@ pub fn gzip_etag(etag: &HeaderValue) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("{tag}-gzip\"")).ok()
 }
 
-fn cut((from, to): (Bound<u64>, Bound<u64>), length: u64) -> Option<Range<u64>> {
-    let start = match from {
-        Bound::Included(start) => start,
-        Bound::Excluded(before) => before.checked_add(1)?,
-        Bound::Unbounded => 0,
+/// Content-Range of a part.
+pub fn content_range(part: &Range<u64>, length: u64) -> HeaderValue {
+    let text = format!("bytes {}-{}/{length}", part.start, part.end.saturating_sub(1));
+    HeaderValue::from_str(&text).expect("numbers are header-safe")
+}
+
+/// Content-Range of an answer that a range lies outside of.
+pub fn content_range_outside(length: u64) -> HeaderValue {
+    HeaderValue::from_str(&format!("bytes */{length}")).expect("a number is header-safe")
+}
+
+/// Another unit, several ranges and malformed ones are ignored: the whole is always a legal answer.
+fn parse_range(range: &HeaderValue, length: u64) -> Wanted {
+    let parse = || {
+        let (first, last) = range.to_str().ok()?.strip_prefix("bytes=")?.trim().split_once('-')?;
+        Some(match (first, last) {
+            ("", suffix) => (length.saturating_sub(digits(suffix)?), length),
+            (first, "") => (digits(first)?, length),
+            (first, last) => {
+                let (first, last) = (digits(first)?, digits(last)?);
+                if last < first {
+                    return None;
+                }
+                (first, last.saturating_add(1).min(length))
+            }
+        })
     };
-    let end = match to {
-        Bound::Included(last) => last.checked_add(1)?.min(length),
-        Bound::Excluded(end) => end.min(length),
-        Bound::Unbounded => length,
-    };
-    (start < end).then_some(start..end)
+    match parse() {
+        None => Wanted::Whole,
+        Some((start, end)) if start >= end => Wanted::Unsatisfiable,
+        Some((start, end)) => Wanted::Part(start..end),
+    }
+}
+
+/// A number of decimal digits only; one too large for 64 bits is as far as a number can be.
+fn digits(text: &str) -> Option<u64> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(text.parse().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -99,63 +118,68 @@ mod tests {
         for &(name, value) in pairs {
             headers.append(name, HeaderValue::from_static(value));
         }
-        wanted(&headers, Some(&HeaderValue::from_static("\"v1\"")), 1_000)
+        wanted(&Method::GET, &headers, Some(&HeaderValue::from_static("\"v1\"")), 1_000)
     }
 
     #[test]
-    fn ranges_are_cut_or_refused() {
+    fn ranges_are_cut_ignored_or_refused() {
         for (range, expected) in [
             ("bytes=0-0", Wanted::Part(0..1)),
             ("bytes=10-", Wanted::Part(10..1_000)),
             ("bytes=-10", Wanted::Part(990..1_000)),
+            ("bytes=-5000", Wanted::Part(0..1_000)),
             ("bytes=900-5000", Wanted::Part(900..1_000)),
-            ("bytes=1000-", Wanted::Unsatisfiable),
-            ("bytes=0-0,5-6", Wanted::Whole),
             ("bytes=0-18446744073709551615", Wanted::Part(0..1_000)),
+            ("bytes=8-99999999999999999999999", Wanted::Part(8..1_000)),
+            ("bytes=1000-", Wanted::Unsatisfiable),
+            ("bytes=99999999999999999999999-", Wanted::Unsatisfiable),
+            ("bytes=-0", Wanted::Unsatisfiable),
+            ("bytes=3-1", Wanted::Whole),
+            ("bytes=+1-2", Wanted::Whole),
+            ("bytes=0-0,5-6", Wanted::Whole),
+            ("bytes=-", Wanted::Whole),
             ("lines=1-2", Wanted::Whole),
         ] {
             assert_eq!(asked(&[("range", range)]), expected, "{range}");
         }
+        let headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_static("bytes=0-1"))]);
+        assert_eq!(wanted(&Method::HEAD, &headers, None, 10), Wanted::Whole);
     }
 
     #[test]
     fn an_unchanged_copy_is_not_sent_again() {
         assert_eq!(asked(&[("if-none-match", "\"v1\"")]), Wanted::NotModified);
-        assert_eq!(
-            asked(&[("if-none-match", "\"v0\", W/\"v1\"")]),
-            Wanted::NotModified
-        );
+        assert_eq!(asked(&[("if-none-match", "\"v0\", W/\"v1\"")]), Wanted::NotModified);
         assert_eq!(asked(&[("if-none-match", "\"v0\"")]), Wanted::Whole);
         assert_eq!(asked(&[("if-none-match", "*")]), Wanted::NotModified);
     }
 
     #[test]
     fn a_range_of_another_version_gets_the_whole() {
-        assert_eq!(
-            asked(&[("range", "bytes=5-9"), ("if-range", "\"v0\"")]),
-            Wanted::Whole
-        );
-        assert_eq!(
-            asked(&[("range", "bytes=5-9"), ("if-range", "\"v1\"")]),
-            Wanted::Part(5..10)
-        );
+        for (condition, expected) in [
+            ("\"v1\"", Wanted::Part(5..10)),
+            ("\"v0\"", Wanted::Whole),
+            ("W/\"v1\"", Wanted::Whole),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", Wanted::Whole),
+        ] {
+            assert_eq!(asked(&[("range", "bytes=5-9"), ("if-range", condition)]), expected, "{condition}");
+        }
     }
 
     #[test]
-    fn gzip_must_be_asked_for() {
+    fn gzip_must_be_admitted() {
         for (value, expected) in [
-            ("gzip, br", true),
-            ("br;q=1, gzip;q=0.5", true),
-            ("gzip;q=0", false),
-            ("br", false),
+            ("gzip", true),
+            ("deflate, GZIP;q=0.5", true),
+            ("br, *", true),
+            ("identity", false),
+            ("gzip;q=0, *", false),
+            ("*;q=0", false),
+            ("xgzip", false),
         ] {
-            let headers =
-                HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(value))]);
+            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(value))]);
             assert_eq!(accepts_gzip(&headers), expected, "{value}");
         }
-        assert_eq!(
-            gzip_etag(&HeaderValue::from_static("\"v1\"")).unwrap(),
-            "\"v1-gzip\""
-        );
+        assert_eq!(gzip_etag(&HeaderValue::from_static("\"v1\"")).unwrap(), "\"v1-gzip\"");
     }
 }

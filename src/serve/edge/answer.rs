@@ -69,12 +69,12 @@ pub(super) fn object(
         }
     }
     let length = body.len() as u64;
-    match conditions::wanted(request.headers, headers.get(ETAG), length) {
+    match conditions::wanted(request.method, request.headers, headers.get(ETAG), length) {
         Wanted::Whole => finish(request, StatusCode::OK, headers, length, |_| {
             body.into_reply()
         }),
         Wanted::Part(range) => {
-            headers.insert(CONTENT_RANGE, content_range(range.start, range.end, length));
+            headers.insert(CONTENT_RANGE, conditions::content_range(&range, length));
             let part = body.slice(range.start as usize..range.end as usize);
             finish(
                 request,
@@ -113,12 +113,12 @@ pub(super) fn flight(
         response.headers_mut().remove(CONTENT_LENGTH);
         return response;
     };
-    match conditions::wanted(request.headers, headers.get(ETAG), length) {
+    match conditions::wanted(request.method, request.headers, headers.get(ETAG), length) {
         Wanted::Whole => finish(request, StatusCode::OK, headers, length, |length| {
             body_of(watch, 0, Some(length))
         }),
         Wanted::Part(range) => {
-            headers.insert(CONTENT_RANGE, content_range(range.start, range.end, length));
+            headers.insert(CONTENT_RANGE, conditions::content_range(&range, length));
             let part = range.end - range.start;
             finish(
                 request,
@@ -276,7 +276,7 @@ fn empty(code: StatusCode, mut headers: HeaderMap) -> Response {
 fn unsatisfiable(mut headers: HeaderMap, length: u64) -> Response {
     headers.insert(
         CONTENT_RANGE,
-        HeaderValue::from_str(&format!("bytes */{length}")).expect("a number is header-safe"),
+        conditions::content_range_outside(length),
     );
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     with_head(
@@ -290,11 +290,6 @@ fn with_head(code: StatusCode, headers: HeaderMap, mut response: Response) -> Re
     *response.status_mut() = code;
     *response.headers_mut() = headers;
     response
-}
-
-fn content_range(start: u64, end: u64, length: u64) -> HeaderValue {
-    HeaderValue::from_str(&format!("bytes {start}-{}/{length}", end - 1))
-        .expect("numbers are header-safe")
 }
 
 fn body_of(watch: Watch, skip: u64, take: Option<u64>) -> Response {

@@ -1,17 +1,15 @@
 //! How a document becomes an answer: compression, conditions and ranges (RFC 9110, sections 12 to 14). Pure.
 
-use std::ops::Range;
-
 use bytes::Bytes;
-use headers::{HeaderMapExt, IfNoneMatch, IfRange};
 use http::header::{
-    ACCEPT_ENCODING, ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL,
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE, VARY,
+    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_ENCODING,
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use super::document::Document;
 use crate::policy::key::Kind;
+use crate::serve::conditions::{self, Wanted};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 const ANYONE: HeaderValue = HeaderValue::from_static("*");
@@ -20,56 +18,39 @@ const A_SECOND: HeaderValue = HeaderValue::from_static("public, max-age=1");
 
 /// Answers a GET or HEAD for a document.
 pub fn found(method: &Method, request: &HeaderMap, document: &Document) -> Response<Bytes> {
-    let gzip = document.gzip.as_ref().filter(|_| accepts_gzip(request));
+    let gzip = document.gzip.as_ref().filter(|_| conditions::accepts_gzip(request));
     let chosen = gzip.unwrap_or(&document.plain);
+    let length = chosen.body.len() as u64;
     let mut response = Response::new(Bytes::new());
     let head = response.headers_mut();
     head.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANYONE);
     head.insert(CACHE_CONTROL, document.cache_control.clone());
-    head.typed_insert(chosen.etag.clone());
+    head.insert(ETAG, chosen.etag.clone());
     if document.gzip.is_some() {
         head.insert(VARY, HeaderValue::from_static("accept-encoding"));
     }
-    let unchanged = request
-        .typed_get::<IfNoneMatch>()
-        .is_some_and(|condition| !condition.precondition_passes(&chosen.etag));
-    if unchanged {
+    let wanted = conditions::wanted(method, request, Some(&chosen.etag), length);
+    if wanted == Wanted::NotModified {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return response;
     }
-    head.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static(document.kind.content_type()),
-    );
+    head.insert(CONTENT_TYPE, HeaderValue::from_static(document.kind.content_type()));
     head.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    if gzip.is_some() {
+    if gzip.is_some() && wanted != Wanted::Unsatisfiable {
         head.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    let in_date = request
-        .typed_get::<IfRange>()
-        .is_none_or(|condition| !condition.is_modified(Some(&chosen.etag), None));
-    let asked = request
-        .get(RANGE)
-        .filter(|_| method == Method::GET && in_date)
-        .and_then(|range| parse_range(range.to_str().ok()?, chosen.body.len() as u64));
-    let length = chosen.body.len();
-    let body = match asked {
-        None => chosen.body.clone(),
-        Some(Asked::Part(part)) => {
-            let (first, last) = (part.start, part.end - 1);
-            head.insert(
-                CONTENT_RANGE,
-                plain(&format!("bytes {first}-{last}/{length}")),
-            );
+    let body = match wanted {
+        Wanted::Part(part) => {
+            head.insert(CONTENT_RANGE, conditions::content_range(&part, length));
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            chosen.body.slice(part)
+            chosen.body.slice(part.start as usize..part.end as usize)
         }
-        Some(Asked::Beyond) => {
-            head.insert(CONTENT_RANGE, plain(&format!("bytes */{length}")));
-            head.remove(CONTENT_ENCODING);
+        Wanted::Unsatisfiable => {
+            head.insert(CONTENT_RANGE, conditions::content_range_outside(length));
             *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
             Bytes::new()
         }
+        Wanted::Whole | Wanted::NotModified => chosen.body.clone(),
     };
     with_body(method, response, body)
 }
@@ -122,68 +103,6 @@ fn with_body(method: &Method, mut response: Response<Bytes>, body: Bytes) -> Res
         *response.body_mut() = body;
     }
     response
-}
-
-/// What a Range header asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Asked {
-    /// These bytes, at least one, all within the body.
-    Part(Range<usize>),
-    /// Nothing that the body has.
-    Beyond,
-}
-
-/// Reads a Range header for a body of `length` bytes. `None` if it must be ignored: another unit, several ranges, or
-/// malformed (RFC 9110, section 14.2).
-fn parse_range(text: &str, length: u64) -> Option<Asked> {
-    let (first, last) = text.strip_prefix("bytes=")?.trim().split_once('-')?;
-    let (start, end) = match (first, last) {
-        ("", suffix) => (length.saturating_sub(digits(suffix)?), length),
-        (first, "") => (digits(first)?, length),
-        (first, last) => {
-            let (first, last) = (digits(first)?, digits(last)?);
-            if last < first {
-                return None;
-            }
-            (first, last.saturating_add(1).min(length))
-        }
-    };
-    if start >= end {
-        return Some(Asked::Beyond);
-    }
-    Some(Asked::Part(
-        usize::try_from(start).ok()?..usize::try_from(end).ok()?,
-    ))
-}
-
-/// A number of decimal digits only; one too large for 64 bits is as far as a number can be.
-fn digits(text: &str) -> Option<u64> {
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    Some(text.parse().unwrap_or(u64::MAX))
-}
-
-/// Whether Accept-Encoding admits gzip: by its name, else by `*`; a weight of 0 forbids (RFC 9110, section 12.5.3).
-fn accepts_gzip(request: &HeaderMap) -> bool {
-    let mut any = false;
-    for line in request.get_all(ACCEPT_ENCODING) {
-        for member in line.to_str().unwrap_or_default().split(',') {
-            let (coding, weight) = member.split_once(';').unwrap_or((member, ""));
-            let weight = weight
-                .trim()
-                .trim_start_matches(['q', 'Q'])
-                .trim_start_matches('=');
-            let admitted =
-                weight.is_empty() || weight.parse().is_ok_and(|weight: f32| weight > 0.0);
-            match coding.trim() {
-                coding if coding.eq_ignore_ascii_case("gzip") => return admitted,
-                "*" => any = admitted,
-                _ => {}
-            }
-        }
-    }
-    any
 }
 
 fn plain(text: &str) -> HeaderValue {

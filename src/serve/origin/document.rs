@@ -6,7 +6,6 @@ use std::io::Write;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use headers::ETag;
 use http::HeaderValue;
 
 use crate::policy::key::Kind;
@@ -26,7 +25,7 @@ pub struct Representation {
     /// The body.
     pub body: Bytes,
     /// Changes with any byte of the body. The same bytes have the same tag on every origin of this build, and after a restart.
-    pub etag: ETag,
+    pub etag: HeaderValue,
 }
 
 impl Representation {
@@ -37,7 +36,7 @@ impl Representation {
         let etag = format!("\"{:x}-{:016x}\"", body.len(), hasher.finish());
         Self {
             body,
-            etag: etag.parse().expect("hexadecimal digits in quotes"),
+            etag: HeaderValue::from_str(&etag).expect("hexadecimal digits in quotes"),
         }
     }
 }
