@@ -51,6 +51,8 @@ pub enum MissQueue {
     Flights,
     /// Every request that misses goes to the origin.
     Off,
+    /// Collapsed by moka's own `try_get_with`, for comparison.
+    Moka,
 }
 
 impl fmt::Display for MissQueue {
@@ -58,6 +60,7 @@ impl fmt::Display for MissQueue {
         f.write_str(match self {
             Self::Flights => "flights",
             Self::Off => "off",
+            Self::Moka => "moka",
         })
     }
 }

@@ -257,7 +257,7 @@ fn terms(miss_queue: MissQueue, edges: &EdgeCounts, totals: &Totals) -> Vec<Term
         what: what.to_owned(),
     };
     let mut terms = match miss_queue {
-        MissQueue::Flights => vec![
+        MissQueue::Flights | MissQueue::Moka => vec![
             term(
                 totals.hits.0 - totals.misses_failed,
                 "distinct (edge, rendition, number) asked for",
@@ -355,7 +355,7 @@ fn expected_playlists(record: &RunRecord, lifetime: Duration, fetch: Duration) -
             };
             elapsed_s
                 * match record.miss_queue {
-                    MissQueue::Flights => demand.origin_rate_collapsed(),
+                    MissQueue::Flights | MissQueue::Moka => demand.origin_rate_collapsed(),
                     MissQueue::Off => demand.origin_rate_uncollapsed(),
                 }
         })
@@ -365,7 +365,7 @@ fn expected_playlists(record: &RunRecord, lifetime: Duration, fetch: Duration) -
 fn waiters(miss_queue: MissQueue, edges: &EdgeCounts, totals: &Totals) -> Waiters {
     let per_flight = |count: f64| match (miss_queue, totals.keys) {
         (MissQueue::Off, _) | (_, 0) => 0.0,
-        (MissQueue::Flights, keys) => count / keys as f64,
+        (_, keys) => count / keys as f64,
     };
     Waiters {
         peak: edges.waiters_peak,
@@ -405,4 +405,163 @@ fn generator_faults(record: &RunRecord) -> Vec<String> {
         ));
     }
     faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::counts::SegmentHits;
+    use super::super::predict::tests::request;
+    use super::super::text;
+    use super::super::verdict::{FlightThresholds, Ruling};
+    use super::*;
+
+    /// Two edges, three segments at one and one at the other; the second request for segment 7 waits.
+    fn record(miss_queue: MissQueue) -> RunRecord {
+        let second = match miss_queue {
+            MissQueue::Off => ResultWord::Miss,
+            _ => ResultWord::Collapsed,
+        };
+        RunRecord {
+            scenario: "test".to_owned(),
+            seed: 1,
+            miss_queue,
+            targets: vec!["http://127.0.0.1:1".to_owned(); 2],
+            renditions: vec!["180p".to_owned()],
+            segment_duration: Duration::from_millis(2_880),
+            began: UnixTime::from_millis(0),
+            elapsed: Duration::from_secs(10),
+            requests: vec![
+                request(0, 7, 0, 52, ResultWord::Miss),
+                request(0, 7, 10, 53, second),
+                request(0, 7, 100, 101, ResultWord::Hit),
+                request(0, 8, 2_000, 2_052, ResultWord::Miss),
+                request(1, 7, 30, 82, ResultWord::Miss),
+            ],
+            requests_unlogged: 0,
+            viewers: Vec::new(),
+            viewers_scheduled: 0,
+            viewers_dropped: 0,
+            generator: Generator::default(),
+            interrupted: false,
+        }
+    }
+
+    fn hits(of: &[(&str, u64, u64)]) -> OriginHits {
+        OriginHits {
+            segment: of.iter().map(|(_, _, hits)| hits).sum(),
+            segments: of
+                .iter()
+                .map(|&(client, number, hits)| SegmentHits {
+                    client: client.to_owned(),
+                    rendition: "180p".to_owned(),
+                    number,
+                    hits,
+                })
+                .collect(),
+            ..OriginHits::default()
+        }
+    }
+
+    fn edges() -> EdgeCounts {
+        EdgeCounts {
+            names: vec!["edge-1".to_owned(), "edge-2".to_owned()],
+            ..EdgeCounts::default()
+        }
+    }
+
+    fn summary(record: &RunRecord, hits: &OriginHits, edges: &EdgeCounts) -> Summary {
+        let thresholds = Thresholds {
+            origin_hits_exact: true,
+            bytes_wrong_max: 0,
+            fatal_max: 0,
+            start_failures_max: 0,
+            playlists_went_back_max: 0,
+            stalled_share_max: 0.0,
+            flights: FlightThresholds {
+                origin_hits_per_object_max: 1,
+            },
+        };
+        summarize(record, hits, edges, &thresholds)
+    }
+
+    fn failed(summary: &Summary) -> usize {
+        let checks = summary.checks.iter();
+        checks.filter(|check| check.ruling == Ruling::Fail).count()
+    }
+
+    #[test]
+    fn hits_that_equal_the_prediction_pass() {
+        let once = hits(&[("edge-1", 7, 1), ("edge-1", 8, 1), ("edge-2", 7, 1)]);
+        let summary = summary(&record(MissQueue::Flights), &once, &edges());
+        assert_eq!(summary.verdict, Verdict::Pass, "{:?}", summary.checks);
+        assert_eq!(summary.origin.predicted, (3, 3));
+        assert_eq!(summary.origin.most_per_key, Some(1));
+        assert!(text::headline(&summary).contains("exactly the 3 predicted"));
+    }
+
+    #[test]
+    fn one_hit_too_many_fails_with_the_queue_and_is_right_without() {
+        let twice = hits(&[("edge-1", 7, 2), ("edge-1", 8, 1), ("edge-2", 7, 1)]);
+        let with = summary(&record(MissQueue::Flights), &twice, &edges());
+        assert_eq!(with.verdict, Verdict::Fail);
+        assert_eq!(failed(&with), 3);
+        let without = summary(&record(MissQueue::Off), &twice, &edges());
+        assert_eq!(without.verdict, Verdict::Pass, "{:?}", without.checks);
+        assert_eq!(without.origin.before_first_answer, 4);
+    }
+
+    #[test]
+    fn a_right_sum_of_wrong_parts_is_noticed() {
+        let shifted = hits(&[("edge-1", 7, 2), ("edge-1", 8, 1)]);
+        let summary = summary(&record(MissQueue::Flights), &shifted, &edges());
+        assert_eq!(summary.origin.segments_off, Some(2));
+        assert_eq!(summary.verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn what_the_log_cannot_know_is_not_judged() {
+        let one_more = hits(&[
+            ("edge-1", 7, 1),
+            ("edge-1", 8, 1),
+            ("edge-2", 7, 1),
+            ("edge-2", 8, 1),
+        ]);
+        let mut watched = edges();
+        watched.segment_requests = Some(6);
+        let summary = summary(&record(MissQueue::Flights), &one_more, &watched);
+        assert_eq!(failed(&summary), 0);
+        let why = summary.origin.not_binding.unwrap();
+        assert_eq!(why, "somebody else asked the edges for segments, 1 times");
+    }
+
+    #[test]
+    fn a_late_generator_makes_a_run_invalid() {
+        let once = hits(&[("edge-1", 7, 1), ("edge-1", 8, 1), ("edge-2", 7, 1)]);
+        let mut record = record(MissQueue::Flights);
+        record.generator.lag_p99_ms = 20.1;
+        let summary = summary(&record, &once, &edges());
+        assert_eq!(summary.verdict, Verdict::Invalid);
+    }
+
+    #[test]
+    fn a_summary_survives_json() {
+        let once = hits(&[("edge-1", 7, 1), ("edge-1", 8, 1), ("edge-2", 7, 1)]);
+        let summary = summary(&record(MissQueue::Flights), &once, &edges());
+        let json = serde_json::to_string(&summary).unwrap();
+        assert_eq!(serde_json::from_str::<Summary>(&json).unwrap(), summary);
+    }
+
+    #[test]
+    fn the_report_keeps_to_its_width_and_colours_only_when_asked() {
+        let once = hits(&[("edge-1", 7, 1), ("edge-1", 8, 1), ("edge-2", 7, 1)]);
+        let summary = summary(&record(MissQueue::Flights), &once, &edges());
+        let page = |width, ink| text::render(&summary, text::Page { width, ink });
+        for width in [80, 100, 120] {
+            let text = page(width, text::Ink::Plain);
+            assert!(!text.contains('\x1b'));
+            let widest = text.lines().map(|line| line.chars().count()).max();
+            assert!(widest <= Some(usize::from(width)), "{widest:?}\n{text}");
+        }
+        assert!(page(80, text::Ink::Coloured).contains("\x1b["));
+    }
 }

@@ -78,8 +78,7 @@ pub fn render(summary: &Summary, page: Page) -> String {
         text.push_str("\n\n");
     }
     text.truncate(text.trim_end().len());
-    text.push('\n');
-    text
+    page.wrap(&text)
 }
 
 /// Two runs of one scenario and seed beside each other: with the miss queue and without.
@@ -161,7 +160,7 @@ pub fn compare(flights: &Summary, off: &Summary, page: Page) -> String {
         .measured
         .segment
         .saturating_sub(flights.origin.measured.segment);
-    format!(
+    let text = format!(
         "{}\n{table}\nThe miss queue kept {} of {} segment requests from the origin. Both runs drew the same {} viewers \
          (seed {}).\n",
         page.title(&format!(
@@ -172,7 +171,8 @@ pub fn compare(flights: &Summary, off: &Summary, page: Page) -> String {
         grouped(off.origin.measured.segment),
         grouped(u64::from(flights.viewers.scheduled)),
         flights.seed,
-    )
+    );
+    page.wrap(&text)
 }
 
 fn segment_latency(summary: &Summary, of: fn(&super::latency::Row) -> f64) -> f64 {
@@ -297,7 +297,7 @@ fn origin(summary: &Summary, page: Page) -> String {
         playlists.map_or_else(|| "-".to_owned(), |expected| format!("~ {expected:.0}")),
         match (playlists, summary.miss_queue) {
             (None, _) => "",
-            (_, MissQueue::Flights) => "1 / (T + L + 1/r)",
+            (_, MissQueue::Flights | MissQueue::Moka) => "1 / (T + L + 1/r)",
             (_, MissQueue::Off) => "(1 + rL) / (T + L + 1/r)",
         },
     );
@@ -332,7 +332,7 @@ fn origin(summary: &Summary, page: Page) -> String {
         origin.excess,
     );
     let waiters = &summary.waiters;
-    if summary.miss_queue == MissQueue::Flights {
+    if summary.miss_queue != MissQueue::Off {
         let _ = writeln!(
             text,
             "waiters: at most {} for one flight (edges) · at most {} collapsed for one segment, {:.1} per segment flight \
@@ -504,6 +504,27 @@ impl Page {
         table
     }
 
+    /// Breaks lines between words where they are too long; tables already fit.
+    fn wrap(self, text: &str) -> String {
+        let width = usize::from(self.width.max(60));
+        let mut wrapped = String::with_capacity(text.len());
+        for line in text.lines() {
+            let mut column = 0;
+            for word in line.split_inclusive(' ') {
+                let length = visible(word.trim_end());
+                if column > 0 && column + length > width {
+                    wrapped.truncate(wrapped.trim_end_matches(' ').len());
+                    wrapped.push_str("\n  ");
+                    column = 2;
+                }
+                wrapped.push_str(word);
+                column += visible(word);
+            }
+            wrapped.push('\n');
+        }
+        wrapped
+    }
+
     fn title(self, text: &str) -> String {
         match self.ink {
             Ink::Plain => text.to_owned(),
@@ -526,4 +547,17 @@ impl Page {
 
 fn number(text: impl ToString) -> Cell {
     Cell::new(text).set_alignment(CellAlignment::Right)
+}
+
+/// Columns that a text takes, without what only colours it.
+fn visible(text: &str) -> usize {
+    let mut coloured = false;
+    text.chars()
+        .filter(|&letter| {
+            let ends = coloured && letter == 'm';
+            let hidden = coloured || letter == '\x1b';
+            coloured = hidden && !ends;
+            !hidden
+        })
+        .count()
 }
