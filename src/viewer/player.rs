@@ -377,11 +377,16 @@ impl Player {
         if let Some(&bps) = self.bandwidths_bps.get(self.rendition) {
             self.quality.media_bits += bps as f64 * media.as_secs_f64();
         }
-        if self.state == State::Joining {
+        // The place to join may lie shortly before the end of a segment, and no player begins on a third of a second:
+        // playback begins with a whole segment's worth of media. After a stall the next segment is that already.
+        if self.state == State::Joining && self.buffered >= transit.segment.duration {
             self.quality.startup = Some(now.since(self.seat.arrives));
             self.quality.live_latency_at_start = self.quality.live_latency;
+            self.state = State::Playing;
         }
-        self.state = State::Playing;
+        if self.state == State::Stalled {
+            self.state = State::Playing;
+        }
         self.estimator
             .on_download(transit.bytes, now.since(transit.asked_at));
         self.segment_due = now;
@@ -477,7 +482,11 @@ mod tests {
         // 12,500 bytes take 100 ms at 1 Mb/s; nothing else is asked for meanwhile.
         assert_eq!(player.next(at(1_030)), Action::WakeAt(at(1_130)));
         assert_eq!(player.next(at(1_131)), get(segment(8), 1_130));
-        assert_eq!(player.quality().startup, Some(Duration::from_millis(130)));
+        // Of segment 7 only 360 ms are ahead of the playhead: playback begins with segment 8.
+        assert_eq!(player.quality().startup, None);
+        player.on_segment(at(1_140), 12_500);
+        player.next(at(1_240));
+        assert_eq!(player.quality().startup, Some(Duration::from_millis(240)));
     }
 
     #[test]
@@ -516,20 +525,27 @@ mod tests {
         assert_eq!(player.next(at(3_950)), Action::WakeAt(at(3_892 + 1_440)));
     }
 
-    #[test]
-    fn an_empty_buffer_stalls_and_the_next_segment_resumes() {
-        let mut player = joined(60_000);
+    /// A player that has played since 1,240 with 3,240 ms of media: the end of segment 7, and segment 8.
+    fn playing(leaves_ms: u64) -> Player {
+        let mut player = joined(leaves_ms);
         player.next(at(1_020));
         player.on_segment(at(1_030), 12_500);
-        // Playing since 1,130; the rest of segment 7 is 2,880 - (9,000 - 3 x 2,880) subtracted from its end.
-        let first = Duration::from_millis(9_000 - 3 * 2_880);
-        assert_eq!(player.next(at(1_130)), get(segment(8), 1_130));
-        player.on_segment(at(3_000), 12_500);
-        player.next(at(3_100));
+        player.next(at(1_130));
+        player.on_segment(at(1_140), 12_500);
+        player.next(at(1_240));
+        player
+    }
+
+    #[test]
+    fn an_empty_buffer_stalls_and_the_next_segment_resumes() {
+        let mut player = playing(60_000);
+        player.on_segment(at(6_000), 12_500);
+        player.next(at(6_500));
         let quality = player.quality();
         assert_eq!(quality.stalls, 1);
-        assert_eq!(quality.played, first);
-        assert_eq!(quality.stalled, Duration::from_millis(1_970) - first);
+        // Empty at 1,240 + 3,240; segment 9 is off the last mile at 6,100.
+        assert_eq!(quality.stalled, Duration::from_millis(6_100 - 4_480));
+        assert_eq!(quality.played, Duration::from_millis(3_240 + 400));
     }
 
     #[test]
@@ -563,16 +579,21 @@ mod tests {
 
     #[test]
     fn a_viewer_leaves_when_its_time_is_over() {
-        let mut player = joined(4_000);
-        player.next(at(1_020));
-        player.on_segment(at(1_030), 12_500);
-        assert_eq!(player.next(at(4_500)), Action::Leave);
+        let mut player = playing(5_000);
+        assert_eq!(player.next(at(7_000)), Action::Leave);
         assert_eq!(player.quality().exit, Exit::Left);
-        // Nothing counts past the end: 360 ms played, then a stall until 4,000.
-        assert_eq!(
-            player.quality().played + player.quality().stalled,
-            Duration::from_millis(2_870)
-        );
+        // Nothing counts past the end.
+        let watched = player.quality().played + player.quality().stalled;
+        assert_eq!(watched, Duration::from_millis(5_000 - 1_240));
+    }
+
+    #[test]
+    fn a_viewer_that_saw_nothing_left_before_the_start() {
+        let mut player = joined(4_000);
+        assert_eq!(player.next(at(1_020)), get(segment(7), 1_020));
+        player.on_segment(at(4_500), 12_500);
+        assert_eq!(player.next(at(4_500)), Action::Leave);
+        assert_eq!(player.quality().exit, Exit::BeforeStart);
     }
 
     #[test]
