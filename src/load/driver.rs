@@ -227,7 +227,9 @@ impl<P: Fn(Progress)> Crowd<P> {
         self.tell();
     }
 
+    /// What is due every tick: regenerates segments ahead, and tells how far the run has come.
     fn tell(&self) {
+        self.world.prepare();
         let tally = &self.world.log.tally;
         (self.progress)(Progress {
             elapsed: self.world.clock.now().since(self.world.began),

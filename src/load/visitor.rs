@@ -20,9 +20,6 @@ use crate::time::Timestamp;
 use crate::viewer::audience::Visit;
 use crate::viewer::player::{Action, Listed, Object, Player, Seat, TIMEOUT};
 
-/// How many of the newest segments of a playlist are regenerated ahead: as many as a join asks for.
-const PREPARED: usize = 4;
-
 /// What all viewers of a run share.
 pub(super) struct World {
     pub(super) clock: Clock,
@@ -35,6 +32,24 @@ pub(super) struct World {
     pub(super) log: Log,
     pub(super) watch: Watch,
     pub(super) stop: CancellationToken,
+}
+
+/// How many of the newest segments are kept regenerated: as many as a join asks for.
+const PREPARED: u64 = 4;
+
+impl World {
+    /// Regenerates what viewers may soon ask for, the segment under way included, so that no answer waits for its check.
+    pub(super) fn prepare(&self) {
+        let Some(newest) = self.channel.newest(self.clock.unix()) else {
+            return;
+        };
+        let oldest = (newest + 1).saturating_sub(PREPARED);
+        for number in oldest.max(self.channel.first_number())..=newest + 1 {
+            for &rendition in &self.allowed {
+                self.verifier.prepare(rendition, number);
+            }
+        }
+    }
 }
 
 /// The generator's own log: bounded; what is beyond the bound is counted.
@@ -271,9 +286,6 @@ impl Visitor<'_> {
         };
         if !facts.listed.iter().all(is_named_so) {
             return Outcome::Unreadable;
-        }
-        for segment in facts.listed.iter().rev().take(PREPARED) {
-            world.verifier.prepare(rendition, segment.number);
         }
         let listed = facts
             .listed
