@@ -5,5 +5,6 @@
 
 pub mod abr;
 pub mod audience;
+mod buffer;
 pub mod player;
 pub mod quality;

@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use super::abr;
+use super::buffer::{Begins, Buffer};
 use super::quality::{Exit, Quality};
 use crate::time::{Timestamp, UnixTime};
 
@@ -79,7 +80,6 @@ pub struct Seat {
 #[derive(Debug)]
 pub struct Player {
     seat: Seat,
-    state: State,
     quality: Quality,
     estimator: abr::Estimator,
     bandwidths_bps: Vec<u64>,
@@ -96,18 +96,8 @@ pub struct Player {
     segment_failures: usize,
     asked: Option<(Object, Timestamp)>,
     in_transit: Option<Transit>,
-    /// Buffered media at `drained_at`.
-    buffered: Duration,
-    drained_at: Timestamp,
-    buffer_ends: Option<UnixTime>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Joining,
-    Playing,
-    Stalled,
-    Left,
+    buffer: Buffer,
+    left: bool,
 }
 
 /// A segment on the last mile.
@@ -125,7 +115,6 @@ impl Player {
     pub fn new(seat: Seat) -> Self {
         Self {
             seat,
-            state: State::Joining,
             quality: Quality::default(),
             estimator: abr::Estimator::default(),
             bandwidths_bps: Vec::new(),
@@ -139,9 +128,8 @@ impl Player {
             segment_failures: 0,
             asked: None,
             in_transit: None,
-            buffered: Duration::ZERO,
-            drained_at: seat.arrives,
-            buffer_ends: None,
+            buffer: Buffer::new(seat.arrives),
+            left: false,
         }
     }
 
@@ -153,13 +141,13 @@ impl Player {
     /// Does what is due by `now` and says what to perform. After a [`Action::Get`] the player must be told how it went.
     pub fn next(&mut self, now: Timestamp) -> Action {
         self.advance(now);
-        if self.state != State::Left && now >= self.seat.leaves {
+        if !self.left && now >= self.seat.leaves {
             self.end(match self.quality.startup {
                 Some(_) => Exit::Left,
                 None => Exit::BeforeStart,
             });
         }
-        if self.state == State::Left {
+        if self.left {
             return Action::Leave;
         }
         let playlist = (self.playlist_due, self.playlist());
@@ -267,7 +255,7 @@ impl Player {
     /// The run was interrupted.
     pub fn on_interrupt(&mut self, now: Timestamp) {
         self.advance(now);
-        if self.state != State::Left {
+        if !self.left {
             self.end(Exit::Cut);
         }
     }
@@ -288,10 +276,9 @@ impl Player {
         if !self.lists_next() || self.in_transit.is_some() {
             return None;
         }
-        let room = self.drained_at + self.buffered.saturating_sub(BUFFER_MAX);
-        let since = match self.buffered > BUFFER_MAX {
-            true => self.segment_due.max(room),
-            false => self.segment_due,
+        let since = match self.buffer.falls_to(BUFFER_MAX) {
+            Some(room) => self.segment_due.max(room),
+            None => self.segment_due,
         };
         let rendition = self.rendition;
         Some((since, Object::Segment { rendition, number }))
@@ -330,62 +317,37 @@ impl Player {
 
     /// Lets time pass until `now`: media plays, a segment may come off the last mile, the buffer may run dry.
     fn advance(&mut self, now: Timestamp) {
-        if self.state == State::Left {
+        if self.left {
             return;
         }
         let now = now.min(self.seat.leaves);
         if let Some(transit) = self.in_transit.take_if(|transit| transit.arrives <= now) {
-            self.drain(transit.arrives);
+            self.buffer.drain(transit.arrives, &mut self.quality);
             self.append(transit);
         }
-        self.drain(now);
-    }
-
-    fn drain(&mut self, now: Timestamp) {
-        let passed = now.since(self.drained_at);
-        self.drained_at = self.drained_at.max(now);
-        match self.state {
-            State::Playing if passed > self.buffered => {
-                self.quality.played += self.buffered;
-                self.quality.stalled += passed - self.buffered;
-                self.quality.stalls += 1;
-                self.buffered = Duration::ZERO;
-                self.state = State::Stalled;
-            }
-            State::Playing => {
-                self.quality.played += passed;
-                self.buffered -= passed;
-            }
-            State::Stalled => self.quality.stalled += passed,
-            State::Joining | State::Left => {}
-        }
+        self.buffer.drain(now, &mut self.quality);
     }
 
     fn append(&mut self, transit: Transit) {
         let now = transit.arrives;
-        let media = transit.segment.duration - transit.offset;
-        self.buffered += media;
-        self.buffer_ends = transit
-            .segment
-            .begins_at
-            .map(|begins| begins + transit.segment.duration);
-        self.quality.live_latency = self.buffer_ends.map(|ends| {
+        let Listed {
+            duration,
+            begins_at,
+            ..
+        } = transit.segment;
+        let media = duration - transit.offset;
+        let begins = self.buffer.append(media, duration);
+        self.quality.live_latency = begins_at.map(|begins_at| {
             let unix = self.seat.unix_at_zero + now.since(Timestamp::ZERO);
-            (unix + self.buffered).since(ends)
+            (unix + self.buffer.level()).since(begins_at + duration)
         });
+        if begins == Begins::Now {
+            self.quality.startup = Some(now.since(self.seat.arrives));
+            self.quality.live_latency_at_start = self.quality.live_latency;
+        }
         self.quality.media += media;
         if let Some(&bps) = self.bandwidths_bps.get(self.rendition) {
             self.quality.media_bits += bps as f64 * media.as_secs_f64();
-        }
-        // The place to join may lie shortly before the end of a segment, and no player begins on a third of a second:
-        // playback begins with a whole segment's worth of media. After a stall the next segment is that already.
-        if self.state == State::Joining && self.buffered >= transit.segment.duration {
-            self.quality.startup = Some(now.since(self.seat.arrives));
-            self.quality.live_latency_at_start = self.quality.live_latency;
-            self.state = State::Playing;
-        }
-        if self.state == State::Stalled {
-            self.state = State::Playing;
         }
         self.estimator
             .on_download(transit.bytes, now.since(transit.asked_at));
@@ -407,7 +369,7 @@ impl Player {
 
     fn end(&mut self, exit: Exit) {
         self.quality.exit = exit;
-        self.state = State::Left;
+        self.left = true;
     }
 }
 

@@ -1,0 +1,120 @@
+//! Media that a player has and has not played yet: it fills by segments, plays at the pace of time, and may run dry.
+
+use std::time::Duration;
+
+use super::quality::Quality;
+use crate::time::Timestamp;
+
+/// The buffer of one player.
+#[derive(Debug)]
+pub(super) struct Buffer {
+    state: State,
+    level: Duration,
+    /// The level is that of this point in time.
+    drained_at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Before the first frame.
+    Filling,
+    Playing,
+    Stalled,
+}
+
+/// What an appended segment does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begins {
+    /// The first frame is shown.
+    Now,
+    /// Playback had begun, or has not yet.
+    NotNow,
+}
+
+impl Buffer {
+    pub(super) fn new(at: Timestamp) -> Self {
+        Self {
+            state: State::Filling,
+            level: Duration::ZERO,
+            drained_at: at,
+        }
+    }
+
+    /// Media that is left to play.
+    pub(super) fn level(&self) -> Duration {
+        self.level
+    }
+
+    /// When no more than `level` is left, if nothing is appended; `None` if it is so already.
+    pub(super) fn falls_to(&self, level: Duration) -> Option<Timestamp> {
+        let above = self.level.checked_sub(level)?;
+        (!above.is_zero()).then(|| self.drained_at + above)
+    }
+
+    /// Lets time pass until `now`.
+    pub(super) fn drain(&mut self, now: Timestamp, quality: &mut Quality) {
+        let passed = now.since(self.drained_at);
+        self.drained_at = self.drained_at.max(now);
+        match self.state {
+            State::Playing if passed > self.level => {
+                quality.played += self.level;
+                quality.stalled += passed - self.level;
+                quality.stalls += 1;
+                self.level = Duration::ZERO;
+                self.state = State::Stalled;
+            }
+            State::Playing => {
+                quality.played += passed;
+                self.level -= passed;
+            }
+            State::Stalled => quality.stalled += passed,
+            State::Filling => {}
+        }
+    }
+
+    /// Adds `media` of a segment that lasts `segment`.
+    ///
+    /// The place to join may lie shortly before the end of a segment, and no player begins on a third of a second: the
+    /// first frame waits for a whole segment's worth of media. After a stall any segment resumes.
+    pub(super) fn append(&mut self, media: Duration, segment: Duration) -> Begins {
+        self.level += media;
+        match self.state {
+            State::Filling if self.level < segment => Begins::NotNow,
+            State::Filling => {
+                self.state = State::Playing;
+                Begins::Now
+            }
+            State::Playing | State::Stalled => {
+                self.state = State::Playing;
+                Begins::NotNow
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn it_plays_runs_dry_and_resumes() {
+        let at = |millis| Timestamp::ZERO + Duration::from_millis(millis);
+        let mut quality = Quality::default();
+        let mut buffer = Buffer::new(at(0));
+        assert_eq!(buffer.append(seconds(1), seconds(3)), Begins::NotNow);
+        buffer.drain(at(500), &mut quality);
+        assert_eq!(buffer.level(), seconds(1));
+        assert_eq!(buffer.append(seconds(3), seconds(3)), Begins::Now);
+        assert_eq!(buffer.falls_to(seconds(3)), Some(at(1_500)));
+        assert_eq!(buffer.falls_to(seconds(4)), None);
+        buffer.drain(at(6_500), &mut quality);
+        assert_eq!((quality.played, quality.stalled), (seconds(4), seconds(2)));
+        assert_eq!(buffer.append(seconds(3), seconds(3)), Begins::NotNow);
+        buffer.drain(at(7_500), &mut quality);
+        assert_eq!((quality.played, quality.stalls), (seconds(5), 1));
+    }
+}
