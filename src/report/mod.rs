@@ -8,6 +8,7 @@ pub mod cache_status;
 pub mod counts;
 pub mod experience;
 pub mod latency;
+mod page;
 pub mod predict;
 pub mod record;
 pub mod summary;

@@ -2,40 +2,14 @@
 
 use std::fmt::Write;
 
-use comfy_table::presets::UTF8_BORDERS_ONLY;
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
+use comfy_table::{Attribute, Cell, Color};
 
 use super::latency::Since;
+use super::page::number;
+pub use super::page::{Ink, Page};
 use super::record::{Kind, MissQueue, Outcome, Process, ResultWord};
 use super::summary::Summary;
-use super::verdict::{Ruling, Verdict, grouped};
-
-/// How the text is written.
-#[derive(Clone, Copy, Debug)]
-pub struct Page {
-    /// Columns, from 60 up.
-    pub width: u16,
-    /// Whether colours are understood.
-    pub ink: Ink,
-}
-
-/// Whether colours are understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ink {
-    /// A file or a pipe: text alone.
-    Plain,
-    /// A terminal.
-    Coloured,
-}
-
-impl Default for Page {
-    fn default() -> Self {
-        Self {
-            width: 100,
-            ink: Ink::Plain,
-        }
-    }
-}
+use super::verdict::{Ruling, grouped};
 
 /// What a run comes to, in one sentence.
 pub fn headline(summary: &Summary) -> String {
@@ -484,80 +458,4 @@ fn closing(summary: &Summary) -> String {
         "The last mile is modelled in the viewer; sockets, caches and every byte are real. One run is one sample.\n",
     );
     text
-}
-
-impl Page {
-    fn table<C: Into<Cell>>(self, header: impl IntoIterator<Item = C>) -> Table {
-        let mut table = Table::new();
-        table
-            .load_style(UTF8_BORDERS_ONLY)
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(self.width.max(60))
-            .force_no_tty();
-        if self.ink == Ink::Coloured {
-            table.enforce_styling();
-        }
-        let header = header
-            .into_iter()
-            .map(|cell| cell.into().add_attribute(Attribute::Bold));
-        table.set_header(header.collect::<Vec<Cell>>());
-        table
-    }
-
-    /// Breaks lines between words where they are too long; tables already fit.
-    fn wrap(self, text: &str) -> String {
-        let width = usize::from(self.width.max(60));
-        let mut wrapped = String::with_capacity(text.len());
-        for line in text.lines() {
-            let mut column = 0;
-            for word in line.split_inclusive(' ') {
-                let length = visible(word.trim_end());
-                if column > 0 && column + length > width {
-                    wrapped.truncate(wrapped.trim_end_matches(' ').len());
-                    wrapped.push_str("\n  ");
-                    column = 2;
-                }
-                wrapped.push_str(word);
-                column += visible(word);
-            }
-            wrapped.push('\n');
-        }
-        wrapped
-    }
-
-    fn title(self, text: &str) -> String {
-        match self.ink {
-            Ink::Plain => text.to_owned(),
-            Ink::Coloured => format!("\x1b[1m{text}\x1b[0m"),
-        }
-    }
-
-    fn verdict(self, verdict: Verdict) -> String {
-        let colour = match verdict {
-            Verdict::Pass => 32,
-            Verdict::Fail => 31,
-            Verdict::Invalid | Verdict::Interrupted => 33,
-        };
-        match self.ink {
-            Ink::Plain => verdict.to_string(),
-            Ink::Coloured => format!("\x1b[1;{colour}m{verdict}\x1b[0m"),
-        }
-    }
-}
-
-fn number(text: impl ToString) -> Cell {
-    Cell::new(text).set_alignment(CellAlignment::Right)
-}
-
-/// Columns that a text takes, without what only colours it.
-fn visible(text: &str) -> usize {
-    let mut coloured = false;
-    text.chars()
-        .filter(|&letter| {
-            let ends = coloured && letter == 'm';
-            let hidden = coloured || letter == '\x1b';
-            coloured = hidden && !ends;
-            !hidden
-        })
-        .count()
 }

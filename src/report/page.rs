@@ -1,0 +1,128 @@
+//! The page that a report is written on: its width, its colours, its tables.
+
+use comfy_table::presets::UTF8_BORDERS_ONLY;
+use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table};
+
+use super::verdict::Verdict;
+
+/// How the text is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// Columns, from 60 up.
+    pub width: u16,
+    /// Whether colours are understood.
+    pub ink: Ink,
+}
+
+/// Whether colours are understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ink {
+    /// A file or a pipe: text alone.
+    Plain,
+    /// A terminal.
+    Coloured,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            width: 100,
+            ink: Ink::Plain,
+        }
+    }
+}
+
+impl Page {
+    pub(super) fn table<C: Into<Cell>>(self, header: impl IntoIterator<Item = C>) -> Table {
+        let mut table = Table::new();
+        table
+            .load_style(UTF8_BORDERS_ONLY)
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(self.width.max(60))
+            .force_no_tty();
+        if self.ink == Ink::Coloured {
+            table.enforce_styling();
+        }
+        let header = header
+            .into_iter()
+            .map(|cell| cell.into().add_attribute(Attribute::Bold));
+        table.set_header(header.collect::<Vec<Cell>>());
+        table
+    }
+
+    /// Breaks lines between words where they are too long; tables already fit.
+    pub(super) fn wrap(self, text: &str) -> String {
+        let width = usize::from(self.width.max(60));
+        let mut wrapped = String::with_capacity(text.len());
+        for line in text.lines() {
+            let mut column = 0;
+            for word in line.split_inclusive(' ') {
+                let length = visible(word.trim_end());
+                if column > 0 && column + length > width {
+                    wrapped.truncate(wrapped.trim_end_matches(' ').len());
+                    wrapped.push_str("\n  ");
+                    column = 2;
+                }
+                wrapped.push_str(word);
+                column += visible(word);
+            }
+            wrapped.push('\n');
+        }
+        wrapped
+    }
+
+    pub(super) fn title(self, text: &str) -> String {
+        match self.ink {
+            Ink::Plain => text.to_owned(),
+            Ink::Coloured => format!("\x1b[1m{text}\x1b[0m"),
+        }
+    }
+
+    pub(super) fn verdict(self, verdict: Verdict) -> String {
+        let colour = match verdict {
+            Verdict::Pass => 32,
+            Verdict::Fail => 31,
+            Verdict::Invalid | Verdict::Interrupted => 33,
+        };
+        match self.ink {
+            Ink::Plain => verdict.to_string(),
+            Ink::Coloured => format!("\x1b[1;{colour}m{verdict}\x1b[0m"),
+        }
+    }
+}
+
+/// A cell of figures, flush right.
+pub(super) fn number(text: impl ToString) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
+}
+
+/// Columns that a text takes, without what only colours it.
+fn visible(text: &str) -> usize {
+    let mut coloured = false;
+    text.chars()
+        .filter(|&letter| {
+            let ends = coloured && letter == 'm';
+            let hidden = coloured || letter == '\x1b';
+            coloured = hidden && !ends;
+            !hidden
+        })
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_break_between_words_and_colours_take_no_room() {
+        let page = Page {
+            width: 60,
+            ink: Ink::Plain,
+        };
+        let line = "word ".repeat(20);
+        let wrapped = page.wrap(&line);
+        assert!(wrapped.lines().all(|line| line.chars().count() <= 60));
+        assert_eq!(wrapped.split_whitespace().count(), 20);
+        assert_eq!(visible("\x1b[1;32mPASS\x1b[0m"), 4);
+    }
+}
