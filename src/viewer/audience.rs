@@ -148,14 +148,6 @@ impl Arrivals {
             }
         }
     }
-
-    /// When the last viewer has arrived for certain.
-    pub fn over_after(&self) -> Duration {
-        match *self {
-            Self::AtOnce => Duration::ZERO,
-            Self::Gamma { within_s, .. } => seconds(within_s),
-        }
-    }
 }
 
 impl Sessions {

@@ -55,15 +55,6 @@ pub enum Exit {
 }
 
 impl Quality {
-    /// Stalled share of the time after the first frame.
-    pub fn rebuffer_ratio(&self) -> f64 {
-        let watched = self.played + self.stalled;
-        match watched.is_zero() {
-            true => 0.0,
-            false => self.stalled.as_secs_f64() / watched.as_secs_f64(),
-        }
-    }
-
     /// Whether nothing at all went wrong: started, never stalled, nothing skipped, no failure that ended it.
     pub fn is_perfect(&self) -> bool {
         self.startup.is_some() && self.stalls == 0 && self.skipped == 0 && self.exit != Exit::Fatal
