@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
-use crate::serve::edge::MissQueue;
+use crate::policy::status::MissQueue;
 
 /// Rehearse the minute when a celebrity goes live: a real HLS stream, edges that queue their misses, and a surge.
 #[derive(Debug, Parser)]
@@ -115,7 +116,7 @@ pub struct Up {
     #[arg(long, env = "SEAWALL_EDGES", value_name = "COUNT")]
     edges: Option<u32>,
     /// What happens to misses.
-    #[arg(long, env = "SEAWALL_MISS_QUEUE", value_name = "HOW", conflicts_with = "surge")]
+    #[arg(long, env = "SEAWALL_MISS_QUEUE", value_name = "HOW", value_parser = miss_queue(), conflicts_with = "surge")]
     miss_queue: Option<MissQueue>,
     /// Bytes that each edge's cache may hold.
     #[arg(long, env = "SEAWALL_CACHE_BYTES", value_name = "BYTES")]
@@ -218,7 +219,7 @@ pub struct Edge {
     #[arg(long, env = "SEAWALL_UPSTREAM", value_name = "URL")]
     upstream: Option<String>,
     /// What happens to misses.
-    #[arg(long, env = "SEAWALL_MISS_QUEUE", value_name = "HOW")]
+    #[arg(long, env = "SEAWALL_MISS_QUEUE", value_name = "HOW", value_parser = miss_queue())]
     miss_queue: Option<MissQueue>,
     /// Bytes that the cache may hold.
     #[arg(long, env = "SEAWALL_CACHE_BYTES", value_name = "BYTES")]
@@ -240,7 +241,12 @@ pub struct Surge {
     )]
     pub targets: Vec<String>,
     /// The admin listener of the origin behind those edges, which counts its hits.
-    #[arg(long, env = "SEAWALL_ORIGIN_ADMIN_URL", value_name = "URL", requires = "targets")]
+    #[arg(
+        long,
+        env = "SEAWALL_ORIGIN_ADMIN_URL",
+        value_name = "URL",
+        requires = "targets"
+    )]
     pub origin_admin: Option<String>,
     /// The channel to watch at a running edge.
     #[arg(
@@ -251,7 +257,8 @@ pub struct Surge {
         requires = "targets"
     )]
     pub channel: String,
-    /// What happens to misses at the cluster that is started for this run.
+    /// What happens to misses at the cluster that is started for this run; with --target, what the edges were started
+    /// with, so that the report predicts the right number.
     #[arg(
         long,
         value_name = "HOW",
@@ -373,6 +380,12 @@ impl Edge {
             set(&mut edge.cache_bytes, &self.cache_bytes);
         })
     }
+}
+
+/// The words for a miss queue, listed in `--help`.
+fn miss_queue() -> impl TypedValueParser<Value = MissQueue> {
+    PossibleValuesParser::new(MissQueue::ALL.map(MissQueue::word))
+        .try_map(|word| word.parse::<MissQueue>())
 }
 
 fn set<T: Clone>(place: &mut T, given: &Option<T>) {

@@ -13,7 +13,7 @@ use crate::hls::ladder::Rendition;
 use crate::hls::names;
 use crate::hls::timeline::Layout;
 use crate::policy::limits::Limits;
-use crate::serve::edge::MissQueue;
+use crate::policy::status::MissQueue;
 
 /// Everything that can be configured; each key has a default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

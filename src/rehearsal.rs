@@ -17,15 +17,15 @@ use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
 use crate::load::{self, Progress, RunPlan};
 use crate::policy::key::Kind;
+use crate::policy::status::MissQueue;
 use crate::report::counts::{Caches, EdgeCounts, OriginHits, SegmentHits};
-use crate::report::record::{MissQueue, Process, RunRecord};
+use crate::report::record::{Process, RunRecord};
 use crate::report::summary::{self, Summary};
 use crate::report::text::{self, Ink, Page};
 use crate::report::verdict::Verdict;
 use crate::scenario::{self, Scenario};
 use crate::serve::clock::Clock;
 use crate::serve::cluster::{self, Doors, EdgeRoom, OriginRoom};
-use crate::serve::edge;
 use crate::serve::origin::hits::Snapshot;
 
 /// `seawall surge`: one run, at a cluster of its own or at edges that are running.
@@ -68,15 +68,37 @@ pub async fn both(
     clock: Clock,
     stop: &CancellationToken,
 ) -> anyhow::Result<u8> {
-    let on = at_edges(scenario, origin, edges, channel, MissQueue::Flights, clock, stop).await?;
+    let on = at_edges(
+        scenario,
+        origin,
+        edges,
+        channel,
+        MissQueue::Flights,
+        clock,
+        stop,
+    )
+    .await?;
     if stop.is_cancelled() {
         print(&text::render(&on, page()))?;
         return Ok(code_of(&[&on]));
     }
-    let without = open_edges(scenario, origin, "off", edge::MissQueue::Off, clock)?;
-    let off = at_edges(scenario, origin, &without, channel, MissQueue::Off, clock, stop).await?;
+    let without = open_edges(scenario, origin, "off", MissQueue::Off, clock)?;
+    let off = at_edges(
+        scenario,
+        origin,
+        &without,
+        channel,
+        MissQueue::Off,
+        clock,
+        stop,
+    )
+    .await?;
     close(&without).await;
-    print(&format!("\n{}\n{}", text::render(&on, page()), text::compare(&on, &off, page())))?;
+    print(&format!(
+        "\n{}\n{}",
+        text::render(&on, page()),
+        text::compare(&on, &off, page())
+    ))?;
     Ok(code_of(&[&on, &off]))
 }
 
@@ -98,7 +120,7 @@ fn code_of(summaries: &[&Summary]) -> u8 {
 /// No port is free, or the folder for temporary files cannot be written.
 pub async fn at_own_cluster(
     scenario: &Scenario,
-    miss_queue: edge::MissQueue,
+    miss_queue: MissQueue,
     clock: Clock,
     stop: &CancellationToken,
 ) -> anyhow::Result<Summary> {
@@ -110,14 +132,10 @@ pub async fn at_own_cluster(
     config.origin.segments = folder.path().to_owned();
     let config = config.checked()?;
     let off_air = CancellationToken::new();
-    let (origin, channel) = commands::open_origin(&config, Doors::free(), clock, off_air.clone()).await?;
+    let (origin, channel) =
+        commands::open_origin(&config, Doors::free(), clock, off_air.clone()).await?;
     let edges = open_edges(scenario, &origin, "edge", miss_queue, clock)?;
-    let noted = match miss_queue {
-        edge::MissQueue::Flights => MissQueue::Flights,
-        edge::MissQueue::Off => MissQueue::Off,
-        edge::MissQueue::Moka => MissQueue::Flights,
-    };
-    let summary = at_edges(scenario, &origin, &edges, &channel, noted, clock, stop).await;
+    let summary = at_edges(scenario, &origin, &edges, &channel, miss_queue, clock, stop).await;
     close(&edges).await;
     off_air.cancel();
     origin.room.stop().await;
@@ -135,17 +153,46 @@ async fn at_edges(
     stop: &CancellationToken,
 ) -> anyhow::Result<Summary> {
     let before = origin.origin.hits().snapshot();
-    let segments_before: u64 = edges.iter().map(|edge| edge.edge.metrics().requests(Kind::Segment)).sum();
-    let caches = if segments_before == 0 { Caches::Cold } else { Caches::Unknown };
+    let segments_before: u64 = edges
+        .iter()
+        .map(|edge| edge.edge.metrics().requests(Kind::Segment))
+        .sum();
+    let caches = if segments_before == 0 {
+        Caches::Cold
+    } else {
+        Caches::Unknown
+    };
     for edge in edges {
         edge.edge.metrics().take_followers_peak();
     }
     let targets = edges.iter().map(EdgeRoom::url).collect();
-    let record = play(scenario, targets, channel, miss_queue, Process::SharedWithServers, clock, stop).await?;
-    let names: Vec<_> = edges.iter().map(|edge| edge.edge.name().to_owned()).collect();
-    let hits = origin_hits(&origin.origin.hits().snapshot().since(&before), Some(&names));
-    let segments_after: u64 = edges.iter().map(|edge| edge.edge.metrics().requests(Kind::Segment)).sum();
-    let peak = edges.iter().map(|edge| edge.edge.metrics().take_followers_peak()).max().unwrap_or(0);
+    let record = play(
+        scenario,
+        targets,
+        channel,
+        miss_queue,
+        Process::SharedWithServers,
+        clock,
+        stop,
+    )
+    .await?;
+    let names: Vec<_> = edges
+        .iter()
+        .map(|edge| edge.edge.name().to_owned())
+        .collect();
+    let hits = origin_hits(
+        &origin.origin.hits().snapshot().since(&before),
+        Some(&names),
+    );
+    let segments_after: u64 = edges
+        .iter()
+        .map(|edge| edge.edge.metrics().requests(Kind::Segment))
+        .sum();
+    let peak = edges
+        .iter()
+        .map(|edge| edge.edge.metrics().take_followers_peak())
+        .max()
+        .unwrap_or(0);
     let counts = EdgeCounts {
         names,
         segment_requests: Some(segments_after - segments_before),
@@ -154,7 +201,12 @@ async fn at_edges(
         caches,
         ..EdgeCounts::default()
     };
-    Ok(summary::summarize(&record, &hits, &counts, &scenario.real.thresholds))
+    Ok(summary::summarize(
+        &record,
+        &hits,
+        &counts,
+        &scenario.real.thresholds,
+    ))
 }
 
 /// Plays at edges that somebody else runs, and changes nothing in them.
@@ -164,22 +216,54 @@ async fn at_running_edges(
     clock: Clock,
     stop: &CancellationToken,
 ) -> anyhow::Result<Summary> {
-    let path = LivePath::Description { channel: &flags.channel }.to_string();
-    let target = flags.targets.first().map(|target| target.trim_end_matches('/')).unwrap_or_default();
+    let path = LivePath::Description {
+        channel: &flags.channel,
+    }
+    .to_string();
+    let target = flags
+        .targets
+        .first()
+        .map(|target| target.trim_end_matches('/'))
+        .unwrap_or_default();
     let channel: Channel = fetch_json(&format!("{target}{path}")).await.with_context(|| {
         format!("{target} does not describe the channel {:?}; is it an edge of Seawall, and is --channel right?", flags.channel)
     })?;
-    let admin = flags.origin_admin.as_deref().unwrap_or_default().trim_end_matches('/');
+    let admin = flags
+        .origin_admin
+        .as_deref()
+        .unwrap_or_default()
+        .trim_end_matches('/');
     let count = || async {
         let asked = fetch_json::<Snapshot>(&format!("{admin}/-/hits/objects")).await;
         asked.with_context(|| format!("the origin's admin listener at {admin:?} does not tell its hits; is --origin-admin right?"))
     };
     let before = count().await?;
-    let targets = flags.targets.iter().map(|target| target.trim_end_matches('/').to_owned()).collect();
-    let record = play(scenario, targets, &channel, MissQueue::Flights, Process::Own, clock, stop).await?;
+    let targets = flags
+        .targets
+        .iter()
+        .map(|target| target.trim_end_matches('/').to_owned())
+        .collect();
+    let record = play(
+        scenario,
+        targets,
+        &channel,
+        flags.miss_queue,
+        Process::Own,
+        clock,
+        stop,
+    )
+    .await?;
     let hits = origin_hits(&count().await?.since(&before), None);
-    let counts = EdgeCounts { caches: Caches::Unknown, ..EdgeCounts::default() };
-    Ok(summary::summarize(&record, &hits, &counts, &scenario.real.thresholds))
+    let counts = EdgeCounts {
+        caches: Caches::Unknown,
+        ..EdgeCounts::default()
+    };
+    Ok(summary::summarize(
+        &record,
+        &hits,
+        &counts,
+        &scenario.real.thresholds,
+    ))
 }
 
 async fn play(
@@ -202,7 +286,13 @@ async fn play(
         process,
     };
     let bar = Bar::new(&scenario.name, miss_queue);
-    let record = load::run(&plan, clock, |progress| bar.show(&progress), stop.child_token()).await?;
+    let record = load::run(
+        &plan,
+        clock,
+        |progress| bar.show(&progress),
+        stop.child_token(),
+    )
+    .await?;
     bar.finish();
     Ok(record)
 }
@@ -212,7 +302,7 @@ fn open_edges(
     scenario: &Scenario,
     origin: &OriginRoom,
     name: &str,
-    miss_queue: edge::MissQueue,
+    miss_queue: MissQueue,
     clock: Clock,
 ) -> anyhow::Result<Vec<EdgeRoom>> {
     let mut config = Config::default();
@@ -232,9 +322,15 @@ async fn close(edges: &[EdgeRoom]) {
 
 /// The origin's count as the report takes it: of these clients, or of all.
 fn origin_hits(snapshot: &Snapshot, clients: Option<&[String]>) -> OriginHits {
-    let counted = |client: &str| clients.is_none_or(|clients| clients.iter().any(|name| name == client));
+    let counted =
+        |client: &str| clients.is_none_or(|clients| clients.iter().any(|name| name == client));
     let of_kind = |kind: Kind| {
-        snapshot.clients.iter().filter(|(client, _)| counted(client)).filter_map(|(_, kinds)| kinds.get(&kind)).sum()
+        snapshot
+            .clients
+            .iter()
+            .filter(|(client, _)| counted(client))
+            .filter_map(|(_, kinds)| kinds.get(&kind))
+            .sum()
     };
     let segments: Vec<_> = snapshot
         .objects
@@ -258,7 +354,11 @@ fn origin_hits(snapshot: &Snapshot, clients: Option<&[String]>) -> OriginHits {
             .filter(|(client, _)| counted(client))
             .map(|(client, kinds)| (client.clone(), kinds.values().sum()))
             .collect(),
-        most_per_segment: segments.iter().map(|segment| segment.hits).max().unwrap_or(0),
+        most_per_segment: segments
+            .iter()
+            .map(|segment| segment.hits)
+            .max()
+            .unwrap_or(0),
         segments,
     }
 }
@@ -267,13 +367,20 @@ async fn fetch_json<T: serde::de::DeserializeOwned>(url: &str) -> anyhow::Result
     const BYTES_MAX: usize = 16 << 20;
     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<bytes::Bytes>>();
     let asking = client.get(url.parse().with_context(|| format!("{url:?} is no URL"))?);
-    let response = tokio::time::timeout(Duration::from_secs(5), asking).await.context("no answer within 5 s")??;
+    let response = tokio::time::timeout(Duration::from_secs(5), asking)
+        .await
+        .context("no answer within 5 s")??;
     if response.status() != http::StatusCode::OK {
         bail!("{url} answered {}", response.status());
     }
-    let body = Limited::new(response.into_body(), BYTES_MAX).collect().await;
-    let body = body.map_err(|error| anyhow::anyhow!("{url} broke off: {error}"))?.to_bytes();
-    serde_json::from_slice(&body).with_context(|| format!("{url} answered something else than was asked for"))
+    let body = Limited::new(response.into_body(), BYTES_MAX)
+        .collect()
+        .await;
+    let body = body
+        .map_err(|error| anyhow::anyhow!("{url} broke off: {error}"))?
+        .to_bytes();
+    serde_json::from_slice(&body)
+        .with_context(|| format!("{url} answered something else than was asked for"))
 }
 
 /// How the report is written to this stdout.
@@ -281,12 +388,14 @@ fn page() -> Page {
     if !std::io::stdout().is_terminal() {
         return Page::default();
     }
-    let width = console_width().unwrap_or(100).clamp(80, 120);
-    Page { width, ink: Ink::Coloured }
-}
-
-fn console_width() -> Option<u16> {
-    std::env::var("COLUMNS").ok()?.parse().ok().or_else(|| Some(comfy_table::Table::new().width()?))
+    let width = comfy_table::Table::new()
+        .width()
+        .unwrap_or(100)
+        .clamp(80, 120);
+    Page {
+        width,
+        ink: Ink::Coloured,
+    }
 }
 
 /// The progress of a run on stderr: a bar on a terminal, a line every ten seconds elsewhere.
@@ -299,11 +408,16 @@ struct Bar {
 impl Bar {
     fn new(scenario: &str, miss_queue: MissQueue) -> Self {
         let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr_with_hz(10));
-        let style = ProgressStyle::with_template("{prefix} [{bar:30}] {msg}").expect("the template is valid");
+        let style = ProgressStyle::with_template("{prefix} [{bar:30}] {msg}")
+            .expect("the template is valid");
         bar.set_style(style.progress_chars("=> "));
         let what = format!("{scenario}, miss queue {miss_queue}");
         bar.set_prefix(what.clone());
-        Self { bar, told_s: std::cell::Cell::new(0), what }
+        Self {
+            bar,
+            told_s: std::cell::Cell::new(0),
+            what,
+        }
     }
 
     fn show(&self, progress: &Progress) {
@@ -316,7 +430,11 @@ impl Bar {
             HumanCount(progress.hits),
             HumanCount(progress.collapsed),
             HumanCount(progress.misses),
-            if progress.failures > 0 { format!(", {} FAILED", HumanCount(progress.failures)) } else { String::new() },
+            if progress.failures > 0 {
+                format!(", {} FAILED", HumanCount(progress.failures))
+            } else {
+                String::new()
+            },
         );
         if !self.bar.is_hidden() {
             self.bar.set_length(progress.whole.as_millis() as u64);

@@ -1,6 +1,51 @@
 //! The words that an edge says of an answer: the same in the log, in `Cache-Status` (RFC 9211), in labels, in reports.
 
 use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What happens to requests for an object that is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MissQueue {
+    /// One goes to the origin, the others follow its flight and are served as it arrives.
+    #[default]
+    Flights,
+    /// Baseline: each goes to the origin; the first whole answer is kept.
+    Off,
+    /// Baseline: moka's own `try_get_with`, whose fetch lives and dies with the viewer who came first.
+    Moka,
+}
+
+impl MissQueue {
+    /// Every word.
+    pub const ALL: [Self; 3] = [Self::Flights, Self::Off, Self::Moka];
+
+    /// The word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Flights => "flights",
+            Self::Off => "off",
+            Self::Moka => "moka",
+        }
+    }
+}
+
+impl fmt::Display for MissQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl FromStr for MissQueue {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.into_iter().find(|queue| queue.word() == text);
+        known.ok_or_else(|| format!("it is one of {}", Self::ALL.map(Self::word).join(", ")))
+    }
+}
 
 /// How a request was served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

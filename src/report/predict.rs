@@ -8,7 +8,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::record::{MissQueue, Object, Outcome, Request, ResultWord};
+use super::record::{Object, Outcome, Request, ResultWord};
+use crate::policy::status::MissQueue;
 use crate::theory::collapse;
 use crate::time::Timestamp;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::policy::status::MissQueue;
 use crate::time::{Timestamp, UnixTime};
 use crate::viewer::quality::Quality;
 
@@ -41,28 +42,6 @@ pub struct RunRecord {
     pub generator: Generator,
     /// Whether the run was stopped before its end.
     pub interrupted: bool,
-}
-
-/// How edges handle misses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MissQueue {
-    /// One request per missing object goes to the origin, the others wait for it.
-    Flights,
-    /// Every request that misses goes to the origin.
-    Off,
-    /// Collapsed by moka's own `try_get_with`, for comparison.
-    Moka,
-}
-
-impl fmt::Display for MissQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Flights => "flights",
-            Self::Off => "off",
-            Self::Moka => "moka",
-        })
-    }
 }
 
 /// One request of one viewer.

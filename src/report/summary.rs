@@ -9,10 +9,9 @@ use super::counts::{Caches, EdgeCounts, OriginHits};
 use super::experience::{self, Experience};
 use super::latency;
 use super::predict::{self, Key, KeyLog, Totals};
-use super::record::{
-    Generator, Kind, MissQueue, Object, Outcome, Process, Request, ResultWord, RunRecord,
-};
+use super::record::{Generator, Kind, Object, Outcome, Process, Request, ResultWord, RunRecord};
 use super::verdict::{self, Check, Thresholds, Verdict};
+use crate::policy::status::MissQueue;
 use crate::theory::collapse::Demand;
 use crate::time::UnixTime;
 

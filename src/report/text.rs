@@ -7,9 +7,10 @@ use comfy_table::{Attribute, Cell, Color};
 use super::latency::Since;
 use super::page::number;
 pub use super::page::{Ink, Page};
-use super::record::{Kind, MissQueue, Outcome, Process, ResultWord};
+use super::record::{Kind, Outcome, Process, ResultWord};
 use super::summary::Summary;
 use super::verdict::{Ruling, grouped};
+use crate::policy::status::MissQueue;
 
 /// What a run comes to, in one sentence.
 pub fn headline(summary: &Summary) -> String {

@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{Kind, MissQueue, Outcome};
+use super::record::{Kind, Outcome};
 use super::summary::Summary;
+use crate::policy::status::MissQueue;
 
 /// What must come out of a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -242,7 +242,7 @@ impl OriginRoom {
             let socket = listener::bind(addr, "--ingest")?;
             open.ingest = socket.local_addr().ok();
             let limits = Limits {
-                methods: &ingest::METHODS,
+                methods: ingest::METHODS,
                 connections: 256,
                 ..Limits::default()
             };

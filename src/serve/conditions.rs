@@ -22,7 +22,12 @@ pub enum Wanted {
 }
 
 /// Reads the conditions of a GET or HEAD for an object with this tag and length.
-pub fn wanted(method: &Method, headers: &HeaderMap, etag: Option<&HeaderValue>, length: u64) -> Wanted {
+pub fn wanted(
+    method: &Method,
+    headers: &HeaderMap,
+    etag: Option<&HeaderValue>,
+    length: u64,
+) -> Wanted {
     if !headers.contains_key(IF_NONE_MATCH) && !headers.contains_key(RANGE) {
         return Wanted::Whole;
     }
@@ -49,8 +54,12 @@ pub fn accepts_gzip(headers: &HeaderMap) -> bool {
     for line in headers.get_all(ACCEPT_ENCODING) {
         for member in line.to_str().unwrap_or_default().split(',') {
             let (coding, weight) = member.split_once(';').unwrap_or((member, ""));
-            let weight = weight.trim().trim_start_matches(['q', 'Q']).trim_start_matches('=');
-            let admitted = weight.is_empty() || weight.parse().is_ok_and(|weight: f32| weight > 0.0);
+            let weight = weight
+                .trim()
+                .trim_start_matches(['q', 'Q'])
+                .trim_start_matches('=');
+            let admitted =
+                weight.is_empty() || weight.parse().is_ok_and(|weight: f32| weight > 0.0);
             match coding.trim() {
                 coding if coding.eq_ignore_ascii_case("gzip") => return admitted,
                 "*" => any = admitted,
@@ -69,7 +78,11 @@ pub fn gzip_etag(etag: &HeaderValue) -> Option<HeaderValue> {
 
 /// Content-Range of a part.
 pub fn content_range(part: &Range<u64>, length: u64) -> HeaderValue {
-    let text = format!("bytes {}-{}/{length}", part.start, part.end.saturating_sub(1));
+    let text = format!(
+        "bytes {}-{}/{length}",
+        part.start,
+        part.end.saturating_sub(1)
+    );
     HeaderValue::from_str(&text).expect("numbers are header-safe")
 }
 
@@ -81,7 +94,12 @@ pub fn content_range_outside(length: u64) -> HeaderValue {
 /// Another unit, several ranges and malformed ones are ignored: the whole is always a legal answer.
 fn parse_range(range: &HeaderValue, length: u64) -> Wanted {
     let parse = || {
-        let (first, last) = range.to_str().ok()?.strip_prefix("bytes=")?.trim().split_once('-')?;
+        let (first, last) = range
+            .to_str()
+            .ok()?
+            .strip_prefix("bytes=")?
+            .trim()
+            .split_once('-')?;
         Some(match (first, last) {
             ("", suffix) => (length.saturating_sub(digits(suffix)?), length),
             (first, "") => (digits(first)?, length),
@@ -118,7 +136,12 @@ mod tests {
         for &(name, value) in pairs {
             headers.append(name, HeaderValue::from_static(value));
         }
-        wanted(&Method::GET, &headers, Some(&HeaderValue::from_static("\"v1\"")), 1_000)
+        wanted(
+            &Method::GET,
+            &headers,
+            Some(&HeaderValue::from_static("\"v1\"")),
+            1_000,
+        )
     }
 
     #[test]
@@ -149,7 +172,10 @@ mod tests {
     #[test]
     fn an_unchanged_copy_is_not_sent_again() {
         assert_eq!(asked(&[("if-none-match", "\"v1\"")]), Wanted::NotModified);
-        assert_eq!(asked(&[("if-none-match", "\"v0\", W/\"v1\"")]), Wanted::NotModified);
+        assert_eq!(
+            asked(&[("if-none-match", "\"v0\", W/\"v1\"")]),
+            Wanted::NotModified
+        );
         assert_eq!(asked(&[("if-none-match", "\"v0\"")]), Wanted::Whole);
         assert_eq!(asked(&[("if-none-match", "*")]), Wanted::NotModified);
     }
@@ -162,7 +188,11 @@ mod tests {
             ("W/\"v1\"", Wanted::Whole),
             ("Wed, 21 Oct 2015 07:28:00 GMT", Wanted::Whole),
         ] {
-            assert_eq!(asked(&[("range", "bytes=5-9"), ("if-range", condition)]), expected, "{condition}");
+            assert_eq!(
+                asked(&[("range", "bytes=5-9"), ("if-range", condition)]),
+                expected,
+                "{condition}"
+            );
         }
     }
 
@@ -177,9 +207,13 @@ mod tests {
             ("*;q=0", false),
             ("xgzip", false),
         ] {
-            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(value))]);
+            let headers =
+                HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(value))]);
             assert_eq!(accepts_gzip(&headers), expected, "{value}");
         }
-        assert_eq!(gzip_etag(&HeaderValue::from_static("\"v1\"")).unwrap(), "\"v1-gzip\"");
+        assert_eq!(
+            gzip_etag(&HeaderValue::from_static("\"v1\"")).unwrap(),
+            "\"v1-gzip\""
+        );
     }
 }

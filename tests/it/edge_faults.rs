@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use seawall::policy::limits::Limits;
-use seawall::serve::edge::MissQueue;
+use seawall::policy::status::MissQueue;
 
 use crate::support::client;
 use crate::support::edge::TestEdge;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use seawall::policy::limits::Limits;
-use seawall::serve::edge::MissQueue;
+use seawall::policy::status::MissQueue;
 use tokio::task::JoinSet;
 
 use crate::support::client::{self, Reply};

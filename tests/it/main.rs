@@ -4,6 +4,10 @@
     clippy::disallowed_methods,
     reason = "tests measure and bound real time; policy is tested with values at its own place"
 )]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails where it stands"
+)]
 
 mod support;
 

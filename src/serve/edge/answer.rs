@@ -274,10 +274,7 @@ fn empty(code: StatusCode, mut headers: HeaderMap) -> Response {
 }
 
 fn unsatisfiable(mut headers: HeaderMap, length: u64) -> Response {
-    headers.insert(
-        CONTENT_RANGE,
-        conditions::content_range_outside(length),
-    );
+    headers.insert(CONTENT_RANGE, conditions::content_range_outside(length));
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     with_head(
         StatusCode::RANGE_NOT_SATISFIABLE,

@@ -141,7 +141,10 @@ impl Metrics {
 
     /// Viewer requests for this kind of object so far.
     pub fn requests(&self, kind: Kind) -> u64 {
-        self.requests[kind as usize].iter().map(IntCounter::get).sum()
+        self.requests[kind as usize]
+            .iter()
+            .map(IntCounter::get)
+            .sum()
     }
 
     /// A bound refused a request.

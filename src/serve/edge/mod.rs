@@ -24,7 +24,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -35,30 +34,7 @@ use self::upstream::{OriginBound, Upstream, UpstreamError};
 use super::clock::Clock;
 use super::metrics::Registry;
 use crate::policy::limits::Limits;
-
-/// What happens to requests for an object that is missing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum MissQueue {
-    /// One goes to the origin, the others follow its flight and are served as it arrives.
-    #[default]
-    Flights,
-    /// Baseline: each goes to the origin; the first whole answer is kept.
-    Off,
-    /// Baseline: moka's own `try_get_with`, whose fetch lives and dies with the viewer who came first.
-    Moka,
-}
-
-impl MissQueue {
-    /// The word, as on the command line.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Flights => "flights",
-            Self::Off => "off",
-            Self::Moka => "moka",
-        }
-    }
-}
+use crate::policy::status::MissQueue;
 
 /// What one edge is made from.
 #[derive(Clone, Debug)]

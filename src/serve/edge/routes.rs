@@ -8,18 +8,18 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use warp::Filter;
 use warp::reply::Response;
 
+use super::Edge;
 use super::answer::{self, Request, Waited};
 use super::fetch::{self, Flight};
 use super::flights::{Head, Landing, Watch};
 use super::metrics::Reason;
 use super::pass::{self, RequestStream};
 use super::store::Entry;
-use super::{Edge, MissQueue};
 use crate::hls::names::{self, LivePath};
 use crate::policy::collapse::Boarding;
 use crate::policy::edge::{self, Decision, WhyStale};
 use crate::policy::key::{Key, KeyRef, Kind};
-use crate::policy::status::{CacheStatus, FetchError, Served, Shed, Way};
+use crate::policy::status::{CacheStatus, FetchError, MissQueue, Served, Shed, Way};
 use crate::serve::listener::Target;
 use crate::time::Timestamp;
 

@@ -18,7 +18,10 @@ const A_SECOND: HeaderValue = HeaderValue::from_static("public, max-age=1");
 
 /// Answers a GET or HEAD for a document.
 pub fn found(method: &Method, request: &HeaderMap, document: &Document) -> Response<Bytes> {
-    let gzip = document.gzip.as_ref().filter(|_| conditions::accepts_gzip(request));
+    let gzip = document
+        .gzip
+        .as_ref()
+        .filter(|_| conditions::accepts_gzip(request));
     let chosen = gzip.unwrap_or(&document.plain);
     let length = chosen.body.len() as u64;
     let mut response = Response::new(Bytes::new());
@@ -34,7 +37,10 @@ pub fn found(method: &Method, request: &HeaderMap, document: &Document) -> Respo
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return response;
     }
-    head.insert(CONTENT_TYPE, HeaderValue::from_static(document.kind.content_type()));
+    head.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static(document.kind.content_type()),
+    );
     head.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if gzip.is_some() && wanted != Wanted::Unsatisfiable {
         head.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -105,13 +111,13 @@ fn with_body(method: &Method, mut response: Response<Bytes>, body: Bytes) -> Res
     response
 }
 
-fn plain(text: &str) -> HeaderValue {
-    text.parse().expect("plain ASCII")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn plain(text: &str) -> HeaderValue {
+        text.parse().unwrap()
+    }
 
     fn headers(list: &[(&'static str, &str)]) -> HeaderMap {
         list.iter()

@@ -91,8 +91,13 @@ mod tests {
         let faults = OriginFaults::default();
         assert_eq!(faults.take(Kind::Segment), None);
         faults.next_for(Kind::Segment, 2, Fault::Unavailable);
-        let struck = [Kind::MediaPlaylist, Kind::Segment, Kind::Segment, Kind::Segment]
-            .map(|kind| faults.take(kind).is_some());
+        let struck = [
+            Kind::MediaPlaylist,
+            Kind::Segment,
+            Kind::Segment,
+            Kind::Segment,
+        ]
+        .map(|kind| faults.take(kind).is_some());
         assert_eq!(struck, [false, true, true, false]);
         faults.begin(Fault::Stopped);
         assert_eq!(faults.take(Kind::Other), Some(Fault::Stopped));

@@ -10,8 +10,8 @@ use http::header::VIA;
 use prometheus::IntCounter;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::key::Kind;
 use crate::hls::names::{LivePath, is_name};
+use crate::policy::key::Kind;
 use crate::serve::metrics::{ORIGIN_HITS, Registry};
 
 /// Clients that have counters of their own; the hits of any more are counted under [`OTHERS`].

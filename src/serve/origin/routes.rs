@@ -17,11 +17,11 @@ use prometheus::{IntCounter, IntGauge};
 use warp::{Filter, Reply};
 
 use super::answer;
-use crate::policy::key::Kind;
 use super::faults::{Fault, OriginFaults};
 use super::hits::{self, Hits, Snapshot};
 use super::store::Store;
 use crate::hls::names::LivePath;
+use crate::policy::key::Kind;
 use crate::serve::metrics::{ORIGIN_INFLIGHT, ORIGIN_RESPONSE_BYTES, Registry};
 
 /// What the routes work with.

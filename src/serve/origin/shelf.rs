@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::description;
 use super::document::Document;
-use crate::policy::key::Kind;
 use super::store::StoreError;
 use crate::hls::playlist::{self, Window};
 use crate::hls::timeline::Channel;
+use crate::policy::key::Kind;
 use crate::time::{Timestamp, UnixTime};
 
 /// Segments that may be published before our clock says that they are whole: two clocks never agree.

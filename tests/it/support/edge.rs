@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use seawall::policy::limits::Limits;
+use seawall::policy::status::MissQueue;
 use seawall::serve::clock::Clock;
-use seawall::serve::edge::{Config, Edge, MissQueue};
+use seawall::serve::edge::{Config, Edge};
 use seawall::serve::listener;
 use tokio_util::sync::CancellationToken;
 
