@@ -273,9 +273,7 @@ async fn malformed_requests_get_a_short_answer_and_a_closed_connection() {
         ),
         ("\x16\x03\x01\x02\x00\x01\r\n\r\n", "400"),
         (
-            &format!(
-                "GET /live/demo/720p/media.m3u8?_HLS_msn=x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
-            ),
+            "GET /live/demo/720p/media.m3u8?_HLS_msn=x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
             "400",
         ),
     ] {

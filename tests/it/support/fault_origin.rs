@@ -29,7 +29,7 @@ pub(crate) enum Behaviour {
         body: Vec<u8>,
     },
     /// Waits until the gate opens, then goes on as told.
-    Gated(Gate, Box<Behaviour>),
+    Gated(Gate, Box<Self>),
     /// The head and a first part of the body, then the gate, then the rest.
     GatedBody {
         gate: Gate,
@@ -37,7 +37,7 @@ pub(crate) enum Behaviour {
         body: Vec<u8>,
     },
     /// Waits, then goes on as told.
-    Late(Duration, Box<Behaviour>),
+    Late(Duration, Box<Self>),
     /// Announces a whole body, sends a part, and closes.
     Truncated { body: Vec<u8>, sent: usize },
     /// Closes by reset before any byte.
