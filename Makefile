@@ -59,4 +59,4 @@ clean: ## remove what was built, and the live window on disk
 
 .PHONY: build
 build:
-	@$(CARGO) build --locked --release --quiet
+	@$(CARGO) build --locked --release
