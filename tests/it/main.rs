@@ -15,3 +15,4 @@ mod edge_faults;
 mod edge_foreign;
 mod edge_herd;
 mod layers;
+mod surge;

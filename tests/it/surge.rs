@@ -1,0 +1,215 @@
+//! Surges over real sockets: what the origin was asked is what the generator's own log says, and trouble in mid-surge
+//! costs nobody the stream.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use seawall::hls::timeline::{Channel, Layout};
+use seawall::load::{self, RunPlan};
+use seawall::policy::key::Kind;
+use seawall::policy::limits::Limits;
+use seawall::policy::status::MissQueue;
+use seawall::rehearsal;
+use seawall::report::record::{Outcome, Process, RunRecord};
+use seawall::report::verdict::Ruling;
+use seawall::scenario::{self, Scenario};
+use seawall::serve::clock::Clock;
+use seawall::serve::cluster::{Doors, EdgeRoom, OriginRoom};
+use seawall::serve::edge;
+use seawall::serve::origin::{Fault, OriginConfig};
+use seawall::viewer::audience::{Arrivals, Sessions};
+use seawall::viewer::quality::Exit;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::client;
+
+/// `celebrity-live`, smaller and shorter.
+fn small(viewers: u32, until_s: f64) -> Scenario {
+    let mut scenario = scenario::find("celebrity-live").unwrap();
+    let audience = &mut scenario.real.audience;
+    audience.viewers = viewers;
+    audience.arrivals = Arrivals::Gamma { shape: 2.0, scale_s: 1.0, within_s: 6.0 };
+    audience.sessions = Sessions::TheEnd { until_s, plunge_s: 1.0 };
+    scenario
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_viewers_cost_the_origin_what_their_log_says_with_the_queue_and_without() {
+    let scenario = small(500, 14.0);
+    for miss_queue in [MissQueue::Flights, MissQueue::Off] {
+        let stop = CancellationToken::new();
+        let summary = rehearsal::at_own_cluster(&scenario, miss_queue, Clock::start(), &stop).await.unwrap();
+        let origin = &summary.origin;
+        assert_eq!(origin.not_binding, None, "{miss_queue}");
+        assert_eq!(origin.predicted, (origin.measured.segment, origin.measured.segment), "{miss_queue}: {:?}", origin.terms);
+        assert_eq!(origin.segments_off, Some(0), "{miss_queue}: each segment by itself");
+        assert_eq!(summary.viewers.started, 500);
+        let segments = summary.requests.iter().find(|row| row.kind.to_string() == "segment").unwrap();
+        assert_eq!(segments.outcomes.get(&Outcome::Ok), Some(&segments.total), "{miss_queue}: every byte as regenerated");
+        assert!(segments.total > 1_000, "{miss_queue}: {} segments", segments.total);
+        match miss_queue {
+            MissQueue::Flights => {
+                assert_eq!(origin.most_per_key, Some(1));
+                assert_eq!(origin.measured.segment, origin.keys);
+            }
+            _ => assert!(origin.measured.segment > origin.keys, "without the queue some are fetched more than once"),
+        }
+        let missed: Vec<_> = summary.checks.iter().filter(|check| check.ruling == Ruling::Fail).collect();
+        assert!(missed.is_empty(), "{miss_queue}: {missed:?}");
+    }
+}
+
+/// An origin on `doors` that broadcasts into `folder`, and the channel in force.
+async fn on_air(folder: &Path, doors: Doors, clock: Clock) -> (OriginRoom, Channel, CancellationToken) {
+    let config = OriginConfig {
+        delay: Duration::from_millis(20),
+        segments_dir: folder.to_owned(),
+        ..OriginConfig::default()
+    };
+    let off_air = CancellationToken::new();
+    let layout = Layout { parts_per_segment: 6, ..Layout::default() };
+    let (runtime, ended) = (tokio::runtime::Handle::current(), off_air.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        let _context = runtime.enter();
+        let origin = OriginRoom::open(config, doors, None, clock).unwrap();
+        let channel = origin.broadcast("trouble", 1, layout, None, ended).unwrap();
+        (origin, channel)
+    });
+    let (origin, channel) = opened.await.unwrap();
+    while origin.origin.ready().is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    (origin, channel, off_air)
+}
+
+fn open_edges(upstream: &str, clock: Clock) -> Vec<EdgeRoom> {
+    let open = |index| {
+        let config = edge::Config {
+            name: format!("edge-{index}"),
+            upstream: upstream.to_owned(),
+            miss_queue: MissQueue::Flights,
+            cache_bytes: 256 << 20,
+            limits: Limits::default(),
+        };
+        EdgeRoom::open(config, Doors::free(), 4_000, clock).unwrap()
+    };
+    (1..=2).map(open).collect()
+}
+
+async fn play(edges: &[EdgeRoom], channel: &Channel, scenario: &Scenario, clock: Clock) -> RunRecord {
+    let plan = RunPlan {
+        scenario: scenario.name.clone(),
+        audience: scenario.real.audience.clone(),
+        seed: scenario.seed,
+        targets: edges.iter().map(EdgeRoom::url).collect(),
+        channel: channel.clone(),
+        miss_queue: MissQueue::Flights,
+        requests_logged_max: 200_000,
+        process: Process::SharedWithServers,
+    };
+    load::run(&plan, clock, |_| {}, CancellationToken::new()).await.unwrap()
+}
+
+/// The number of the newest segment that an edge lists, and how old its playlist is; `None` while it has no answer.
+async fn newest_listed(edge: &EdgeRoom) -> Option<(u64, u64)> {
+    let reply = client::get(edge.room.listen, "/live/trouble/360p/media.m3u8").await;
+    if reply.status != 200 {
+        return None;
+    }
+    let text = String::from_utf8(reply.body.clone()).unwrap();
+    let newest = text.lines().rfind(|line| line.ends_with(".ts"))?.trim_end_matches(".ts").parse().unwrap();
+    Some((newest, reply.header("age").parse().unwrap()))
+}
+
+fn nobody_gave_up(record: &RunRecord) {
+    let gave_up: Vec<_> = record
+        .viewers
+        .iter()
+        .filter(|viewer| matches!(viewer.quality.exit, Exit::Fatal | Exit::StartFailed))
+        .collect();
+    assert!(gave_up.is_empty(), "{} of {}: {:?}", gave_up.len(), record.viewers.len(), gave_up.first());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_that_is_gone_for_eight_seconds_costs_no_viewer_the_stream() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::start();
+    let (origin, channel, off_air) = on_air(folder.path(), Doors::free(), clock).await;
+    let edges = Arc::new(open_edges(&origin.url(), clock));
+    let (surge_edges, surge_channel) = (edges.clone(), channel.clone());
+    let surge =
+        tokio::spawn(async move { play(&surge_edges, &surge_channel, &small(300, 26.0), clock).await });
+
+    tokio::time::sleep(Duration::from_secs(8)).await; // the surge is in full swing
+    let doors = Doors { listen: origin.room.listen, admin: origin.room.admin, ..Doors::free() };
+    let (before, _) = newest_listed(&edges[0]).await.unwrap();
+    off_air.cancel();
+    origin.room.stop().await;
+    drop(origin);
+    let stopped = Instant::now();
+    while stopped.elapsed() < Duration::from_secs(8) {
+        for edge in edges.iter() {
+            if let Some((newest, age_s)) = newest_listed(edge).await {
+                assert!(newest >= before, "an edge went back");
+                // Three target durations of 2 s, by whole seconds of Age.
+                assert!(age_s <= 6, "a playlist of {age_s} s was served");
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let (origin, again, off_air) = on_air(folder.path(), doors, clock).await;
+    assert_eq!(again, channel, "the same stream goes on");
+    let back = Instant::now();
+    for edge in edges.iter() {
+        while newest_listed(edge).await.is_none_or(|(newest, _)| newest <= before) {
+            assert!(back.elapsed() < Duration::from_secs(2), "two seconds after the origin is back, an edge is not");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let record = surge.await.unwrap();
+    assert_eq!(record.viewers.len(), 300);
+    nobody_gave_up(&record);
+    assert!(record.requests.iter().all(|request| request.outcome != Outcome::WrongBytes), "something wrong was cached");
+    off_air.cancel();
+    for edge in edges.iter() {
+        edge.room.stop().await;
+        assert_eq!((edge.edge.flights_under_way(), edge.edge.waiters()), (0, 0));
+    }
+    origin.room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_that_truncates_in_mid_surge_leaves_nothing_wrong_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::start();
+    let (origin, channel, off_air) = on_air(folder.path(), Doors::free(), clock).await;
+    let edges = Arc::new(open_edges(&origin.url(), clock));
+    let (surge_edges, surge_channel) = (edges.clone(), channel.clone());
+    let surge =
+        tokio::spawn(async move { play(&surge_edges, &surge_channel, &small(100, 18.0), clock).await });
+    tokio::time::sleep(Duration::from_secs(5)).await; // the surge is in full swing
+    origin.origin.faults().begin_for(Kind::Segment, Fault::Truncated);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    origin.origin.faults().end();
+    let record = surge.await.unwrap();
+    let outcomes = |wanted| record.requests.iter().filter(|request| request.outcome == wanted).count();
+    assert!(outcomes(Outcome::Truncated) > 0, "the trouble was felt");
+    assert_eq!(outcomes(Outcome::WrongBytes), 0);
+    nobody_gave_up(&record);
+    // Every segment that is still listed is whole at both edges now.
+    let playlist = client::get(edges[0].room.listen, "/live/trouble/360p/media.m3u8").await;
+    let rendition = channel.rendition("360p").unwrap();
+    for name in String::from_utf8(playlist.body).unwrap().lines().filter(|line| line.ends_with(".ts")) {
+        let number = name.trim_end_matches(".ts").parse().unwrap();
+        for edge in edges.iter() {
+            let reply = client::get(edge.room.listen, &format!("/live/trouble/360p/{name}")).await;
+            assert!(reply.whole && reply.body == seawall::media::segment(&channel, rendition, number), "{name}");
+        }
+    }
+    off_air.cancel();
+    for edge in edges.iter() {
+        edge.room.stop().await;
+    }
+    origin.room.stop().await;
+}
