@@ -138,8 +138,8 @@ impl Negative {
         }
     }
 
-    /// After a 404 or 410: a second, since what is not there yet may be there soon.
-    pub fn after_not_found(now: Timestamp) -> Self {
+    /// After a 4xx: a second, since what is not there yet may be there soon.
+    pub fn after_refusal(now: Timestamp) -> Self {
         Self {
             until: now + Duration::from_secs(1),
             in_a_row: 1,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use http::header::{AGE, CACHE_CONTROL, RETRY_AFTER, SET_COOKIE, VARY};
+use http::header::{AGE, CACHE_CONTROL, CONTENT_ENCODING, RETRY_AFTER, SET_COOKIE, VARY};
 use http::{HeaderMap, StatusCode};
 
 /// What may be done with an answer.
@@ -15,8 +15,8 @@ pub enum Sharing {
     Shared { lifetime: Option<Duration> },
     /// It is for one viewer: each must ask for itself.
     Private,
-    /// It says that there is nothing (404, 410).
-    NotFound,
+    /// A live object is refused with a 4xx, 404 above all. Our requests carry nothing of a viewer's, so all get the same.
+    Refused,
     /// The origin failed, and may have said when to come back.
     Failed { retry_after: Option<Duration> },
 }
@@ -33,8 +33,10 @@ pub enum Implicit {
 /// Judges the head of an answer.
 pub fn judge(status: StatusCode, headers: &HeaderMap, implicit: Implicit) -> Sharing {
     match status {
-        StatusCode::NOT_FOUND | StatusCode::GONE => return Sharing::NotFound,
         StatusCode::OK => {}
+        status if status.is_client_error() && implicit == Implicit::Shared => {
+            return Sharing::Refused;
+        }
         status if status.is_server_error() => {
             return Sharing::Failed {
                 retry_after: seconds(headers, &RETRY_AFTER),
@@ -47,7 +49,11 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, implicit: Implicit) -> Sha
         .get_all(VARY)
         .iter()
         .any(|vary| !vary.as_bytes().eq_ignore_ascii_case(b"accept-encoding"));
-    if varies || headers.contains_key(SET_COOKIE) {
+    // It was asked for as it is; whoever sends it packed all the same sends it to those who accept that.
+    let packed = headers
+        .get(CONTENT_ENCODING)
+        .is_some_and(|coding| coding != "identity");
+    if packed || varies || headers.contains_key(SET_COOKIE) {
         return Sharing::Private;
     }
     let control = Control::of(headers);
@@ -197,8 +203,11 @@ mod tests {
         );
         assert_eq!(
             judged(404, &[("cache-control", "max-age=600")], Implicit::Shared),
-            Sharing::NotFound
+            Sharing::Refused
         );
+        assert_eq!(judged(403, &[], Implicit::Shared), Sharing::Refused);
+        // A foreign 404 may be one for strangers only.
+        assert_eq!(judged(404, &[], Implicit::Private), Sharing::Private);
         assert_eq!(judged(302, &[], Implicit::Shared), Sharing::Private);
         assert_eq!(judged(206, &[], Implicit::Shared), Sharing::Private);
     }

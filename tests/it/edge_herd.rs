@@ -317,3 +317,33 @@ async fn a_deadline_frees_the_waiter_and_not_the_fetch() {
     assert!(hit.header("cache-status").contains("; hit"), "{hit:?}");
     assert_eq!(origin.hits(SEGMENT), 1);
 }
+
+/// The wrong behaviour of the baseline, on purpose: what the flights are there to avoid.
+#[tokio::test(flavor = "multi_thread")]
+async fn mokas_own_collapsing_fetches_again_when_its_leader_leaves() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let gated = move |_: &_, _| Behaviour::Gated(held.clone(), Box::new(Behaviour::ok(body())));
+    let origin = FaultOrigin::start(gated).await;
+    let edge = TestEdge::start_with(&origin.url(), MissQueue::Moka, Limits::default());
+    let leader = client::send(edge.addr, "GET", SEGMENT, "", b"").await;
+    eventually("the leader's fetch is under way", || {
+        origin.hits(SEGMENT) == 1
+    })
+    .await;
+    let mut follower = client::send(edge.addr, "GET", SEGMENT, "", b"").await;
+    eventually("both are connected", || {
+        edge.metric("seawall_edge_connections{") == 2.0
+    })
+    .await;
+    assert_eq!(
+        origin.hits(SEGMENT),
+        1,
+        "as long as the leader stays, there is one fetch"
+    );
+    client::reset(leader);
+    eventually("the fetch began again", || origin.hits(SEGMENT) == 2).await;
+    gate.open();
+    let reply = client::read_reply(&mut follower, false).await;
+    assert!(reply.whole && reply.body == body());
+}

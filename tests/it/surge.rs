@@ -29,8 +29,15 @@ fn small(viewers: u32, until_s: f64) -> Scenario {
     let mut scenario = scenario::find("celebrity-live").unwrap();
     let audience = &mut scenario.real.audience;
     audience.viewers = viewers;
-    audience.arrivals = Arrivals::Gamma { shape: 2.0, scale_s: 1.0, within_s: 6.0 };
-    audience.sessions = Sessions::TheEnd { until_s, plunge_s: 1.0 };
+    audience.arrivals = Arrivals::Gamma {
+        shape: 2.0,
+        scale_s: 1.0,
+        within_s: 6.0,
+    };
+    audience.sessions = Sessions::TheEnd {
+        until_s,
+        plunge_s: 1.0,
+    };
     scenario
 }
 
@@ -39,36 +46,73 @@ async fn five_hundred_viewers_cost_the_origin_what_their_log_says_with_the_queue
     let scenario = small(500, 14.0);
     for miss_queue in [MissQueue::Flights, MissQueue::Off] {
         let stop = CancellationToken::new();
-        let summary = rehearsal::at_own_cluster(&scenario, miss_queue, Clock::start(), &stop).await.unwrap();
+        let summary = rehearsal::at_own_cluster(&scenario, miss_queue, Clock::start(), &stop)
+            .await
+            .unwrap();
         let origin = &summary.origin;
         assert_eq!(origin.not_binding, None, "{miss_queue}");
-        assert_eq!(origin.predicted, (origin.measured.segment, origin.measured.segment), "{miss_queue}: {:?}", origin.terms);
-        assert_eq!(origin.segments_off, Some(0), "{miss_queue}: each segment by itself");
+        assert_eq!(
+            origin.predicted,
+            (origin.measured.segment, origin.measured.segment),
+            "{miss_queue}: {:?}",
+            origin.terms
+        );
+        assert_eq!(
+            origin.segments_off,
+            Some(0),
+            "{miss_queue}: each segment by itself"
+        );
         assert_eq!(summary.viewers.started, 500);
-        let segments = summary.requests.iter().find(|row| row.kind.to_string() == "segment").unwrap();
-        assert_eq!(segments.outcomes.get(&Outcome::Ok), Some(&segments.total), "{miss_queue}: every byte as regenerated");
-        assert!(segments.total > 1_000, "{miss_queue}: {} segments", segments.total);
+        let segments = summary
+            .requests
+            .iter()
+            .find(|row| row.kind.to_string() == "segment")
+            .unwrap();
+        assert_eq!(
+            segments.outcomes.get(&Outcome::Ok),
+            Some(&segments.total),
+            "{miss_queue}: every byte as regenerated"
+        );
+        assert!(
+            segments.total > 1_000,
+            "{miss_queue}: {} segments",
+            segments.total
+        );
         match miss_queue {
             MissQueue::Flights => {
                 assert_eq!(origin.most_per_key, Some(1));
                 assert_eq!(origin.measured.segment, origin.keys);
             }
-            _ => assert!(origin.measured.segment > origin.keys, "without the queue some are fetched more than once"),
+            _ => assert!(
+                origin.measured.segment > origin.keys,
+                "without the queue some are fetched more than once"
+            ),
         }
-        let missed: Vec<_> = summary.checks.iter().filter(|check| check.ruling == Ruling::Fail).collect();
+        let missed: Vec<_> = summary
+            .checks
+            .iter()
+            .filter(|check| check.ruling == Ruling::Fail)
+            .collect();
         assert!(missed.is_empty(), "{miss_queue}: {missed:?}");
     }
 }
 
 /// An origin on `doors` that broadcasts into `folder`, and the channel in force.
-async fn on_air(folder: &Path, doors: Doors, clock: Clock) -> (OriginRoom, Channel, CancellationToken) {
+async fn on_air(
+    folder: &Path,
+    doors: Doors,
+    clock: Clock,
+) -> (OriginRoom, Channel, CancellationToken) {
     let config = OriginConfig {
         delay: Duration::from_millis(20),
         segments_dir: folder.to_owned(),
         ..OriginConfig::default()
     };
     let off_air = CancellationToken::new();
-    let layout = Layout { parts_per_segment: 6, ..Layout::default() };
+    let layout = Layout {
+        parts_per_segment: 6,
+        ..Layout::default()
+    };
     let (runtime, ended) = (tokio::runtime::Handle::current(), off_air.clone());
     let opened = tokio::task::spawn_blocking(move || {
         let _context = runtime.enter();
@@ -97,7 +141,12 @@ fn open_edges(upstream: &str, clock: Clock) -> Vec<EdgeRoom> {
     (1..=2).map(open).collect()
 }
 
-async fn play(edges: &[EdgeRoom], channel: &Channel, scenario: &Scenario, clock: Clock) -> RunRecord {
+async fn play(
+    edges: &[EdgeRoom],
+    channel: &Channel,
+    scenario: &Scenario,
+    clock: Clock,
+) -> RunRecord {
     let plan = RunPlan {
         scenario: scenario.name.clone(),
         audience: scenario.real.audience.clone(),
@@ -108,7 +157,9 @@ async fn play(edges: &[EdgeRoom], channel: &Channel, scenario: &Scenario, clock:
         requests_logged_max: 200_000,
         process: Process::SharedWithServers,
     };
-    load::run(&plan, clock, |_| {}, CancellationToken::new()).await.unwrap()
+    load::run(&plan, clock, |_| {}, CancellationToken::new())
+        .await
+        .unwrap()
 }
 
 /// The number of the newest segment that an edge lists, and how old its playlist is; `None` while it has no answer.
@@ -118,7 +169,12 @@ async fn newest_listed(edge: &EdgeRoom) -> Option<(u64, u64)> {
         return None;
     }
     let text = String::from_utf8(reply.body.clone()).unwrap();
-    let newest = text.lines().rfind(|line| line.ends_with(".ts"))?.trim_end_matches(".ts").parse().unwrap();
+    let newest = text
+        .lines()
+        .rfind(|line| line.ends_with(".ts"))?
+        .trim_end_matches(".ts")
+        .parse()
+        .unwrap();
     Some((newest, reply.header("age").parse().unwrap()))
 }
 
@@ -128,7 +184,13 @@ fn nobody_gave_up(record: &RunRecord) {
         .iter()
         .filter(|viewer| matches!(viewer.quality.exit, Exit::Fatal | Exit::StartFailed))
         .collect();
-    assert!(gave_up.is_empty(), "{} of {}: {:?}", gave_up.len(), record.viewers.len(), gave_up.first());
+    assert!(
+        gave_up.is_empty(),
+        "{} of {}: {:?}",
+        gave_up.len(),
+        record.viewers.len(),
+        gave_up.first()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,10 +201,16 @@ async fn an_origin_that_is_gone_for_eight_seconds_costs_no_viewer_the_stream() {
     let edges = Arc::new(open_edges(&origin.url(), clock));
     let (surge_edges, surge_channel) = (edges.clone(), channel.clone());
     let surge =
-        tokio::spawn(async move { play(&surge_edges, &surge_channel, &small(300, 26.0), clock).await });
+        tokio::spawn(
+            async move { play(&surge_edges, &surge_channel, &small(300, 26.0), clock).await },
+        );
 
     tokio::time::sleep(Duration::from_secs(8)).await; // the surge is in full swing
-    let doors = Doors { listen: origin.room.listen, admin: origin.room.admin, ..Doors::free() };
+    let doors = Doors {
+        listen: origin.room.listen,
+        admin: origin.room.admin,
+        ..Doors::free()
+    };
     let (before, _) = newest_listed(&edges[0]).await.unwrap();
     off_air.cancel();
     origin.room.stop().await;
@@ -162,15 +230,27 @@ async fn an_origin_that_is_gone_for_eight_seconds_costs_no_viewer_the_stream() {
     assert_eq!(again, channel, "the same stream goes on");
     let back = Instant::now();
     for edge in edges.iter() {
-        while newest_listed(edge).await.is_none_or(|(newest, _)| newest <= before) {
-            assert!(back.elapsed() < Duration::from_secs(2), "two seconds after the origin is back, an edge is not");
+        while newest_listed(edge)
+            .await
+            .is_none_or(|(newest, _)| newest <= before)
+        {
+            assert!(
+                back.elapsed() < Duration::from_secs(2),
+                "two seconds after the origin is back, an edge is not"
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
     let record = surge.await.unwrap();
     assert_eq!(record.viewers.len(), 300);
     nobody_gave_up(&record);
-    assert!(record.requests.iter().all(|request| request.outcome != Outcome::WrongBytes), "something wrong was cached");
+    assert!(
+        record
+            .requests
+            .iter()
+            .all(|request| request.outcome != Outcome::WrongBytes),
+        "something wrong was cached"
+    );
     off_air.cancel();
     for edge in edges.iter() {
         edge.room.stop().await;
@@ -187,24 +267,42 @@ async fn an_origin_that_truncates_in_mid_surge_leaves_nothing_wrong_behind() {
     let edges = Arc::new(open_edges(&origin.url(), clock));
     let (surge_edges, surge_channel) = (edges.clone(), channel.clone());
     let surge =
-        tokio::spawn(async move { play(&surge_edges, &surge_channel, &small(100, 18.0), clock).await });
+        tokio::spawn(
+            async move { play(&surge_edges, &surge_channel, &small(100, 18.0), clock).await },
+        );
     tokio::time::sleep(Duration::from_secs(5)).await; // the surge is in full swing
-    origin.origin.faults().begin_for(Kind::Segment, Fault::Truncated);
+    origin
+        .origin
+        .faults()
+        .begin_for(Kind::Segment, Fault::Truncated);
     tokio::time::sleep(Duration::from_secs(3)).await;
     origin.origin.faults().end();
     let record = surge.await.unwrap();
-    let outcomes = |wanted| record.requests.iter().filter(|request| request.outcome == wanted).count();
+    let outcomes = |wanted| {
+        record
+            .requests
+            .iter()
+            .filter(|request| request.outcome == wanted)
+            .count()
+    };
     assert!(outcomes(Outcome::Truncated) > 0, "the trouble was felt");
     assert_eq!(outcomes(Outcome::WrongBytes), 0);
     nobody_gave_up(&record);
     // Every segment that is still listed is whole at both edges now.
     let playlist = client::get(edges[0].room.listen, "/live/trouble/360p/media.m3u8").await;
     let rendition = channel.rendition("360p").unwrap();
-    for name in String::from_utf8(playlist.body).unwrap().lines().filter(|line| line.ends_with(".ts")) {
+    for name in String::from_utf8(playlist.body)
+        .unwrap()
+        .lines()
+        .filter(|line| line.ends_with(".ts"))
+    {
         let number = name.trim_end_matches(".ts").parse().unwrap();
         for edge in edges.iter() {
             let reply = client::get(edge.room.listen, &format!("/live/trouble/360p/{name}")).await;
-            assert!(reply.whole && reply.body == seawall::media::segment(&channel, rendition, number), "{name}");
+            assert!(
+                reply.whole && reply.body == seawall::media::segment(&channel, rendition, number),
+                "{name}"
+            );
         }
     }
     off_air.cancel();

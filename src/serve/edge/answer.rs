@@ -363,7 +363,7 @@ impl Reader {
             None => Ok(AtHand::Wait),
             Some(Landing::Object(..)) => Ok(AtHand::End),
             Some(Landing::Failed(error, _)) => Err(FlightFailed(*error)),
-            Some(Landing::NotFound(_) | Landing::Private) => Err(FlightFailed(FetchError::Broken)),
+            Some(Landing::Refused(_) | Landing::Private) => Err(FlightFailed(FetchError::Broken)),
         }
     }
 

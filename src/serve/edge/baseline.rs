@@ -91,7 +91,7 @@ impl Asked<'_> {
             }
             Err(landing) => match &*landing {
                 Landing::Private => self.pass(body).await,
-                Landing::NotFound(code) => {
+                Landing::Refused(code) => {
                     let status = self.status(
                         Way::Miss {
                             status: Some(code.as_u16()),

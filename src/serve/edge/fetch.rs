@@ -87,9 +87,9 @@ fn publish(edge: &Edge, key: &Key, landing: &Landing) {
             object: Some(object.clone()),
             ..Entry::default()
         },
-        Landing::NotFound(status) => {
+        Landing::Refused(status) => {
             let failure = Failure {
-                negative: Negative::after_not_found(now),
+                negative: Negative::after_refusal(now),
                 status: *status,
             };
             Entry {
@@ -171,7 +171,7 @@ async fn receive(
     let lifetime = match sharing::judge(parts.status, &parts.headers, implicit) {
         Sharing::Shared { lifetime } => lifetime,
         Sharing::Private => return Landing::Private,
-        Sharing::NotFound => return Landing::NotFound(parts.status),
+        Sharing::Refused => return Landing::Refused(parts.status),
         Sharing::Failed { retry_after } => {
             return Landing::Failed(FetchError::Status(parts.status.as_u16()), retry_after);
         }
@@ -329,4 +329,63 @@ impl Drop for Held<'_> {
 /// How long a failed object should be left alone, in whole seconds for `Retry-After`, at least one.
 pub(super) fn retry_after_s(span: Duration) -> u64 {
     span.as_secs_f64().ceil().max(1.0) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::collapse::Boarding;
+    use crate::policy::key::KeyRef;
+    use crate::policy::limits::Limits;
+    use crate::policy::status::MissQueue;
+    use crate::serve::clock::Clock;
+    use crate::serve::edge::Config;
+
+    const KEY: KeyRef<'_> = KeyRef::Live {
+        channel: "demo",
+        rendition: "720p",
+        kind: Kind::Segment,
+        number: 7,
+    };
+
+    #[tokio::test]
+    async fn a_fetch_that_panics_fails_its_waiters_and_frees_its_key() {
+        let config = Config {
+            name: "edge-t".to_owned(),
+            upstream: "http://127.0.0.1:9".to_owned(),
+            miss_queue: MissQueue::Flights,
+            cache_bytes: 1 << 20,
+            limits: Limits::default(),
+        };
+        let edge = Edge::new(config, Clock::start()).unwrap();
+        let begin = |key: &Key, generation| {
+            let (progress, watch) = watch::channel(Progress::default());
+            let (edge, key) = (edge.clone(), key.clone());
+            tokio::spawn(async move {
+                let panics = async { panic!("on purpose") };
+                fly(&edge, &key, Flight::Listed(generation), &progress, panics).await;
+            });
+            watch
+        };
+        for _ in 0..2 {
+            let boarding = edge.flights.board(KEY, &edge.limits, || None::<()>, begin);
+            let Err(Boarding::Lead(_, mut seat)) = boarding else {
+                panic!("the key is free")
+            };
+            let landed = seat
+                .watch
+                .wait_for(|progress| progress.landing.is_some())
+                .await
+                .unwrap();
+            assert!(matches!(
+                landed.landing,
+                Some(Landing::Failed(FetchError::Panicked, _))
+            ));
+            assert_eq!(edge.flights_under_way(), 0);
+        }
+        assert!(
+            edge.store.get(KEY).is_none(),
+            "a defect of ours is not remembered of the object"
+        );
+    }
 }

@@ -51,8 +51,8 @@ pub struct Head {
 pub enum Landing {
     /// A whole object.
     Object(Arc<Object>, Arc<Head>),
-    /// Nothing is there; the status is 404 or 410.
-    NotFound(StatusCode),
+    /// The origin refuses it with this 4xx; 404 above all.
+    Refused(StatusCode),
     /// The answer is not to be shared: each must ask for itself.
     Private,
     /// The fetch failed; the origin may have said when to come back.
@@ -64,7 +64,7 @@ impl Landing {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Object(..) => "ok",
-            Self::NotFound(_) => "not-found",
+            Self::Refused(_) => "refused",
             Self::Private => "private",
             Self::Failed(error, _) => error.word(),
         }

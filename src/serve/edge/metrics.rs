@@ -39,7 +39,7 @@ impl Reason {
     }
 }
 
-const OUTCOMES_BESIDE_ERRORS: [&str; 3] = ["ok", "not-found", "private"];
+const OUTCOMES_BESIDE_ERRORS: [&str; 3] = ["ok", "refused", "private"];
 const CODES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 const PATHS: [&str; 3] = ["hit", "waited", "fetched"];
 
@@ -190,7 +190,7 @@ impl FetchCounted<'_> {
     pub fn ends(self, reason: Reason, landing: &Landing, took: Duration) {
         let outcome = match landing {
             Landing::Object(..) => 0,
-            Landing::NotFound(_) => 1,
+            Landing::Refused(_) => 1,
             Landing::Private => 2,
             Landing::Failed(error, _) => OUTCOMES_BESIDE_ERRORS.len() + error.index(),
         };

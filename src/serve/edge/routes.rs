@@ -326,7 +326,7 @@ impl Asked<'_> {
                     response,
                 }
             }
-            Heard::Landing(Landing::NotFound(code)) => {
+            Heard::Landing(Landing::Refused(code)) => {
                 let status = self.status(role.way(Some(code.as_u16()), true), None, None);
                 Answered {
                     served: role.served(),
