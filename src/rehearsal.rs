@@ -408,7 +408,7 @@ struct Bar {
 impl Bar {
     fn new(scenario: &str, miss_queue: MissQueue) -> Self {
         let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr_with_hz(10));
-        let style = ProgressStyle::with_template("{prefix} [{bar:30}] {msg}")
+        let style = ProgressStyle::with_template("{prefix} [{bar:20}] {wide_msg}")
             .expect("the template is valid");
         bar.set_style(style.progress_chars("=> "));
         let what = format!("{scenario}, miss queue {miss_queue}");

@@ -55,29 +55,27 @@ impl Connection {
         }
     }
 
+    /// Ready with an error once the peer has taken too little for too long.
     fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let mut taken_before = false;
         loop {
-            let Self {
-                progress,
-                stuck,
-                taken_bytes,
-                ..
-            } = self;
-            let timer = stuck.get_or_insert_with(|| {
-                *taken_bytes = 0;
-                Box::pin(tokio::time::sleep(progress.interval))
-            });
+            let interval = self.progress.interval;
+            let timer = self
+                .stuck
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(interval)));
             ready!(timer.as_mut().poll(cx));
-            if taken_before || *taken_bytes < progress.bytes_min {
+            if self.taken_bytes < self.progress.bytes_min.max(1) {
                 return Poll::Ready(io::Error::new(
                     io::ErrorKind::TimedOut,
                     "the reader makes no progress",
                 ));
             }
-            taken_before = true;
-            *stuck = None;
+            self.unstick();
         }
+    }
+
+    fn unstick(&mut self) {
+        self.stuck = None;
+        self.taken_bytes = 0;
     }
 
     fn poll_write_with(
@@ -148,7 +146,7 @@ impl Write for Connection {
 
     fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         // hyper flushes once all that it had is written: nothing is stuck any more.
-        self.stuck = None;
+        self.unstick();
         Poll::Ready(Ok(()))
     }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
+use seawall::serve::connection::WriteProgress;
+use seawall::serve::listener;
 
 use crate::support::client;
 use crate::support::edge::TestEdge;
@@ -291,47 +293,80 @@ async fn malformed_requests_get_a_short_answer_and_a_closed_connection() {
     assert!(origin.arrived().is_empty());
 }
 
+/// An edge whose listener has these limits, and the number of its open connections.
+async fn limited(body_bytes: usize, limits: listener::Limits) -> (TestEdge, impl Fn() -> i64) {
+    let origin = FaultOrigin::start(move |_, _| Behaviour::ok(vec![5; body_bytes])).await;
+    let edge =
+        TestEdge::start_limited(&origin.url(), MissQueue::Flights, Limits::default(), limits);
+    let open = edge.edge.metrics().connections.open.clone();
+    (edge, move || open.get())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_connections_are_told_so() {
-    let origin = FaultOrigin::start(|_, _| Behaviour::ok("ok")).await;
-    let config = seawall::serve::edge::Config {
-        name: "edge-t".to_owned(),
-        upstream: origin.url(),
-        miss_queue: MissQueue::Flights,
-        cache_bytes: 1 << 20,
-        limits: Limits::default(),
-    };
-    let edge =
-        seawall::serve::edge::Edge::new(config, seawall::serve::clock::Clock::start()).unwrap();
-    let socket =
-        seawall::serve::listener::bind("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
-    let addr = socket.local_addr().unwrap();
-    let limits = seawall::serve::listener::Limits {
+    let limits = listener::Limits {
         connections: 2,
-        ..seawall::serve::listener::Limits::viewers()
+        ..listener::Limits::viewers()
     };
-    let counters = edge.metrics().connections.clone();
-    let open = counters.open.clone();
-    let stop = tokio_util::sync::CancellationToken::new();
-    tokio::spawn(seawall::serve::listener::serve(
-        socket,
-        edge.routes(),
-        limits,
-        Some(counters),
-        stop.clone(),
-    ));
-    let _kept = (
-        tokio::net::TcpStream::connect(addr).await.unwrap(),
-        tokio::net::TcpStream::connect(addr).await.unwrap(),
-    );
-    eventually("two are open", || open.get() == 2).await;
-    let answer = client::raw(addr, b"").await;
+    let (edge, open) = limited(10, limits).await;
+    let connect = || tokio::net::TcpStream::connect(edge.addr);
+    let _kept = (connect().await.unwrap(), connect().await.unwrap());
+    eventually("two are open", || open() == 2).await;
+    let answer = client::raw(edge.addr, b"").await;
     assert!(
         answer.starts_with(b"HTTP/1.1 503"),
         "{}",
         String::from_utf8_lossy(&answer)
     );
-    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_connection_is_closed() {
+    let limits = listener::Limits {
+        head: Duration::from_millis(200),
+        ..listener::Limits::viewers()
+    };
+    let (edge, open) = limited(10, limits).await;
+    let silent = tokio::net::TcpStream::connect(edge.addr).await.unwrap();
+    let half = client::send(edge.addr, "GET", "/half", "x-unfinished: ", b"").await;
+    eventually("both are open", || open() == 2).await;
+    eventually("both are closed", || open() == 0).await;
+    drop((silent, half));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_without_progress_is_closed_and_a_slow_one_is_served() {
+    let progress = WriteProgress {
+        bytes_min: 8 * 1024,
+        interval: Duration::from_millis(300),
+    };
+    let limits = listener::Limits {
+        progress,
+        ..listener::Limits::viewers()
+    };
+    let (edge, open) = limited(12 << 20, limits).await;
+    let unread = client::send(edge.addr, "GET", SEGMENT, "", b"").await;
+    let mut slow = client::send(edge.addr, "GET", SEGMENT, "", b"").await;
+    let mut taken = 0;
+    let mut piece = vec![0; 256 << 10];
+    // Slow, but well above the least: a quarter of a MiB each 30 ms.
+    loop {
+        match tokio::io::AsyncReadExt::read(&mut slow, &mut piece)
+            .await
+            .unwrap()
+        {
+            0 => break,
+            count => taken += count,
+        }
+        if taken >= 12 << 20 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    assert!(taken >= 12 << 20, "the slow reader got {taken} bytes");
+    drop(slow);
+    eventually("the one who reads nothing is closed", || open() == 0).await;
+    drop(unread);
 }
 
 #[tokio::test(flavor = "multi_thread")]

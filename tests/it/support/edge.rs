@@ -25,6 +25,16 @@ impl TestEdge {
 
     /// An edge in front of `upstream`.
     pub(crate) fn start_with(upstream: &str, miss_queue: MissQueue, limits: Limits) -> Self {
+        Self::start_limited(upstream, miss_queue, limits, listener::Limits::viewers())
+    }
+
+    /// An edge whose listener has limits of its own too.
+    pub(crate) fn start_limited(
+        upstream: &str,
+        miss_queue: MissQueue,
+        limits: Limits,
+        doors: listener::Limits,
+    ) -> Self {
         let config = Config {
             name: "edge-t".to_owned(),
             upstream: upstream.to_owned(),
@@ -40,7 +50,7 @@ impl TestEdge {
         tokio::spawn(listener::serve(
             socket,
             edge.routes(),
-            listener::Limits::viewers(),
+            doors,
             Some(counters),
             stop.clone(),
         ));
