@@ -1,13 +1,28 @@
 //! The command line: flags over `SEAWALL_*` over the TOML file over defaults.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
 use crate::policy::status::MissQueue;
+
+/// Exit code: all went well.
+pub const OK: u8 = 0;
+/// Exit code: it failed.
+pub const FAILED: u8 = 1;
+/// Exit code: the command line makes no sense.
+pub const USAGE: u8 = 2;
+/// Exit code: the configuration or a scenario makes no sense.
+pub const CONFIGURATION: u8 = 3;
+/// Exit code: a threshold was missed, or the run is not valid.
+pub const THRESHOLD: u8 = 4;
+/// Exit code: interrupted before the end.
+pub const INTERRUPTED: u8 = 130;
 
 /// Rehearse the minute when a celebrity goes live: a real HLS stream, edges that queue their misses, and a surge.
 #[derive(Debug, Parser)]
@@ -386,6 +401,15 @@ impl Edge {
 fn miss_queue() -> impl TypedValueParser<Value = MissQueue> {
     PossibleValuesParser::new(MissQueue::ALL.map(MissQueue::word))
         .try_map(|word| word.parse::<MissQueue>())
+}
+
+/// Writes to stdout; a reader who has gone away is no failure of ours.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to stdout"),
+    }
 }
 
 fn set<T: Clone>(place: &mut T, given: &Option<T>) {

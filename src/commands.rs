@@ -1,13 +1,13 @@
 //! Each command, from its configuration to its exit code.
 
-use std::io::{IsTerminal, Write};
-use std::time::Duration;
+use std::io::IsTerminal;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{self, Command};
+use crate::compose;
 use crate::config::{Config, ConfigError};
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
@@ -16,29 +16,15 @@ use crate::scenario;
 use crate::serve::broadcaster::{Broadcaster, Sink};
 use crate::serve::clock::Clock;
 use crate::serve::cluster::{self, Doors, EdgeRoom, OriginRoom};
-use crate::serve::edge;
 use crate::serve::metrics::Registry;
-use crate::serve::origin::{OriginConfig, Token};
-
-/// Exit code: all went well.
-pub const OK: u8 = 0;
-/// Exit code: it failed.
-pub const FAILED: u8 = 1;
-/// Exit code: the command line makes no sense.
-pub const USAGE: u8 = 2;
-/// Exit code: the configuration or a scenario makes no sense.
-pub const CONFIGURATION: u8 = 3;
-/// Exit code: a threshold was missed, or the run is not valid.
-pub const THRESHOLD: u8 = 4;
-/// Exit code: interrupted before the end.
-pub const INTERRUPTED: u8 = 130;
+use crate::serve::origin::Token;
 
 /// The exit code for an error.
 pub fn code_of(error: &anyhow::Error) -> u8 {
     if error.is::<ConfigError>() || error.is::<scenario::Refused>() {
-        CONFIGURATION
+        cli::CONFIGURATION
     } else {
-        FAILED
+        cli::FAILED
     }
 }
 
@@ -55,8 +41,8 @@ pub async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Surge(flags) => rehearsal::surge(&flags, stop_signal()?).await,
         Command::Scenarios(flags) => scenarios(&flags),
         Command::Config(file) => {
-            print(&toml::to_string(&file.resolve()?.masked())?)?;
-            Ok(OK)
+            cli::print(&toml::to_string(&file.resolve()?.masked())?)?;
+            Ok(cli::OK)
         }
     }
 }
@@ -81,21 +67,21 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
         listen_option: "--origin-listen",
         admin_option: "--origin-admin",
     };
-    let (origin, channel) = open_origin(&config, doors, clock, stop.clone()).await?;
+    let (origin, channel) = compose::open_origin(&config, doors, clock, stop.clone()).await?;
     let edges = open_edges(&config, &origin, clock)?;
-    print(&welcome(&channel, &origin, &edges))?;
+    cli::print(&welcome(&channel, &origin, &edges))?;
     let code = match scenario {
         Some(scenario) => {
             let code = rehearsal::both(&scenario, &origin, &edges, &channel, clock, &stop).await?;
             if std::io::stdout().is_terminal() && !stop.is_cancelled() {
-                print("\nThe stream goes on. Ctrl-C ends it.\n")?;
+                cli::print("\nThe stream goes on. Ctrl-C ends it.\n")?;
                 stop.cancelled().await;
             }
             code
         }
         None => {
             stop.cancelled().await;
-            OK
+            cli::OK
         }
     };
     stop.cancel();
@@ -130,7 +116,7 @@ async fn broadcast(config: Config) -> anyhow::Result<u8> {
     Broadcaster::new(channel, window, sink, clock, &Registry::new(&[]))
         .run(stop)
         .await?;
-    Ok(OK)
+    Ok(cli::OK)
 }
 
 async fn origin(config: Config) -> anyhow::Result<u8> {
@@ -142,7 +128,7 @@ async fn origin(config: Config) -> anyhow::Result<u8> {
         listen_option: "--listen",
         admin_option: "--admin",
     };
-    let (setup, ingest) = (origin_config(&config), config.origin.ingest);
+    let (setup, ingest) = (compose::origin_config(&config), config.origin.ingest);
     let origin = tokio::task::spawn_blocking(move || OriginRoom::open(setup, doors, ingest, clock))
         .await??;
     let mut text = format!(
@@ -156,10 +142,10 @@ async fn origin(config: Config) -> anyhow::Result<u8> {
             text += "ingest   none: give --ingest ADDR and --token TOKEN to let a broadcaster in\n"
         }
     }
-    print(&text)?;
+    cli::print(&text)?;
     stop.cancelled().await;
     origin.room.stop().await;
-    Ok(OK)
+    Ok(cli::OK)
 }
 
 async fn edge(config: Config) -> anyhow::Result<u8> {
@@ -171,13 +157,13 @@ async fn edge(config: Config) -> anyhow::Result<u8> {
         admin_option: "--admin",
     };
     let connections = cluster::connections_max(config.edge.connections_max, 1);
-    let setup = edge_config(
+    let setup = compose::edge_config(
         &config,
         config.edge.name.clone(),
         config.edge.upstream.clone(),
     );
     let edge = EdgeRoom::open(setup, doors, connections, Clock::start())?;
-    print(&format!(
+    cli::print(&format!(
         "{}   {}   for {}\nadmin    http://{}\n",
         edge.edge.name(),
         edge.url(),
@@ -186,14 +172,14 @@ async fn edge(config: Config) -> anyhow::Result<u8> {
     ))?;
     stop.cancelled().await;
     edge.room.stop().await;
-    Ok(OK)
+    Ok(cli::OK)
 }
 
 fn scenarios(flags: &cli::Scenarios) -> anyhow::Result<u8> {
     let all = scenario::built_in();
     if flags.json {
-        print(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
-        return Ok(OK);
+        cli::print(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
+        return Ok(cli::OK);
     }
     let width = all
         .iter()
@@ -201,38 +187,9 @@ fn scenarios(flags: &cli::Scenarios) -> anyhow::Result<u8> {
         .max()
         .unwrap_or(0);
     for scenario in all {
-        print(&format!("{:width$}   {}\n", scenario.name, scenario.about))?;
+        cli::print(&format!("{:width$}   {}\n", scenario.name, scenario.about))?;
     }
-    Ok(OK)
-}
-
-/// An origin with its broadcast in this process, which ends with `off_air`. Returns when there is something to play.
-pub(crate) async fn open_origin(
-    config: &Config,
-    doors: Doors,
-    clock: Clock,
-    off_air: CancellationToken,
-) -> anyhow::Result<(OriginRoom, Channel)> {
-    let (setup, wanted) = (origin_config(config), config.channel.clone());
-    let runtime = tokio::runtime::Handle::current();
-    // The disk may be slow, so it is opened where blocking is allowed.
-    let opened = tokio::task::spawn_blocking(move || {
-        let _context = runtime.enter();
-        let origin = OriginRoom::open(setup, doors, None, clock)?;
-        let channel = origin.broadcast(
-            &wanted.name,
-            wanted.seed,
-            wanted.layout(),
-            wanted.started_at_ms,
-            off_air,
-        )?;
-        anyhow::Ok((origin, channel))
-    });
-    let (origin, channel) = opened.await??;
-    while origin.origin.ready().is_err() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    Ok((origin, channel))
+    Ok(cli::OK)
 }
 
 /// The edges of `seawall up`.
@@ -247,33 +204,11 @@ fn open_edges(config: &Config, origin: &OriginRoom, clock: Clock) -> anyhow::Res
         cluster::connections_max(config.edge.connections_max, config.edge.count as usize);
     let open = |index: u32| {
         let name = format!("{}-{}", config.edge.name, index + 1);
-        let setup = edge_config(config, name, origin.url());
+        let setup = compose::edge_config(config, name, origin.url());
         let doors = first.nth(u16::try_from(index).expect("there are at most 64 edges"));
         EdgeRoom::open(setup, doors, connections, clock).map_err(anyhow::Error::from)
     };
     (0..config.edge.count).map(open).collect()
-}
-
-/// What an edge is made from.
-pub(crate) fn edge_config(config: &Config, name: String, upstream: String) -> edge::Config {
-    edge::Config {
-        name,
-        upstream,
-        miss_queue: config.edge.miss_queue,
-        cache_bytes: config.edge.cache_bytes,
-        limits: config.edge.limits.to_policy(),
-    }
-}
-
-/// What an origin is made from.
-pub(crate) fn origin_config(config: &Config) -> OriginConfig {
-    OriginConfig {
-        window: config.origin.window,
-        delay: Duration::try_from_secs_f64(config.origin.delay_ms / 1_000.0).unwrap_or_default(),
-        segments_dir: config.origin.segments.clone(),
-        ingest_token: config.origin.token.as_deref().map(Token::new),
-        ..OriginConfig::default()
-    }
 }
 
 /// What a user needs to know once everything runs.
@@ -329,20 +264,11 @@ fn stop_signal() -> anyhow::Result<CancellationToken> {
                 _ = terminate.recv() => {}
             }
             if attempt > 0 {
-                std::process::exit(i32::from(INTERRUPTED));
+                std::process::exit(i32::from(cli::INTERRUPTED));
             }
             eprintln!("\nstopping: answers in flight have up to 10 s; once more to end at once");
             token.cancel();
         }
     });
     Ok(stop)
-}
-
-/// Writes to stdout; a reader who has gone away is no failure of ours.
-pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot write to stdout"),
-    }
 }

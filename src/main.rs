@@ -3,20 +3,20 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use seawall::cli::Cli;
+use seawall::cli::{self, Cli};
 use seawall::commands;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let filter = match EnvFilter::try_new(&cli.log) {
+    let arguments = Cli::parse();
+    let filter = match EnvFilter::try_new(&arguments.log) {
         Ok(filter) => filter,
         Err(error) => {
             eprintln!(
                 "error: --log {:?} is no filter: {error}; try `info`, or `seawall::serve::edge=debug`",
-                cli.log
+                arguments.log
             );
-            return ExitCode::from(commands::USAGE);
+            return ExitCode::from(cli::USAGE);
         }
     };
     tracing_subscriber::fmt()
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         .build();
     let ended = runtime
         .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(commands::run(cli.command)));
+        .and_then(|runtime| runtime.block_on(commands::run(arguments.command)));
     match ended {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

@@ -11,7 +11,7 @@ use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli;
-use crate::commands::{self, print};
+use crate::compose;
 use crate::config::Config;
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
@@ -48,9 +48,9 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
         at_running_edges(&scenario, flags, clock, &stop).await?
     };
     if flags.json {
-        print(&format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
+        cli::print(&format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
     } else {
-        print(&text::render(&summary, page()))?;
+        cli::print(&text::render(&summary, page()))?;
     }
     Ok(code_of(&[&summary]))
 }
@@ -79,7 +79,7 @@ pub async fn both(
     )
     .await?;
     if stop.is_cancelled() {
-        print(&text::render(&on, page()))?;
+        cli::print(&text::render(&on, page()))?;
         return Ok(code_of(&[&on]));
     }
     let without = open_edges(scenario, origin, "off", MissQueue::Off, clock)?;
@@ -94,7 +94,7 @@ pub async fn both(
     )
     .await?;
     close(&without).await;
-    print(&format!(
+    cli::print(&format!(
         "\n{}\n{}",
         text::render(&on, page()),
         text::compare(&on, &off, page())
@@ -106,11 +106,11 @@ pub async fn both(
 fn code_of(summaries: &[&Summary]) -> u8 {
     let any = |verdict| summaries.iter().any(|summary| summary.verdict == verdict);
     if any(Verdict::Interrupted) {
-        commands::INTERRUPTED
+        cli::INTERRUPTED
     } else if any(Verdict::Fail) || any(Verdict::Invalid) {
-        commands::THRESHOLD
+        cli::THRESHOLD
     } else {
-        commands::OK
+        cli::OK
     }
 }
 
@@ -133,7 +133,7 @@ pub async fn at_own_cluster(
     let config = config.checked()?;
     let off_air = CancellationToken::new();
     let (origin, channel) =
-        commands::open_origin(&config, Doors::free(), clock, off_air.clone()).await?;
+        compose::open_origin(&config, Doors::free(), clock, off_air.clone()).await?;
     let edges = open_edges(scenario, &origin, "edge", miss_queue, clock)?;
     let summary = at_edges(scenario, &origin, &edges, &channel, miss_queue, clock, stop).await;
     close(&edges).await;
@@ -310,7 +310,7 @@ fn open_edges(
     let count = scenario.real.stage.edges;
     let connections = cluster::connections_max(None, count as usize);
     let open = |index: u32| {
-        let setup = commands::edge_config(&config, format!("{name}-{}", index + 1), origin.url());
+        let setup = compose::edge_config(&config, format!("{name}-{}", index + 1), origin.url());
         Ok(EdgeRoom::open(setup, Doors::free(), connections, clock)?)
     };
     (0..count).map(open).collect()

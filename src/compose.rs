@@ -1,0 +1,63 @@
+//! From the configuration to what rooms are built from, and to an origin with its broadcast.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::hls::timeline::Channel;
+use crate::serve::clock::Clock;
+use crate::serve::cluster::{Doors, OriginRoom};
+use crate::serve::edge;
+use crate::serve::origin::{OriginConfig, Token};
+
+/// An origin with its broadcast in this process, which ends with `off_air`. Returns when there is something to play.
+pub(crate) async fn open_origin(
+    config: &Config,
+    doors: Doors,
+    clock: Clock,
+    off_air: CancellationToken,
+) -> anyhow::Result<(OriginRoom, Channel)> {
+    let (setup, wanted) = (origin_config(config), config.channel.clone());
+    let runtime = tokio::runtime::Handle::current();
+    // The disk may be slow, so it is opened where blocking is allowed.
+    let opened = tokio::task::spawn_blocking(move || {
+        let _context = runtime.enter();
+        let origin = OriginRoom::open(setup, doors, None, clock)?;
+        let channel = origin.broadcast(
+            &wanted.name,
+            wanted.seed,
+            wanted.layout(),
+            wanted.started_at_ms,
+            off_air,
+        )?;
+        anyhow::Ok((origin, channel))
+    });
+    let (origin, channel) = opened.await??;
+    while origin.origin.ready().is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok((origin, channel))
+}
+
+/// What an edge is made from.
+pub(crate) fn edge_config(config: &Config, name: String, upstream: String) -> edge::Config {
+    edge::Config {
+        name,
+        upstream,
+        miss_queue: config.edge.miss_queue,
+        cache_bytes: config.edge.cache_bytes,
+        limits: config.edge.limits.to_policy(),
+    }
+}
+
+/// What an origin is made from.
+pub(crate) fn origin_config(config: &Config) -> OriginConfig {
+    OriginConfig {
+        window: config.origin.window,
+        delay: Duration::try_from_secs_f64(config.origin.delay_ms / 1_000.0).unwrap_or_default(),
+        segments_dir: config.origin.segments.clone(),
+        ingest_token: config.origin.token.as_deref().map(Token::new),
+        ..OriginConfig::default()
+    }
+}
