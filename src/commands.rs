@@ -72,7 +72,8 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
     cli::print(&welcome(&channel, &origin, &edges))?;
     let code = match scenario {
         Some(scenario) => {
-            let code = rehearsal::both(&scenario, &origin, &edges, &channel, clock, &stop).await?;
+            let code = rehearsal::both(&scenario, &origin, &edges, &channel, &config, clock, &stop)
+                .await?;
             if std::io::stdout().is_terminal() && !stop.is_cancelled() {
                 cli::print("\nThe stream goes on. Ctrl-C ends it.\n")?;
                 stop.cancelled().await;

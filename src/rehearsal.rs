@@ -26,6 +26,7 @@ use crate::report::verdict::Verdict;
 use crate::scenario::{self, Scenario};
 use crate::serve::clock::Clock;
 use crate::serve::cluster::{self, Doors, EdgeRoom, OriginRoom};
+use crate::serve::edge;
 use crate::serve::origin::hits::Snapshot;
 
 /// `seawall surge`: one run, at a cluster of its own or at edges that are running.
@@ -65,6 +66,7 @@ pub async fn both(
     origin: &OriginRoom,
     edges: &[EdgeRoom],
     channel: &Channel,
+    config: &Config,
     clock: Clock,
     stop: &CancellationToken,
 ) -> anyhow::Result<u8> {
@@ -82,7 +84,7 @@ pub async fn both(
         cli::print(&text::render(&on, page()))?;
         return Ok(code_of(&[&on]));
     }
-    let without = open_edges(scenario, origin, "off", MissQueue::Off, clock)?;
+    let without = open_edges(scenario, origin, "off", MissQueue::Off, config, clock)?;
     let off = at_edges(
         scenario,
         origin,
@@ -134,7 +136,7 @@ pub async fn at_own_cluster(
     let off_air = CancellationToken::new();
     let (origin, channel) =
         compose::open_origin(&config, Doors::free(), clock, off_air.clone()).await?;
-    let edges = open_edges(scenario, &origin, "edge", miss_queue, clock)?;
+    let edges = open_edges(scenario, &origin, "edge", miss_queue, &config, clock)?;
     let summary = at_edges(scenario, &origin, &edges, &channel, miss_queue, clock, stop).await;
     close(&edges).await;
     off_air.cancel();
@@ -303,14 +305,17 @@ fn open_edges(
     origin: &OriginRoom,
     name: &str,
     miss_queue: MissQueue,
+    config: &Config,
     clock: Clock,
 ) -> anyhow::Result<Vec<EdgeRoom>> {
-    let mut config = Config::default();
-    config.edge.miss_queue = miss_queue;
     let count = scenario.real.stage.edges;
     let connections = cluster::connections_max(None, count as usize);
     let open = |index: u32| {
-        let setup = compose::edge_config(&config, format!("{name}-{}", index + 1), origin.url());
+        let name = format!("{name}-{}", index + 1);
+        let setup = edge::Config {
+            miss_queue,
+            ..compose::edge_config(config, name, origin.url())
+        };
         Ok(EdgeRoom::open(setup, Doors::free(), connections, clock)?)
     };
     (0..count).map(open).collect()
