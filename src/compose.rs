@@ -11,7 +11,8 @@ use crate::serve::cluster::{Doors, OriginRoom};
 use crate::serve::edge;
 use crate::serve::origin::{OriginConfig, Token};
 
-/// An origin with its broadcast in this process, which ends with `off_air`. Returns when there is something to play.
+/// An origin with its broadcast in this process, which ends with `off_air`. Returns when it can be joined at
+/// its live edge.
 pub(crate) async fn open_origin(
     config: &Config,
     doors: Doors,
@@ -34,7 +35,7 @@ pub(crate) async fn open_origin(
         anyhow::Ok((origin, channel))
     });
     let (origin, channel) = opened.await??;
-    while origin.origin.ready().is_err() {
+    while !origin.origin.store().is_current(&channel) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     Ok((origin, channel))

@@ -121,7 +121,7 @@ async fn on_air(
         (origin, channel)
     });
     let (origin, channel) = opened.await.unwrap();
-    while origin.origin.ready().is_err() {
+    while !origin.origin.store().is_current(&channel) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     (origin, channel, off_air)

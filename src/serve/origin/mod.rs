@@ -110,21 +110,27 @@ impl Origin {
         self.counter.faults.clone()
     }
 
-    /// Whether there is something to play; else the sentence that says why not.
+    /// Whether a channel can be joined at its live edge; else the sentence that says why not. Channels that a folder holds
+    /// from an earlier broadcast don't count against it.
     ///
     /// # Errors
     /// What the origin waits for.
     pub fn ready(&self) -> Result<(), String> {
         let channels = self.counter.store.channels();
-        let on_air = |name: &str| self.counter.store.newest(name).is_some();
-        match channels.iter().find(|channel| !on_air(&channel.name)) {
-            None if channels.is_empty() => Err("no channel has been described yet".to_owned()),
-            None => Ok(()),
-            Some(channel) => Err(format!(
-                "channel {:?} has no whole segment yet",
-                channel.name
-            )),
+        if channels.is_empty() {
+            return Err("no channel has been described yet".to_owned());
         }
+        if channels
+            .iter()
+            .any(|channel| self.counter.store.is_current(channel))
+        {
+            return Ok(());
+        }
+        let names: Vec<_> = channels.into_iter().map(|channel| channel.name).collect();
+        Err(format!(
+            "no broadcaster keeps up with the live edge of {}",
+            names.join(", ")
+        ))
     }
 
     /// The listener of viewers and edges: every path is answered, what is not ours with 404.
@@ -169,7 +175,7 @@ mod tests {
     async fn an_origin_is_ready_once_there_is_something_to_play() {
         let origin = Fixture::listening(|_| {}).await;
         let why = origin.origin.ready().unwrap_err();
-        assert_eq!(why, "channel \"demo\" has no whole segment yet");
+        assert_eq!(why, "no broadcaster keeps up with the live edge of demo");
         origin.publish_all(origin.newest).await;
         assert_eq!(origin.origin.ready(), Ok(()));
     }

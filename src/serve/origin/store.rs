@@ -158,6 +158,14 @@ impl Store {
         self.on_air(channel)?.shelf().newest
     }
 
+    /// Whether the channel's playlists list the newest segment that is due, or at most one less: whether it can be joined
+    /// at its live edge.
+    pub fn is_current(&self, channel: &Channel) -> bool {
+        let due = channel.newest(self.clock.unix());
+        let listed = self.newest(&channel.name);
+        due.is_some_and(|due| listed.is_some_and(|listed| listed + 1 >= due))
+    }
+
     /// The channels, in no order.
     pub fn channels(&self) -> Vec<Channel> {
         let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
