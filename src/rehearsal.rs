@@ -198,7 +198,7 @@ async fn at_edges(
     let counts = EdgeCounts {
         names,
         segment_requests: Some(segments_after - segments_before),
-        waiters_peak: u64::from(peak),
+        waiters_peak: Some(u64::from(peak)),
         playlist_lifetime: Some(Duration::from_secs(channel.layout.target_duration_s().into()) / 2),
         caches,
         ..EdgeCounts::default()
@@ -277,6 +277,7 @@ async fn play(
     clock: Clock,
     stop: &CancellationToken,
 ) -> anyhow::Result<RunRecord> {
+    check_descriptors(scenario.real.audience.viewers, process)?;
     let plan = RunPlan {
         scenario: scenario.name.clone(),
         audience: scenario.real.audience.clone(),
@@ -297,6 +298,26 @@ async fn play(
     .await?;
     bar.finish();
     Ok(record)
+}
+
+/// Refuses a run that would fail for want of descriptors in its middle.
+fn check_descriptors(viewers: u32, process: Process) -> anyhow::Result<()> {
+    /// Listeners, connections to the origin, files, the runtime's own.
+    const BESIDE: usize = 300;
+    let limit = cluster::raise_descriptor_limit();
+    let per_viewer = match process {
+        Process::Own => 1,
+        Process::SharedWithServers => 2,
+    };
+    let needed = viewers as usize * per_viewer + BESIDE;
+    if needed > limit {
+        let fit = limit.saturating_sub(BESIDE) / per_viewer;
+        bail!(
+            "{viewers} viewers need about {needed} file descriptors, and this process may have {limit}: {fit} viewers fit \
+             (--viewers {fit}), or raise the limit with `ulimit -n {needed}`"
+        );
+    }
+    Ok(())
 }
 
 /// As many cold edges as the scenario's stage has, on free ports.

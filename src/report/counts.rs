@@ -45,8 +45,8 @@ pub struct EdgeCounts {
     /// Requests for segments that arrived, whoever sent them; `None` if unknown. More than the audience sent means that
     /// somebody else was watching, and then the log explains not every hit.
     pub segment_requests: Option<u64>,
-    /// The most requests that waited for one flight.
-    pub waiters_peak: u64,
+    /// The most requests that waited for one flight; `None` if unknown.
+    pub waiters_peak: Option<u64>,
     /// Attempts within flights for segments, beyond the first.
     pub segment_retries: u64,
     /// Segments that were fetched ahead and never asked for.

@@ -116,8 +116,8 @@ pub struct Term {
 /// Requests that waited for the fetch of another.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiters {
-    /// The most that waited for one flight, by the edges' count.
-    pub peak: u64,
+    /// The most that waited for one flight, by the edges' count; `None` if it is unknown.
+    pub peak: Option<u64>,
     /// The most collapsed answers for one segment of one edge, by the log.
     pub collapsed_most: u64,
     /// Collapsed answers per segment flight, by the log.

@@ -61,7 +61,8 @@ pub fn compare(flights: &Summary, off: &Summary, page: Page) -> String {
     let mut table = page.table(["", "miss queue on", "miss queue off", "off / on"]);
     let mut row = |what: &str, value: fn(&Summary) -> f64, write: fn(f64) -> String| {
         let (on, off) = (value(flights), value(off));
-        let ratio = match on > 0.0 {
+        // A ratio of two values that both print as zero says nothing.
+        let ratio = match on > 0.0005 {
             true => format!("{:.2}", off / on),
             false => "-".to_owned(),
         };
@@ -310,9 +311,12 @@ fn origin(summary: &Summary, page: Page) -> String {
     if summary.miss_queue != MissQueue::Off {
         let _ = writeln!(
             text,
-            "waiters: at most {} for one flight (edges) · at most {} collapsed for one segment, {:.1} per segment flight \
-             on average (log); {:.1} expected (rL)",
-            grouped(waiters.peak),
+            "waiters: {}at most {} collapsed for one segment, {:.1} per segment flight on average (log); {:.1} expected \
+             (rL)",
+            waiters.peak.map_or(String::new(), |peak| format!(
+                "at most {} for one flight (edges) · ",
+                grouped(peak)
+            )),
             grouped(waiters.collapsed_most),
             waiters.mean,
             waiters.expected_mean,
@@ -350,7 +354,10 @@ fn latency(summary: &Summary, page: Page) -> String {
         cells.extend(percentiles.map(|millis| number(format!("{millis:.1}"))));
         table.add_row(cells);
     }
-    table.to_string()
+    format!(
+        "{table}\nwanted: from when the player wanted it to its last byte, a late generator included; sent: from when it was \
+         sent\n"
+    )
 }
 
 fn experience(summary: &Summary, page: Page) -> String {

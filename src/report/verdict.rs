@@ -198,7 +198,9 @@ fn most_per_object(summary: &Summary, limit: u64) -> Check {
             .map_or_else(|| "unknown".to_owned(), grouped),
         ruling: match summary.origin.most_per_key {
             Some(most) => rule(most <= limit),
-            None => Ruling::NotJudged("the origin did not count segments one by one".to_owned()),
+            None => Ruling::NotJudged(
+                "the names of the edges are unknown, and so is which of them asked".to_owned(),
+            ),
         },
     }
 }

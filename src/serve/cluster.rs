@@ -316,15 +316,23 @@ pub fn channel(
     }
 }
 
+/// Raises this process's limit of descriptors as far as the system allows, and returns it: shells often start programs
+/// with 1,024, and every connection takes one.
+pub fn raise_descriptor_limit() -> usize {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // What cannot be raised stays as it is, and is what counts then.
+    let _ = setrlimit(Resource::Nofile, limit);
+    getrlimit(Resource::Nofile)
+        .current
+        .map_or(usize::MAX, |count| count as usize)
+}
+
 /// How many connections an edge may hold: what is asked for, or 15,000, and at most three quarters of the descriptors
 /// that this process may have, shared between `edges`.
 pub fn connections_max(asked: Option<usize>, edges: usize) -> usize {
     const DEFAULT: usize = 15_000;
-    let limits = procfs::process::Process::myself().and_then(|process| process.limits());
-    let descriptors = match limits.map(|limits| limits.max_open_files.soft_limit) {
-        Ok(procfs::process::LimitValue::Value(count)) => count as usize,
-        Ok(procfs::process::LimitValue::Unlimited) | Err(_) => usize::MAX,
-    };
-    let share = descriptors / 4 * 3 / edges.max(1);
+    let share = raise_descriptor_limit() / 4 * 3 / edges.max(1);
     asked.unwrap_or(DEFAULT).min(share.max(1))
 }
