@@ -1,0 +1,120 @@
+//! Requests that wait together for a segment which the origin holds back: when their first bytes come, and what memory
+//! they take.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use seawall::serve::clock::Clock;
+use seawall::time::Timestamp;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use crate::median;
+use crate::origin::{self, Origin, Stage};
+use crate::servers::Server;
+
+/// Long enough for everything that is on its way to arrive.
+const SETTLE: Duration = Duration::from_millis(500);
+/// How long the origin holds back the rest of a segment whose first part it has sent.
+const HOLD: Duration = Duration::from_millis(300);
+/// No answer stands still for so long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Milliseconds between the first byte of the leader and that of the median follower.
+pub(crate) async fn followers_lag_ms(
+    server: &Server,
+    origin: &Origin,
+    path: &str,
+    followers: usize,
+) -> anyhow::Result<f64> {
+    origin.stage.send_replace(Stage::Nothing);
+    let waiting = wait(server.addr, path, 1 + followers).await?;
+    let clock = Clock::start();
+    // Each reader ends with its answer.
+    let mut readers: Vec<_> = waiting
+        .into_iter()
+        .map(|stream| tokio::spawn(read(stream, clock)))
+        .collect();
+    let followers = readers.split_off(1);
+    let leader = readers.remove(0);
+    sleep(SETTLE).await;
+    origin.stage.send_replace(Stage::FirstPart);
+    sleep(HOLD).await;
+    origin.stage.send_replace(Stage::Whole);
+    let leader = leader.await??;
+    let lag_ms = |first_byte: Timestamp| {
+        // Who is woken first is chance: a follower may be a little before its leader.
+        let apart = first_byte.since(leader).max(leader.since(first_byte));
+        apart.as_secs_f64() * 1e3
+    };
+    let mut lags = Vec::with_capacity(followers.len());
+    for follower in followers {
+        lags.push(lag_ms(follower.await??));
+    }
+    Ok(median(lags))
+}
+
+/// Bytes by which the server's memory grows per request that waits.
+pub(crate) async fn waiter_bytes(
+    server: &Server,
+    origin: &Origin,
+    path: &str,
+    requests: usize,
+) -> anyhow::Result<f64> {
+    origin.stage.send_replace(Stage::Nothing);
+    let before = server.memory_bytes()?;
+    let waiting = wait(server.addr, path, requests).await?;
+    sleep(SETTLE).await;
+    let grown = server.memory_bytes()?.saturating_sub(before);
+    let mut byte = [0];
+    let early = waiting
+        .iter()
+        .any(|stream| stream.try_read(&mut byte).is_ok());
+    ensure!(
+        !early,
+        "{} did not let all {requests} requests wait",
+        server.name
+    );
+    drop(waiting);
+    origin.stage.send_replace(Stage::Whole);
+    Ok(grown as f64 / requests as f64)
+}
+
+/// Opens this many connections that ask for `path`; the first of them leads.
+async fn wait(addr: SocketAddr, path: &str, requests: usize) -> anyhow::Result<Vec<TcpStream>> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n");
+    let mut waiting = Vec::with_capacity(requests);
+    for index in 0..requests {
+        let mut stream = TcpStream::connect(addr)
+            .await
+            .context("cannot connect; are there enough descriptors (ulimit -n)?")?;
+        stream.write_all(request.as_bytes()).await?;
+        waiting.push(stream);
+        if index == 0 {
+            sleep(SETTLE).await;
+        }
+    }
+    Ok(waiting)
+}
+
+/// Reads an answer to its end; says when its first byte came.
+async fn read(mut stream: TcpStream, clock: Clock) -> anyhow::Result<Timestamp> {
+    let mut piece = vec![0; 64 * 1024];
+    let mut received = stream.read(&mut piece).await?;
+    let first_byte = clock.now();
+    ensure!(
+        piece.starts_with(b"HTTP/1.1 200 "),
+        "a request that waited was not served"
+    );
+    loop {
+        let count = timeout(PATIENCE, stream.read(&mut piece)).await??;
+        if count == 0 {
+            break;
+        }
+        received += count;
+    }
+    ensure!(received > origin::LARGE_BYTES, "an answer broke off");
+    Ok(first_byte)
+}

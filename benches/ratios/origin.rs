@@ -1,0 +1,103 @@
+//! A small origin for both servers: a live segment of 2 KB, one of 1 MB, and any number of them that are held back.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// The path of a segment of 2 KB.
+pub(crate) const SMALL: &str = "/live/demo/720p/7.ts";
+/// The path of a segment of 1 MB.
+pub(crate) const LARGE: &str = "/live/demo/720p/1000.ts";
+
+/// The length of the large segment and of those that are held back.
+pub(crate) const LARGE_BYTES: usize = 1_000_000;
+
+const SMALL_BYTES: usize = 2_000;
+/// How much of a held segment goes out before the rest of it.
+const FIRST_PART_BYTES: usize = 100_000;
+
+/// How far the origin goes with segments that are held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// Not a byte of the answer.
+    Nothing,
+    /// Its head and the first part of its body.
+    FirstPart,
+    /// All of it.
+    Whole,
+}
+
+/// A running origin. It ends with the runtime.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// Where it listens.
+    pub(crate) addr: SocketAddr,
+    /// How far held segments may go.
+    pub(crate) stage: watch::Sender<Stage>,
+}
+
+/// The path of a held segment; each round takes one that no cache has seen.
+pub(crate) fn held(round: usize) -> String {
+    format!("/live/demo/720p/{}.ts", 1_000_000 + round)
+}
+
+impl Origin {
+    /// Starts an origin on a free port.
+    pub(crate) async fn start() -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let addr = listener.local_addr()?;
+        let (stage, watch) = watch::channel(Stage::Nothing);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, watch.clone()));
+            }
+        });
+        Ok(Self { addr, stage })
+    }
+}
+
+/// Answers the requests of one connection until it closes.
+async fn serve(stream: TcpStream, mut stage: watch::Receiver<Stage>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut stream = BufReader::new(stream);
+    while let Some(path) = read_request(&mut stream).await? {
+        let (length, is_held) = match path.as_str() {
+            SMALL => (SMALL_BYTES, false),
+            LARGE => (LARGE_BYTES, false),
+            _ => (LARGE_BYTES, true),
+        };
+        let body = vec![0x47; length];
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: video/mp2t\r\ncontent-length: {length}\r\n\
+             cache-control: max-age=86400\r\netag: \"{length}\"\r\n\r\n"
+        );
+        let reach = async |stage: &mut watch::Receiver<Stage>, goal| {
+            let reached = stage.wait_for(|&stage| !is_held || stage >= goal).await;
+            reached.map(drop).map_err(io::Error::other)
+        };
+        let (first, rest) = body.split_at(FIRST_PART_BYTES.min(length));
+        reach(&mut stage, Stage::FirstPart).await?;
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(first).await?;
+        reach(&mut stage, Stage::Whole).await?;
+        stream.write_all(rest).await?;
+    }
+    Ok(())
+}
+
+/// The path of the next request; `None` at the end of the connection.
+async fn read_request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<String>> {
+    let mut path = None;
+    let mut line = String::new();
+    while stream.read_line(&mut line).await? > 0 {
+        if line == "\r\n" {
+            return Ok(path);
+        }
+        path = path.or_else(|| line.split(' ').nth(1).map(str::to_owned));
+        line.clear();
+    }
+    Ok(None)
+}
