@@ -7,6 +7,7 @@
 //!   closed its sending half (`FIN`) may still be reading: it keeps its place.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,8 +16,9 @@ use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use socket2::SockRef;
-use tokio::io::Interest;
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Sleep;
 
 /// The least that a peer must take while there is something to write.
@@ -31,7 +33,8 @@ pub struct WriteProgress {
 /// A TCP stream that ends when its reader makes no progress.
 #[derive(Debug)]
 pub struct Connection {
-    stream: Arc<TcpStream>,
+    reader: OwnedReadHalf,
+    writer: Arc<OwnedWriteHalf>,
     progress: WriteProgress,
     /// Runs from the first write that did not go through at once; `None` while nothing is stuck.
     stuck: Option<Pin<Box<Sleep>>>,
@@ -39,16 +42,21 @@ pub struct Connection {
 }
 
 /// Resolves when the peer has reset the connection.
-pub async fn hung_up(stream: &TcpStream) {
+pub async fn hung_up(writer: &OwnedWriteHalf) {
     // An error of `ready` itself means that the runtime is going down: the connection then ends with it.
-    let _ = stream.ready(Interest::ERROR).await;
+    let _ = writer.ready(Interest::ERROR).await;
 }
 
 impl Connection {
-    /// Wraps a connected stream.
-    pub fn new(stream: Arc<TcpStream>, progress: WriteProgress) -> Self {
+    /// Puts the halves of a connected stream together.
+    pub fn new(
+        reader: OwnedReadHalf,
+        writer: Arc<OwnedWriteHalf>,
+        progress: WriteProgress,
+    ) -> Self {
         Self {
-            stream,
+            reader,
+            writer,
             progress,
             stuck: None,
             taken_bytes: 0,
@@ -84,11 +92,12 @@ impl Connection {
         write: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            match self.stream.poll_write_ready(cx)? {
+            let stream: &TcpStream = (*self.writer).as_ref();
+            match stream.poll_write_ready(cx)? {
                 Poll::Ready(()) => {}
                 Poll::Pending => return self.poll_progress(cx).map(Err),
             }
-            match write(&self.stream) {
+            match write(stream) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Ok(count) => {
                     self.taken_bytes = self.taken_bytes.saturating_add(count as u64);
@@ -102,24 +111,17 @@ impl Connection {
 
 impl Read for Connection {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         // Requests are small; a copy from the stack costs less than a buffer kept per connection.
-        let mut scratch = [0_u8; 4_096];
+        let mut scratch = [MaybeUninit::uninit(); 4_096];
         let room = scratch.len().min(buf.remaining());
-        loop {
-            ready!(self.stream.poll_read_ready(cx))?;
-            match self.stream.try_read(&mut scratch[..room]) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(count) => {
-                    buf.put_slice(&scratch[..count]);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+        let mut read = ReadBuf::uninit(&mut scratch[..room]);
+        ready!(Pin::new(&mut self.reader).poll_read(cx, &mut read))?;
+        buf.put_slice(read.filled());
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -151,6 +153,6 @@ impl Write for Connection {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(&*self.stream).shutdown(Shutdown::Write))
+        Poll::Ready(SockRef::from((*self.writer).as_ref()).shutdown(Shutdown::Write))
     }
 }

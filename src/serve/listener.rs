@@ -89,10 +89,6 @@ pub struct Counters {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target(pub http::Uri);
 
-/// The address of the peer, found in the extensions of each request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
-
 /// Why a listener could not be had.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {addr}: {source}; {}", advice(source, option))]
@@ -182,13 +178,7 @@ pub async fn serve<F, R>(
             slot,
             counters.as_ref().map(|counters| counters.open.clone()),
         );
-        let task = serve_connection(
-            stream,
-            Peer(peer),
-            routes.clone(),
-            limits.clone(),
-            stop.clone(),
-        );
+        let task = serve_connection(stream, peer, routes.clone(), limits.clone(), stop.clone());
         let abandon = abandon.clone();
         // Ends with the peer, with the progress guard, with the drain, or when the drain is given up.
         connections.spawn(async move {
@@ -239,7 +229,7 @@ fn refuse(stream: &TcpStream) {
 
 async fn serve_connection<S>(
     stream: TcpStream,
-    peer: Peer,
+    peer: SocketAddr,
     routes: S,
     limits: Limits,
     stop: CancellationToken,
@@ -251,7 +241,8 @@ async fn serve_connection<S>(
 {
     // Without it, Nagle's algorithm and delayed acknowledgements add 40 ms to small answers.
     let _ = stream.set_nodelay(true);
-    let stream = Arc::new(stream);
+    let (reader, writer) = stream.into_split();
+    let writer = Arc::new(writer);
     let methods = limits.methods;
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         let mut routes = routes.clone();
@@ -274,7 +265,6 @@ async fn serve_connection<S>(
             };
             let target = Target(request.uri().clone());
             request.extensions_mut().insert(target);
-            request.extensions_mut().insert(peer);
             let response = routes.call(request).await?;
             Ok::<_, Infallible>(match afterwards {
                 Afterwards::Keep => response,
@@ -287,21 +277,24 @@ async fn serve_connection<S>(
         .header_read_timeout(limits.head)
         .max_buf_size(32 * 1024)
         .half_close(true)
-        .serve_connection(Connection::new(stream.clone(), limits.progress), service);
+        .serve_connection(
+            Connection::new(reader, writer.clone(), limits.progress),
+            service,
+        );
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
-        () = connection::hung_up(&stream) => return,
+        () = connection::hung_up(&writer) => return,
         () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = serving.as_mut() => ended,
-                () = connection::hung_up(&stream) => return,
+                () = connection::hung_up(&writer) => return,
             }
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(peer = %peer.0, %error, "a connection ended early");
+        tracing::debug!(%peer, %error, "a connection ended early");
     }
 }
 
