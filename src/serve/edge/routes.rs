@@ -174,8 +174,9 @@ impl Asked<'_> {
         if self.edge.miss_queue == MissQueue::Moka {
             return self.by_moka(body).await;
         }
-        if let Some((entry, decision)) = self.look() {
-            return self.by_store(&entry, decision, body).await;
+        let now = self.began;
+        if let Some((entry, decision)) = self.look(now) {
+            return self.by_store(&entry, decision, now, body).await;
         }
         let (role, seat) = match self.edge.miss_queue {
             MissQueue::Off | MissQueue::Moka => {
@@ -198,12 +199,18 @@ impl Asked<'_> {
                         Reason::Miss,
                     )
                 };
+                let look_again = || {
+                    let now = self.edge.clock.now();
+                    Some((now, self.look(now)?))
+                };
                 match self
                     .edge
                     .flights
-                    .board(self.key, &self.edge.limits, || self.look(), begin)
+                    .board(self.key, &self.edge.limits, look_again, begin)
                 {
-                    Ok((entry, decision)) => return self.by_store(&entry, decision, body).await,
+                    Ok((now, (entry, decision))) => {
+                        return self.by_store(&entry, decision, now, body).await;
+                    }
                     Err(Boarding::Shed(shed)) => {
                         return self.without(FetchError::Shed(shed), None, Role::Leader);
                     }
@@ -216,10 +223,10 @@ impl Asked<'_> {
         self.follow(role, seat.watch.clone(), body).await
     }
 
-    /// What the store has for this request at this instant; `None` where a flight is needed.
-    fn look(&self) -> Option<(Arc<Entry>, Decision)> {
+    /// What the store has for this request at `now`; `None` where a flight is needed.
+    fn look(&self, now: Timestamp) -> Option<(Arc<Entry>, Decision)> {
         let entry = self.edge.store.get(self.key)?;
-        let decision = entry.facts().glance(self.edge.clock.now());
+        let decision = entry.facts().glance(now);
         // Without the queue nobody refreshes behind the viewers' backs: whoever finds a stale object fetches.
         let alone = self.edge.miss_queue == MissQueue::Off
             && decision == Decision::Stale(WhyStale::Revalidate);
@@ -230,9 +237,9 @@ impl Asked<'_> {
         self,
         entry: &Entry,
         decision: Decision,
+        now: Timestamp,
         body: impl RequestStream,
     ) -> Answered {
-        let now = self.edge.clock.now();
         match (decision, &entry.object, &entry.failure) {
             (Decision::Hit, Some(object), _) => {
                 let status = self.status(Way::Hit, Some(fetch::ttl_s(&object.validity, now)), None);
@@ -272,7 +279,7 @@ impl Asked<'_> {
     fn refresh(&self) {
         let settled = || {
             !matches!(
-                self.look(),
+                self.look(self.edge.clock.now()),
                 Some((_, Decision::Stale(WhyStale::Revalidate)))
             )
         };
