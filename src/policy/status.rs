@@ -237,7 +237,8 @@ impl fmt::Display for CacheStatus<'_> {
             Way::Stale { status } => ("fwd=stale", status),
             Way::Bypass { status } => ("fwd=bypass", status),
         };
-        write!(f, "; {way}")?;
+        f.write_str("; ")?;
+        f.write_str(way)?;
         if let Some(status) = status {
             write!(f, "; fwd-status={status}")?;
         }

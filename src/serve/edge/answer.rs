@@ -2,6 +2,7 @@
 //!
 //! Each answer says in `Cache-Status` how it came about, and an error says when to come back.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::policy::status::{CacheStatus, FetchError, Shed};
 use crate::serve::conditions::{self, Wanted};
 use crate::time::Timestamp;
 
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
@@ -63,6 +64,7 @@ pub(super) fn object(
     let mut body = object.body.clone();
     if request.wants_gzip() {
         body = object.gzip();
+        headers.insert(CONTENT_LENGTH, body.len().into());
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         if let Some(etag) = headers.get(ETAG).and_then(conditions::gzip_etag) {
             headers.insert(ETAG, etag);
@@ -70,9 +72,8 @@ pub(super) fn object(
     }
     let length = body.len() as u64;
     match conditions::wanted(request.method, request.headers, headers.get(ETAG), length) {
-        Wanted::Whole => finish(request, StatusCode::OK, headers, length, |_| {
-            body.into_reply()
-        }),
+        // hyper sends no body in answer to HEAD.
+        Wanted::Whole => with_head(StatusCode::OK, headers, body.into_reply()),
         Wanted::Part(range) => {
             headers.insert(CONTENT_RANGE, conditions::content_range(&range, length));
             let part = body.slice(range.start as usize..range.end as usize);
@@ -205,11 +206,19 @@ fn say(
     upstream_status: Option<&HeaderValue>,
     waited: Option<Waited>,
 ) {
-    let own = HeaderValue::from_str(&status.to_string()).expect("names and words are header-safe");
-    if let Some(upstream) = upstream_status {
-        headers.insert(CACHE_STATUS, upstream.clone());
+    // Long enough for nearly all, so that it seldom grows while it is written.
+    let mut own = String::with_capacity(128);
+    write!(own, "{status}").expect("writing into memory cannot fail");
+    let own = HeaderValue::from_str(&own).expect("names and words are header-safe");
+    match upstream_status {
+        Some(upstream) => {
+            headers.insert(CACHE_STATUS, upstream.clone());
+            headers.append(CACHE_STATUS, own);
+        }
+        None => {
+            headers.insert(CACHE_STATUS, own);
+        }
     }
-    headers.append(CACHE_STATUS, own);
     if let Some(Waited { total, origin }) = waited {
         let millis = |span: Duration| span.as_secs_f64() * 1_000.0;
         let text = format!(

@@ -9,10 +9,12 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::{HeaderMap, StatusCode};
+use http::header::{AGE, CONTENT_LENGTH};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
+use super::answer::CACHE_STATUS;
 use crate::policy::edge::Stored;
 use crate::policy::freshness::{Negative, Validity};
 use crate::policy::key::{Key, KeyRef};
@@ -32,7 +34,12 @@ pub struct Object {
 
 impl Object {
     /// An object that has just landed.
-    pub fn new(headers: HeaderMap, body: Bytes, validity: Validity) -> Self {
+    pub fn new(mut headers: HeaderMap, body: Bytes, validity: Validity) -> Self {
+        headers.insert(CONTENT_LENGTH, body.len().into());
+        // Places for what each answer says of itself: its copy of the map need not grow for them.
+        for name in [AGE, CACHE_STATUS] {
+            headers.insert(name, HeaderValue::from_static("0"));
+        }
         Self {
             headers,
             body,
