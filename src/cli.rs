@@ -140,16 +140,16 @@ pub struct Up {
     #[arg(long, env = "SEAWALL_ORIGIN_DELAY_MS", value_name = "MS")]
     origin_delay_ms: Option<f64>,
     /// Where the origin listens.
-    #[arg(long, env = "SEAWALL_ORIGIN_LISTEN", value_name = "ADDR")]
+    #[arg(long, env = "SEAWALL_ORIGIN_LISTEN", value_name = "ADDR", value_parser = address)]
     origin_listen: Option<SocketAddr>,
     /// Where the origin's metrics and health are.
-    #[arg(long, env = "SEAWALL_ORIGIN_ADMIN", value_name = "ADDR")]
+    #[arg(long, env = "SEAWALL_ORIGIN_ADMIN", value_name = "ADDR", value_parser = address)]
     origin_admin: Option<SocketAddr>,
     /// Where the first edge listens; the others take the ports above it. Port 0: any free ones.
-    #[arg(long, env = "SEAWALL_EDGE_LISTEN", value_name = "ADDR")]
+    #[arg(long, env = "SEAWALL_EDGE_LISTEN", value_name = "ADDR", value_parser = address)]
     edge_listen: Option<SocketAddr>,
     /// Where the first edge's metrics and health are; the others take the ports above it.
-    #[arg(long, env = "SEAWALL_EDGE_ADMIN", value_name = "ADDR")]
+    #[arg(long, env = "SEAWALL_EDGE_ADMIN", value_name = "ADDR", value_parser = address)]
     edge_admin: Option<SocketAddr>,
     /// Where the live window is kept on disk.
     #[arg(long, env = "SEAWALL_SEGMENTS", value_name = "DIR")]
@@ -189,13 +189,13 @@ pub struct Origin {
     #[command(flatten)]
     file: File,
     /// Where edges and viewers ask. Port 0: any free one.
-    #[arg(long, env = "SEAWALL_LISTEN", value_name = "ADDR")]
+    #[arg(long, env = "SEAWALL_LISTEN", value_name = "ADDR", value_parser = address)]
     listen: Option<SocketAddr>,
     /// Where its metrics and health are.
-    #[arg(long, env = "SEAWALL_ADMIN", value_name = "ADDR")]
+    #[arg(long, env = "SEAWALL_ADMIN", value_name = "ADDR", value_parser = address)]
     admin: Option<SocketAddr>,
     /// Where a broadcaster puts segments; needs a token.
-    #[arg(long, env = "SEAWALL_INGEST", value_name = "ADDR")]
+    #[arg(long, env = "SEAWALL_INGEST", value_name = "ADDR", value_parser = address)]
     ingest: Option<SocketAddr>,
     /// The token that a broadcaster must bring. Better in SEAWALL_TOKEN than here, where `ps` shows it.
     #[arg(
@@ -225,10 +225,10 @@ pub struct Edge {
     #[arg(long, env = "SEAWALL_NAME", value_name = "NAME")]
     name: Option<String>,
     /// Where viewers ask. Port 0: any free one.
-    #[arg(long, env = "SEAWALL_LISTEN", value_name = "ADDR")]
+    #[arg(long, env = "SEAWALL_LISTEN", value_name = "ADDR", value_parser = address)]
     listen: Option<SocketAddr>,
     /// Where its metrics and health are.
-    #[arg(long, env = "SEAWALL_ADMIN", value_name = "ADDR")]
+    #[arg(long, env = "SEAWALL_ADMIN", value_name = "ADDR", value_parser = address)]
     admin: Option<SocketAddr>,
     /// The origin.
     #[arg(long, env = "SEAWALL_UPSTREAM", value_name = "URL")]
@@ -395,6 +395,12 @@ impl Edge {
             set(&mut edge.cache_bytes, &self.cache_bytes);
         })
     }
+}
+
+/// An address to listen on. The standard library's own error does not say what one looks like.
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "an address is written IP:PORT, such as 127.0.0.1:8081 (port 0: any free one)")
 }
 
 /// The words for a miss queue, listed in `--help`.

@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 
-use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -13,19 +12,36 @@ use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
 use crate::rehearsal;
 use crate::scenario;
+use crate::serve::broadcaster::sink::SinkError;
 use crate::serve::broadcaster::{Broadcaster, Sink};
 use crate::serve::clock::Clock;
-use crate::serve::cluster::{self, Doors, EdgeRoom, OriginRoom};
+use crate::serve::cluster::{self, Doors, EdgeRoom, OriginRoom, StartError};
 use crate::serve::metrics::Registry;
 use crate::serve::origin::Token;
 
 /// The exit code for an error.
 pub fn code_of(error: &anyhow::Error) -> u8 {
-    if error.is::<ConfigError>() || error.is::<scenario::Refused>() {
+    let no_address =
+        error.is::<SinkError>() || matches!(error.downcast_ref(), Some(StartError::Upstream(_)));
+    if error.is::<ConfigError>() || error.is::<scenario::Refused>() || no_address {
         cli::CONFIGURATION
     } else {
         cli::FAILED
     }
+}
+
+/// An error with its causes, for whoever typed the command. A cause that the sentence before it tells already is not told
+/// twice.
+pub fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(cause.trim_end()) {
+            text += &format!(": {cause}");
+        }
+    }
+    text
 }
 
 /// Runs a command to its end.
@@ -94,14 +110,12 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
 async fn broadcast(config: Config) -> anyhow::Result<u8> {
     let stop = stop_signal()?;
     let clock = Clock::start();
-    let to = config
-        .broadcast
-        .to
-        .context("where to? Name the origin's ingest listener with --to http://HOST:PORT")?;
-    let token = config
-        .broadcast
-        .token
-        .context("the origin wants a token: give it with --token or SEAWALL_TOKEN")?;
+    let to = config.broadcast.to.ok_or(ConfigError::Missing(
+        "where to? Name the origin's ingest listener with --to http://HOST:PORT",
+    ))?;
+    let token = config.broadcast.token.ok_or(ConfigError::Missing(
+        "the origin wants a token: give it with --token or SEAWALL_TOKEN",
+    ))?;
     let sink = Sink::http(&to, &Token::new(&token))?;
     let window = config.origin.window;
     let wanted = &config.channel;
@@ -165,7 +179,7 @@ async fn edge(config: Config) -> anyhow::Result<u8> {
     );
     let edge = EdgeRoom::open(setup, doors, connections, Clock::start())?;
     cli::print(&format!(
-        "{}   {}   for {}\nadmin    http://{}\n",
+        "{:<8} {}   for {}\nadmin    http://{}\n",
         edge.edge.name(),
         edge.url(),
         config.edge.upstream,

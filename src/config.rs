@@ -144,7 +144,8 @@ pub enum ConfigError {
     },
     /// The text is no TOML, or has a key that does not exist; the message holds line and column.
     #[error(
-        "{path} is not a configuration of Seawall: {source}\n`seawall config` prints one with every key"
+        "{path} is not a configuration of Seawall: {}\n`seawall config` prints one with every key",
+        source.to_string().trim_end()
     )]
     Malformed {
         /// The file.
@@ -162,6 +163,9 @@ pub enum ConfigError {
         /// What it may be.
         rule: &'static str,
     },
+    /// A command cannot do without a value that has no default; the sentence says which.
+    #[error("{0}")]
+    Missing(&'static str),
 }
 
 impl Default for Channel {

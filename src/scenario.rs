@@ -65,7 +65,9 @@ pub enum Refused {
         nearest: Option<&'static str>,
     },
     /// The file cannot be read.
-    #[error("cannot read the scenario {path}: {why}")]
+    #[error(
+        "cannot read the scenario {path}: {why}; `seawall scenarios` lists those that are built in"
+    )]
     Unreadable {
         /// The path asked for.
         path: String,

@@ -18,7 +18,9 @@ use crate::hls::timeline::Channel;
 
 /// What the disk refused. The broadcaster may try again; an operator must look at the folder.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {doing} {path}: {source}; check the folder for segments, or choose another one")]
+#[error(
+    "cannot {doing} {path}: {source}; check the folder for segments, or choose another one with --segments"
+)]
 pub struct DiskError {
     doing: &'static str,
     path: PathBuf,

@@ -48,7 +48,7 @@ pub enum StoreError {
     Description(String),
     /// The channel is known with another seed or layout.
     #[error(
-        "channel {0:?} is on air with another seed or layout, and its bytes would change under their names: choose another name, or stop the origin and remove the channel's folder"
+        "channel {0:?} is known with another seed, another number of parts or other renditions, and its bytes would change under their names: keep to those, choose another name with --channel, or stop the origin and remove the folder {0:?} from its folder for segments"
     )]
     Differs(String),
     /// Too many channels.
