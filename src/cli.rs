@@ -48,9 +48,9 @@ pub enum Command {
     /// Start everything in one process: broadcaster, origin and edges.
     #[command(after_help = "\
 Examples:
-  seawall up                              a live stream behind three edges, until Ctrl-C
-  seawall up --edges 8 --parts 9          eight edges, segments of 2.88 s
-  seawall up --surge celebrity-live       and play a surge at them, with the miss queue and without")]
+  seawall up                                       a live stream behind three edges, until Ctrl-C
+  seawall up --edges 8 --channel nine --parts 9    eight edges, segments of 2.88 s
+  seawall up --surge celebrity-live                and play a surge at them, with the miss queue and without")]
     Up(Up),
     /// Broadcast to an origin elsewhere, by HTTP PUT.
     #[command(after_help = "\
@@ -85,10 +85,10 @@ valid, 130 interrupted.")]
 Example:
   seawall scenarios")]
     Scenarios(Scenarios),
-    /// Print the configuration in force as TOML, secrets masked.
+    /// Print what a configuration file comes to as TOML: every key that has a value, secrets masked.
     #[command(after_help = "\
 Examples:
-  seawall config > seawall.toml           a file with every key and its default
+  seawall config > seawall.toml           a file with every key that has a default
   seawall config --config seawall.toml    what a file comes to")]
     Config(File),
 }

@@ -274,12 +274,12 @@ fn broken_rule(scenario: &Scenario) -> Option<(&'static str, &'static str)> {
         .map(|(_, key, rule)| (key, rule))
 }
 
-/// The name that is fewest edits away from `wanted`, if that is at most a third of its length.
+/// The name that is fewest edits away from `wanted`, if that is at most a third of its length or only its end is missing.
 fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     names
         .map(|name| (edits(wanted, name), name))
         .min()
-        .filter(|&(edits, name)| edits * 3 <= name.len())
+        .filter(|&(edits, name)| edits * 3 <= name.len() || name.starts_with(wanted))
         .map(|(_, name)| name)
 }
 

@@ -103,6 +103,15 @@ impl Validity {
         }
     }
 
+    /// Whole seconds until it is stale; negative once it is (RFC 9211, section 2.4).
+    pub fn ttl_s(&self, now: Timestamp) -> i64 {
+        if now < self.fresh_until {
+            self.fresh_until.since(now).as_secs() as i64
+        } else {
+            -(now.since(self.fresh_until).as_secs_f64().ceil().max(1.0) as i64)
+        }
+    }
+
     /// How old the object is at `now` (the `Age` header).
     pub fn age(&self, now: Timestamp) -> Duration {
         now.since(self.made_at)
@@ -171,6 +180,10 @@ mod tests {
         assert_eq!(validity.at(at(1_000)), Freshness::StaleWhileRevalidate);
         assert_eq!(validity.at(at(2_000)), Freshness::StaleIfError);
         assert_eq!(validity.at(at(6_000)), Freshness::Expired);
+        assert_eq!(
+            [0, 999, 1_000, 2_001].map(|millis| validity.ttl_s(at(millis))),
+            [1, 0, -1, -2]
+        );
     }
 
     #[test]

@@ -3,7 +3,6 @@
 //! Each answer says in `Cache-Status` how it came about, and an error says when to come back.
 
 use std::fmt::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,8 +14,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use warp::Reply;
 use warp::reply::Response;
 
-use super::fetch::{self, insert_cors};
 use super::flights::{Head, Landing, Watch};
+use super::head::insert_cors;
 use super::store::Object;
 use crate::policy::key::Kind;
 use crate::policy::status::{CacheStatus, FetchError, Shed};
@@ -166,6 +165,11 @@ pub(super) fn failure(
     let text = format!("{} {reason}\n", code.as_u16());
     headers.insert(CONTENT_LENGTH, text.len().into());
     with_head(code, headers, text.into_response())
+}
+
+/// How long a failed object should be left alone, in whole seconds for `Retry-After`, at least one.
+pub(super) fn retry_after_s(span: Duration) -> u64 {
+    span.as_secs_f64().ceil().max(1.0) as u64
 }
 
 /// The status code that a failed fetch gives its viewers.
@@ -392,11 +396,6 @@ enum AtHand {
     Chunk(Bytes),
     End,
     Wait,
-}
-
-/// The status member of an object that came by a flight.
-pub(super) fn ttl_of(object: &Arc<Object>, now: Timestamp) -> Option<i64> {
-    Some(fetch::ttl_s(&object.validity, now))
 }
 
 #[cfg(test)]

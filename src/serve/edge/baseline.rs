@@ -43,7 +43,7 @@ impl Asked<'_> {
         let Moka(cache) = &self.edge.baseline;
         let key = self.key.to_key();
         let hit = |object: &Object, now| {
-            let status = self.status(Way::Hit, Some(fetch::ttl_s(&object.validity, now)), None);
+            let status = self.status(Way::Hit, Some(object.validity.ttl_s(now)), None);
             let response = answer::object(&self.request, object, now, status, None, None);
             Answered {
                 served: Served::Hit,
@@ -82,7 +82,7 @@ impl Asked<'_> {
                     },
                     Role::Follower => Way::Collapsed,
                 };
-                let status = self.status(way, answer::ttl_of(&object, now), None);
+                let status = self.status(way, Some(object.validity.ttl_s(now)), None);
                 let response = answer::object(&self.request, &object, now, status, None, None);
                 Answered {
                     served: role.served(),

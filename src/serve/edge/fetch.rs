@@ -2,28 +2,23 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
-use http::header::{
-    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL,
-    CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, VARY, VIA,
-};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::body::Body;
 use tokio::sync::watch;
 
 use super::Edge;
 use super::flights::{Head, Landing, Progress, Watch};
+use super::head;
 use super::metrics::Reason;
 use super::store::{Entry, Failure, Object};
 use super::upstream;
 use crate::hls;
 use crate::policy::collapse::Generation;
 use crate::policy::edge::PASS;
-use crate::policy::freshness::{Freshness, Negative, Validity};
+use crate::policy::freshness::{Negative, Validity};
 use crate::policy::key::{Key, Kind};
 use crate::policy::sharing::{self, Implicit, Sharing};
 use crate::policy::status::FetchError;
@@ -192,10 +187,10 @@ async fn receive(
         Key::Foreign { .. } => Validity::of_foreign(now, landed_age, lifetime.unwrap_or_default()),
     };
     let head = Arc::new(Head {
-        headers: viewer_headers(key, &parts.headers, edge.upstream.via()),
+        headers: head::viewer_headers(key, &parts.headers, edge.upstream.via()),
         length: announced,
         waited: now.since(begun),
-        ttl_s: (kind != Kind::MediaPlaylist).then(|| ttl_s(&validity_of(None), now)),
+        ttl_s: (kind != Kind::MediaPlaylist).then(|| validity_of(None).ttl_s(now)),
         cache_status: parts.headers.get("cache-status").cloned(),
     });
     progress.send_modify(|progress| progress.head = Some(head.clone()));
@@ -230,20 +225,6 @@ async fn receive(
     )
 }
 
-/// Whole seconds until an object is stale; negative once it is.
-pub(super) fn ttl_s(validity: &Validity, now: crate::time::Timestamp) -> i64 {
-    match validity.at(now) {
-        Freshness::Fresh(left) => left.as_secs() as i64,
-        _ => {
-            -(now
-                .since(validity.fresh_until)
-                .as_secs_f64()
-                .ceil()
-                .max(1.0) as i64)
-        }
-    }
-}
-
 fn joined(chunks: &[Bytes], length: u64) -> Bytes {
     match chunks {
         [] => Bytes::new(),
@@ -254,53 +235,6 @@ fn joined(chunks: &[Bytes], length: u64) -> Bytes {
             body.freeze()
         }
     }
-}
-
-/// What viewers get of the origin's headers, with what an edge says of every object.
-fn viewer_headers(key: &Key, origin: &HeaderMap, via: &HeaderValue) -> HeaderMap {
-    const FROM_LIVE: [HeaderName; 5] = [CONTENT_TYPE, CACHE_CONTROL, ETAG, LAST_MODIFIED, VIA];
-    let mut headers = HeaderMap::with_capacity(16);
-    match key {
-        Key::Live { kind, .. } => {
-            for name in FROM_LIVE {
-                for value in origin.get_all(&name) {
-                    headers.append(name.clone(), value.clone());
-                }
-            }
-            headers
-                .entry(CONTENT_TYPE)
-                .or_insert(HeaderValue::from_static(kind.content_type()));
-            if matches!(kind, Kind::Multivariant | Kind::MediaPlaylist) {
-                headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-            }
-            insert_cors(&mut headers);
-        }
-        Key::Foreign { .. } => {
-            headers.extend(origin.clone());
-            upstream::strip_hop_by_hop(&mut headers);
-            for name in [
-                CONTENT_LENGTH,
-                DATE,
-                http::header::AGE,
-                HeaderName::from_static("cache-status"),
-            ] {
-                headers.remove(name);
-            }
-        }
-    }
-    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.append(VIA, via.clone());
-    headers
-}
-
-/// What lets a player on any page read the stream and what the edge says of it.
-pub(super) fn insert_cors(headers: &mut HeaderMap) {
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(
-        ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("Age, Cache-Status, Date, Retry-After, Server-Timing"),
-    );
-    headers.insert("timing-allow-origin", HeaderValue::from_static("*"));
 }
 
 /// Bytes that one flight holds; given back when it ends, however it ends.
@@ -324,11 +258,6 @@ impl Drop for Held<'_> {
     fn drop(&mut self) {
         self.edge.upstream.release(self.bytes);
     }
-}
-
-/// How long a failed object should be left alone, in whole seconds for `Retry-After`, at least one.
-pub(super) fn retry_after_s(span: Duration) -> u64 {
-    span.as_secs_f64().ceil().max(1.0) as u64
 }
 
 #[cfg(test)]

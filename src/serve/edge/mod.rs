@@ -14,6 +14,7 @@ mod answer;
 mod baseline;
 mod fetch;
 pub mod flights;
+mod head;
 pub mod metrics;
 mod pass;
 mod routes;

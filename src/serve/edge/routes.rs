@@ -242,7 +242,7 @@ impl Asked<'_> {
     ) -> Answered {
         match (decision, &entry.object, &entry.failure) {
             (Decision::Hit, Some(object), _) => {
-                let status = self.status(Way::Hit, Some(fetch::ttl_s(&object.validity, now)), None);
+                let status = self.status(Way::Hit, Some(object.validity.ttl_s(now)), None);
                 let response = answer::object(&self.request, object, now, status, None, None);
                 Answered {
                     served: Served::Hit,
@@ -255,8 +255,7 @@ impl Asked<'_> {
                 }
                 self.edge.metrics.stale(why);
                 let detail = (why == WhyStale::Error).then_some(why.word());
-                let status =
-                    self.status(Way::Hit, Some(fetch::ttl_s(&object.validity, now)), detail);
+                let status = self.status(Way::Hit, Some(object.validity.ttl_s(now)), detail);
                 let response = answer::object(&self.request, object, now, status, None, None);
                 Answered {
                     served: Served::Stale,
@@ -265,7 +264,7 @@ impl Asked<'_> {
             }
             (Decision::Negative, _, Some(failure)) => {
                 let status = self.status(Way::Hit, None, Some("negative"));
-                let wait = fetch::retry_after_s(failure.negative.until.since(now));
+                let wait = answer::retry_after_s(failure.negative.until.since(now));
                 Answered {
                     served: Served::Negative,
                     response: answer::failure(failure.status, status, None, wait),
@@ -316,7 +315,7 @@ impl Asked<'_> {
             Heard::Landing(Landing::Object(object, head)) => {
                 let status = self.status(
                     role.way(Some(200), true),
-                    answer::ttl_of(&object, now),
+                    Some(object.validity.ttl_s(now)),
                     None,
                 );
                 let upstream_status = head.cache_status.as_ref();
@@ -396,7 +395,7 @@ impl Asked<'_> {
             .filter(|entry| entry.facts().may_stand_in(now));
         if let Some(object) = entry.as_ref().and_then(|entry| entry.object.as_ref()) {
             self.edge.metrics.stale(WhyStale::Error);
-            let ttl_s = Some(fetch::ttl_s(&object.validity, now));
+            let ttl_s = Some(object.validity.ttl_s(now));
             let status = self.status(
                 Way::Stale { status: fwd_status },
                 ttl_s,
@@ -415,7 +414,7 @@ impl Asked<'_> {
         };
         let status = self.status(role.way(fwd_status, false), None, Some(detail));
         let wait_s = match retry_after {
-            Some(span) => fetch::retry_after_s(span),
+            Some(span) => answer::retry_after_s(span),
             // Drawn from the clock's small digits: those who are refused together don't come back together.
             None => 1 + now.as_nanos() / 1_000 % 3,
         };

@@ -1,0 +1,57 @@
+//! Heads of answers to viewers: what of the origin's headers is passed on, and what an edge adds to every object.
+
+use http::header::{
+    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AGE, CACHE_CONTROL,
+    CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, VARY, VIA,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::upstream;
+use crate::policy::key::{Key, Kind};
+
+/// What viewers get of the origin's headers, with what an edge says of every object.
+pub(super) fn viewer_headers(key: &Key, origin: &HeaderMap, via: &HeaderValue) -> HeaderMap {
+    const FROM_LIVE: [HeaderName; 5] = [CONTENT_TYPE, CACHE_CONTROL, ETAG, LAST_MODIFIED, VIA];
+    let mut headers = HeaderMap::with_capacity(16);
+    match key {
+        Key::Live { kind, .. } => {
+            for name in FROM_LIVE {
+                for value in origin.get_all(&name) {
+                    headers.append(name.clone(), value.clone());
+                }
+            }
+            headers
+                .entry(CONTENT_TYPE)
+                .or_insert(HeaderValue::from_static(kind.content_type()));
+            if matches!(kind, Kind::Multivariant | Kind::MediaPlaylist) {
+                headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+            }
+            insert_cors(&mut headers);
+        }
+        Key::Foreign { .. } => {
+            headers.extend(origin.clone());
+            upstream::strip_hop_by_hop(&mut headers);
+            for name in [
+                CONTENT_LENGTH,
+                DATE,
+                AGE,
+                HeaderName::from_static("cache-status"),
+            ] {
+                headers.remove(name);
+            }
+        }
+    }
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.append(VIA, via.clone());
+    headers
+}
+
+/// What lets a player on any page read the stream and what the edge says of it.
+pub(super) fn insert_cors(headers: &mut HeaderMap) {
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("Age, Cache-Status, Date, Retry-After, Server-Timing"),
+    );
+    headers.insert("timing-allow-origin", HeaderValue::from_static("*"));
+}
