@@ -1,7 +1,7 @@
 //! Playlists read as a player reads them: the text of an answer becomes facts, with every URI resolved to a path.
 //!
 //! m3u8-rs does the reading, but it is no validator: a malformed number becomes zero and a last line without a newline
-//! becomes a URI. So [`check_lines`] looks at the text first, and what is empty or nameless afterwards is refused.
+//! becomes a URI. So `check_lines` looks at the text first, and what is empty or nameless afterwards is refused.
 
 use std::time::Duration;
 

@@ -20,7 +20,7 @@ pub struct RunRecord {
     pub miss_queue: MissQueue,
     /// Edges, in the order of [`Request::edge`]: where each was reached.
     pub targets: Vec<String>,
-    /// Renditions, in the order of [`Object::rendition`].
+    /// Renditions, in the order of the indices in [`Object`].
     pub renditions: Vec<String>,
     /// Duration of a segment.
     pub segment_duration: Duration,
