@@ -15,4 +15,5 @@ mod edge_faults;
 mod edge_foreign;
 mod edge_herd;
 mod layers;
+mod playback;
 mod surge;

@@ -1,8 +1,11 @@
-//! What tests over real sockets share: an origin that fails on purpose, a client that sees every byte, an edge to test.
+//! What tests over real sockets share: an origin that fails on purpose, a client that sees every byte, an edge to test, a
+//! whole stream on air, and programs that are started and ended.
 
 pub(crate) mod client;
 pub(crate) mod edge;
 pub(crate) mod fault_origin;
+pub(crate) mod program;
+pub(crate) mod stage;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,192 @@
+//! Programs that a test starts: Seawall itself, and players. What they say is read as it comes, and whoever drops a
+//! [`Program`] kills it.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+/// The longest that any one thing is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running program.
+pub(crate) struct Program {
+    name: String,
+    child: Child,
+    out: watch::Receiver<String>,
+    err: watch::Receiver<String>,
+}
+
+/// A program that has ended, and all that it said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// `None` if a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Program {
+    /// Starts a command. One that is not there fails the test with the command that installs it.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!(
+                    "{name} does not start ({error}); install it: {}",
+                    installed_by(&name)
+                )
+            });
+        let out = listen(child.stdout.take().unwrap());
+        let err = listen(child.stderr.take().unwrap());
+        Self {
+            name,
+            child,
+            out,
+            err,
+        }
+    }
+
+    /// Starts Seawall with these arguments, free of the settings of whoever runs the tests.
+    pub(crate) fn seawall(args: &[&str]) -> Self {
+        Self::seawall_with(args, &[])
+    }
+
+    /// The same with settings in its environment.
+    pub(crate) fn seawall_with(args: &[&str], settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("SEAWALL_") {
+                command.env_remove(name);
+            }
+        }
+        Self::start(command.args(args).envs(settings.iter().copied()))
+    }
+
+    /// Waits until it has written `text` to stdout.
+    pub(crate) async fn says(&self, text: &str) {
+        self.until(&self.out, text, |said| said.contains(text))
+            .await;
+    }
+
+    /// Waits until it has written `text` to stderr.
+    pub(crate) async fn logs(&self, text: &str) {
+        self.logs_what(text, |said| said.contains(text)).await;
+    }
+
+    /// Waits until what it has written to stderr satisfies `condition`.
+    pub(crate) async fn logs_what(&self, what: &str, condition: impl FnMut(&str) -> bool) {
+        self.until(&self.err, what, condition).await;
+    }
+
+    /// The address that stands behind `label` on stdout.
+    pub(crate) async fn address(&self, label: &str) -> SocketAddr {
+        let found = |said: &str| {
+            let line = said.lines().find(|line| line.starts_with(label))?;
+            let (_, url) = line.split_once("http://")?;
+            url.split(' ').next()?.parse().ok()
+        };
+        self.until(&self.out, label, |said| found(said).is_some())
+            .await;
+        let said = self.out.borrow();
+        found(&said).unwrap()
+    }
+
+    /// What it has written to stderr so far.
+    pub(crate) fn logged(&self) -> String {
+        self.err.borrow().clone()
+    }
+
+    /// Asks it to end, as `kill` does.
+    pub(crate) fn terminate(&self) {
+        let sent = Command::new("sh")
+            .args(["-c", "kill -TERM \"$0\"", &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success(), "{} has ended already", self.name);
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(mut self) -> Ended {
+        let begun = Instant::now();
+        // Both pipes close when it ends: what follows is all that it said.
+        for pipe in [&mut self.out, &mut self.err] {
+            let closed = async { while pipe.changed().await.is_ok() {} };
+            let waited = tokio::time::timeout(PATIENCE.saturating_sub(begun.elapsed()), closed);
+            assert!(
+                waited.await.is_ok(),
+                "{} does not end: {}",
+                self.name,
+                pipe.borrow().as_str()
+            );
+        }
+        let code = tokio::task::block_in_place(|| self.child.wait())
+            .unwrap()
+            .code();
+        let said = |pipe: &watch::Receiver<String>| pipe.borrow().clone();
+        Ended {
+            code,
+            out: said(&self.out),
+            err: said(&self.err),
+        }
+    }
+
+    async fn until(
+        &self,
+        pipe: &watch::Receiver<String>,
+        what: &str,
+        mut condition: impl FnMut(&str) -> bool,
+    ) {
+        let mut pipe = pipe.clone();
+        let heard = pipe.wait_for(|said| condition(said));
+        let heard = tokio::time::timeout(PATIENCE, heard)
+            .await
+            .is_ok_and(|heard| heard.is_ok());
+        assert!(
+            heard,
+            "{} never said {what:?}, but {:?} and {:?}",
+            self.name,
+            self.out.borrow().as_str(),
+            self.err.borrow().as_str()
+        );
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs Seawall to its end.
+pub(crate) async fn run(args: &[&str]) -> Ended {
+    Program::seawall(args).ended().await
+}
+
+/// Reads a pipe to its end, on a thread that ends with it.
+fn listen(mut pipe: impl Read + Send + 'static) -> watch::Receiver<String> {
+    let (said, heard) = watch::channel(String::new());
+    std::thread::spawn(move || {
+        let mut piece = [0; 4096];
+        while let Ok(count @ 1..) = pipe.read(&mut piece) {
+            said.send_modify(|text| text.push_str(&String::from_utf8_lossy(&piece[..count])));
+        }
+    });
+    heard
+}
+
+fn installed_by(program: &str) -> &'static str {
+    match program {
+        "ffmpeg" | "ffprobe" | "ffplay" => "apt-get install ffmpeg",
+        "cvlc" => "apt-get install vlc-bin vlc-plugin-base",
+        "setpriv" => "apt-get install util-linux",
+        _ => "make deps",
+    }
+}
