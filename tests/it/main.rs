@@ -16,4 +16,5 @@ mod edge_foreign;
 mod edge_herd;
 mod layers;
 mod playback;
+mod processes;
 mod surge;

@@ -1,0 +1,232 @@
+//! Seawall as its users run it: a process per part, signals, restarts, and what operators read.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use seawall::hls::reader;
+use seawall::hls::timeline::Channel;
+use seawall::media;
+use seawall::serve::metrics;
+
+use crate::support::client::{self, Reply};
+use crate::support::program::Program;
+
+const TOKEN: &str = "a-secret";
+const WINDOW: usize = 6;
+const RENDITIONS: [&str; 2] = ["180p", "360p"];
+/// Series that one edge may expose.
+const SERIES_MAX: usize = 600;
+
+fn origin(segments: &Path) -> Program {
+    let segments = segments.to_str().unwrap();
+    #[rustfmt::skip]
+    let args = [
+        "origin", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ingest", "127.0.0.1:0",
+        "--window", "6", "--segments", segments,
+    ];
+    Program::seawall_with(&args, &[("SEAWALL_TOKEN", TOKEN)])
+}
+
+async fn broadcast(origin: &Program) -> Program {
+    let to = format!("http://{}", origin.address("ingest").await);
+    let args = [
+        "broadcast",
+        "--to",
+        &to,
+        "--renditions",
+        "180p,360p",
+        "--window",
+        "6",
+    ];
+    Program::seawall_with(&args, &[("SEAWALL_TOKEN", TOKEN)])
+}
+
+async fn edge(origin: &Program) -> Program {
+    let upstream = format!("http://{}", origin.address("origin").await);
+    #[rustfmt::skip]
+    let args = ["edge", "--upstream", &upstream, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    Program::seawall(&args)
+}
+
+/// Asks until the answer is as it should be; there is no signal of a stream that is on air but the stream.
+async fn once(addr: SocketAddr, path: &str, condition: impl Fn(&Reply) -> bool) -> Reply {
+    for _ in 0..600 {
+        let reply = client::get(addr, path).await;
+        if condition(&reply) {
+            return reply;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("{path} at {addr} never was as it should be");
+}
+
+async fn full_window(addr: SocketAddr, rendition: &str) -> Vec<reader::Listed> {
+    let path = format!("/live/demo/{rendition}/media.m3u8");
+    let listed = |reply: &Reply| reader::media(&path, &reply.body).map(|facts| facts.listed);
+    let full = |reply: &Reply| listed(reply).is_ok_and(|listed| listed.len() == WINDOW);
+    listed(&once(addr, &path, full).await).unwrap()
+}
+
+async fn described(addr: SocketAddr) -> Channel {
+    let reply = client::get(addr, "/live/demo/channel.json").await;
+    serde_json::from_slice(&reply.body).unwrap()
+}
+
+async fn ends_well(program: Program) {
+    program.terminate();
+    let ended = program.ended().await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!ended.err.contains("panicked"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_processes_serve_what_the_description_says_and_a_restart_changes_nothing() {
+    let segments = tempfile::tempdir().unwrap();
+    let first = origin(segments.path());
+    let broadcaster = broadcast(&first).await;
+    let edge = edge(&first).await;
+    let viewers = edge.address("edge").await;
+    let mut seen = Vec::new();
+    for rendition in RENDITIONS {
+        let window = full_window(viewers, rendition).await;
+        let channel = described(viewers).await;
+        for segment in window {
+            let reply = client::get(viewers, &segment.path).await;
+            let made = media::segment(
+                &channel,
+                channel.rendition(rendition).unwrap(),
+                segment.number,
+            );
+            assert!(
+                reply.status == 200 && reply.body == made,
+                "{}",
+                segment.path
+            );
+            seen.push((segment.path, made));
+        }
+    }
+
+    // SIGTERM from the audience inwards; each ends within its drain, with nothing to complain of.
+    let before = described(first.address("origin").await).await;
+    ends_well(edge).await;
+    ends_well(broadcaster).await;
+    ends_well(first).await;
+
+    let again = origin(segments.path());
+    let addr = again.address("origin").await;
+    assert_eq!(described(addr).await, before, "`started_at` is kept");
+    for (path, bytes) in &seen {
+        let reply = client::get(addr, path).await;
+        assert!(reply.status == 200 && reply.body == *bytes, "{path}");
+    }
+    let left_off = full_window(addr, RENDITIONS[0]).await;
+    let broadcaster = broadcast(&again).await;
+    broadcaster.logs("on air").await;
+    let path = "/live/demo/180p/media.m3u8";
+    let goes_on = once(addr, path, |reply| {
+        reader::media(path, &reply.body).is_ok_and(|facts| {
+            facts.listed.last().map(|segment| segment.number)
+                > left_off.last().map(|segment| segment.number)
+        })
+    })
+    .await;
+    let listed = reader::media(path, &goes_on.body).unwrap().listed;
+    let newest = listed.last().unwrap();
+    let made = media::segment(&before, &before.layout.ladder[0], newest.number);
+    let reply = client::get(addr, &newest.path).await;
+    assert!(reply.status == 200 && reply.body == made, "{}", newest.path);
+    assert_eq!(described(addr).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_find_health_and_a_bounded_number_of_series() {
+    let segments = tempfile::tempdir().unwrap();
+    let origin = origin(segments.path());
+    let edge = edge(&origin).await;
+    let (of_origin, of_edge) = (origin.address("admin").await, edge.address("admin").await);
+    for admin in [of_origin, of_edge] {
+        let health = client::get(admin, "/healthz").await;
+        assert_eq!((health.status, health.body), (200, b"ok\n".to_vec()));
+    }
+    let waiting = client::get(of_origin, "/readyz").await;
+    assert_eq!(waiting.status, 503);
+    assert_eq!(
+        waiting.body,
+        b"not ready: no channel has been described yet\n"
+    );
+    let broadcaster = broadcast(&origin).await;
+    for admin in [of_origin, of_edge] {
+        let ready = once(admin, "/readyz", |reply| reply.status == 200).await;
+        assert_eq!(ready.body, b"ready\n");
+    }
+
+    let viewers = edge.address("edge").await;
+    for segment in full_window(viewers, "180p").await {
+        assert_eq!(client::get(viewers, &segment.path).await.status, 200);
+    }
+    for path in ["/live/demo/nothing", "/favicon.ico", "/live/demo/180p/1.ts"] {
+        client::get(viewers, path).await;
+    }
+    for admin in [of_origin, of_edge] {
+        let scraped = client::get(admin, "/metrics").await;
+        assert_eq!(
+            (scraped.status, scraped.header("content-type").as_str()),
+            (200, "text/plain; version=0.0.4")
+        );
+        let text = String::from_utf8(scraped.body).unwrap();
+        let series = text.lines().filter(|line| !line.starts_with('#')).count();
+        assert!((20..=SERIES_MAX).contains(&series), "{series} series");
+        for line in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+            let name = line.split(' ').next().unwrap();
+            assert!(
+                metrics::TABLE.iter().any(|metric| metric.name == name),
+                "{name} is in no table"
+            );
+        }
+    }
+    drop(broadcaster);
+}
+
+#[test]
+fn the_reference_of_metrics_in_the_readme_is_the_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(path).unwrap();
+    let (_, after) = readme
+        .split_once("<!-- metrics -->")
+        .expect("README.md marks where the metrics are");
+    let (table, _) = after
+        .split_once("<!-- /metrics -->")
+        .expect("README.md marks where they end");
+    let cells = |line: &str| {
+        line.split('|')
+            .map(|cell| cell.trim().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let told: Vec<_> = table
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(cells)
+        .collect();
+    let rows: Vec<_> = metrics::TABLE
+        .iter()
+        .map(|metric| {
+            let labels: Vec<_> = metric
+                .labels
+                .iter()
+                .map(|label| format!("`{label}`"))
+                .collect();
+            format!(
+                "| `{}` | {} | {} |",
+                metric.name,
+                labels.join(", "),
+                metric.help
+            )
+        })
+        .collect();
+    let known: Vec<_> = rows.iter().map(|row| cells(row)).collect();
+    assert!(
+        told == known,
+        "the table in README.md between the marks must be:\n| name | labels | what it says |\n|---|---|---|\n{}",
+        rows.join("\n")
+    );
+}
