@@ -11,6 +11,7 @@
 
 mod support;
 
+mod bad_input;
 mod edge_faults;
 mod edge_foreign;
 mod edge_herd;
