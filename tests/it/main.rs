@@ -16,6 +16,7 @@ mod edge_faults;
 mod edge_foreign;
 mod edge_herd;
 mod layers;
+mod origin_stream;
 mod playback;
 mod processes;
 mod surge;
