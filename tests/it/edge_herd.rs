@@ -17,6 +17,18 @@ fn body() -> Vec<u8> {
     (0..200_000_u32).map(|index| (index % 251) as u8).collect()
 }
 
+/// Limits for a machine that is busy with two thousand clients in the same process.
+fn patient() -> Limits {
+    let long = Duration::from_secs(20);
+    Limits {
+        first_byte: long,
+        progress: long,
+        total: long,
+        segment_wait: long,
+        ..Limits::default()
+    }
+}
+
 async fn all(mut viewers: JoinSet<Reply>) -> Vec<Reply> {
     let mut replies = Vec::new();
     while let Some(reply) = viewers.join_next().await {
@@ -33,19 +45,7 @@ async fn two_thousand_at_one_cold_segment_cost_one_origin_hit() {
         Behaviour::Gated(held.clone(), Box::new(Behaviour::ok(body())))
     })
     .await;
-    let limits = Limits {
-        first_byte: Duration::from_secs(20),
-        segment_wait: Duration::from_secs(20),
-        ..Limits::default()
-    };
-    let edge = TestEdge::start_with(
-        &origin.url(),
-        MissQueue::Flights,
-        Limits {
-            total: Duration::from_secs(20),
-            ..limits
-        },
-    );
+    let edge = TestEdge::start_with(&origin.url(), MissQueue::Flights, patient());
     let mut viewers = JoinSet::new();
     for _ in 0..2_000 {
         viewers.spawn(client::get(edge.addr, SEGMENT));
@@ -113,19 +113,7 @@ async fn a_thousand_who_leave_by_reset_and_by_close_cost_no_second_hit() {
         Behaviour::Gated(held.clone(), Box::new(Behaviour::ok(body())))
     })
     .await;
-    let limits = Limits {
-        first_byte: Duration::from_secs(20),
-        segment_wait: Duration::from_secs(20),
-        ..Limits::default()
-    };
-    let edge = TestEdge::start_with(
-        &origin.url(),
-        MissQueue::Flights,
-        Limits {
-            total: Duration::from_secs(20),
-            ..limits
-        },
-    );
+    let edge = TestEdge::start_with(&origin.url(), MissQueue::Flights, patient());
     let leader = client::send(edge.addr, "GET", SEGMENT, "", b"").await;
     eventually("the leader waits", || edge.edge.waiters() == 1).await;
     let mut leavers = vec![leader];
