@@ -190,7 +190,7 @@ async fn receive(
         headers: head::viewer_headers(key, &parts.headers, edge.upstream.via()),
         length: announced,
         waited: now.since(begun),
-        ttl_s: (kind != Kind::MediaPlaylist).then(|| validity_of(None).ttl_s(now)),
+        ttl_s: validity_of(None).ttl_s(now),
         cache_status: parts.headers.get("cache-status").cloned(),
     });
     progress.send_modify(|progress| progress.head = Some(head.clone()));

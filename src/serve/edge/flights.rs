@@ -40,8 +40,8 @@ pub struct Head {
     pub length: Option<u64>,
     /// From the request until this head.
     pub waited: Duration,
-    /// Seconds that the object will be fresh, where that is known from the head alone.
-    pub ttl_s: Option<i64>,
+    /// Seconds that the object will be fresh, as far as the head alone can tell.
+    pub ttl_s: i64,
     /// What the caches before us said of it.
     pub cache_status: Option<http::HeaderValue>,
 }

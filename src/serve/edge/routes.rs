@@ -305,7 +305,7 @@ impl Asked<'_> {
         };
         match heard {
             Heard::Head(head) => {
-                let status = self.status(role.way(Some(200), true), head.ttl_s, None);
+                let status = self.status(role.way(Some(200), true), Some(head.ttl_s), None);
                 let response = answer::flight(&self.request, &head, watch, status, waited(&head));
                 Answered {
                     served: role.served(),
@@ -348,6 +348,8 @@ impl Asked<'_> {
     }
 
     async fn hear(&self, watch: &mut Watch) -> Heard {
+        // A playlist is small and of no use in part: who waits for it gets it whole, with its lifetime, packed if asked.
+        let streams = matches!(self.request.kind, Kind::Segment | Kind::Other);
         let listening = async {
             loop {
                 {
@@ -355,7 +357,7 @@ impl Asked<'_> {
                     if let Some(landing) = &progress.landing {
                         return Heard::Landing(landing.clone());
                     }
-                    if let Some(head) = &progress.head {
+                    if let Some(head) = progress.head.as_ref().filter(|_| streams) {
                         return Heard::Head(head.clone());
                     }
                 }
