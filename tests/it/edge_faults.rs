@@ -134,6 +134,7 @@ async fn one_error_is_not_remembered_beyond_a_second() {
     .await;
     let edge = TestEdge::start(&origin.url());
     assert_eq!(client::get(edge.addr, SEGMENT).await.status, 500);
+    // A failure is remembered for a second at most.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(client::get(edge.addr, SEGMENT).await.status, 200);
 }
@@ -208,6 +209,7 @@ async fn an_expired_playlist_is_an_error_and_no_lie() {
     .await;
     let edge = TestEdge::start(&origin.url());
     assert_eq!(client::get(edge.addr, PLAYLIST).await.status, 200);
+    // Three target durations of a second, less a little: stale-if-error still allows it. Then past them.
     tokio::time::sleep(Duration::from_millis(2_900)).await;
     let on_error = client::get(edge.addr, PLAYLIST).await;
     assert!(
@@ -251,6 +253,7 @@ async fn an_origin_that_is_not_there_yet_is_found_when_it_comes() {
         edge.edge.ready().is_ok()
     })
     .await;
+    // A first failure is remembered for 250 ms.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(client::get(edge.addr, SEGMENT).await.status, 200);
 }
