@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +19,7 @@ use crate::serve::clock::Clock;
 use crate::serve::cluster::{self, Doors, EdgeRoom, OriginRoom, StartError};
 use crate::serve::metrics::Registry;
 use crate::serve::origin::Token;
+use crate::serve::workers::Workers;
 
 /// The exit code for an error.
 pub fn code_of(error: &anyhow::Error) -> u8 {
@@ -177,7 +179,12 @@ async fn edge(config: Config) -> anyhow::Result<u8> {
         config.edge.name.clone(),
         config.edge.upstream.clone(),
     );
-    let edge = EdgeRoom::open(setup, doors, connections, Clock::start())?;
+    let threads = match config.edge.workers {
+        Some(count) => count,
+        None => std::thread::available_parallelism()?.get(),
+    };
+    let workers = Workers::start(threads).context("cannot start the threads that serve viewers")?;
+    let edge = EdgeRoom::open(setup, doors, connections, workers, Clock::start())?;
     cli::print(&format!(
         "{:<8} {}   for {}\nadmin    http://{}\n",
         edge.edge.name(),
@@ -221,7 +228,7 @@ fn open_edges(config: &Config, origin: &OriginRoom, clock: Clock) -> anyhow::Res
         let name = format!("{}-{}", config.edge.name, index + 1);
         let setup = compose::edge_config(config, name, origin.url());
         let doors = first.nth(u16::try_from(index).expect("there are at most 64 edges"));
-        EdgeRoom::open(setup, doors, connections, clock).map_err(anyhow::Error::from)
+        EdgeRoom::open(setup, doors, connections, Workers::Here, clock).map_err(anyhow::Error::from)
     };
     (0..config.edge.count).map(open).collect()
 }

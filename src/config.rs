@@ -95,6 +95,8 @@ pub struct Edge {
     pub cache_bytes: u64,
     /// Connections of viewers at once; unset: 15,000, or three quarters of the descriptors.
     pub connections_max: Option<usize>,
+    /// Threads that serve the viewers of an edge that runs alone; unset: one per core.
+    pub workers: Option<usize>,
     /// The bounds of the miss queue.
     pub limits: EdgeLimits,
 }
@@ -210,6 +212,7 @@ impl Default for Edge {
             miss_queue: MissQueue::Flights,
             cache_bytes: 512 << 20,
             connections_max: None,
+            workers: None,
             limits: EdgeLimits::default(),
         }
     }
@@ -330,6 +333,13 @@ impl Config {
             1,
             1_000_000,
             "1 to 1000000",
+        )?;
+        within_range(
+            "edge.workers",
+            edge.workers.unwrap_or(1),
+            1,
+            256,
+            "1 to 256",
         )?;
         within_range(
             "edge.limits.waiters_per_flight_max",

@@ -28,6 +28,7 @@ use crate::serve::clock::Clock;
 use crate::serve::cluster::{self, Doors, EdgeRoom, OriginRoom};
 use crate::serve::edge;
 use crate::serve::origin::hits::Snapshot;
+use crate::serve::workers::Workers;
 
 /// `seawall surge`: one run, at a cluster of its own or at edges that are running.
 ///
@@ -337,7 +338,13 @@ fn open_edges(
             miss_queue,
             ..compose::edge_config(config, name, origin.url())
         };
-        Ok(EdgeRoom::open(setup, Doors::free(), connections, clock)?)
+        Ok(EdgeRoom::open(
+            setup,
+            Doors::free(),
+            connections,
+            Workers::Here,
+            clock,
+        )?)
     };
     (0..count).map(open).collect()
 }

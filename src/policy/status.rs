@@ -227,9 +227,9 @@ pub enum Way {
     Bypass { status: Option<u16> },
 }
 
-impl fmt::Display for CacheStatus<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.cache)?;
+impl CacheStatus<'_> {
+    /// Writes the member behind `text`. Every answer carries one, so it goes without the machinery of `format!`.
+    pub fn push_to(&self, text: &mut String) {
         let (way, status) = match self.way {
             Way::Hit => ("hit", None),
             Way::Miss { status, .. } => ("fwd=uri-miss", status),
@@ -237,21 +237,33 @@ impl fmt::Display for CacheStatus<'_> {
             Way::Stale { status } => ("fwd=stale", status),
             Way::Bypass { status } => ("fwd=bypass", status),
         };
-        f.write_str("; ")?;
-        f.write_str(way)?;
+        let mut digits = itoa::Buffer::new();
+        text.push_str(self.cache);
+        text.push_str("; ");
+        text.push_str(way);
         if let Some(status) = status {
-            write!(f, "; fwd-status={status}")?;
+            text.push_str("; fwd-status=");
+            text.push_str(digits.format(status));
         }
         if matches!(self.way, Way::Miss { stored: true, .. }) {
-            f.write_str("; stored")?;
+            text.push_str("; stored");
         }
-        if let Some(ttl) = self.ttl_s {
-            write!(f, "; ttl={ttl}")?;
+        if let Some(ttl_s) = self.ttl_s {
+            text.push_str("; ttl=");
+            text.push_str(digits.format(ttl_s));
         }
         if let Some(detail) = self.detail {
-            write!(f, "; detail={detail}")?;
+            text.push_str("; detail=");
+            text.push_str(detail);
         }
-        Ok(())
+    }
+}
+
+impl fmt::Display for CacheStatus<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        self.push_to(&mut text);
+        f.write_str(&text)
     }
 }
 

@@ -15,9 +15,10 @@ use super::broadcaster::{self, Broadcaster, Sink};
 use super::clock::Clock;
 use super::edge::upstream::UpstreamError;
 use super::edge::{self, Edge};
-use super::listener::{self, BindError, Counters, Limits};
+use super::listener::{self, AtOnce, BindError, Counters, Limits};
 use super::metrics::Registry;
 use super::origin::{Origin, OriginConfig, StoreError, ingest};
+use super::workers::Workers;
 use crate::hls::timeline::{Channel, Layout};
 
 /// Why a room could not be opened.
@@ -91,6 +92,7 @@ impl Room {
     fn open<R, F, A, B>(
         doors: Doors,
         routes: F,
+        at_once: impl AtOnce,
         admin_routes: A,
         limits: Limits,
         counters: Option<Counters>,
@@ -125,13 +127,14 @@ impl Room {
         room.tasks.spawn(listener::serve(
             operators,
             admin_routes,
+            listener::nothing_at_once,
             admin_limits,
             None,
             drained.clone(),
         ));
         let stop = room.stop.clone();
         room.tasks.spawn(async move {
-            listener::serve(viewers, routes, limits, counters, stop).await;
+            listener::serve(viewers, routes, at_once, limits, counters, stop).await;
             drained.cancel();
         });
         Ok(room)
@@ -168,6 +171,7 @@ impl EdgeRoom {
         config: edge::Config,
         doors: Doors,
         connections_max: usize,
+        workers: Workers,
         clock: Clock,
     ) -> Result<Self, StartError> {
         let edge = Edge::new(config, clock)?;
@@ -176,10 +180,19 @@ impl EdgeRoom {
         let admin_routes = admin::routes(edge.registry().clone(), readiness);
         let limits = Limits {
             connections: connections_max,
+            workers,
             ..Limits::viewers()
         };
         let counters = edge.metrics().connections.clone();
-        let room = Room::open(doors, edge.routes(), admin_routes, limits, Some(counters))?;
+        let front = edge.clone();
+        let room = Room::open(
+            doors,
+            edge.routes(),
+            move |request: &_| front.fresh_hit(request),
+            admin_routes,
+            limits,
+            Some(counters),
+        )?;
         room.spawn(edge.clone().find_origin(room.stop.clone()));
         Ok(Self { edge, room })
     }
@@ -226,6 +239,7 @@ impl OriginRoom {
         let room = Room::open(
             doors,
             origin.routes(),
+            listener::nothing_at_once,
             admin_routes,
             Limits::default(),
             None,
@@ -250,6 +264,7 @@ impl OriginRoom {
             open.room.spawn(listener::serve(
                 socket,
                 open.origin.ingest_routes(),
+                listener::nothing_at_once,
                 limits,
                 None,
                 stop,

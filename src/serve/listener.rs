@@ -9,6 +9,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::future;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -23,6 +26,7 @@ use warp::Reply;
 
 use super::connection::{self, Connection, WriteProgress};
 use super::request_filter::{self, Afterwards};
+use super::workers::Workers;
 
 /// Bounds of one listener.
 #[derive(Clone, Debug)]
@@ -37,6 +41,8 @@ pub struct Limits {
     pub drain: Duration,
     /// Methods that the routes know; any other is refused.
     pub methods: &'static [http::Method],
+    /// Where connections are served.
+    pub workers: Workers,
 }
 
 impl Default for Limits {
@@ -50,6 +56,7 @@ impl Default for Limits {
             },
             drain: Duration::from_secs(10),
             methods: &[http::Method::GET, http::Method::HEAD, http::Method::OPTIONS],
+            workers: Workers::Here,
         }
     }
 }
@@ -133,10 +140,27 @@ pub fn bind(addr: SocketAddr, option: &'static str) -> Result<TcpListener, BindE
     })
 }
 
+/// What can be answered by a plain call, before any route: no copy of the headers, no extension, no future of its own.
+pub trait AtOnce:
+    Fn(&hyper::Request<Incoming>) -> Option<http::Response<Bytes>> + Clone + Send + 'static
+{
+}
+
+impl<F> AtOnce for F where
+    F: Fn(&hyper::Request<Incoming>) -> Option<http::Response<Bytes>> + Clone + Send + 'static
+{
+}
+
+/// Nothing can be answered without a route.
+pub fn nothing_at_once(_: &hyper::Request<Incoming>) -> Option<http::Response<Bytes>> {
+    None
+}
+
 /// Serves `routes` until `stop`, then drains. Returns when the last connection has ended or the drain limit has passed.
 pub async fn serve<F, R>(
     listener: TcpListener,
     routes: F,
+    at_once: impl AtOnce,
     limits: Limits,
     counters: Option<Counters>,
     stop: CancellationToken,
@@ -178,13 +202,26 @@ pub async fn serve<F, R>(
             slot,
             counters.as_ref().map(|counters| counters.open.clone()),
         );
-        let task = serve_connection(stream, peer, routes.clone(), limits.clone(), stop.clone());
-        let abandon = abandon.clone();
+        // Known to this thread's poller until now, and to its worker's from its first poll on.
+        let Ok(stream) = stream.into_std() else {
+            continue;
+        };
+        let task = serve_connection(
+            stream,
+            peer,
+            routes.clone(),
+            at_once.clone(),
+            limits.clone(),
+            // Tokens of the connection's own: polling one takes its lock, which must not be shared with every other.
+            stop.child_token(),
+        );
+        let abandon = abandon.child_token();
         // Ends with the peer, with the progress guard, with the drain, or when the drain is given up.
-        connections.spawn(async move {
+        let served = async move {
             let _open = open;
             let _ = abandon.run_until_cancelled_owned(task).await;
-        });
+        };
+        connections.spawn_on(served, &limits.workers.next());
     }
     drop(listener);
     connections.close();
@@ -228,9 +265,10 @@ fn refuse(stream: &TcpStream) {
 }
 
 async fn serve_connection<S>(
-    stream: TcpStream,
+    stream: std::net::TcpStream,
     peer: SocketAddr,
     routes: S,
+    at_once: impl AtOnce,
     limits: Limits,
     stop: CancellationToken,
 ) where
@@ -239,38 +277,42 @@ async fn serve_connection<S>(
         + Send,
     S::Future: Send,
 {
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(%error, "cannot serve a connection");
+            return;
+        }
+    };
     // Without it, Nagle's algorithm and delayed acknowledgements add 40 ms to small answers.
     let _ = stream.set_nodelay(true);
     let (reader, writer) = stream.into_split();
     let writer = Arc::new(writer);
     let methods = limits.methods;
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        let mut routes = routes.clone();
-        async move {
-            let verdict = request_filter::check(
-                request.method(),
-                request.uri(),
-                request.version(),
-                request.headers(),
-                methods,
-            );
-            let afterwards = match verdict {
-                Ok(afterwards) => afterwards,
-                Err(refusal) => {
-                    let response =
-                        warp::reply::with_status(format!("{refusal}\n"), refusal.status())
-                            .into_response();
-                    return Ok(closing(response));
-                }
-            };
-            let target = Target(request.uri().clone());
-            request.extensions_mut().insert(target);
-            let response = routes.call(request).await?;
-            Ok::<_, Infallible>(match afterwards {
-                Afterwards::Keep => response,
-                Afterwards::Close => closing(response),
-            })
+        let verdict = request_filter::check(
+            request.method(),
+            request.uri(),
+            request.version(),
+            request.headers(),
+            methods,
+        );
+        let answered = match verdict {
+            Ok(afterwards) => at_once(&request).map(|response| (response, afterwards)),
+            Err(refusal) => Some((refused(refusal), Afterwards::Close)),
+        };
+        if let Some((response, afterwards)) = answered {
+            let response = response.map(|body| Either::Left(Full::new(body)));
+            return future::Either::Left(future::ready(Ok(ended(response, afterwards))));
         }
+        let afterwards = verdict.unwrap_or(Afterwards::Close);
+        let target = Target(request.uri().clone());
+        request.extensions_mut().insert(target);
+        let answering = routes.clone().call(request);
+        future::Either::Right(async move {
+            let response = answering.await?;
+            Ok::<_, Infallible>(ended(response.map(Either::Right), afterwards))
+        })
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -298,10 +340,23 @@ async fn serve_connection<S>(
     }
 }
 
-fn closing(mut response: warp::reply::Response) -> warp::reply::Response {
+fn refused(refusal: request_filter::Refusal) -> http::Response<Bytes> {
+    let mut response = http::Response::new(Bytes::from(format!("{refusal}\n")));
+    *response.status_mut() = refusal.status();
     response.headers_mut().insert(
-        http::header::CONNECTION,
-        http::HeaderValue::from_static("close"),
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("text/plain; charset=utf-8"),
     );
+    response
+}
+
+/// Says that the connection closes behind an answer, if it does.
+fn ended<B>(mut response: http::Response<B>, afterwards: Afterwards) -> http::Response<B> {
+    if afterwards == Afterwards::Close {
+        response.headers_mut().insert(
+            http::header::CONNECTION,
+            http::HeaderValue::from_static("close"),
+        );
+    }
     response
 }

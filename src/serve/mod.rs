@@ -11,3 +11,4 @@ pub mod listener;
 pub mod metrics;
 pub mod origin;
 pub mod request_filter;
+pub mod workers;

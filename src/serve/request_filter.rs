@@ -86,13 +86,14 @@ fn check_host(uri: &Uri, version: Version, headers: &HeaderMap) -> Result<(), Re
             Err(Refusal::Host)
         };
     };
-    let host = host.to_str().map_err(|_| Refusal::Host)?;
-    let valid =
-        second.is_none() && !host.contains('@') && host.parse::<http::uri::Authority>().is_ok();
+    let valid = second.is_none() && is_authority(host.as_bytes());
     // The absolute form is served only when it names the same host as the header (RFC 9112, section 3.2.2).
-    let agrees = uri
-        .authority()
-        .is_none_or(|authority| authority.as_str().eq_ignore_ascii_case(host));
+    let agrees = uri.authority().is_none_or(|authority| {
+        authority
+            .as_str()
+            .as_bytes()
+            .eq_ignore_ascii_case(host.as_bytes())
+    });
     if valid && agrees {
         Ok(())
     } else {
@@ -100,32 +101,70 @@ fn check_host(uri: &Uri, version: Version, headers: &HeaderMap) -> Result<(), Re
     }
 }
 
-/// A strict alphabet: unreserved characters, sub-delimiters and `%XX` of anything but control bytes, slashes,
-/// backslashes and dots; no dot segments. So a path has one spelling, here and at the origin.
+/// `host` or `host:port` (RFC 3986, section 3.2): a name, an address of IPv4, or one of IPv6 in brackets; no user.
+fn is_authority(text: &[u8]) -> bool {
+    let (host, rest) = match text {
+        [b'[', inside @ ..] => match inside.iter().position(|&byte| byte == b']') {
+            Some(end) => (&inside[..end], &inside[end + 1..]),
+            None => return false,
+        },
+        _ => text.split_at(
+            text.iter()
+                .position(|&byte| byte == b':')
+                .unwrap_or(text.len()),
+        ),
+    };
+    let in_brackets = text.first() == Some(&b'[');
+    let host_fits = !host.is_empty()
+        && host.iter().all(|&byte| match byte {
+            b':' => in_brackets,
+            b'/' | b'@' => false,
+            _ => IN_PATHS[usize::from(byte)],
+        });
+    let port_fits = match rest {
+        [] => true,
+        [b':', port @ ..] => port.len() <= 5 && port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    host_fits && port_fits
+}
+
+/// The bytes that a path may hold as they are: unreserved characters, sub-delimiters, `:`, `@` and the slash.
+const IN_PATHS: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        allowed[byte] = matches!(
+            byte as u8,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\''
+                | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@'
+        );
+        byte += 1;
+    }
+    allowed
+};
+
+/// A strict alphabet: what [`IN_PATHS`] allows, and `%XX` of anything but control bytes, slashes, backslashes and dots;
+/// no dot segments. So a path has one spelling, here and at the origin.
 fn check_path(uri: &Uri) -> Result<(), Refusal> {
     let path = uri.path().as_bytes();
     if path.first() != Some(&b'/') || path.len() > 2_048 {
         return Err(Refusal::Path);
     }
-    let mut rest = path;
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = match byte {
-            b'%' => {
-                let decoded = tail
-                    .first_chunk::<2>()
-                    .and_then(|&[high, low]| Some(hex(high)? << 4 | hex(low)?));
-                match decoded {
-                    Some(0..=0x1f | 0x7f | b'/' | b'\\' | b'.') | None => {
-                        return Err(Refusal::Path);
-                    }
-                    Some(_) => &tail[2..],
-                }
-            }
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => tail,
-            b'/' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*'
-            | b'+' | b',' | b';' | b'=' | b':' | b'@' => tail,
-            _ => return Err(Refusal::Path),
-        };
+    let mut at = 0;
+    while let Some(&byte) = path.get(at) {
+        at += 1;
+        if IN_PATHS[usize::from(byte)] {
+            continue;
+        }
+        let decoded = path
+            .get(at..at + 2)
+            .filter(|_| byte == b'%')
+            .and_then(|digits| Some(hex(digits[0])? << 4 | hex(digits[1])?));
+        match decoded {
+            Some(0..=0x1f | 0x7f | b'/' | b'\\' | b'.') | None => return Err(Refusal::Path),
+            Some(_) => at += 2,
+        }
     }
     let dotted = path
         .split(|&byte| byte == b'/')
@@ -194,7 +233,21 @@ mod tests {
 
     #[test]
     fn ambiguous_hosts_are_refused() {
-        for hosts in [&[][..], &["a", "b"], &["a b"], &["user@edge"], &[""]] {
+        for hosts in [
+            &[][..],
+            &["a", "b"],
+            &["a b"],
+            &["user@edge"],
+            &[""],
+            &[":80"],
+            &["a:b"],
+            &["a:123456"],
+            &["a/b"],
+            &["[::1"],
+            &["[::1]x"],
+            &["[]"],
+            &["::1"],
+        ] {
             let headers: Vec<_> = hosts.iter().map(|&host| ("host", host)).collect();
             assert_eq!(
                 judge(Method::GET, "/", &headers),
@@ -206,6 +259,24 @@ mod tests {
             judge(Method::GET, "http://other/x", &[HOST_OK]),
             Err(Refusal::Host)
         );
+    }
+
+    #[test]
+    fn names_and_addresses_are_hosts() {
+        for host in [
+            "edge",
+            "edge.example:8081",
+            "127.0.0.1:1",
+            "[::1]",
+            "[2001:db8::1]:80",
+            "a:",
+        ] {
+            assert_eq!(
+                judge(Method::GET, "/", &[("host", host)]),
+                Ok(Afterwards::Keep),
+                "{host}"
+            );
+        }
     }
 
     #[test]

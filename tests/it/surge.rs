@@ -18,6 +18,7 @@ use seawall::serve::clock::Clock;
 use seawall::serve::cluster::{Doors, EdgeRoom, OriginRoom};
 use seawall::serve::edge;
 use seawall::serve::origin::{Fault, OriginConfig};
+use seawall::serve::workers::Workers;
 use seawall::viewer::audience::{Arrivals, Sessions};
 use seawall::viewer::quality::Exit;
 use tokio_util::sync::CancellationToken;
@@ -136,7 +137,7 @@ fn open_edges(upstream: &str, clock: Clock) -> Vec<EdgeRoom> {
             cache_bytes: 256 << 20,
             limits: Limits::default(),
         };
-        EdgeRoom::open(config, Doors::free(), 4_000, clock).unwrap()
+        EdgeRoom::open(config, Doors::free(), 4_000, Workers::Here, clock).unwrap()
     };
     (1..=2).map(open).collect()
 }

@@ -2,7 +2,6 @@
 //!
 //! Each answer says in `Cache-Status` how it came about, and an error says when to come back.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +17,7 @@ use super::flights::{Head, Landing, Watch};
 use super::head::insert_cors;
 use super::store::Object;
 use crate::policy::key::Kind;
-use crate::policy::status::{CacheStatus, FetchError, Shed};
+use crate::policy::status::{CacheStatus, FetchError, Shed, Way};
 use crate::serve::conditions::{self, Wanted};
 use crate::time::Timestamp;
 
@@ -48,6 +47,22 @@ pub(super) struct Waited {
     pub(super) origin: Duration,
 }
 
+/// A stored object that is fresh.
+pub(super) fn hit(
+    request: &Request<'_>,
+    stored: &Object,
+    now: Timestamp,
+    cache: &str,
+) -> http::Response<Bytes> {
+    let status = CacheStatus {
+        cache,
+        way: Way::Hit,
+        ttl_s: Some(stored.validity.ttl_s(now)),
+        detail: None,
+    };
+    object(request, stored, now, status, None, None)
+}
+
 /// A stored object, or one that has just landed.
 pub(super) fn object(
     request: &Request<'_>,
@@ -56,7 +71,7 @@ pub(super) fn object(
     status: CacheStatus<'_>,
     upstream_status: Option<&HeaderValue>,
     waited: Option<Waited>,
-) -> Response {
+) -> http::Response<Bytes> {
     let mut headers = object.headers.clone();
     headers.insert(AGE, object.validity.age(now).as_secs().into());
     say(&mut headers, status, upstream_status, waited);
@@ -72,19 +87,14 @@ pub(super) fn object(
     let length = body.len() as u64;
     match conditions::wanted(request.method, request.headers, headers.get(ETAG), length) {
         // hyper sends no body in answer to HEAD.
-        Wanted::Whole => with_head(StatusCode::OK, headers, body.into_reply()),
+        Wanted::Whole => with_head(StatusCode::OK, headers, body),
         Wanted::Part(range) => {
             headers.insert(CONTENT_RANGE, conditions::content_range(&range, length));
+            headers.insert(CONTENT_LENGTH, (range.end - range.start).into());
             let part = body.slice(range.start as usize..range.end as usize);
-            finish(
-                request,
-                StatusCode::PARTIAL_CONTENT,
-                headers,
-                range.end - range.start,
-                |_| part.into_reply(),
-            )
+            with_head(StatusCode::PARTIAL_CONTENT, headers, part)
         }
-        Wanted::NotModified => empty(StatusCode::NOT_MODIFIED, headers),
+        Wanted::NotModified => not_modified(headers),
         Wanted::Unsatisfiable => unsatisfiable(headers, length),
     }
 }
@@ -128,8 +138,8 @@ pub(super) fn flight(
                 |part| body_of(watch, range.start, Some(part)),
             )
         }
-        Wanted::NotModified => empty(StatusCode::NOT_MODIFIED, headers),
-        Wanted::Unsatisfiable => unsatisfiable(headers, length),
+        Wanted::NotModified => not_modified(headers).into_response(),
+        Wanted::Unsatisfiable => unsatisfiable(headers, length).into_response(),
     }
 }
 
@@ -164,7 +174,7 @@ pub(super) fn failure(
         .unwrap_or_else(|| code.canonical_reason().unwrap_or("error"));
     let text = format!("{} {reason}\n", code.as_u16());
     headers.insert(CONTENT_LENGTH, text.len().into());
-    with_head(code, headers, text.into_response())
+    with_head(code, headers, text).into_response()
 }
 
 /// How long a failed object should be left alone, in whole seconds for `Retry-After`, at least one.
@@ -200,7 +210,7 @@ pub(super) fn preflight() -> Response {
         HeaderValue::from_static("Range, If-None-Match, If-Range"),
     );
     headers.insert("access-control-max-age", HeaderValue::from_static("86400"));
-    empty(StatusCode::NO_CONTENT, headers)
+    with_head(StatusCode::NO_CONTENT, headers, Bytes::new()).into_response()
 }
 
 /// Writes what the edge says of an answer.
@@ -212,8 +222,8 @@ fn say(
 ) {
     // Long enough for nearly all, so that it seldom grows while it is written.
     let mut own = String::with_capacity(128);
-    write!(own, "{status}").expect("writing into memory cannot fail");
-    let own = HeaderValue::from_str(&own).expect("names and words are header-safe");
+    status.push_to(&mut own);
+    let own = HeaderValue::try_from(own).expect("names and words are header-safe");
     match upstream_status {
         Some(upstream) => {
             headers.insert(CACHE_STATUS, upstream.clone());
@@ -253,17 +263,6 @@ fn proxy_error(error: FetchError) -> Option<&'static str> {
     })
 }
 
-/// A whole body that is at hand.
-trait IntoReply {
-    fn into_reply(self) -> Response;
-}
-
-impl IntoReply for Bytes {
-    fn into_reply(self) -> Response {
-        http::Response::new(self).into_response()
-    }
-}
-
 fn finish(
     request: &Request<'_>,
     code: StatusCode,
@@ -273,30 +272,29 @@ fn finish(
 ) -> Response {
     headers.insert(CONTENT_LENGTH, length.into());
     // hyper sends no body in answer to HEAD, but a flight's stream would keep the connection until it ends.
-    let response = if request.method == Method::HEAD {
-        Bytes::new().into_reply()
+    let mut response = if request.method == Method::HEAD {
+        http::Response::new(Bytes::new()).into_response()
     } else {
         body(length)
     };
-    with_head(code, headers, response)
+    *response.status_mut() = code;
+    *response.headers_mut() = headers;
+    response
 }
 
-fn empty(code: StatusCode, mut headers: HeaderMap) -> Response {
+fn not_modified(mut headers: HeaderMap) -> http::Response<Bytes> {
     headers.remove(CONTENT_LENGTH);
-    with_head(code, headers, Bytes::new().into_reply())
+    with_head(StatusCode::NOT_MODIFIED, headers, Bytes::new())
 }
 
-fn unsatisfiable(mut headers: HeaderMap, length: u64) -> Response {
+fn unsatisfiable(mut headers: HeaderMap, length: u64) -> http::Response<Bytes> {
     headers.insert(CONTENT_RANGE, conditions::content_range_outside(length));
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    with_head(
-        StatusCode::RANGE_NOT_SATISFIABLE,
-        headers,
-        Bytes::new().into_reply(),
-    )
+    with_head(StatusCode::RANGE_NOT_SATISFIABLE, headers, Bytes::new())
 }
 
-fn with_head(code: StatusCode, headers: HeaderMap, mut response: Response) -> Response {
+fn with_head<B>(code: StatusCode, headers: HeaderMap, body: B) -> http::Response<B> {
+    let mut response = http::Response::new(body);
     *response.status_mut() = code;
     *response.headers_mut() = headers;
     response

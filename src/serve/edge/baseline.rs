@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use moka::future::Cache;
 use tokio::sync::watch;
+use warp::Reply;
 
 use super::answer;
 use super::fetch;
@@ -43,11 +44,10 @@ impl Asked<'_> {
         let Moka(cache) = &self.edge.baseline;
         let key = self.key.to_key();
         let hit = |object: &Object, now| {
-            let status = self.status(Way::Hit, Some(object.validity.ttl_s(now)), None);
-            let response = answer::object(&self.request, object, now, status, None, None);
+            let response = answer::hit(&self.request, object, now, &self.edge.name);
             Answered {
                 served: Served::Hit,
-                response,
+                response: response.into_response(),
             }
         };
         let now = self.edge.clock.now();
@@ -86,7 +86,7 @@ impl Asked<'_> {
                 let response = answer::object(&self.request, &object, now, status, None, None);
                 Answered {
                     served: role.served(),
-                    response,
+                    response: response.into_response(),
                 }
             }
             Err(landing) => match &*landing {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, Uri};
-use warp::Filter;
 use warp::reply::Response;
+use warp::{Filter, Reply};
 
 use super::Edge;
 use super::answer::{self, Request, Waited};
@@ -38,6 +39,48 @@ impl Edge {
                 let edge = edge.clone();
                 async move { edge.answer(method, uri, headers, body).await }
             })
+    }
+
+    /// A fresh hit, answered without a route: nearly all requests of a live audience are. `None` for everything else.
+    pub fn fresh_hit<B>(
+        self: &Arc<Self>,
+        request: &http::Request<B>,
+    ) -> Option<http::Response<Bytes>> {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        let began = self.clock.now();
+        let path = LivePath::parse(uri.path());
+        let plain = match (path, uri.query()) {
+            (Some(LivePath::MediaPlaylist { .. }), Some(query)) => {
+                names::directives_are_sound(query)
+            }
+            (Some(_), _) => true,
+            (None, _) => !headers.contains_key(http::header::AUTHORIZATION),
+        };
+        let gets = matches!(*method, Method::GET | Method::HEAD);
+        if !gets || !plain || self.miss_queue == MissQueue::Moka {
+            return None;
+        }
+        let key = key_of(path, uri, self.upstream.authority().as_str());
+        let kind = key.kind();
+        let entry = self.store.get(key)?;
+        let object = entry.object.as_ref()?;
+        if entry.facts().glance(began) != Decision::Hit {
+            return None;
+        }
+        let request = Request {
+            method,
+            headers,
+            kind,
+        };
+        let response = answer::hit(&request, object, began, &self.name);
+        self.metrics.answered(
+            kind,
+            Served::Hit,
+            response.status(),
+            bytes_of(response.headers()),
+            self.clock.now().since(began),
+        );
+        Some(response)
     }
 
     async fn answer(
@@ -82,19 +125,23 @@ impl Edge {
             (None, _) => asked.pass(body).await,
         };
         let Answered { served, response } = answered;
-        let length = response.headers().get(http::header::CONTENT_LENGTH);
-        let bytes = length
-            .and_then(|length| length.to_str().ok()?.parse().ok())
-            .unwrap_or(0);
         self.metrics.answered(
             kind,
             served,
             response.status(),
-            bytes,
+            bytes_of(response.headers()),
             self.clock.now().since(began),
         );
         response
     }
+}
+
+/// Bytes of the body that a head announces.
+fn bytes_of(headers: &HeaderMap) -> u64 {
+    headers
+        .get(http::header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok())
+        .unwrap_or(0)
 }
 
 /// The name of what a request asks for.
@@ -242,11 +289,10 @@ impl Asked<'_> {
     ) -> Answered {
         match (decision, &entry.object, &entry.failure) {
             (Decision::Hit, Some(object), _) => {
-                let status = self.status(Way::Hit, Some(object.validity.ttl_s(now)), None);
-                let response = answer::object(&self.request, object, now, status, None, None);
+                let response = answer::hit(&self.request, object, now, &self.edge.name);
                 Answered {
                     served: Served::Hit,
-                    response,
+                    response: response.into_response(),
                 }
             }
             (Decision::Stale(why), Some(object), _) => {
@@ -259,7 +305,7 @@ impl Asked<'_> {
                 let response = answer::object(&self.request, object, now, status, None, None);
                 Answered {
                     served: Served::Stale,
-                    response,
+                    response: response.into_response(),
                 }
             }
             (Decision::Negative, _, Some(failure)) => {
@@ -329,7 +375,7 @@ impl Asked<'_> {
                 );
                 Answered {
                     served: role.served(),
-                    response,
+                    response: response.into_response(),
                 }
             }
             Heard::Landing(Landing::Refused(code)) => {
@@ -406,7 +452,7 @@ impl Asked<'_> {
             let response = answer::object(&self.request, object, now, status, None, None);
             return Answered {
                 served: Served::Stale,
-                response,
+                response: response.into_response(),
             };
         }
         let detail = if let FetchError::Shed(shed) = error {

@@ -91,6 +91,7 @@ impl Fixture {
         tokio::spawn(listener::serve(
             viewers,
             origin.routes(),
+            listener::nothing_at_once,
             read.clone(),
             None,
             stop.clone(),
@@ -98,6 +99,7 @@ impl Fixture {
         tokio::spawn(listener::serve(
             broadcasters,
             origin.ingest_routes(),
+            listener::nothing_at_once,
             put,
             None,
             stop.clone(),
@@ -105,6 +107,7 @@ impl Fixture {
         tokio::spawn(listener::serve(
             admins,
             origin.admin_routes(),
+            listener::nothing_at_once,
             read,
             None,
             stop.clone(),

@@ -47,9 +47,11 @@ impl TestEdge {
         let addr = socket.local_addr().unwrap();
         let stop = CancellationToken::new();
         let counters = edge.metrics().connections.clone();
+        let front = edge.clone();
         tokio::spawn(listener::serve(
             socket,
             edge.routes(),
+            move |request: &_| front.fresh_hit(request),
             doors,
             Some(counters),
             stop.clone(),

@@ -11,6 +11,7 @@ use seawall::serve::clock::Clock;
 use seawall::serve::cluster::{Doors, EdgeRoom, OriginRoom};
 use seawall::serve::edge;
 use seawall::serve::origin::OriginConfig;
+use seawall::serve::workers::Workers;
 use tokio_util::sync::CancellationToken;
 
 /// Segments that its playlists list.
@@ -50,7 +51,7 @@ impl Stage {
             cache_bytes: 256 << 20,
             limits: Limits::default(),
         };
-        let edge = EdgeRoom::open(setup, Doors::free(), 100, clock).unwrap();
+        let edge = EdgeRoom::open(setup, Doors::free(), 100, Workers::Here, clock).unwrap();
         let (begun, last) = (Instant::now(), channel.first_number() + WINDOW - 1);
         while origin.origin.store().newest("demo") < Some(last) {
             assert!(

@@ -1,0 +1,66 @@
+//! Threads that serve connections, one current-thread runtime each: what a connection does never crosses to another core.
+//!
+//! On tokio's shared runtime a task that becomes ready may be stolen, and idle threads are woken to steal it. For many
+//! short answers that costs more than it gains. A connection stays on the worker that it was given; who accepts spreads
+//! them evenly. Fetches, timers and everything else keep to the shared runtime's rules: they are spawned where they are
+//! begun.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::runtime::{Builder, Handle};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Where connections are served.
+#[derive(Clone, Debug)]
+pub enum Workers {
+    /// On the runtime that accepts them.
+    Here,
+    /// On threads of their own.
+    Threads(Arc<Threads>),
+}
+
+/// A fixed number of threads; they end when the last handle is dropped.
+#[derive(Debug)]
+pub struct Threads {
+    runtimes: Vec<Handle>,
+    next: AtomicUsize,
+    _stop: DropGuard,
+}
+
+impl Workers {
+    /// Starts `count` threads.
+    ///
+    /// # Errors
+    /// The system gives no thread, or no epoll instance.
+    pub fn start(count: usize) -> io::Result<Self> {
+        let stop = CancellationToken::new();
+        let mut runtimes = Vec::with_capacity(count);
+        for index in 0..count {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            runtimes.push(runtime.handle().clone());
+            let stop = stop.clone();
+            // Ends with the token, which falls when the last handle is dropped.
+            std::thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || runtime.block_on(stop.cancelled()))?;
+        }
+        Ok(Self::Threads(Arc::new(Threads {
+            runtimes,
+            next: AtomicUsize::new(0),
+            _stop: stop.drop_guard(),
+        })))
+    }
+
+    /// The runtime for the next connection: each in turn.
+    pub(super) fn next(&self) -> Handle {
+        match self {
+            Self::Here => Handle::current(),
+            Self::Threads(threads) => {
+                let turn = threads.next.fetch_add(1, Ordering::Relaxed);
+                threads.runtimes[turn % threads.runtimes.len()].clone()
+            }
+        }
+    }
+}
