@@ -8,10 +8,6 @@ use seawall::cli::{self, Cli};
 use seawall::commands;
 use tracing_subscriber::EnvFilter;
 
-/// Answers are made of small pieces, and threads hand them to each other: the system's allocator costs a tenth of a hit.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let arguments = Cli::parse();
     let filter = match EnvFilter::try_new(&arguments.log) {

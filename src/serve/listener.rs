@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future;
+use futures_util::{TryFutureExt, future};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -308,11 +308,12 @@ async fn serve_connection<S>(
         let afterwards = verdict.unwrap_or(Afterwards::Close);
         let target = Target(request.uri().clone());
         request.extensions_mut().insert(target);
-        let answering = routes.clone().call(request);
-        future::Either::Right(async move {
-            let response = answering.await?;
-            Ok::<_, Infallible>(ended(response.map(Either::Right), afterwards))
-        })
+        // Mapped and not awaited in a block, which would keep a second place for the same large future.
+        let answering = routes
+            .clone()
+            .call(request)
+            .map_ok(move |response| ended(response.map(Either::Right), afterwards));
+        future::Either::Right(answering)
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
