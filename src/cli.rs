@@ -66,7 +66,8 @@ Example:
     #[command(after_help = "\
 Examples:
   seawall edge --listen 127.0.0.1:8081 --admin 127.0.0.1:9081 --upstream http://127.0.0.1:8000
-  seawall edge --name edge-paris --upstream http://origin.example:80 --cache-bytes 2147483648")]
+  seawall edge --name edge-paris --upstream http://origin.example:80 --cache-bytes 2147483648
+  seawall edge --name edge-rome --upstream http://127.0.0.1:8091 --upstream http://127.0.0.1:8092    two shields")]
     Edge(Edge),
     /// Play a surge: at a cluster of its own with cold caches, or at edges that are running.
     #[command(after_help = "\
@@ -230,9 +231,15 @@ pub struct Edge {
     /// Where its metrics and health are.
     #[arg(long, env = "SEAWALL_ADMIN", value_name = "ADDR", value_parser = address)]
     admin: Option<SocketAddr>,
-    /// The origin.
-    #[arg(long, env = "SEAWALL_UPSTREAM", value_name = "URL")]
-    upstream: Option<String>,
+    /// The origin, or a shield before it. Given several times: each key has its own first server among them, and the
+    /// others stand in where that one fails.
+    #[arg(
+        long,
+        env = "SEAWALL_UPSTREAM",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    upstream: Vec<String>,
     /// What happens to misses.
     #[arg(long, env = "SEAWALL_MISS_QUEUE", value_name = "HOW", value_parser = miss_queue())]
     miss_queue: Option<MissQueue>,
@@ -390,7 +397,9 @@ impl Edge {
             set(&mut edge.name, &self.name);
             set(&mut edge.listen, &self.listen);
             set(&mut edge.admin, &self.admin);
-            set(&mut edge.upstream, &self.upstream);
+            if !self.upstream.is_empty() {
+                edge.upstreams.clone_from(&self.upstream);
+            }
             set(&mut edge.miss_queue, &self.miss_queue);
             set(&mut edge.cache_bytes, &self.cache_bytes);
         })

@@ -177,7 +177,7 @@ async fn edge(config: Config) -> anyhow::Result<u8> {
     let setup = compose::edge_config(
         &config,
         config.edge.name.clone(),
-        config.edge.upstream.clone(),
+        config.edge.upstreams.clone(),
     );
     let threads = match config.edge.workers {
         Some(count) => count,
@@ -189,7 +189,7 @@ async fn edge(config: Config) -> anyhow::Result<u8> {
         "{:<8} {}   for {}\nadmin    http://{}\n",
         edge.edge.name(),
         edge.url(),
-        config.edge.upstream,
+        config.edge.upstreams.join(" or "),
         edge.room.admin
     ))?;
     stop.cancelled().await;
@@ -226,7 +226,7 @@ fn open_edges(config: &Config, origin: &OriginRoom, clock: Clock) -> anyhow::Res
         cluster::connections_max(config.edge.connections_max, config.edge.count as usize);
     let open = |index: u32| {
         let name = format!("{}-{}", config.edge.name, index + 1);
-        let setup = compose::edge_config(config, name, origin.url());
+        let setup = compose::edge_config(config, name, vec![origin.url()]);
         let doors = first.nth(u16::try_from(index).expect("there are at most 64 edges"));
         EdgeRoom::open(setup, doors, connections, Workers::Here, clock).map_err(anyhow::Error::from)
     };

@@ -42,12 +42,13 @@ pub(crate) async fn open_origin(
 }
 
 /// What an edge is made from.
-pub(crate) fn edge_config(config: &Config, name: String, upstream: String) -> edge::Config {
+pub(crate) fn edge_config(config: &Config, name: String, upstreams: Vec<String>) -> edge::Config {
     edge::Config {
         name,
-        upstream,
+        upstreams,
         miss_queue: config.edge.miss_queue,
         cache_bytes: config.edge.cache_bytes,
+        prefetch: config.edge.prefetch,
         limits: config.edge.limits.to_policy(),
     }
 }

@@ -87,14 +87,16 @@ pub struct Edge {
     pub listen: SocketAddr,
     /// Metrics and health; likewise.
     pub admin: SocketAddr,
-    /// `http://host:port` of the origin; `seawall up` uses its own.
-    pub upstream: String,
+    /// `http://host:port` of the origin, or of the shields before it; `seawall up` uses its own.
+    pub upstreams: Vec<String>,
     /// What happens to misses: flights, off, moka.
     pub miss_queue: MissQueue,
     /// Bytes that the cache may hold.
     pub cache_bytes: u64,
     /// Connections of viewers at once; unset: 15,000, or three quarters of the descriptors.
     pub connections_max: Option<usize>,
+    /// Whether segments are fetched as soon as a playlist lists them, before a viewer asks.
+    pub prefetch: bool,
     /// Threads that serve the viewers of an edge that runs alone; unset: one per core.
     pub workers: Option<usize>,
     /// The bounds of the miss queue.
@@ -127,6 +129,18 @@ pub struct EdgeLimits {
     pub origin_queued_max: usize,
     /// The longest such wait.
     pub origin_queue_wait_ms: u64,
+    /// Fetches that may wait for a segment which is about to be published.
+    pub held_max: usize,
+    /// How often one flight asks again after a failure.
+    pub retries_per_flight_max: u32,
+    /// Retries per hundred good fills; 0 turns them off.
+    pub retry_budget_percent: u32,
+    /// Failures in a row after which an origin is left alone.
+    pub breaker_failures: u32,
+    /// How long it is left alone at first.
+    pub breaker_wait_ms: u64,
+    /// The longest that it is left alone before the next probe.
+    pub breaker_wait_max_ms: u64,
     /// The largest body that is fetched.
     pub body_bytes_max: u64,
     /// All bodies that flights hold together.
@@ -208,10 +222,11 @@ impl Default for Edge {
             count: 3,
             listen: loopback(8081),
             admin: loopback(9081),
-            upstream: "http://127.0.0.1:8000".to_owned(),
+            upstreams: vec!["http://127.0.0.1:8000".to_owned()],
             miss_queue: MissQueue::Flights,
             cache_bytes: 512 << 20,
             connections_max: None,
+            prefetch: true,
             workers: None,
             limits: EdgeLimits::default(),
         }
@@ -234,6 +249,12 @@ impl Default for EdgeLimits {
             origin_at_once_max: limits.origin_at_once_max,
             origin_queued_max: limits.origin_queued_max,
             origin_queue_wait_ms: millis(limits.origin_queue_wait),
+            held_max: limits.held_max,
+            retries_per_flight_max: limits.retries_per_flight_max,
+            retry_budget_percent: limits.retry_budget_percent,
+            breaker_failures: limits.breaker_failures,
+            breaker_wait_ms: millis(limits.breaker_wait),
+            breaker_wait_max_ms: millis(limits.breaker_wait_max),
             body_bytes_max: limits.body_bytes_max,
             flight_bytes_max: limits.flight_bytes_max,
         }
@@ -362,6 +383,27 @@ impl Config {
             65_536,
             "1 to 65536",
         )?;
+        within_range(
+            "edge.limits.retries_per_flight_max",
+            limits.retries_per_flight_max,
+            0,
+            10,
+            "0 to 10",
+        )?;
+        within_range(
+            "edge.limits.retry_budget_percent",
+            limits.retry_budget_percent,
+            0,
+            100,
+            "0 to 100",
+        )?;
+        within_range(
+            "edge.limits.breaker_failures",
+            limits.breaker_failures,
+            1,
+            1_000,
+            "1 to 1000",
+        )?;
         for (key, value) in [
             ("edge.limits.segment_wait_ms", limits.segment_wait_ms),
             ("edge.limits.playlist_wait_ms", limits.playlist_wait_ms),
@@ -372,6 +414,11 @@ impl Config {
             (
                 "edge.limits.origin_queue_wait_ms",
                 limits.origin_queue_wait_ms,
+            ),
+            ("edge.limits.breaker_wait_ms", limits.breaker_wait_ms),
+            (
+                "edge.limits.breaker_wait_max_ms",
+                limits.breaker_wait_max_ms,
             ),
         ] {
             within_range(key, value, 1, 600_000, "1 to 600000 milliseconds")?;
@@ -424,6 +471,12 @@ impl EdgeLimits {
             origin_at_once_max: self.origin_at_once_max,
             origin_queued_max: self.origin_queued_max,
             origin_queue_wait: Duration::from_millis(self.origin_queue_wait_ms),
+            held_max: self.held_max,
+            retries_per_flight_max: self.retries_per_flight_max,
+            retry_budget_percent: self.retry_budget_percent,
+            breaker_failures: self.breaker_failures,
+            breaker_wait: Duration::from_millis(self.breaker_wait_ms),
+            breaker_wait_max: Duration::from_millis(self.breaker_wait_max_ms),
             body_bytes_max: self.body_bytes_max,
             flight_bytes_max: self.flight_bytes_max,
         }

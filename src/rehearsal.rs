@@ -27,6 +27,7 @@ use crate::scenario::{self, Scenario};
 use crate::serve::clock::Clock;
 use crate::serve::cluster::{self, Doors, EdgeRoom, OriginRoom};
 use crate::serve::edge;
+use crate::serve::edge::metrics::Reason;
 use crate::serve::origin::hits::Snapshot;
 use crate::serve::workers::Workers;
 
@@ -165,6 +166,7 @@ async fn at_edges(
     } else {
         Caches::Unknown
     };
+    let beside_log_before = BesideLog::of(edges);
     for edge in edges {
         edge.edge.metrics().take_followers_peak();
     }
@@ -179,6 +181,8 @@ async fn at_edges(
         stop,
     )
     .await?;
+    settle(edges).await;
+    let beside_log = BesideLog::of(edges);
     let names: Vec<_> = edges
         .iter()
         .map(|edge| edge.edge.name().to_owned())
@@ -200,9 +204,10 @@ async fn at_edges(
         names,
         segment_requests: Some(segments_after - segments_before),
         waiters_peak: Some(u64::from(peak)),
+        segment_retries: beside_log.again - beside_log_before.again,
+        prefetched_unasked: beside_log.unasked.saturating_sub(beside_log_before.unasked),
         playlist_lifetime: Some(Duration::from_secs(channel.layout.target_duration_s().into()) / 2),
         caches,
-        ..EdgeCounts::default()
     };
     Ok(summary::summarize(
         &record,
@@ -210,6 +215,38 @@ async fn at_edges(
         &counts,
         &scenario.real.thresholds,
     ))
+}
+
+/// Requests to the origin for segments that no line of the audience's log explains, over all edges.
+struct BesideLog {
+    /// Attempts beyond the first.
+    again: u64,
+    /// Fetched ahead, and nobody has asked for it.
+    unasked: u64,
+}
+
+impl BesideLog {
+    fn of(edges: &[EdgeRoom]) -> Self {
+        let (mut again, mut unasked) = (0, 0);
+        for edge in edges {
+            let metrics = edge.edge.metrics();
+            again += metrics.segment_fetches(&[Reason::Retry, Reason::Resume, Reason::Hold]);
+            let ahead = metrics.segment_fetches(&[Reason::Prefetch]);
+            unasked += ahead.saturating_sub(metrics.prefetched_used.get());
+        }
+        Self { again, unasked }
+    }
+}
+
+/// Waits until every fetch that the audience has left behind has landed, so that all counts speak of the same ones.
+async fn settle(edges: &[EdgeRoom]) {
+    let quiet = || edges.iter().all(|edge| edge.edge.tasks() == 0);
+    for _ in 0..200 {
+        if quiet() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Plays at edges that somebody else runs, and changes nothing in them.
@@ -336,7 +373,7 @@ fn open_edges(
         let name = format!("{name}-{}", index + 1);
         let setup = edge::Config {
             miss_queue,
-            ..compose::edge_config(config, name, origin.url())
+            ..compose::edge_config(config, name, vec![origin.url()])
         };
         Ok(EdgeRoom::open(
             setup,

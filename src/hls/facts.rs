@@ -27,6 +27,7 @@ pub fn of_media_playlist(body: &[u8]) -> Option<PlaylistFacts> {
     }
     let head = sequence.checked_add(segments)?.saturating_sub(1);
     Some(PlaylistFacts {
+        first: sequence,
         head,
         target_duration: target_duration?,
     })
@@ -43,6 +44,7 @@ mod tests {
         assert_eq!(
             facts,
             PlaylistFacts {
+                first: 40,
                 head: 41,
                 target_duration: Duration::from_secs(3)
             }

@@ -103,6 +103,16 @@ impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
         }
     }
 
+    /// Takes a flight that nobody waits for out of the table, so that whoever comes next begins a new one. `false` if
+    /// somebody waits, or it has landed.
+    pub fn abandon(&mut self, key: &K, generation: Generation) -> bool {
+        let deserted = self
+            .by_key
+            .get(key)
+            .is_some_and(|flight| flight.generation == generation && flight.waiters == 0);
+        deserted && self.by_key.remove(key).is_some()
+    }
+
     /// The fetch of that flight is over: the key is free again. `None` if that flight is not in the table.
     pub fn land(&mut self, key: &K, generation: Generation) -> Option<Landed> {
         if self.by_key.get(key)?.generation != generation {
@@ -212,6 +222,23 @@ mod tests {
             Boarding::Shed(Shed::FlightFull)
         );
         assert_ne!(old, new);
+    }
+
+    #[test]
+    fn only_a_flight_that_nobody_waits_for_can_be_abandoned() {
+        let mut flights = Flights::new();
+        let Boarding::Lead(old, ()) = flights.board(&"a", 0, &limits(10, 10), |_| ()) else {
+            panic!()
+        };
+        assert!(!flights.abandon(&"a", old), "its leader waits");
+        flights.leave(&"a", old);
+        assert!(flights.abandon(&"a", old));
+        let Boarding::Lead(new, ()) = flights.board(&"a", 0, &limits(10, 10), |_| ()) else {
+            panic!("the key is free")
+        };
+        flights.leave(&"a", new);
+        assert!(!flights.abandon(&"a", old), "another flight's number");
+        assert_eq!(flights.land(&"a", new), Some(Landed { followers: 0 }));
     }
 
     #[test]

@@ -116,6 +116,7 @@ mod tests {
 
     fn playlist() -> Validity {
         let facts = PlaylistFacts {
+            first: 0,
             head: 1,
             target_duration: Duration::from_secs(2),
         };

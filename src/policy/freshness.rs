@@ -11,6 +11,8 @@ use crate::time::Timestamp;
 /// What policy must know of a media playlist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlaylistFacts {
+    /// Number of the oldest segment that it lists.
+    pub first: u64,
     /// Number of the newest segment that it lists.
     pub head: u64,
     /// EXT-X-TARGETDURATION.
@@ -147,10 +149,10 @@ impl Negative {
         }
     }
 
-    /// After a 4xx: a second, since what is not there yet may be there soon.
-    pub fn after_refusal(now: Timestamp) -> Self {
+    /// After a 4xx.
+    pub fn after_refusal(now: Timestamp, span: Duration) -> Self {
         Self {
-            until: now + Duration::from_secs(1),
+            until: now + span,
             in_a_row: 1,
         }
     }
@@ -169,6 +171,7 @@ mod tests {
     #[test]
     fn a_playlist_passes_from_fresh_to_expired() {
         let facts = PlaylistFacts {
+            first: 0,
             head: 9,
             target_duration: 2 * SECOND,
         };
@@ -189,6 +192,7 @@ mod tests {
     #[test]
     fn age_upstream_shortens_every_span() {
         let facts = PlaylistFacts {
+            first: 0,
             head: 9,
             target_duration: 2 * SECOND,
         };

@@ -27,6 +27,18 @@ pub struct Limits {
     pub origin_queued_max: usize,
     /// The longest that a flight waits for such a place.
     pub origin_queue_wait: Duration,
+    /// Fetches that may wait for a segment which is about to be published; the next gets its 404 at once.
+    pub held_max: usize,
+    /// How often one flight asks again after a failure.
+    pub retries_per_flight_max: u32,
+    /// Retries per hundred good fills, all flights together; 0 turns them off.
+    pub retry_budget_percent: u32,
+    /// Failures in a row after which an origin is left alone.
+    pub breaker_failures: u32,
+    /// How long it is left alone at first; each failed probe doubles that.
+    pub breaker_wait: Duration,
+    /// The longest that it is left alone before the next probe.
+    pub breaker_wait_max: Duration,
     /// The largest body that is fetched.
     pub body_bytes_max: u64,
     /// All bodies that flights hold in memory together.
@@ -47,6 +59,12 @@ impl Default for Limits {
             origin_at_once_max: 64,
             origin_queued_max: 256,
             origin_queue_wait: Duration::from_secs(1),
+            held_max: 1_024,
+            retries_per_flight_max: 2,
+            retry_budget_percent: 10,
+            breaker_failures: 5,
+            breaker_wait: Duration::from_millis(250),
+            breaker_wait_max: Duration::from_secs(1),
             body_bytes_max: 64 << 20,
             flight_bytes_max: 1 << 30,
         }

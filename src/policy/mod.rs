@@ -3,10 +3,14 @@
 //! Whoever performs (`serve` over sockets, later `sim` in virtual time) brings events and the time, and does what the
 //! decision says. Policy imports no other pure folder; facts of a playlist come in as [`freshness::PlaylistFacts`].
 
+pub mod admission;
 pub mod collapse;
 pub mod edge;
 pub mod freshness;
 pub mod key;
 pub mod limits;
+pub mod rendition;
+pub mod retry;
 pub mod sharing;
 pub mod status;
+pub mod tier;

@@ -111,17 +111,26 @@ pub enum Shed {
     OriginQueueLate,
     /// Flights hold as many bytes as they may.
     MemoryFull,
+    /// The origin has failed too often just now and is left alone.
+    BreakerOpen,
+    /// Nobody waits for it, and the origin is busy.
+    Background,
+    /// Everybody who waited has left before it began.
+    Deserted,
 }
 
 impl Shed {
     /// Every word.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::FlightFull,
         Self::EdgeFull,
         Self::Deadline,
         Self::OriginQueueFull,
         Self::OriginQueueLate,
         Self::MemoryFull,
+        Self::BreakerOpen,
+        Self::Background,
+        Self::Deserted,
     ];
 
     /// The word.
@@ -133,6 +142,9 @@ impl Shed {
             Self::OriginQueueFull => "queue-full",
             Self::OriginQueueLate => "queue-late",
             Self::MemoryFull => "memory-full",
+            Self::BreakerOpen => "breaker-open",
+            Self::Background => "background",
+            Self::Deserted => "deserted",
         }
     }
 }
@@ -154,6 +166,8 @@ pub enum FetchError {
     Truncated,
     /// The body is larger than the edge takes.
     TooLarge,
+    /// A playlist older than one that was served already.
+    Outdated,
     /// The origin answered with a 5xx.
     Status(u16),
     /// A bound of this edge.
@@ -164,7 +178,7 @@ pub enum FetchError {
 
 impl FetchError {
     /// The words that can occur, one per kind of failure.
-    pub const WORDS: [&'static str; 10] = [
+    pub const WORDS: [&'static str; 11] = [
         "connect",
         "first-byte-timeout",
         "progress-timeout",
@@ -175,6 +189,7 @@ impl FetchError {
         "status-5xx",
         "shed",
         "panicked",
+        "outdated",
     ];
 
     /// Where its word stands in [`Self::WORDS`].
@@ -190,6 +205,7 @@ impl FetchError {
             Self::Status(_) => 7,
             Self::Shed(_) => 8,
             Self::Panicked => 9,
+            Self::Outdated => 10,
         }
     }
 

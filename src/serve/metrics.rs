@@ -80,6 +80,12 @@ table! {
     EDGE_ORIGIN_BYTES = plain("seawall_edge_origin_bytes_total", "Body bytes received from the origin.", &[]);
     EDGE_FLIGHTS = plain("seawall_edge_flights", "Flights under way.", &[]);
     EDGE_DUPLICATE_FETCHES = plain("seawall_edge_duplicate_origin_fetches_total", "Fetches begun while another for the same key was under way; must stay 0 with the miss queue on.", &[]);
+    EDGE_PREFETCHED_USED = plain("seawall_edge_prefetched_used_total", "Segments fetched ahead that a viewer asked for later.", &[]);
+    EDGE_NEGATIVES_PURGED = plain("seawall_edge_negatives_purged_total", "Remembered failures of segments that were forgotten because a playlist lists them now.", &[]);
+    EDGE_REGRESSIONS_BLOCKED = plain("seawall_edge_playlist_regressions_blocked_total", "Playlists older than one that was served already, and so not served.", &[]);
+    EDGE_HELD = plain("seawall_edge_held_fetches", "Fetches that wait for a segment which is about to be published.", &[]);
+    EDGE_ORIGIN_QUEUE_DEPTH = plain("seawall_edge_origin_queue_depth", "Fetches that wait for a place at the origin, by class.", &["class"]);
+    EDGE_BREAKER_STATE = plain("seawall_edge_breaker_state", "The circuit breaker towards the origin: 0 closed, 1 probing, 2 open; the worst of several servers.", &[]);
     EDGE_CACHE_ENTRIES = plain("seawall_edge_cache_entries", "Objects in the cache.", &[]);
     EDGE_CACHE_BYTES = plain("seawall_edge_cache_bytes", "Bytes in the cache.", &[]);
     EDGE_CACHE_CAPACITY = plain("seawall_edge_cache_capacity_bytes", "Bytes that the cache may hold.", &[]);
@@ -168,6 +174,11 @@ impl Registry {
     /// A gauge for a collector of one's own to register.
     pub fn unregistered_gauge(&self, metric: Metric) -> prometheus::IntGauge {
         prometheus::IntGauge::with_opts(self.opts(metric)).expect("the table holds valid names")
+    }
+
+    /// A family of gauges for a collector of one's own to register.
+    pub fn unregistered_gauges(&self, metric: Metric) -> IntGaugeVec {
+        IntGaugeVec::new(self.opts(metric), metric.labels).expect("the table holds valid names")
     }
 
     /// Registers a family of histograms.

@@ -23,6 +23,14 @@ fn impatient() -> Limits {
         first_byte: short,
         progress: short,
         total: Duration::from_secs(1),
+        ..without_retries()
+    }
+}
+
+/// One request to the origin per flight, so that its answer is seen as it is.
+fn without_retries() -> Limits {
+    Limits {
+        retries_per_flight_max: 0,
         ..Limits::default()
     }
 }
@@ -32,6 +40,7 @@ async fn a_truncated_body_is_never_cached_and_never_ends_cleanly() {
     let body = vec![3_u8; 100_000];
     let origin = FaultOrigin::start(move |_, number| match number {
         0 => Behaviour::Truncated {
+            headers: String::new(),
             body: body.clone(),
             sent: 40_000,
         },
@@ -132,7 +141,7 @@ async fn one_error_is_not_remembered_beyond_a_second() {
         _ => Behaviour::ok("whole"),
     })
     .await;
-    let edge = TestEdge::start(&origin.url());
+    let edge = TestEdge::start_with(&origin.url(), MissQueue::Flights, without_retries());
     assert_eq!(client::get(edge.addr, SEGMENT).await.status, 500);
     // A failure is remembered for a second at most.
     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -15,6 +15,7 @@ mod bad_input;
 mod edge_faults;
 mod edge_foreign;
 mod edge_herd;
+mod edge_origin;
 mod layers;
 mod origin_stream;
 mod playback;

@@ -194,6 +194,7 @@ pub(super) fn status_of(error: FetchError) -> StatusCode {
         FetchError::Connect | FetchError::Broken | FetchError::Truncated | FetchError::TooLarge => {
             StatusCode::BAD_GATEWAY
         }
+        FetchError::Outdated => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -258,8 +259,9 @@ fn proxy_error(error: FetchError) -> Option<&'static str> {
         FetchError::TooLarge => "http_response_body_size",
         FetchError::Panicked => "proxy_internal_error",
         FetchError::Shed(Shed::MemoryFull) => "proxy_internal_response",
+        FetchError::Shed(Shed::BreakerOpen) => "destination_unavailable",
         FetchError::Shed(_) => "connection_limit_reached",
-        FetchError::Status(_) => return None,
+        FetchError::Status(_) | FetchError::Outdated => return None,
     })
 }
 
@@ -374,7 +376,7 @@ impl Reader {
             None => Ok(AtHand::Wait),
             Some(Landing::Object(..)) => Ok(AtHand::End),
             Some(Landing::Failed(error, _)) => Err(FlightFailed(*error)),
-            Some(Landing::Refused(_) | Landing::Private) => Err(FlightFailed(FetchError::Broken)),
+            Some(Landing::Refused(..) | Landing::Private) => Err(FlightFailed(FetchError::Broken)),
         }
     }
 

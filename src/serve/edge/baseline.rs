@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use warp::Reply;
 
 use super::answer;
-use super::fetch;
+use super::fetch::{self, Flight};
 use super::flights::{Head, Landing, Progress};
 use super::metrics::Reason;
 use super::pass::RequestStream;
@@ -61,7 +61,16 @@ impl Asked<'_> {
         let fetching = async {
             led.store(true, Ordering::Relaxed);
             let (progress, _watch) = watch::channel(Progress::default());
-            match fetch::fetch(self.edge, &key, self.path(), Reason::Miss, &progress).await {
+            match fetch::fetch(
+                self.edge,
+                &key,
+                self.path(),
+                Flight::Alone,
+                Reason::Miss,
+                &progress,
+            )
+            .await
+            {
                 Landing::Object(object, head) => Ok((object, head)),
                 other => Err(other),
             }
@@ -91,7 +100,7 @@ impl Asked<'_> {
             }
             Err(landing) => match &*landing {
                 Landing::Private => self.pass(body).await,
-                Landing::Refused(code) => {
+                Landing::Refused(code, _) => {
                     let status = self.status(
                         Way::Miss {
                             status: Some(code.as_u16()),

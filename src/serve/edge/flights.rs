@@ -51,8 +51,8 @@ pub struct Head {
 pub enum Landing {
     /// A whole object.
     Object(Arc<Object>, Arc<Head>),
-    /// The origin refuses it with this 4xx; 404 above all.
-    Refused(StatusCode),
+    /// The origin refuses it with this 4xx, 404 above all; and for how long that is remembered.
+    Refused(StatusCode, Duration),
     /// The answer is not to be shared: each must ask for itself.
     Private,
     /// The fetch failed; the origin may have said when to come back.
@@ -64,7 +64,7 @@ impl Landing {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Object(..) => "ok",
-            Self::Refused(_) => "refused",
+            Self::Refused(..) => "refused",
             Self::Private => "private",
             Self::Failed(error, _) => error.word(),
         }
@@ -125,18 +125,27 @@ impl Table {
         })
     }
 
-    /// Begins a flight that nobody waits for, unless one is under way or `settled` finds that none is needed any more.
+    /// Begins a flight that nobody waits for, unless one is under way or `settled` finds that none is needed any more; says
+    /// whether it did.
     pub fn refresh(
         &self,
         key: KeyRef<'_>,
         settled: impl FnOnce() -> bool,
         begin: impl FnOnce(&Key, Generation) -> Watch,
-    ) {
+    ) -> bool {
         let owned = key.to_key();
         let mut shard = self.shard(key);
-        if !settled() {
-            shard.refresh(&owned, |generation| begin(&owned, generation));
-        }
+        let begun = !settled()
+            && shard
+                .refresh(&owned, |generation| begin(&owned, generation))
+                .is_some();
+        drop(shard);
+        begun
+    }
+
+    /// Takes a flight out of the table if nobody waits for it; says whether it did.
+    pub fn abandon(&self, key: &Key, generation: Generation) -> bool {
+        self.shard(key.as_ref()).abandon(key, generation)
     }
 
     /// Takes a flight that has landed out of the table.

@@ -1,15 +1,17 @@
 //! What an edge counts, with every child resolved once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Histogram, IntCounter, IntGauge};
+use prometheus::{Histogram, IntCounter, IntGauge, IntGaugeVec};
 
 use super::flights::{Landing, Table};
 use super::store::Store;
+use super::upstream::Upstream;
+use crate::policy::admission::Class;
 use crate::policy::edge::WhyStale;
 use crate::policy::key::Kind;
 use crate::policy::status::{FetchError, Served, Shed};
@@ -25,16 +27,46 @@ pub enum Reason {
     Refresh,
     /// The request is never shared.
     Pass,
+    /// A playlist lists it for the first time.
+    Prefetch,
+    /// An attempt before has failed.
+    Retry,
+    /// An attempt before has broken off in the middle of the body.
+    Resume,
+    /// It was not there yet when it was asked for before.
+    Hold,
 }
 
 impl Reason {
-    const ALL: [Self; 3] = [Self::Miss, Self::Refresh, Self::Pass];
+    const ALL: [Self; 7] = [
+        Self::Miss,
+        Self::Refresh,
+        Self::Pass,
+        Self::Prefetch,
+        Self::Retry,
+        Self::Resume,
+        Self::Hold,
+    ];
+
+    /// Whether an object of this kind can be asked for so: the table of metrics holds no series that stays at 0 for ever.
+    const fn occurs_for(self, kind: Kind) -> bool {
+        match self {
+            Self::Miss | Self::Retry | Self::Pass => true,
+            Self::Refresh => !matches!(kind, Kind::Segment),
+            Self::Prefetch | Self::Hold => matches!(kind, Kind::Segment),
+            Self::Resume => matches!(kind, Kind::Segment | Kind::Other),
+        }
+    }
 
     const fn word(self) -> &'static str {
         match self {
             Self::Miss => "miss",
             Self::Refresh => "refresh",
             Self::Pass => "pass",
+            Self::Prefetch => "prefetch",
+            Self::Retry => "retry",
+            Self::Resume => "resume",
+            Self::Hold => "hold",
         }
     }
 }
@@ -61,14 +93,20 @@ pub struct Metrics {
     pub origin_bytes: IntCounter,
     /// Fetches begun while another for the same key was under way.
     pub duplicate_fetches: IntCounter,
+    /// Segments fetched ahead that a viewer asked for later.
+    pub prefetched_used: IntCounter,
+    /// Remembered failures that a playlist made void.
+    pub negatives_purged: IntCounter,
+    /// Playlists that were older than one served already.
+    pub regressions_blocked: IntCounter,
     /// Connections of viewers.
     pub connections: listener::Counters,
 }
 
 impl Metrics {
     /// Registers everything; the store's and the table's figures are read when scraped.
-    pub fn new(registry: &Registry, store: &Store, flights: &Arc<Table>) -> Self {
-        registry.register(Levels::new(registry, store.clone(), flights.clone()));
+    pub fn new(registry: &Registry, levels: Levels) -> Self {
+        registry.register(levels);
         let requests = registry.counters(table::EDGE_REQUESTS);
         let responses = registry.counters(table::EDGE_RESPONSES);
         let response_bytes = registry.counters(table::EDGE_RESPONSE_BYTES);
@@ -98,13 +136,17 @@ impl Metrics {
                     let child = |outcome| {
                         origin_fetches.with_label_values(&[kind.word(), reason.word(), outcome])
                     };
-                    outcomes().map(child).collect()
+                    let occurring = outcomes().filter(|_| reason.occurs_for(kind));
+                    occurring.map(child).collect()
                 })
             }),
             origin_seconds: Kind::ALL.map(|kind| origin_seconds.with_label_values(&[kind.word()])),
             origin_inflight: registry.gauge(table::EDGE_ORIGIN_FETCHES_INFLIGHT),
             origin_bytes: registry.counter(table::EDGE_ORIGIN_BYTES),
             duplicate_fetches: registry.counter(table::EDGE_DUPLICATE_FETCHES),
+            prefetched_used: registry.counter(table::EDGE_PREFETCHED_USED),
+            negatives_purged: registry.counter(table::EDGE_NEGATIVES_PURGED),
+            regressions_blocked: registry.counter(table::EDGE_REGRESSIONS_BLOCKED),
             connections: listener::Counters {
                 open: registry.gauge(table::EDGE_CONNECTIONS),
                 accepted: registry.counter(table::EDGE_CONNECTIONS_ACCEPTED),
@@ -145,6 +187,15 @@ impl Metrics {
             .iter()
             .map(IntCounter::get)
             .sum()
+    }
+
+    /// Requests to the origin for segments so far, those that came for one of these reasons.
+    pub fn segment_fetches(&self, reasons: &[Reason]) -> u64 {
+        let by_reason = &self.origin_fetches[Kind::Segment as usize];
+        let ended = reasons
+            .iter()
+            .flat_map(|&reason| &by_reason[reason as usize]);
+        ended.map(IntCounter::get).sum()
     }
 
     /// A bound refused a request.
@@ -190,11 +241,17 @@ impl FetchCounted<'_> {
     pub fn ends(self, reason: Reason, landing: &Landing, took: Duration) {
         let outcome = match landing {
             Landing::Object(..) => 0,
-            Landing::Refused(_) => 1,
+            Landing::Refused(..) => 1,
             Landing::Private => 2,
             Landing::Failed(error, _) => OUTCOMES_BESIDE_ERRORS.len() + error.index(),
         };
-        self.metrics.origin_fetches[self.kind as usize][reason as usize][outcome].inc();
+        let by_outcome = &self.metrics.origin_fetches[self.kind as usize][reason as usize];
+        debug_assert!(
+            reason.occurs_for(self.kind),
+            "{reason:?} of {:?}",
+            self.kind
+        );
+        by_outcome.get(outcome).inspect(|counter| counter.inc());
         self.metrics.origin_seconds[self.kind as usize].observe(took.as_secs_f64());
     }
 }
@@ -207,33 +264,50 @@ impl Drop for FetchCounted<'_> {
 
 /// Levels that are read when scraped, so that no request pays for them.
 #[derive(Clone, Debug)]
-struct Levels {
+pub struct Levels {
     store: Store,
     flights: Arc<Table>,
+    upstream: Arc<Upstream>,
+    held: Arc<AtomicUsize>,
     waiters: IntGauge,
     waiters_peak: IntGauge,
     flights_gauge: IntGauge,
     entries: IntGauge,
     bytes: IntGauge,
     capacity: IntGauge,
+    held_gauge: IntGauge,
+    breaker: IntGauge,
+    queue_depth: IntGaugeVec,
 }
 
 impl Levels {
-    fn new(registry: &Registry, store: Store, flights: Arc<Table>) -> Self {
+    /// The levels of these parts of an edge.
+    pub fn new(
+        registry: &Registry,
+        store: Store,
+        flights: Arc<Table>,
+        upstream: Arc<Upstream>,
+        held: Arc<AtomicUsize>,
+    ) -> Self {
         let unregistered = |metric| registry.unregistered_gauge(metric);
         Self {
             store,
             flights,
+            upstream,
+            held,
             waiters: unregistered(table::EDGE_MISS_WAITERS),
             waiters_peak: unregistered(table::EDGE_MISS_WAITERS_PEAK),
             flights_gauge: unregistered(table::EDGE_FLIGHTS),
             entries: unregistered(table::EDGE_CACHE_ENTRIES),
             bytes: unregistered(table::EDGE_CACHE_BYTES),
             capacity: unregistered(table::EDGE_CACHE_CAPACITY),
+            held_gauge: unregistered(table::EDGE_HELD),
+            breaker: unregistered(table::EDGE_BREAKER_STATE),
+            queue_depth: registry.unregistered_gauges(table::EDGE_ORIGIN_QUEUE_DEPTH),
         }
     }
 
-    fn all(&self) -> [&IntGauge; 6] {
+    fn all(&self) -> [&dyn Collector; 9] {
         [
             &self.waiters,
             &self.waiters_peak,
@@ -241,6 +315,9 @@ impl Levels {
             &self.entries,
             &self.bytes,
             &self.capacity,
+            &self.held_gauge,
+            &self.breaker,
+            &self.queue_depth,
         ]
     }
 }
@@ -258,6 +335,14 @@ impl Collector for Levels {
         self.entries.set(self.store.entries() as i64);
         self.bytes.set(self.store.bytes() as i64);
         self.capacity.set(self.store.capacity_bytes() as i64);
+        self.held_gauge
+            .set(self.held.load(Ordering::Relaxed) as i64);
+        self.breaker.set(self.upstream.breaker_state().into());
+        for class in [Class::LiveEdge, Class::Older] {
+            self.queue_depth
+                .with_label_values(&[class.word()])
+                .set(self.upstream.queue_depth(class) as i64);
+        }
         self.all()
             .into_iter()
             .flat_map(Collector::collect)

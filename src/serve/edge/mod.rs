@@ -17,20 +17,22 @@ pub mod flights;
 mod head;
 pub mod metrics;
 mod pass;
+mod renditions;
 mod routes;
 pub mod store;
 pub mod upstream;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::flights::Table;
-use self::metrics::Metrics;
-use self::store::Store;
+use self::metrics::{Levels, Metrics};
+use self::renditions::Renditions;
+use self::store::{Object, Store};
 use self::upstream::{OriginBound, Upstream, UpstreamError};
 use super::clock::Clock;
 use super::metrics::Registry;
@@ -42,12 +44,14 @@ use crate::policy::status::MissQueue;
 pub struct Config {
     /// Its name in metrics, `Via` and `Cache-Status`.
     pub name: String,
-    /// `http://host:port` of the origin.
-    pub upstream: String,
+    /// `http://host:port` of the servers that stand for the origin, at least one.
+    pub upstreams: Vec<String>,
     /// What happens to misses.
     pub miss_queue: MissQueue,
     /// Bytes that its store may hold.
     pub cache_bytes: u64,
+    /// Whether segments are fetched as soon as a playlist lists them.
+    pub prefetch: bool,
     /// Its bounds.
     pub limits: Limits,
 }
@@ -59,9 +63,13 @@ pub struct Edge {
     miss_queue: MissQueue,
     clock: Clock,
     limits: Limits,
+    prefetch: bool,
     store: Store,
     flights: Arc<Table>,
-    upstream: Upstream,
+    renditions: Renditions,
+    /// Fetches that wait for a segment which is about to be there.
+    held: Arc<AtomicUsize>,
+    upstream: Arc<Upstream>,
     baseline: baseline::Moka,
     metrics: Metrics,
     registry: Registry,
@@ -78,9 +86,10 @@ impl Edge {
     pub fn new(config: Config, clock: Clock) -> Result<Arc<Self>, UpstreamError> {
         let Config {
             name,
-            upstream,
+            upstreams,
             miss_queue,
             cache_bytes,
+            prefetch,
             limits,
         } = config;
         let bound = if miss_queue == MissQueue::Flights {
@@ -88,18 +97,29 @@ impl Edge {
         } else {
             OriginBound::Unbounded
         };
-        let upstream = Upstream::new(&upstream, &name, limits, bound)?;
+        let upstream = Arc::new(Upstream::new(&upstreams, &name, limits, bound, clock)?);
         let registry = Registry::new(&[("edge", &name)]);
         let store = Store::new(cache_bytes);
         let flights = Arc::new(Table::new());
-        let metrics = Metrics::new(&registry, &store, &flights);
+        let held = Arc::new(AtomicUsize::new(0));
+        let levels = Levels::new(
+            &registry,
+            store.clone(),
+            flights.clone(),
+            upstream.clone(),
+            held.clone(),
+        );
+        let metrics = Metrics::new(&registry, levels);
         Ok(Arc::new(Self {
             name,
             miss_queue,
             clock,
             limits,
+            prefetch,
             store,
             flights,
+            renditions: Renditions::default(),
+            held,
             upstream,
             baseline: baseline::Moka::new(cache_bytes),
             metrics,
@@ -144,6 +164,13 @@ impl Edge {
         self.tasks.len()
     }
 
+    /// Somebody is served this object.
+    fn asked_for(&self, object: &Object) {
+        if object.asked_for_first() {
+            self.metrics.prefetched_used.inc();
+        }
+    }
+
     /// Whether the origin has ever answered; else the sentence that says so.
     ///
     /// # Errors
@@ -153,32 +180,39 @@ impl Edge {
             return Ok(());
         }
         Err(format!(
-            "the origin at http://{} has not been reached yet",
-            self.upstream.authority()
+            "the origin at {} has not been reached yet",
+            self.upstreams()
         ))
+    }
+
+    /// The servers that stand for the origin, as a reader knows them.
+    fn upstreams(&self) -> String {
+        let urls: Vec<_> = self
+            .upstream
+            .authorities()
+            .map(|authority| format!("http://{authority}"))
+            .collect();
+        urls.join(" or ")
     }
 
     /// Looks for the origin until it answers, and says once when it does not. Ends then, or with `stop`.
     pub async fn find_origin(self: Arc<Self>, stop: CancellationToken) {
-        let origin = self.upstream.authority().to_string();
         let mut told = false;
         while !stop.is_cancelled() {
-            match tokio::time::timeout(self.limits.connect, tokio::net::TcpStream::connect(&origin))
-                .await
-            {
-                Ok(Ok(_)) => {
+            match self.reach().await {
+                Ok(()) => {
                     self.origin_seen.store(true, Ordering::Relaxed);
                     if told {
                         tracing::info!(
                             edge = self.name,
-                            "the origin at http://{origin} is there now"
+                            "the origin at {} is there now",
+                            self.upstreams()
                         );
                     }
                     return;
                 }
-                Ok(Err(_)) | Err(_) if told => {}
-                Ok(Err(error)) => self.warn_of(&origin, &error.to_string(), &mut told),
-                Err(_) => self.warn_of(&origin, "no connection in time", &mut told),
+                Err(_) if told => {}
+                Err(why) => self.warn_of(&why, &mut told),
             }
             let _ = stop
                 .run_until_cancelled(tokio::time::sleep(Duration::from_millis(250)))
@@ -186,12 +220,27 @@ impl Edge {
         }
     }
 
-    fn warn_of(&self, origin: &str, why: &str, told: &mut bool) {
+    /// Whether any of the servers takes a connection; else why the last of them did not.
+    async fn reach(&self) -> Result<(), String> {
+        let mut why = String::new();
+        for authority in self.upstream.authorities() {
+            let connecting = tokio::net::TcpStream::connect(authority.as_str());
+            match tokio::time::timeout(self.limits.connect, connecting).await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) => why = error.to_string(),
+                Err(_) => "no connection in time".clone_into(&mut why),
+            }
+        }
+        Err(why)
+    }
+
+    fn warn_of(&self, why: &str, told: &mut bool) {
         *told = true;
         tracing::warn!(
             edge = self.name,
-            "the origin at http://{origin} cannot be reached ({why}): viewers get 502 until it can; is it running, and is \
-             --upstream right?"
+            "the origin at {} cannot be reached ({why}): viewers get 502 until it can; is it running, and is --upstream \
+             right?",
+            self.upstreams()
         );
     }
 }

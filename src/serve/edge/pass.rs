@@ -9,7 +9,6 @@ use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::{Frame, Incoming};
-use tokio::sync::OwnedSemaphorePermit;
 use warp::Reply;
 
 use super::Edge;
@@ -17,7 +16,8 @@ use super::answer;
 use super::flights::Landing;
 use super::metrics::Reason;
 use super::routes::{Answered, Asked};
-use super::upstream::{self, RequestBody};
+use super::upstream::{self, Place, RequestBody};
+use crate::policy::admission::Class;
 use crate::policy::status::{FetchError, Served, Way};
 
 /// The body of a viewer's request, as warp gives it.
@@ -53,7 +53,11 @@ const CLAIMS: [&str; 9] = [
 /// Forwards a request and streams its answer back.
 pub(super) async fn pass(asked: &Asked<'_>, body: impl RequestStream) -> Answered {
     let edge = asked.edge;
-    let place = match edge.upstream.place().await {
+    let place = match edge
+        .upstream
+        .place(Class::Older, std::future::pending())
+        .await
+    {
         Ok(place) => place,
         Err(shed) => return failed(asked, FetchError::Shed(shed)),
     };
@@ -66,8 +70,13 @@ pub(super) async fn pass(asked: &Asked<'_>, body: impl RequestStream) -> Answere
         .path_and_query()
         .cloned()
         .unwrap_or(http::uri::PathAndQuery::from_static("/"));
-    let response = match edge.upstream.send(request, method.clone(), path).await {
-        Ok(response) => response,
+    let key = asked.key.to_key();
+    let answered = edge
+        .upstream
+        .send(&key, 0, request, method.clone(), path)
+        .await;
+    let response = match answered {
+        Ok(answered) => answered.into_parts().0,
         Err(error) => {
             counted.ends(
                 Reason::Pass,
@@ -84,7 +93,7 @@ pub(super) async fn pass(asked: &Asked<'_>, body: impl RequestStream) -> Answere
     );
     if !method.is_safe() && !response.status().is_server_error() {
         // What an unsafe method may have changed must not be served from the store (RFC 9111, section 4.4).
-        edge.store.forget(&asked.key.to_key());
+        edge.store.forget(&key);
     }
     let (mut parts, body) = response.into_parts();
     upstream::strip_hop_by_hop(&mut parts.headers);
@@ -135,7 +144,7 @@ fn request(client: &HeaderMap, body: impl RequestStream) -> http::Request<Reques
 fn read(
     edge: Arc<Edge>,
     body: Incoming,
-    place: Option<OwnedSemaphorePermit>,
+    place: Place,
 ) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
     stream::unfold((edge, body, place), |(edge, mut body, place)| async move {
         let piece = upstream::next_chunk(&mut body, &edge.limits).await;

@@ -72,6 +72,7 @@ impl Edge {
             headers,
             kind,
         };
+        self.asked_for(object);
         let response = answer::hit(&request, object, began, &self.name);
         self.metrics.answered(
             kind,
@@ -289,6 +290,7 @@ impl Asked<'_> {
     ) -> Answered {
         match (decision, &entry.object, &entry.failure) {
             (Decision::Hit, Some(object), _) => {
+                self.edge.asked_for(object);
                 let response = answer::hit(&self.request, object, now, &self.edge.name);
                 Answered {
                     served: Served::Hit,
@@ -378,7 +380,7 @@ impl Asked<'_> {
                     response: response.into_response(),
                 }
             }
-            Heard::Landing(Landing::Refused(code)) => {
+            Heard::Landing(Landing::Refused(code, _)) => {
                 let status = self.status(role.way(Some(code.as_u16()), true), None, None);
                 Answered {
                     served: role.served(),

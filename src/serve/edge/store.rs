@@ -4,6 +4,7 @@
 //! it on reading. Its default policy (TinyLFU) refuses new live segments when it is full, hence LRU.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -30,11 +31,13 @@ pub struct Object {
     /// Until when it may be served, and for what.
     pub validity: Validity,
     gzip: OnceLock<Bytes>,
+    /// Whether it was fetched ahead and nobody has asked for it yet.
+    unasked: AtomicBool,
 }
 
 impl Object {
-    /// An object that has just landed.
-    pub fn new(mut headers: HeaderMap, body: Bytes, validity: Validity) -> Self {
+    /// An object that has just landed; `ahead` if it was fetched before anybody asked.
+    pub fn new(mut headers: HeaderMap, body: Bytes, validity: Validity, ahead: bool) -> Self {
         headers.insert(CONTENT_LENGTH, body.len().into());
         // Places for what each answer says of itself: its copy of the map need not grow for them.
         for name in [AGE, CACHE_STATUS] {
@@ -45,7 +48,14 @@ impl Object {
             body,
             validity,
             gzip: OnceLock::new(),
+            unasked: AtomicBool::new(ahead),
         }
+    }
+
+    /// Somebody asks for it; says whether that is the first time for an object that was fetched ahead.
+    pub fn asked_for_first(&self) -> bool {
+        // Read before it is written: a hit on anything but such an object must not touch what others read.
+        self.unasked.load(Ordering::Relaxed) && self.unasked.swap(false, Ordering::Relaxed)
     }
 
     /// The body, compressed once for all who ask.
@@ -193,7 +203,7 @@ mod tests {
 
     fn object(bytes: usize) -> Entry {
         let validity = Validity::of_live(Timestamp::ZERO, Duration::ZERO, Kind::Segment, None);
-        let object = Object::new(HeaderMap::new(), vec![7; bytes].into(), validity);
+        let object = Object::new(HeaderMap::new(), vec![7; bytes].into(), validity, false);
         Entry {
             object: Some(Arc::new(object)),
             ..Entry::default()

@@ -28,6 +28,15 @@ impl TestEdge {
         Self::start_limited(upstream, miss_queue, limits, listener::Limits::viewers())
     }
 
+    /// An edge in front of several servers that stand for one origin.
+    pub(crate) fn start_before(upstreams: Vec<String>) -> Self {
+        let config = Config {
+            upstreams,
+            ..Self::config("", MissQueue::Flights, Limits::default())
+        };
+        Self::open(config, listener::Limits::viewers())
+    }
+
     /// An edge whose listener has limits of its own too.
     pub(crate) fn start_limited(
         upstream: &str,
@@ -35,13 +44,21 @@ impl TestEdge {
         limits: Limits,
         doors: listener::Limits,
     ) -> Self {
-        let config = Config {
+        Self::open(Self::config(upstream, miss_queue, limits), doors)
+    }
+
+    fn config(upstream: &str, miss_queue: MissQueue, limits: Limits) -> Config {
+        Config {
             name: "edge-t".to_owned(),
-            upstream: upstream.to_owned(),
+            upstreams: vec![upstream.to_owned()],
             miss_queue,
             cache_bytes: 64 << 20,
+            prefetch: true,
             limits,
-        };
+        }
+    }
+
+    fn open(config: Config, doors: listener::Limits) -> Self {
         let edge = Edge::new(config, Clock::start()).unwrap();
         let socket = listener::bind("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
         let addr = socket.local_addr().unwrap();

@@ -39,7 +39,11 @@ pub(crate) enum Behaviour {
     /// Waits, then goes on as told.
     Late(Duration, Box<Self>),
     /// Announces a whole body, sends a part, and closes.
-    Truncated { body: Vec<u8>, sent: usize },
+    Truncated {
+        headers: String,
+        body: Vec<u8>,
+        sent: usize,
+    },
     /// Closes by reset before any byte.
     Reset,
     /// Sends bytes that are no HTTP.
@@ -198,8 +202,12 @@ async fn act(stream: &mut TcpStream, behaviour: Behaviour, bare: bool) -> bool {
             gate.pass().await;
             stream.write_all(&body[first..]).await.is_ok()
         }
-        Behaviour::Truncated { body, sent } => {
-            let mut bytes = head(200, "", body.len());
+        Behaviour::Truncated {
+            headers,
+            body,
+            sent,
+        } => {
+            let mut bytes = head(200, &headers, body.len());
             bytes.extend(&body[..sent]);
             let _ = stream.write_all(&bytes).await;
             let _ = stream.shutdown().await;

@@ -46,9 +46,10 @@ impl Stage {
             .unwrap();
         let setup = edge::Config {
             name: "edge-t".to_owned(),
-            upstream: origin.url(),
+            upstreams: vec![origin.url()],
             miss_queue: MissQueue::Flights,
             cache_bytes: 256 << 20,
+            prefetch: true,
             limits: Limits::default(),
         };
         let edge = EdgeRoom::open(setup, Doors::free(), 100, Workers::Here, clock).unwrap();

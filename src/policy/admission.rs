@@ -1,0 +1,213 @@
+//! Who may ask the origin now: so many at once, a queue by class behind them.
+//!
+//! The live edge goes before what is older, and what nobody waits for is never queued. A queue that is full or a wait
+//! that is too long has its word ([`Shed`]); the performer owns the clock and gives up for whoever waited too long.
+
+use std::collections::VecDeque;
+
+use super::status::Shed;
+
+/// How much a request to the origin matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// Playlists and the newest segments: every viewer needs them now.
+    LiveEdge,
+    /// Older segments and foreign objects: somebody waits for them.
+    Older,
+    /// Refreshes and prefetches: nobody waits. Dropped, not queued.
+    Background,
+}
+
+impl Class {
+    /// Every class, the most urgent first.
+    pub const ALL: [Self; 3] = [Self::LiveEdge, Self::Older, Self::Background];
+
+    /// The word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::LiveEdge => "live-edge",
+            Self::Older => "older",
+            Self::Background => "background",
+        }
+    }
+}
+
+/// A place in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    class: Class,
+    number: u64,
+}
+
+/// What a request to the origin is told.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It may go.
+    Go,
+    /// It waits until [`Gate::done`] names it.
+    Queued(Ticket),
+    /// It may not, and does not wait.
+    Refused(Shed),
+}
+
+/// The gate before an origin. `T` is whatever wakes one that waits.
+#[derive(Debug)]
+pub struct Gate<T> {
+    at_once_max: usize,
+    queued_max: usize,
+    under_way: usize,
+    /// One queue per class that waits, the most urgent first.
+    queues: [VecDeque<(u64, T)>; 2],
+    next: u64,
+}
+
+impl<T> Gate<T> {
+    /// A gate that lets `at_once_max` go at once and `queued_max` wait.
+    pub fn new(at_once_max: usize, queued_max: usize) -> Self {
+        Self {
+            at_once_max,
+            queued_max,
+            under_way: 0,
+            queues: Default::default(),
+            next: 0,
+        }
+    }
+
+    /// A request wants to go. Whoever goes must say [`Gate::done`] once.
+    pub fn ask(&mut self, class: Class, waker: T) -> Admission {
+        if self.under_way < self.at_once_max {
+            self.under_way += 1;
+            return Admission::Go;
+        }
+        if class == Class::Background {
+            return Admission::Refused(Shed::Background);
+        }
+        if self.queued() >= self.queued_max {
+            return Admission::Refused(Shed::OriginQueueFull);
+        }
+        let number = self.next;
+        self.queues[class as usize].push_back((number, waker));
+        self.next += 1;
+        Admission::Queued(Ticket { class, number })
+    }
+
+    /// One that went has ended: the next of the most urgent class goes in its place.
+    pub fn done(&mut self) -> Option<T> {
+        let next = self.queues.iter_mut().find_map(VecDeque::pop_front);
+        if next.is_none() {
+            self.under_way = self.under_way.saturating_sub(1);
+        }
+        next.map(|(_, waker)| waker)
+    }
+
+    /// One that waits gives up. `false`: it has been let go meanwhile, and must say [`Gate::done`].
+    pub fn give_up(&mut self, ticket: Ticket) -> bool {
+        let queue = &mut self.queues[ticket.class as usize];
+        let place = queue
+            .iter()
+            .position(|(number, _)| *number == ticket.number);
+        place.is_some_and(|place| queue.remove(place).is_some())
+    }
+
+    /// How many of a class wait.
+    pub fn depth(&self, class: Class) -> usize {
+        self.queues.get(class as usize).map_or(0, VecDeque::len)
+    }
+
+    /// How many are under way.
+    pub fn under_way(&self) -> usize {
+        self.under_way
+    }
+
+    fn queued(&self) -> usize {
+        self.queues.iter().map(VecDeque::len).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_live_edge_goes_before_what_is_older() {
+        let mut gate = Gate::new(1, 10);
+        assert_eq!(gate.ask(Class::Older, "first"), Admission::Go);
+        gate.ask(Class::Older, "old");
+        gate.ask(Class::LiveEdge, "new");
+        assert_eq!(gate.done(), Some("new"));
+        assert_eq!(gate.done(), Some("old"));
+        assert_eq!(gate.done(), None);
+        assert_eq!(gate.under_way(), 0);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_dropped_and_a_full_queue_says_so() {
+        let mut gate = Gate::new(1, 1);
+        gate.ask(Class::LiveEdge, ());
+        assert_eq!(
+            gate.ask(Class::Background, ()),
+            Admission::Refused(Shed::Background)
+        );
+        assert!(matches!(gate.ask(Class::Older, ()), Admission::Queued(_)));
+        assert_eq!(
+            gate.ask(Class::LiveEdge, ()),
+            Admission::Refused(Shed::OriginQueueFull)
+        );
+    }
+
+    #[test]
+    fn who_gives_up_too_late_has_been_let_go() {
+        let mut gate = Gate::new(1, 2);
+        gate.ask(Class::Older, 0);
+        let Admission::Queued(one) = gate.ask(Class::Older, 1) else {
+            panic!()
+        };
+        let Admission::Queued(two) = gate.ask(Class::Older, 2) else {
+            panic!()
+        };
+        assert!(gate.give_up(two));
+        assert!(!gate.give_up(two));
+        assert_eq!(gate.done(), Some(1));
+        assert!(!gate.give_up(one));
+    }
+
+    proptest! {
+        /// Whatever the order of events: never more under way than allowed, never more queued, and nobody is lost.
+        #[test]
+        fn the_bounds_hold(events in prop::collection::vec((0_u8..4, 0_usize..3, any::<prop::sample::Index>()), 0..200)) {
+            let (at_once, queued) = (3, 5);
+            let mut gate = Gate::new(at_once, queued);
+            let (mut going, mut waiting, mut next) = (0_usize, Vec::new(), 0_u32);
+            for (event, class, pick) in events {
+                match event {
+                    0 | 1 => {
+                        match gate.ask(Class::ALL[class], next) {
+                            Admission::Go => going += 1,
+                            Admission::Queued(ticket) => waiting.push((ticket, next)),
+                            Admission::Refused(_) => prop_assert_eq!(going, at_once),
+                        }
+                        next += 1;
+                    }
+                    2 if going > 0 => match gate.done() {
+                        Some(id) => {
+                            let at = waiting.iter().position(|&(_, other)| other == id);
+                            prop_assert!(at.is_some());
+                            waiting.remove(at.unwrap());
+                        }
+                        None => { prop_assert!(waiting.is_empty()); going -= 1; }
+                    },
+                    _ if !waiting.is_empty() => {
+                        let (ticket, _) = waiting.remove(pick.index(waiting.len()));
+                        prop_assert!(gate.give_up(ticket));
+                    }
+                    _ => {}
+                }
+                prop_assert!(going <= at_once && waiting.len() <= queued);
+                prop_assert_eq!(gate.under_way(), going);
+                prop_assert_eq!(gate.queued(), waiting.len());
+            }
+        }
+    }
+}

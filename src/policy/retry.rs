@@ -1,0 +1,288 @@
+//! When a failed request to the origin is repeated, and when the origin is left alone.
+//!
+//! Retries have a budget: a share of the good fills, so that an origin in trouble is never asked much more often than a
+//! healthy one. A circuit breaker opens when failures are the rule, and lets one request through now and then to see.
+
+use std::time::Duration;
+
+use super::status::FetchError;
+use crate::time::Timestamp;
+
+/// What retries may be made of: each good fill adds a share of one.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    percent: u32,
+    /// Hundredths of a retry.
+    saved: u32,
+}
+
+impl Budget {
+    /// Retries that may be saved up, so that a first failure may be repeated.
+    const MOST: u32 = 10;
+
+    /// A budget of `percent` retries per hundred good fills.
+    pub fn new(percent: u32) -> Self {
+        Self {
+            percent,
+            saved: if percent == 0 { 0 } else { Self::MOST * 100 },
+        }
+    }
+
+    /// A fill went well.
+    pub fn filled(&mut self) {
+        self.saved = self
+            .saved
+            .saturating_add(self.percent)
+            .min(Self::MOST * 100);
+    }
+
+    /// Takes one retry; `false` if there is none left.
+    pub fn take(&mut self) -> bool {
+        let left = self.saved.checked_sub(100);
+        self.saved = left.unwrap_or(self.saved);
+        left.is_some()
+    }
+}
+
+/// Whether asking once more may help. A 4xx is an answer; 503 asks to be left alone; a bound of ours is no failure.
+pub fn is_worth_repeating(error: FetchError, retry_after: Option<Duration>) -> bool {
+    match error {
+        FetchError::Connect
+        | FetchError::FirstByteTimeout
+        | FetchError::ProgressTimeout
+        | FetchError::Broken
+        | FetchError::Truncated => true,
+        FetchError::Status(code) => code != 503 && retry_after.is_none(),
+        FetchError::TotalTimeout
+        | FetchError::TooLarge
+        | FetchError::Outdated
+        | FetchError::Shed(_)
+        | FetchError::Panicked => false,
+    }
+}
+
+/// How long to wait before the next attempt, counted from 1, at the same origin.
+pub fn pause(attempt: u32) -> Duration {
+    Duration::from_millis(25) * (1 << attempt.saturating_sub(1).min(4))
+}
+
+/// How the breaker is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerLimits {
+    /// Failures in a row that open it.
+    pub in_a_row: u32,
+    /// How long it stays open at first; each failed probe doubles that.
+    pub wait: Duration,
+    /// The longest that it stays open before it probes again.
+    pub wait_max: Duration,
+}
+
+/// How a request to the origin ended, as the breaker sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// The origin answered; a 4xx is an answer.
+    Well,
+    /// It did not, or with a 5xx.
+    Failing,
+}
+
+/// A circuit breaker for one origin: closed, open until a time, or letting one probe through.
+#[derive(Clone, Copy, Debug)]
+pub struct Breaker {
+    limits: BreakerLimits,
+    state: State,
+    in_a_row: u32,
+    /// The last [`RECENT`] outcomes, newest lowest; a set bit is a failure.
+    recent: u32,
+    seen: u32,
+    wait: Duration,
+}
+
+/// The outcomes that are looked back at: half of them failing opens the breaker.
+const RECENT: u32 = 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Closed,
+    Open {
+        until: Timestamp,
+    },
+    /// A probe is under way; should its outcome never be told, another may go at `again_at`.
+    Probing {
+        again_at: Timestamp,
+    },
+}
+
+impl Breaker {
+    /// A closed breaker.
+    pub fn new(limits: BreakerLimits) -> Self {
+        Self {
+            limits,
+            state: State::Closed,
+            in_a_row: 0,
+            recent: 0,
+            seen: 0,
+            wait: limits.wait,
+        }
+    }
+
+    /// Whether a request may go now.
+    pub fn admits(&self, now: Timestamp) -> bool {
+        match self.state {
+            State::Closed => true,
+            State::Open { until: at } | State::Probing { again_at: at } => now >= at,
+        }
+    }
+
+    /// A request goes. Where the breaker is not closed, it is the probe.
+    pub fn went(&mut self, now: Timestamp) {
+        if self.state != State::Closed {
+            // Long enough for any answer; a probe whose outcome is never told must not keep the breaker open for ever.
+            let again_at = now + self.limits.wait_max * 4;
+            self.state = State::Probing { again_at };
+        }
+    }
+
+    /// A request has ended.
+    pub fn ended(&mut self, now: Timestamp, health: Health) {
+        match (self.state, health) {
+            (State::Closed, _) => {
+                let failed = health == Health::Failing;
+                self.in_a_row = if failed { self.in_a_row + 1 } else { 0 };
+                self.recent = (self.recent << 1 | u32::from(failed)) & ((1 << RECENT) - 1);
+                self.seen = (self.seen + 1).min(RECENT);
+                let often = self.seen == RECENT && self.recent.count_ones() * 2 >= RECENT;
+                if self.in_a_row >= self.limits.in_a_row || often {
+                    self.wait = self.limits.wait;
+                    self.state = State::Open {
+                        until: now + self.wait,
+                    };
+                }
+            }
+            (_, Health::Well) => *self = Self::new(self.limits),
+            (State::Probing { .. }, Health::Failing) => {
+                self.wait = (self.wait * 2).min(self.limits.wait_max);
+                self.state = State::Open {
+                    until: now + self.wait,
+                };
+            }
+            // It went before the breaker opened, and says nothing new.
+            (State::Open { .. }, Health::Failing) => {}
+        }
+    }
+
+    /// 0 closed, 1 probing, 2 open.
+    pub fn state(&self) -> u8 {
+        match self.state {
+            State::Closed => 0,
+            State::Probing { .. } => 1,
+            State::Open { .. } => 2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: BreakerLimits = BreakerLimits {
+        in_a_row: 5,
+        wait: Duration::from_millis(250),
+        wait_max: Duration::from_secs(1),
+    };
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::ZERO + Duration::from_millis(millis)
+    }
+
+    fn fails(breaker: &mut Breaker, times: u32, millis: u64) {
+        for _ in 0..times {
+            breaker.ended(at(millis), Health::Failing);
+        }
+    }
+
+    #[test]
+    fn retries_are_a_share_of_good_fills() {
+        let mut budget = Budget::new(10);
+        let saved_up = (0..100).filter(|_| budget.take()).count();
+        assert_eq!(saved_up, 10);
+        for _ in 0..25 {
+            budget.filled();
+        }
+        assert_eq!((0..100).filter(|_| budget.take()).count(), 2);
+        assert!(!Budget::new(0).take(), "no retries means none");
+    }
+
+    #[test]
+    fn five_failures_in_a_row_open_it_and_a_good_probe_closes_it() {
+        let mut breaker = Breaker::new(LIMITS);
+        fails(&mut breaker, 4, 0);
+        assert!(breaker.admits(at(0)));
+        fails(&mut breaker, 1, 0);
+        assert!(!breaker.admits(at(249)));
+        assert!(breaker.admits(at(250)));
+        breaker.went(at(250));
+        assert!(!breaker.admits(at(260)), "one probe at a time");
+        breaker.ended(at(270), Health::Well);
+        assert!(breaker.admits(at(270)));
+        assert_eq!(breaker.state(), 0);
+    }
+
+    #[test]
+    fn failed_probes_come_further_apart_up_to_a_second() {
+        let mut breaker = Breaker::new(LIMITS);
+        fails(&mut breaker, 5, 0);
+        let (mut now, mut waits) = (0, Vec::new());
+        for _ in 0..4 {
+            let opens = (now..).find(|&millis| breaker.admits(at(millis))).unwrap();
+            waits.push(opens - now);
+            breaker.went(at(opens));
+            breaker.ended(at(opens), Health::Failing);
+            now = opens;
+        }
+        assert_eq!(waits, [250, 500, 1_000, 1_000]);
+    }
+
+    #[test]
+    fn half_of_the_last_twenty_open_it_too() {
+        let mut breaker = Breaker::new(LIMITS);
+        for _ in 0..10 {
+            breaker.ended(at(0), Health::Well);
+            assert_eq!(breaker.state(), 0);
+            breaker.ended(at(0), Health::Failing);
+        }
+        assert_eq!(breaker.state(), 2);
+    }
+
+    #[test]
+    fn a_late_failure_does_not_lengthen_the_wait() {
+        let mut breaker = Breaker::new(LIMITS);
+        fails(&mut breaker, 20, 0);
+        assert!(breaker.admits(at(250)));
+    }
+
+    #[test]
+    fn a_probe_that_is_never_heard_of_again_does_not_keep_it_open() {
+        let mut breaker = Breaker::new(LIMITS);
+        fails(&mut breaker, 5, 0);
+        breaker.went(at(250));
+        assert!(!breaker.admits(at(4_249)));
+        assert!(breaker.admits(at(4_250)));
+    }
+
+    #[test]
+    fn answers_and_bounds_are_not_worth_repeating() {
+        use super::super::status::Shed;
+        assert!(is_worth_repeating(FetchError::Connect, None));
+        assert!(is_worth_repeating(FetchError::Status(500), None));
+        assert!(!is_worth_repeating(FetchError::Status(503), None));
+        assert!(!is_worth_repeating(
+            FetchError::Status(500),
+            Some(Duration::from_secs(1))
+        ));
+        assert!(!is_worth_repeating(
+            FetchError::Shed(Shed::MemoryFull),
+            None
+        ));
+    }
+}

@@ -1,0 +1,85 @@
+//! The newest playlist of each rendition, as far as this edge has seen: what is newer, what comes next, who is told.
+//!
+//! Performs [`crate::policy::rendition`]. A rendition is remembered as long as its playlists come; the oldest is
+//! forgotten when there are too many.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::policy::freshness::PlaylistFacts;
+use crate::policy::key::{Key, KeyRef};
+use crate::policy::rendition::Fit;
+use crate::time::Timestamp;
+
+/// Renditions that are remembered at once.
+const MOST: usize = 4_096;
+
+type Name = (Box<str>, Box<str>);
+
+/// What an edge knows of its renditions.
+#[derive(Debug, Default)]
+pub(super) struct Renditions {
+    known: Mutex<HashMap<Name, Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    newest: watch::Sender<PlaylistFacts>,
+    seen_at: Timestamp,
+}
+
+impl Renditions {
+    /// A playlist has landed: how it stands to the newest before it. Everyone who waits for its news is told.
+    pub(super) fn landed(&self, key: &Key, facts: PlaylistFacts, now: Timestamp) -> Fit {
+        let Some(name) = name_of(key.as_ref()) else {
+            return Fit::Newer(None);
+        };
+        let mut known = self.lock();
+        let fit = match known.get_mut(&name) {
+            Some(rendition) => {
+                let fit = facts.after(Some(&rendition.newest.borrow()));
+                if fit != Fit::Older {
+                    rendition.newest.send_replace(facts);
+                    rendition.seen_at = now;
+                }
+                fit
+            }
+            None => {
+                let fresh = Known {
+                    newest: watch::channel(facts).0,
+                    seen_at: now,
+                };
+                known.insert(name, fresh);
+                facts.after(None)
+            }
+        };
+        if known.len() > MOST {
+            let oldest = known.iter().min_by_key(|(_, rendition)| rendition.seen_at);
+            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
+                known.remove(&oldest);
+            }
+        }
+        fit
+    }
+
+    /// The newest playlist of the rendition that a segment belongs to, and where news of it come.
+    pub(super) fn newest(&self, key: KeyRef<'_>) -> Option<watch::Receiver<PlaylistFacts>> {
+        let name = name_of(key)?;
+        Some(self.lock().get(&name)?.newest.subscribe())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Name, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn name_of(key: KeyRef<'_>) -> Option<Name> {
+    match key {
+        KeyRef::Live {
+            channel, rendition, ..
+        } => Some((channel.into(), rendition.into())),
+        KeyRef::Foreign { .. } => None,
+    }
+}

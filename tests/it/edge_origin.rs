@@ -1,0 +1,416 @@
+//! What an edge does for a sick origin and for its viewers: asks again within a budget, goes on where a body broke off,
+//! leaves the origin alone, holds what is about to be there, never goes back. The oracle is the fault origin's own log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use seawall::policy::limits::Limits;
+use seawall::policy::status::MissQueue;
+
+use crate::support::client;
+use crate::support::edge::TestEdge;
+use crate::support::eventually;
+use crate::support::fault_origin::{Arrived, Behaviour, FaultOrigin, Gate};
+
+const SEGMENT: &str = "/live/demo/720p/7.ts";
+const PLAYLIST: &str = "/live/demo/720p/media.m3u8";
+
+fn segment(number: u64) -> String {
+    format!("/live/demo/720p/{number}.ts")
+}
+
+/// A playlist of six segments, `head` the newest.
+fn list(head: u64) -> Behaviour {
+    let first = head - 5;
+    let mut text = format!(
+        "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{first}\n"
+    );
+    for number in first..=head {
+        text += &format!("#EXTINF:1.0,\n{number}.ts\n");
+    }
+    Behaviour::ok(text)
+}
+
+fn body() -> Vec<u8> {
+    (0..100_000_u32).map(|index| (index % 251) as u8).collect()
+}
+
+/// The rest of `body` as a request with a Range is answered.
+fn rest(arrived: &Arrived, etag: &str) -> Behaviour {
+    let offset: usize = arrived
+        .head
+        .lines()
+        .find_map(|line| line.strip_prefix("range: bytes="))
+        .and_then(|range| range.strip_suffix('-')?.parse().ok())
+        .unwrap();
+    Behaviour::Answer {
+        status: 206,
+        headers: format!("etag: {etag}\r\ncontent-range: bytes {offset}-99999/100000\r\n"),
+        body: body()[offset..].to_vec(),
+    }
+}
+
+fn broken_off(etag: &str) -> Behaviour {
+    Behaviour::Truncated {
+        headers: format!("etag: {etag}\r\n"),
+        body: body(),
+        sent: 40_000,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_is_asked_again_before_any_viewer_hears_of_it() {
+    for failure in [Behaviour::Reset, Behaviour::status(500)] {
+        let origin = FaultOrigin::start(move |_, number| match number {
+            0 => failure.clone(),
+            _ => Behaviour::ok("whole"),
+        })
+        .await;
+        let edge = TestEdge::start(&origin.url());
+        let reply = client::get(edge.addr, SEGMENT).await;
+        assert_eq!((reply.status, reply.body), (200, b"whole".to_vec()));
+        assert_eq!(origin.hits(SEGMENT), 2);
+        let retried = "seawall_edge_origin_fetches_total{edge=\"edge-t\",kind=\"segment\",outcome=\"ok\",reason=\"retry\"}";
+        assert_eq!(edge.metric(retried), 1.0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_breaks_off_goes_on_where_it_broke_off_unseen_by_viewers() {
+    for ranges in [true, false] {
+        let origin = FaultOrigin::start(move |arrived, number| match number {
+            0 => broken_off("\"one\""),
+            _ if ranges => rest(arrived, "\"one\""),
+            // An origin without ranges sends the whole again.
+            _ => Behaviour::ok_with("etag: \"one\"\r\n", body()),
+        })
+        .await;
+        let edge = TestEdge::start(&origin.url());
+        let reply = client::get(edge.addr, SEGMENT).await;
+        assert_eq!((reply.status, reply.whole), (200, true));
+        assert!(reply.body == body(), "no byte is lost or doubled");
+        let second = &origin.arrived()[1].head;
+        assert!(second.contains("range: bytes=40000-\r\n"), "{second}");
+        assert!(second.contains("if-range: \"one\"\r\n"), "{second}");
+        let hit = client::get(edge.addr, SEGMENT).await;
+        assert!(hit.header("cache-status").contains("; hit"), "{hit:?}");
+        assert!(hit.body == body());
+        assert_eq!(origin.hits(SEGMENT), 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_has_changed_meanwhile_is_never_joined_to_the_old_one() {
+    let origin = FaultOrigin::start(|arrived, number| match number {
+        0 => broken_off("\"one\""),
+        1 => rest(arrived, "\"two\""),
+        2 => Behaviour::ok_with("etag: \"two\"\r\n", vec![9; 100_000]),
+        _ => Behaviour::status(500),
+    })
+    .await;
+    let edge = TestEdge::start(&origin.url());
+    let reply = client::get(edge.addr, SEGMENT).await;
+    assert!(!reply.whole, "the connection breaks off");
+    assert!(reply.body.len() <= 40_000 && body().starts_with(&reply.body));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retries_are_paid_from_a_budget() {
+    let origin = FaultOrigin::start(|_, _| Behaviour::status(500)).await;
+    let limits = Limits {
+        breaker_failures: 1_000,
+        ..Limits::default()
+    };
+    let edge = TestEdge::start_with(&origin.url(), MissQueue::Flights, limits);
+    // Fewer than the twenty outcomes that the breaker looks back at, retries included.
+    for number in 0..8 {
+        client::get(edge.addr, &segment(number)).await;
+    }
+    // Ten retries are saved up at the start; half of the last twenty failing then opens the breaker.
+    assert_eq!(origin.arrived().len(), 8 + 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_that_keeps_failing_is_left_alone_and_found_again_within_two_seconds() {
+    let well = Arc::new(AtomicUsize::new(0));
+    let switch = well.clone();
+    let origin = FaultOrigin::start(move |_, _| match switch.load(Ordering::Relaxed) {
+        0 => Behaviour::Reset,
+        _ => Behaviour::ok("well"),
+    })
+    .await;
+    let edge = TestEdge::start(&origin.url());
+    let begun = Instant::now();
+    let (mut asked, mut refused) = (0_u64, 0);
+    while begun.elapsed() < Duration::from_secs(3) {
+        // A new key each time: no remembered failure stands before the breaker.
+        let reply = client::get(edge.addr, &segment(asked)).await;
+        asked += 1;
+        assert!(reply.status >= 500);
+        assert!(!reply.header("retry-after").is_empty(), "{reply:?}");
+        if reply.header("cache-status").contains("breaker-open") {
+            assert_eq!(reply.status, 503);
+            refused += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Five open it; then probes after 250 ms, 500 ms and every second, each with its retries refused by the breaker.
+    let connects = origin.arrived().len();
+    assert!(
+        (6..=12).contains(&connects),
+        "{connects} of {asked} went to the origin"
+    );
+    assert!(refused > asked / 2, "{refused} of {asked}");
+    assert!(edge.metric("seawall_edge_breaker_state") >= 1.0);
+
+    well.store(1, Ordering::Relaxed);
+    let begun = Instant::now();
+    while client::get(edge.addr, &segment(asked)).await.status != 200 {
+        asked += 1;
+        assert!(
+            begun.elapsed() < Duration::from_secs(2),
+            "still not found again"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(edge.metric("seawall_edge_breaker_state"), 0.0);
+}
+
+fn narrow() -> Limits {
+    Limits {
+        origin_at_once_max: 1,
+        origin_queue_wait: Duration::from_secs(5),
+        ..Limits::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_live_edge_goes_to_the_origin_before_what_is_older() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let origin = FaultOrigin::start(move |arrived, _| {
+        let answer = Behaviour::ok_with("cache-control: max-age=60\r\n", "x");
+        match arrived.target.as_str() {
+            "/first" => Behaviour::Gated(held.clone(), Box::new(answer)),
+            _ => answer,
+        }
+    })
+    .await;
+    let edge = TestEdge::start_with(&origin.url(), MissQueue::Flights, narrow());
+    let ask = |target: &'static str| tokio::spawn(client::get(edge.addr, target));
+    let first = ask("/first");
+    eventually("the first is at the origin", || origin.hits("/first") == 1).await;
+    let older = ask("/older");
+    let depth = |class| {
+        edge.metric(&format!(
+            "seawall_edge_origin_queue_depth{{class=\"{class}\""
+        ))
+    };
+    eventually("the older waits", || depth("older") == 1.0).await;
+    let live = ask(SEGMENT);
+    eventually("the live one waits", || depth("live-edge") == 1.0).await;
+    gate.open();
+    for reply in [first, older, live] {
+        assert_eq!(reply.await.unwrap().status, 200);
+    }
+    let order: Vec<_> = origin
+        .arrived()
+        .into_iter()
+        .map(|arrived| arrived.target)
+        .collect();
+    assert_eq!(order, ["/first", SEGMENT, "/older"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_everybody_has_left_before_it_began_is_never_asked_for() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let origin = FaultOrigin::start(move |_, _| {
+        let answer = Behaviour::ok_with("cache-control: max-age=60\r\n", "x");
+        Behaviour::Gated(held.clone(), Box::new(answer))
+    })
+    .await;
+    let edge = TestEdge::start_with(&origin.url(), MissQueue::Flights, narrow());
+    let first = tokio::spawn(client::get(edge.addr, "/first"));
+    eventually("the first is at the origin", || origin.hits("/first") == 1).await;
+    let leaver = client::send(edge.addr, "GET", "/older", "", b"").await;
+    eventually("the older one waits", || edge.edge.waiters() == 2).await;
+    client::reset(leaver);
+    eventually("its flight is cancelled", || {
+        edge.edge.flights_under_way() == 1
+    })
+    .await;
+    gate.open();
+    assert_eq!(first.await.unwrap().status, 200);
+    eventually("nothing is left", || edge.quiet()).await;
+    assert_eq!(origin.hits("/older"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_never_sees_a_playlist_older_than_one_that_was_served() {
+    // 20, then an older copy for a while, then a stream that has begun anew.
+    let origin = FaultOrigin::start(|_, number| match number {
+        0 => list(20),
+        1..=3 => list(18),
+        _ => list(9),
+    })
+    .await;
+    let edge = TestEdge::start(&origin.url());
+    let newest = |reply: &client::Reply| -> u64 {
+        let text = String::from_utf8_lossy(&reply.body);
+        let last = text.lines().rfind(|line| line.ends_with(".ts")).unwrap();
+        last.trim_end_matches(".ts").parse().unwrap()
+    };
+    let begun = Instant::now();
+    let mut seen = Vec::new();
+    while seen.last() != Some(&9) {
+        assert!(begun.elapsed() < Duration::from_secs(8), "{seen:?}");
+        let reply = client::get(edge.addr, PLAYLIST).await;
+        if reply.status == 200 {
+            seen.push(newest(&reply));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    seen.dedup();
+    assert_eq!(
+        seen,
+        [20, 9],
+        "never 18 after 20; a stream that begins anew is one"
+    );
+    let blocked = edge.metric("seawall_edge_playlist_regressions_blocked_total");
+    assert_eq!(blocked, 3.0);
+}
+
+/// An origin whose newest segment is this one, and that has no later one.
+async fn growing(head: &Arc<AtomicUsize>) -> FaultOrigin {
+    let head = head.clone();
+    FaultOrigin::start(move |arrived, _| {
+        let head = head.load(Ordering::Relaxed) as u64;
+        if arrived.target == PLAYLIST {
+            return list(head);
+        }
+        let number = arrived
+            .target
+            .rsplit('/')
+            .next()
+            .and_then(|file| file.strip_suffix(".ts")?.parse::<u64>().ok());
+        match number {
+            Some(number) if number <= head => Behaviour::ok(format!("segment {number}")),
+            _ => Behaviour::status(404),
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_segment_is_held_until_it_is_published() {
+    let head = Arc::new(AtomicUsize::new(20));
+    let origin = growing(&head).await;
+    let edge = TestEdge::start(&origin.url());
+    client::get(edge.addr, PLAYLIST).await;
+    let path = segment(21);
+    let early: Vec<_> = (0..20)
+        .map(|_| {
+            let (addr, path) = (edge.addr, path.clone());
+            tokio::spawn(async move { client::get(addr, &path).await })
+        })
+        .collect();
+    eventually("all of them are held", || {
+        edge.edge.waiters() == 20 && edge.metric("seawall_edge_held_fetches") == 1.0
+    })
+    .await;
+    head.store(21, Ordering::Relaxed);
+    for reply in early {
+        let reply = reply.await.unwrap();
+        assert_eq!((reply.status, reply.body), (200, b"segment 21".to_vec()));
+    }
+    assert!(origin.hits(&path) <= 3, "{} hits", origin.hits(&path));
+
+    // What lies further ahead is not held, and a 404 is remembered until a playlist lists it.
+    let ahead = segment(23);
+    assert_eq!(client::get(edge.addr, &ahead).await.status, 404);
+    let again = client::get(edge.addr, &ahead).await;
+    assert!(
+        again.header("cache-status").contains("detail=negative"),
+        "{again:?}"
+    );
+    assert_eq!(origin.hits(&ahead), 1);
+    head.store(23, Ordering::Relaxed);
+    eventually_asking(&edge, PLAYLIST, "23.ts").await;
+    assert_eq!(client::get(edge.addr, &ahead).await.status, 200);
+    assert!(edge.metric("seawall_edge_negatives_purged_total") >= 1.0);
+}
+
+/// Asks until an answer holds `text`.
+async fn eventually_asking(edge: &TestEdge, path: &str, text: &str) {
+    let begun = Instant::now();
+    loop {
+        let reply = client::get(edge.addr, path).await;
+        if String::from_utf8_lossy(&reply.body).contains(text) {
+            return;
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "no {text} in {path}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_never_comes_is_404_after_a_target_duration() {
+    let head = Arc::new(AtomicUsize::new(20));
+    let origin = growing(&head).await;
+    let edge = TestEdge::start(&origin.url());
+    client::get(edge.addr, PLAYLIST).await;
+    let begun = Instant::now();
+    let reply = client::get(edge.addr, &segment(21)).await;
+    assert_eq!(reply.status, 404);
+    let waited = begun.elapsed();
+    assert!(
+        (Duration::from_millis(900)..Duration::from_secs(3)).contains(&waited),
+        "{waited:?} for a target duration of a second"
+    );
+    assert!(origin.hits(&segment(21)) <= 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newly_listed_segment_is_fetched_before_anybody_asks() {
+    let head = Arc::new(AtomicUsize::new(20));
+    let origin = growing(&head).await;
+    let edge = TestEdge::start(&origin.url());
+    client::get(edge.addr, PLAYLIST).await;
+    head.store(21, Ordering::Relaxed);
+    eventually_asking(&edge, PLAYLIST, "21.ts").await;
+    eventually("it has been fetched ahead", || {
+        origin.hits(&segment(21)) == 1 && edge.quiet()
+    })
+    .await;
+    assert_eq!(edge.metric("seawall_edge_prefetched_used_total"), 0.0);
+    for _ in 0..2 {
+        let reply = client::get(edge.addr, &segment(21)).await;
+        assert!(reply.header("cache-status").contains("; hit"), "{reply:?}");
+    }
+    assert_eq!(edge.metric("seawall_edge_prefetched_used_total"), 1.0);
+    assert_eq!(origin.hits(&segment(21)), 1);
+    assert_eq!(
+        origin.hits(&segment(20)),
+        0,
+        "the first playlist is no news"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_one_server_is_gone_the_other_stands_in_and_no_viewer_notices() {
+    let good = FaultOrigin::start(|_, _| Behaviour::ok("x")).await;
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead = format!("http://{}", gone.local_addr().unwrap());
+    drop(gone);
+    let edge = TestEdge::start_before(vec![dead, good.url()]);
+    for number in 0..40 {
+        let reply = client::get(edge.addr, &segment(number)).await;
+        assert_eq!(reply.status, 200, "{number}: {reply:?}");
+    }
+    assert_eq!(good.arrived().len(), 40);
+}
