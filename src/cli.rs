@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
 use crate::policy::status::MissQueue;
+use crate::tiers::Shields;
 
 /// Exit code: all went well.
 pub const OK: u8 = 0;
@@ -131,6 +132,9 @@ pub struct Up {
     /// How many edges.
     #[arg(long, env = "SEAWALL_EDGES", value_name = "COUNT")]
     edges: Option<u32>,
+    /// Shields between edges and origin: groups and shields per group, as 2x2. Each group asks the origin once.
+    #[arg(long, env = "SEAWALL_SHIELDS", value_name = "GROUPSxN")]
+    shields: Option<Shields>,
     /// What happens to misses.
     #[arg(long, env = "SEAWALL_MISS_QUEUE", value_name = "HOW", value_parser = miss_queue(), conflicts_with = "surge")]
     miss_queue: Option<MissQueue>,
@@ -279,6 +283,12 @@ pub struct Surge {
         requires = "targets"
     )]
     pub channel: String,
+    /// Put shields between the edges and the origin of the cluster that is started for this run, as 2x2.
+    #[arg(long, value_name = "GROUPSxN", conflicts_with = "targets")]
+    pub shields: Option<Shields>,
+    /// Edges of the cluster that is started for this run.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=64), conflicts_with = "targets")]
+    pub edges: Option<u32>,
     /// What happens to misses at the cluster that is started for this run; with --target, what the edges were started
     /// with, so that the report predicts the right number.
     #[arg(
@@ -340,6 +350,7 @@ impl Up {
         self.file.with(|config| {
             self.stream.lay_over(config);
             set(&mut config.edge.count, &self.edges);
+            config.edge.shields = self.shields.or(config.edge.shields);
             set(&mut config.edge.miss_queue, &self.miss_queue);
             set(&mut config.edge.cache_bytes, &self.cache_bytes);
             set(&mut config.edge.listen, &self.edge_listen);

@@ -20,6 +20,7 @@ use crate::serve::cluster::{self, Doors, EdgeRoom, OriginRoom, StartError};
 use crate::serve::metrics::Registry;
 use crate::serve::origin::Token;
 use crate::serve::workers::Workers;
+use crate::tiers::{Plan, Tiers};
 
 /// The exit code for an error.
 pub fn code_of(error: &anyhow::Error) -> u8 {
@@ -75,6 +76,7 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
         config.channel.name.clone_from(&scenario.name);
         config.channel.parts_per_segment = stage.parts_per_segment;
         config.edge.count = stage.edges;
+        config.edge.shields = config.edge.shields.or(stage.shields);
         config.origin.delay_ms = stage.origin_delay_ms;
     }
     let stop = stop_signal()?;
@@ -86,11 +88,11 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
         admin_option: "--origin-admin",
     };
     let (origin, channel) = compose::open_origin(&config, doors, clock, stop.clone()).await?;
-    let edges = open_edges(&config, &origin, clock)?;
-    cli::print(&welcome(&channel, &origin, &edges))?;
+    let tiers = open_tiers(&config, &origin, clock)?;
+    cli::print(&welcome(&channel, &origin, &tiers))?;
     let code = match scenario {
         Some(scenario) => {
-            let code = rehearsal::both(&scenario, &origin, &edges, &channel, &config, clock, &stop)
+            let code = rehearsal::both(&scenario, &origin, &tiers, &channel, &config, clock, &stop)
                 .await?;
             if std::io::stdout().is_terminal() && !stop.is_cancelled() {
                 cli::print("\nThe stream goes on. Ctrl-C ends it.\n")?;
@@ -104,7 +106,7 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
         }
     };
     stop.cancel();
-    futures_util::future::join_all(edges.iter().map(|edge| edge.room.stop())).await;
+    tiers.stop().await;
     origin.room.stop().await;
     Ok(code)
 }
@@ -214,27 +216,33 @@ fn scenarios(flags: &cli::Scenarios) -> anyhow::Result<u8> {
     Ok(cli::OK)
 }
 
-/// The edges of `seawall up`.
-fn open_edges(config: &Config, origin: &OriginRoom, clock: Clock) -> anyhow::Result<Vec<EdgeRoom>> {
-    let first = Doors {
-        listen: config.edge.listen,
-        admin: config.edge.admin,
-        listen_option: "--edge-listen",
-        admin_option: "--edge-admin",
+/// The edges of `seawall up`, and their shields.
+fn open_tiers(config: &Config, origin: &OriginRoom, clock: Clock) -> anyhow::Result<Tiers> {
+    let plan = Plan {
+        config,
+        origin: origin.url(),
+        name: &config.edge.name,
+        edges: config.edge.count,
+        shields: config.edge.shields,
+        miss_queue: config.edge.miss_queue,
+        edge_doors: Doors {
+            listen: config.edge.listen,
+            admin: config.edge.admin,
+            listen_option: "--edge-listen",
+            admin_option: "--edge-admin",
+        },
+        shield_doors: Doors {
+            listen: config.edge.shield_listen,
+            admin: config.edge.shield_admin,
+            listen_option: "edge.shield_listen in the configuration",
+            admin_option: "edge.shield_admin in the configuration",
+        },
     };
-    let connections =
-        cluster::connections_max(config.edge.connections_max, config.edge.count as usize);
-    let open = |index: u32| {
-        let name = format!("{}-{}", config.edge.name, index + 1);
-        let setup = compose::edge_config(config, name, vec![origin.url()]);
-        let doors = first.nth(u16::try_from(index).expect("there are at most 64 edges"));
-        EdgeRoom::open(setup, doors, connections, Workers::Here, clock).map_err(anyhow::Error::from)
-    };
-    (0..config.edge.count).map(open).collect()
+    Tiers::open(&plan, clock)
 }
 
 /// What a user needs to know once everything runs.
-fn welcome(channel: &Channel, origin: &OriginRoom, edges: &[EdgeRoom]) -> String {
+fn welcome(channel: &Channel, origin: &OriginRoom, tiers: &Tiers) -> String {
     let path = LivePath::Multivariant {
         channel: &channel.name,
     }
@@ -251,17 +259,17 @@ fn welcome(channel: &Channel, origin: &OriginRoom, edges: &[EdgeRoom]) -> String
         renditions.join(" "),
         channel.layout.segment_duration().as_secs_f64(),
     );
-    for edge in edges {
+    for edge in tiers.edges.iter().chain(&tiers.shields) {
         let (name, url, admin) = (edge.edge.name(), edge.url(), edge.room.admin);
-        text += &format!("  {name:<8} {url}{path}   metrics http://{admin}/metrics\n");
+        text += &format!("  {name:<10} {url}{path}   metrics http://{admin}/metrics\n");
     }
     text += &format!(
-        "  {:<8} {}{path}   metrics http://{}/metrics\n\n",
+        "  {:<10} {}{path}   metrics http://{}/metrics\n\n",
         "origin",
         origin.url(),
         origin.room.admin
     );
-    if let Some(edge) = edges.first() {
+    if let Some(edge) = tiers.edges.first() {
         let url = format!("{}{path}", edge.url());
         text += &format!(
             "Watch it:\n  vlc {url}\n  ffplay -hide_banner -autoexit {url}\n\nCtrl-C ends it.\n"

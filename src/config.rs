@@ -14,6 +14,7 @@ use crate::hls::names;
 use crate::hls::timeline::Layout;
 use crate::policy::limits::Limits;
 use crate::policy::status::MissQueue;
+use crate::tiers::Shields;
 
 /// Everything that can be configured; each key has a default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -81,6 +82,12 @@ pub struct Origin {
 pub struct Edge {
     /// Name in metrics, `Via` and `Cache-Status`; `seawall up` numbers its edges.
     pub name: String,
+    /// Groups of shields between edges and origin, and shields per group, as GROUPSxN; unset: none. `seawall up` alone.
+    pub shields: Option<Shields>,
+    /// Where the first shield listens; the others take the ports above it.
+    pub shield_listen: SocketAddr,
+    /// Metrics and health of the first shield; likewise.
+    pub shield_admin: SocketAddr,
     /// How many edges `seawall up` starts.
     pub count: u32,
     /// Where viewers ask; the edges of `seawall up` take this port and those above it.
@@ -219,6 +226,9 @@ impl Default for Edge {
     fn default() -> Self {
         Self {
             name: "edge".to_owned(),
+            shields: None,
+            shield_listen: loopback(8281),
+            shield_admin: loopback(9281),
             count: 3,
             listen: loopback(8081),
             admin: loopback(9081),

@@ -47,6 +47,8 @@ pub mod scenario;
 
 pub mod compose;
 
+pub mod tiers;
+
 pub mod rehearsal;
 
 pub mod cli;

@@ -18,7 +18,7 @@ use crate::hls::timeline::Channel;
 use crate::load::{self, Progress, RunPlan};
 use crate::policy::key::Kind;
 use crate::policy::status::MissQueue;
-use crate::report::counts::{Caches, EdgeCounts, OriginHits, SegmentHits};
+use crate::report::counts::{Caches, EdgeCounts, OriginHits, SegmentHits, Unasked};
 use crate::report::record::{Process, RunRecord};
 use crate::report::summary::{self, Summary};
 use crate::report::text::{self, Ink, Page};
@@ -26,10 +26,9 @@ use crate::report::verdict::Verdict;
 use crate::scenario::{self, Scenario};
 use crate::serve::clock::Clock;
 use crate::serve::cluster::{self, Doors, EdgeRoom, OriginRoom};
-use crate::serve::edge;
 use crate::serve::edge::metrics::Reason;
 use crate::serve::origin::hits::Snapshot;
-use crate::serve::workers::Workers;
+use crate::tiers::{Plan, Tiers};
 
 /// `seawall surge`: one run, at a cluster of its own or at edges that are running.
 ///
@@ -40,6 +39,9 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
     if let Some(seed) = flags.seed {
         scenario.seed = seed;
     }
+    let stage = &mut scenario.real.stage;
+    stage.shields = flags.shields.or(stage.shields);
+    stage.edges = flags.edges.unwrap_or(stage.edges);
     if let Some(viewers) = flags.viewers {
         scenario.real.audience.viewers = viewers;
         scenario = scenario.checked(&flags.scenario)?;
@@ -66,7 +68,7 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
 pub async fn both(
     scenario: &Scenario,
     origin: &OriginRoom,
-    edges: &[EdgeRoom],
+    tiers: &Tiers,
     channel: &Channel,
     config: &Config,
     clock: Clock,
@@ -75,7 +77,7 @@ pub async fn both(
     let on = at_edges(
         scenario,
         origin,
-        edges,
+        tiers,
         channel,
         MissQueue::Flights,
         clock,
@@ -86,7 +88,7 @@ pub async fn both(
         cli::print(&text::render(&on, page()))?;
         return Ok(code_of(&[&on]));
     }
-    let without = open_edges(scenario, origin, "off", MissQueue::Off, config, clock)?;
+    let without = open_tiers(scenario, origin, "off", MissQueue::Off, config, clock)?;
     let off = at_edges(
         scenario,
         origin,
@@ -97,7 +99,7 @@ pub async fn both(
         stop,
     )
     .await?;
-    close(&without).await;
+    without.stop().await;
     cli::print(&format!(
         "\n{}\n{}",
         text::render(&on, page()),
@@ -138,9 +140,9 @@ pub async fn at_own_cluster(
     let off_air = CancellationToken::new();
     let (origin, channel) =
         compose::open_origin(&config, Doors::free(), clock, off_air.clone()).await?;
-    let edges = open_edges(scenario, &origin, "edge", miss_queue, &config, clock)?;
-    let summary = at_edges(scenario, &origin, &edges, &channel, miss_queue, clock, stop).await;
-    close(&edges).await;
+    let tiers = open_tiers(scenario, &origin, "edge", miss_queue, &config, clock)?;
+    let summary = at_edges(scenario, &origin, &tiers, &channel, miss_queue, clock, stop).await;
+    tiers.stop().await;
     off_air.cancel();
     origin.room.stop().await;
     summary
@@ -150,12 +152,13 @@ pub async fn at_own_cluster(
 async fn at_edges(
     scenario: &Scenario,
     origin: &OriginRoom,
-    edges: &[EdgeRoom],
+    tiers: &Tiers,
     channel: &Channel,
     miss_queue: MissQueue,
     clock: Clock,
     stop: &CancellationToken,
 ) -> anyhow::Result<Summary> {
+    let edges = &tiers.edges;
     let before = origin.origin.hits().snapshot();
     let segments_before: u64 = edges
         .iter()
@@ -166,7 +169,7 @@ async fn at_edges(
     } else {
         Caches::Unknown
     };
-    let beside_log_before = BesideLog::of(edges);
+    let retries_before = segment_retries(tiers.last());
     for edge in edges {
         edge.edge.metrics().take_followers_peak();
     }
@@ -181,12 +184,17 @@ async fn at_edges(
         stop,
     )
     .await?;
-    settle(edges).await;
-    let beside_log = BesideLog::of(edges);
-    let names: Vec<_> = edges
-        .iter()
-        .map(|edge| edge.edge.name().to_owned())
-        .collect();
+    settle(tiers).await;
+    let askers = tiers.askers();
+    let names: Vec<_> = askers.group_of_client.keys().cloned().collect();
+    let unasked = (0..).zip(edges).flat_map(|(edge, room)| {
+        let names = room.edge.unasked(&channel.name);
+        names.into_iter().map(move |(rendition, number)| Unasked {
+            edge,
+            rendition,
+            number,
+        })
+    });
     let hits = origin_hits(
         &origin.origin.hits().snapshot().since(&before),
         Some(&names),
@@ -201,12 +209,16 @@ async fn at_edges(
         .max()
         .unwrap_or(0);
     let counts = EdgeCounts {
-        names,
+        askers,
         segment_requests: Some(segments_after - segments_before),
         waiters_peak: Some(u64::from(peak)),
-        segment_retries: beside_log.again - beside_log_before.again,
-        prefetched_unasked: beside_log.unasked.saturating_sub(beside_log_before.unasked),
-        playlist_lifetime: Some(Duration::from_secs(channel.layout.target_duration_s().into()) / 2),
+        segment_retries: segment_retries(tiers.last()) - retries_before,
+        unasked: unasked.collect(),
+        // The closed form is of edges that ask the origin themselves.
+        playlist_lifetime: tiers
+            .shields
+            .is_empty()
+            .then(|| Duration::from_secs(channel.layout.target_duration_s().into()) / 2),
         caches,
     };
     Ok(summary::summarize(
@@ -217,30 +229,21 @@ async fn at_edges(
     ))
 }
 
-/// Requests to the origin for segments that no line of the audience's log explains, over all edges.
-struct BesideLog {
-    /// Attempts beyond the first.
-    again: u64,
-    /// Fetched ahead, and nobody has asked for it.
-    unasked: u64,
-}
-
-impl BesideLog {
-    fn of(edges: &[EdgeRoom]) -> Self {
-        let (mut again, mut unasked) = (0, 0);
-        for edge in edges {
-            let metrics = edge.edge.metrics();
-            again += metrics.segment_fetches(&[Reason::Retry, Reason::Resume, Reason::Hold]);
-            let ahead = metrics.segment_fetches(&[Reason::Prefetch]);
-            unasked += ahead.saturating_sub(metrics.prefetched_used.get());
-        }
-        Self { again, unasked }
-    }
+/// Attempts beyond the first within flights for segments, over those who ask the origin.
+fn segment_retries(rooms: &[EdgeRoom]) -> u64 {
+    let again = [Reason::Retry, Reason::Resume, Reason::Hold];
+    rooms
+        .iter()
+        .map(|room| room.edge.metrics().segment_fetches(&again))
+        .sum()
 }
 
 /// Waits until every fetch that the audience has left behind has landed, so that all counts speak of the same ones.
-async fn settle(edges: &[EdgeRoom]) {
-    let quiet = || edges.iter().all(|edge| edge.edge.tasks() == 0);
+async fn settle(tiers: &Tiers) {
+    let quiet = || {
+        let mut rooms = tiers.edges.iter().chain(&tiers.shields);
+        rooms.all(|room| room.edge.tasks() == 0)
+    };
     for _ in 0..200 {
         if quiet() {
             return;
@@ -358,36 +361,26 @@ fn check_descriptors(viewers: u32, process: Process) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As many cold edges as the scenario's stage has, on free ports.
-fn open_edges(
+/// As many cold edges and shields as the scenario's stage has, on free ports.
+fn open_tiers(
     scenario: &Scenario,
     origin: &OriginRoom,
     name: &str,
     miss_queue: MissQueue,
     config: &Config,
     clock: Clock,
-) -> anyhow::Result<Vec<EdgeRoom>> {
-    let count = scenario.real.stage.edges;
-    let connections = cluster::connections_max(None, count as usize);
-    let open = |index: u32| {
-        let name = format!("{name}-{}", index + 1);
-        let setup = edge::Config {
-            miss_queue,
-            ..compose::edge_config(config, name, vec![origin.url()])
-        };
-        Ok(EdgeRoom::open(
-            setup,
-            Doors::free(),
-            connections,
-            Workers::Here,
-            clock,
-        )?)
+) -> anyhow::Result<Tiers> {
+    let plan = Plan {
+        config,
+        origin: origin.url(),
+        name,
+        edges: scenario.real.stage.edges,
+        shields: scenario.real.stage.shields,
+        miss_queue,
+        edge_doors: Doors::free(),
+        shield_doors: Doors::free(),
     };
-    (0..count).map(open).collect()
-}
-
-async fn close(edges: &[EdgeRoom]) {
-    futures_util::future::join_all(edges.iter().map(|edge| edge.room.stop())).await;
+    Tiers::open(&plan, clock)
 }
 
 /// The origin's count as the report takes it: of these clients, or of all.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hls::ladder::Rendition;
 use crate::report::verdict::Thresholds;
+use crate::tiers::Shields;
 use crate::viewer::abr;
 use crate::viewer::audience::{Arrivals, Audience, Sessions};
 
@@ -47,6 +48,9 @@ pub struct RealProfile {
 pub struct Stage {
     /// Number of edges.
     pub edges: u32,
+    /// Groups of shields before the origin, and shields per group, as GROUPSxN; none if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shields: Option<Shields>,
     /// Parts of 0.32 s per segment.
     pub parts_per_segment: u32,
     /// How long the origin waits before it answers: on loopback a fetch would otherwise take no time.

@@ -21,7 +21,7 @@ use crate::hls::names::LivePath;
 use crate::hls::timeline::{Channel, Layout};
 use crate::media;
 use crate::policy::status::MissQueue;
-use crate::report::counts::{EdgeCounts, OriginHits};
+use crate::report::counts::{Askers, EdgeCounts, OriginHits};
 use crate::report::predict;
 use crate::report::record::{Kind, Outcome, Process, RunRecord};
 use crate::report::summary::{self, Summary};
@@ -229,7 +229,11 @@ async fn every_viewer_joins_plays_and_leaves_and_the_log_explains_every_miss() {
         3
     );
     assert_eq!(summary.origin.predicted.0, summary.origin.measured.segment);
-    let keys = predict::read_log(&ran.record.requests, ran.record.segment_duration);
+    let keys = predict::read_log(
+        &ran.record.requests,
+        ran.record.segment_duration,
+        &Askers::default(),
+    );
     assert!(keys.values().all(|key| key.misses == 1));
     assert_ne!(summary.verdict, Verdict::Fail, "{:?}", summary.checks);
 }

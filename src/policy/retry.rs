@@ -44,7 +44,8 @@ impl Budget {
     }
 }
 
-/// Whether asking once more may help. A 4xx is an answer; 503 asks to be left alone; a bound of ours is no failure.
+/// Whether asking once more may help. A 4xx is an answer; 503 asks to be left alone; 508 says
+/// that caches ask each other in a circle; a bound of ours is no failure.
 pub fn is_worth_repeating(error: FetchError, retry_after: Option<Duration>) -> bool {
     match error {
         FetchError::Connect
@@ -52,7 +53,7 @@ pub fn is_worth_repeating(error: FetchError, retry_after: Option<Duration>) -> b
         | FetchError::ProgressTimeout
         | FetchError::Broken
         | FetchError::Truncated => true,
-        FetchError::Status(code) => code != 503 && retry_after.is_none(),
+        FetchError::Status(code) => !matches!(code, 503 | 508) && retry_after.is_none(),
         FetchError::TotalTimeout
         | FetchError::TooLarge
         | FetchError::Outdated

@@ -40,8 +40,8 @@ pub struct SegmentHits {
 /// What the edges counted during the run, summed over them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EdgeCounts {
-    /// Names of the edges as the origin knows them, in the order of the run's targets; empty if unknown.
-    pub names: Vec<String>,
+    /// Who asks the origin on behalf of which edge; empty if unknown.
+    pub askers: Askers,
     /// Requests for segments that arrived, whoever sent them; `None` if unknown. More than the audience sent means that
     /// somebody else was watching, and then the log explains not every hit.
     pub segment_requests: Option<u64>,
@@ -49,12 +49,52 @@ pub struct EdgeCounts {
     pub waiters_peak: Option<u64>,
     /// Attempts within flights for segments, beyond the first.
     pub segment_retries: u64,
-    /// Segments that were fetched ahead and never asked for.
-    pub prefetched_unasked: u64,
+    /// Segments that an edge has fetched ahead and no viewer of that edge has asked for.
+    pub unasked: Vec<Unasked>,
     /// How long a media playlist stays fresh at an edge; `None` if unknown.
     pub playlist_lifetime: Option<Duration>,
     /// Whether the caches were empty when the run began.
     pub caches: Caches,
+}
+
+/// Who asks the origin: each edge for itself, or the shields of a group for all edges of that group. What a group asks for,
+/// it asks for once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Askers {
+    /// The group of each edge, in the order of the run's targets.
+    pub group_of_edge: Vec<u32>,
+    /// The group of each client, by the name that the origin knows.
+    pub group_of_client: BTreeMap<String, u32>,
+}
+
+impl Askers {
+    /// Each edge by itself.
+    pub fn edges(names: impl IntoIterator<Item = String>) -> Self {
+        let group_of_client: BTreeMap<_, _> = names.into_iter().zip(0..).collect();
+        Self {
+            group_of_edge: (0..group_of_client.len() as u32).collect(),
+            group_of_client,
+        }
+    }
+
+    /// The group of an edge; where nothing is known each edge is its own.
+    pub fn group_of(&self, edge: u32) -> u32 {
+        self.group_of_edge
+            .get(edge as usize)
+            .copied()
+            .unwrap_or(edge)
+    }
+}
+
+/// A segment that was fetched ahead in vain.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Unasked {
+    /// Index of the edge.
+    pub edge: u32,
+    /// Name of the rendition.
+    pub rendition: String,
+    /// Number of the segment.
+    pub number: u64,
 }
 
 /// What the caches held when the run began.

@@ -1,23 +1,24 @@
 //! What the origin must have been asked, worked out from the generator's own log.
 //!
 //! With the miss queue an edge asks the origin once for each segment that anybody asked it for: the prediction counts
-//! distinct (edge, rendition, number), and needs nothing that the edge says. Without it every request that reaches the edge
+//! distinct (edge, rendition, number), or (group, rendition, number) where edges ask through shields, and needs nothing that the edge says. Without it every request that reaches the edge
 //! before the first fetch of its segment has landed goes to the origin: the log knows which those were from their
 //! answers, and its own times bound their number independently.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::counts::Askers;
 use super::record::{Object, Outcome, Request, ResultWord};
 use crate::policy::status::MissQueue;
 use crate::theory::collapse;
 use crate::time::Timestamp;
 
-/// A segment at an edge.
+/// A segment at a group of edges that ask the origin together; without shields each edge is a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// Index of the edge.
-    pub edge: u32,
+    /// Index of the group.
+    pub group: u32,
     /// Index of the rendition.
     pub rendition: u32,
     /// Number of the segment.
@@ -46,15 +47,18 @@ pub struct KeyLog {
 }
 
 /// Reads the log of segments, key by key.
-pub fn read_log(requests: &[Request], segment_duration: Duration) -> BTreeMap<Key, KeyLog> {
+pub fn read_log(
+    requests: &[Request],
+    segment_duration: Duration,
+    askers: &Askers,
+) -> BTreeMap<Key, KeyLog> {
     let mut by_key: BTreeMap<Key, Vec<&Request>> = BTreeMap::new();
     for request in requests {
         if let (Object::Segment { rendition, number }, false) =
             (request.object, request.outcome == Outcome::Refused)
         {
-            let edge = request.edge;
             let key = Key {
-                edge,
+                group: askers.group_of(request.edge),
                 rendition,
                 number,
             };
@@ -213,7 +217,7 @@ pub(super) mod tests {
     }
 
     fn totals(requests: &[Request], miss_queue: MissQueue) -> Totals {
-        let keys = read_log(requests, D);
+        let keys = read_log(requests, D, &Askers::default());
         total(&keys, miss_queue, Duration::from_millis(50), D)
     }
 
@@ -229,6 +233,22 @@ pub(super) mod tests {
         let totals = totals(&log, MissQueue::Flights);
         assert_eq!((totals.keys, totals.hits), (3, (3, 3)));
         assert_eq!(totals.misses, 3);
+    }
+
+    #[test]
+    fn edges_behind_the_same_shields_ask_the_origin_once_together() {
+        let log = [
+            request(0, 7, 0, 50, ResultWord::Miss),
+            request(1, 7, 0, 50, ResultWord::Miss),
+            request(2, 7, 0, 50, ResultWord::Miss),
+        ];
+        let askers = Askers {
+            group_of_edge: vec![0, 1, 0],
+            ..Askers::default()
+        };
+        let keys = read_log(&log, D, &askers);
+        let totals = total(&keys, MissQueue::Flights, Duration::from_millis(50), D);
+        assert_eq!(totals.hits, (2, 2));
     }
 
     #[test]

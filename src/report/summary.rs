@@ -133,7 +133,8 @@ pub fn summarize(
     edges: &EdgeCounts,
     thresholds: &Thresholds,
 ) -> Summary {
-    let keys = predict::read_log(&record.requests, record.segment_duration);
+    let keys = predict::read_log(&record.requests, record.segment_duration, &edges.askers);
+    let ahead = ahead(record, edges, &keys);
     let fetch = predict::fetch_time(&record.requests);
     let totals = predict::total(
         &keys,
@@ -162,7 +163,7 @@ pub fn summarize(
             .filter_map(|kind| kind_row(&record.requests, kind))
             .collect(),
         requests_unlogged: record.requests_unlogged,
-        origin: origin(record, hits, edges, &keys, &totals, fetch),
+        origin: origin(record, hits, edges, &keys, &ahead, &totals, fetch),
         waiters: waiters(record.miss_queue, edges, &totals),
         latency: latency::rows(&record.requests),
         experience: experience::gather(&record.viewers),
@@ -215,6 +216,7 @@ fn origin(
     hits: &OriginHits,
     edges: &EdgeCounts,
     keys: &BTreeMap<Key, KeyLog>,
+    ahead: &BTreeSet<Ahead>,
     totals: &Totals,
     fetch: Option<Duration>,
 ) -> Origin {
@@ -224,12 +226,12 @@ fn origin(
         whole => part as f64 / whole as f64,
     };
     let all_hits = hits.segment + hits.media_playlist + hits.multivariant + hits.other;
-    let beside_log = edges.segment_retries + edges.prefetched_unasked;
-    let per_key = per_key(record, hits, edges, keys);
+    let beside_log = edges.segment_retries + ahead.len() as u64;
+    let per_key = per_key(record, hits, edges, keys, ahead);
     Origin {
         measured: hits.clone(),
         predicted: (totals.hits.0 + beside_log, totals.hits.1 + beside_log),
-        terms: terms(record.miss_queue, edges, totals),
+        terms: terms(record.miss_queue, edges, ahead, totals),
         not_binding: not_binding(record, edges, totals),
         segments_off: per_key.map(|(off, _)| off),
         most_per_key: per_key.map(|(_, most)| most),
@@ -249,18 +251,49 @@ fn origin(
     }
 }
 
+/// A segment that a group has fetched ahead: group, rendition, number.
+type Ahead = (u32, String, u64);
+
+/// What was fetched ahead and no viewer of the group has asked for. What one edge fetched in vain, a viewer of another
+/// edge of its group may have asked for.
+fn ahead(record: &RunRecord, edges: &EdgeCounts, keys: &BTreeMap<Key, KeyLog>) -> BTreeSet<Ahead> {
+    let unasked = edges.unasked.iter().map(|unasked| {
+        let group = edges.askers.group_of(unasked.edge);
+        (group, unasked.rendition.clone(), unasked.number)
+    });
+    unasked
+        .filter(|(group, name, number)| {
+            let rendition = record.renditions.iter().position(|known| known == name);
+            rendition.is_none_or(|rendition| {
+                !keys.contains_key(&Key {
+                    group: *group,
+                    rendition: rendition as u32,
+                    number: *number,
+                })
+            })
+        })
+        .collect()
+}
+
 /// What the prediction is the sum of, by name.
-fn terms(miss_queue: MissQueue, edges: &EdgeCounts, totals: &Totals) -> Vec<Term> {
+fn terms(
+    miss_queue: MissQueue,
+    edges: &EdgeCounts,
+    ahead: &BTreeSet<Ahead>,
+    totals: &Totals,
+) -> Vec<Term> {
+    let distinct = if edges.askers.group_of_client.len() == edges.askers.group_of_edge.len() {
+        "distinct (edge, rendition, number) asked for"
+    } else {
+        "distinct (group of shields, rendition, number) asked for"
+    };
     let term = |count, what: &str| Term {
         count,
         what: what.to_owned(),
     };
     let mut terms = match miss_queue {
         MissQueue::Flights | MissQueue::Moka => vec![
-            term(
-                totals.hits.0 - totals.misses_failed,
-                "distinct (edge, rendition, number) asked for",
-            ),
+            term(totals.hits.0 - totals.misses_failed, distinct),
             term(totals.misses_failed, "fetches that failed"),
         ],
         MissQueue::Off => vec![term(
@@ -270,7 +303,7 @@ fn terms(miss_queue: MissQueue, edges: &EdgeCounts, totals: &Totals) -> Vec<Term
     };
     terms.push(term(edges.segment_retries, "retries of the edges"));
     terms.push(term(
-        edges.prefetched_unasked,
+        ahead.len() as u64,
         "fetched ahead and never asked for",
     ));
     terms
@@ -302,37 +335,45 @@ fn per_key(
     hits: &OriginHits,
     edges: &EdgeCounts,
     keys: &BTreeMap<Key, KeyLog>,
+    ahead: &BTreeSet<Ahead>,
 ) -> Option<(u64, u64)> {
-    if edges.names.len() != record.targets.len() || (hits.segments.is_empty() && hits.segment > 0) {
+    if edges.askers.group_of_edge.len() != record.targets.len()
+        || (hits.segments.is_empty() && hits.segment > 0)
+    {
         return None;
     }
-    let index = |names: &[String], name: &str| names.iter().position(|known| known == name);
     let mut unseen: BTreeSet<Key> = keys.keys().copied().collect();
     let (mut off, mut most) = (0, 0);
     for segment in &hits.segments {
         most = most.max(segment.hits);
-        let key = index(&edges.names, &segment.client)
-            .zip(index(&record.renditions, &segment.rendition))
-            .map(|(edge, rendition)| Key {
-                edge: edge as u32,
-                rendition: rendition as u32,
-                number: segment.number,
-            });
+        let group = edges.askers.group_of_client.get(&segment.client).copied();
+        let rendition = record
+            .renditions
+            .iter()
+            .position(|known| *known == segment.rendition);
+        let key = group.zip(rendition).map(|(group, rendition)| Key {
+            group,
+            rendition: rendition as u32,
+            number: segment.number,
+        });
+        let fetched_ahead = group.is_some_and(|group| {
+            ahead.contains(&(group, segment.rendition.clone(), segment.number))
+        });
         let expected = key
             .inspect(|key| {
                 unseen.remove(key);
             })
             .and_then(|key| keys.get(&key))
             .map_or((0, 0), |log| log.hits(record.miss_queue));
+        let expected = if fetched_ahead { (1, 1) } else { expected };
         off += u64::from(!(expected.0..=expected.1).contains(&segment.hits));
     }
     off += unseen
         .iter()
         .filter(|key| keys[key].hits(record.miss_queue).0 > 0)
         .count() as u64;
-    // Retries and prefetches are counted in sum only: so many keys may differ for a good reason.
-    let explained = edges.segment_retries + edges.prefetched_unasked;
-    Some((off.saturating_sub(explained), most))
+    // Retries are counted in sum only: so many keys may differ for a good reason.
+    Some((off.saturating_sub(edges.segment_retries), most))
 }
 
 /// The closed form of each (edge, rendition)'s media playlist, summed.
@@ -408,7 +449,7 @@ fn generator_faults(record: &RunRecord) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::counts::SegmentHits;
+    use super::super::counts::{Askers, SegmentHits};
     use super::super::predict::tests::request;
     use super::super::text;
     use super::super::verdict::{FlightThresholds, Ruling};
@@ -463,7 +504,7 @@ mod tests {
 
     fn edges() -> EdgeCounts {
         EdgeCounts {
-            names: vec!["edge-1".to_owned(), "edge-2".to_owned()],
+            askers: Askers::edges(["edge-1", "edge-2"].map(str::to_owned)),
             ..EdgeCounts::default()
         }
     }

@@ -402,6 +402,25 @@ async fn a_newly_listed_segment_is_fetched_before_anybody_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn edges_that_ask_each_other_in_a_circle_say_so_at_once() {
+    let reserve = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (first_door, second_door) = (reserve(), reserve());
+    let url = |door: &std::net::TcpListener| format!("http://{}", door.local_addr().unwrap());
+    let first = TestEdge::start_named("edge-a", &url(&second_door), first_door);
+    let second = TestEdge::start_named("edge-b", &format!("http://{}", first.addr), second_door);
+    for path in [SEGMENT, "/foreign/path"] {
+        let begun = Instant::now();
+        let reply = client::get(second.addr, path).await;
+        assert_eq!(reply.status, 508, "{path}: {reply:?}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(1),
+            "{path}: not by a deadline"
+        );
+    }
+    eventually("nothing goes round", || first.quiet() && second.quiet()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_one_server_is_gone_the_other_stands_in_and_no_viewer_notices() {
     let good = FaultOrigin::start(|_, _| Behaviour::ok("x")).await;
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

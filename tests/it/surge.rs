@@ -24,6 +24,7 @@ use seawall::viewer::quality::Exit;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::client;
+use crate::support::program::Program;
 
 /// `celebrity-live`, smaller and shorter.
 fn small(viewers: u32, until_s: f64) -> Scenario {
@@ -103,6 +104,40 @@ async fn five_hundred_viewers_cost_the_origin_what_their_log_says_with_the_queue
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_shields_the_origin_is_asked_once_per_group_however_many_edges() {
+    let mut scenario = small(400, 14.0);
+    scenario.real.stage.edges = 8;
+    scenario.real.stage.shields = Some("2x2".parse().unwrap());
+    let renditions = ["180p", "360p", "720p"].map(str::to_owned);
+    scenario.real.audience.renditions = renditions.to_vec();
+    let stop = CancellationToken::new();
+    let summary = rehearsal::at_own_cluster(&scenario, MissQueue::Flights, Clock::start(), &stop)
+        .await
+        .unwrap();
+    let origin = &summary.origin;
+    assert_eq!(origin.not_binding, None);
+    assert_eq!(
+        origin.predicted,
+        (origin.measured.segment, origin.measured.segment),
+        "{:?}",
+        origin.terms
+    );
+    assert_eq!(origin.segments_off, Some(0), "each segment by itself");
+    assert_eq!(origin.most_per_key, Some(1));
+    // Two groups: at most two hits per segment and rendition, whoever asks.
+    let ahead = origin
+        .terms
+        .iter()
+        .find(|term| term.what.starts_with("fetched ahead"));
+    let ahead = ahead.map_or(0, |term| term.count);
+    assert!(origin.measured.segment - ahead <= 2 * origin.segments);
+    assert!(
+        origin.measured.segment > origin.segments,
+        "both groups were watched"
+    );
+}
+
 /// An origin on `doors` that broadcasts into `folder`, and the channel in force.
 async fn on_air(
     folder: &Path,
@@ -133,11 +168,11 @@ async fn on_air(
     (origin, channel, off_air)
 }
 
-fn open_edges(upstream: &str, clock: Clock) -> Vec<EdgeRoom> {
+fn open_edges(upstreams: &[String], clock: Clock) -> Vec<EdgeRoom> {
     let open = |index| {
         let config = edge::Config {
             name: format!("edge-{index}"),
-            upstreams: vec![upstream.to_owned()],
+            upstreams: upstreams.to_vec(),
             miss_queue: MissQueue::Flights,
             cache_bytes: 256 << 20,
             prefetch: true,
@@ -205,7 +240,7 @@ async fn an_origin_that_is_gone_for_eight_seconds_costs_no_viewer_the_stream() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::start();
     let (origin, channel, off_air) = on_air(folder.path(), Doors::free(), clock).await;
-    let edges = Arc::new(open_edges(&origin.url(), clock));
+    let edges = Arc::new(open_edges(&[origin.url()], clock));
     let (surge_edges, surge_channel) = (edges.clone(), channel.clone());
     let surge =
         tokio::spawn(
@@ -271,7 +306,7 @@ async fn an_origin_that_truncates_in_mid_surge_leaves_nothing_wrong_behind() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::start();
     let (origin, channel, off_air) = on_air(folder.path(), Doors::free(), clock).await;
-    let edges = Arc::new(open_edges(&origin.url(), clock));
+    let edges = Arc::new(open_edges(&[origin.url()], clock));
     let (surge_edges, surge_channel) = (edges.clone(), channel.clone());
     let surge =
         tokio::spawn(
@@ -316,5 +351,49 @@ async fn an_origin_that_truncates_in_mid_surge_leaves_nothing_wrong_behind() {
     for edge in edges.iter() {
         edge.room.stop().await;
     }
+    origin.room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shield_that_is_killed_in_mid_surge_costs_no_viewer_a_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::start();
+    let (origin, channel, off_air) = on_air(folder.path(), Doors::free(), clock).await;
+    let upstream = origin.url();
+    let shield = |name| {
+        let doors = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        let own = ["edge", "--name", name, "--upstream", &upstream];
+        Program::seawall(&[&own[..], &doors[..]].concat())
+    };
+    let shields = [shield("shield-1"), shield("shield-2")];
+    let mut urls = Vec::new();
+    for (shield, name) in shields.iter().zip(["shield-1", "shield-2"]) {
+        urls.push(format!("http://{}", shield.address(name).await));
+    }
+    let edges = open_edges(&urls, clock);
+    let viewers = small(200, 14.0);
+    let surge = play(&edges, &channel, &viewers, clock);
+    let trouble = async {
+        tokio::time::sleep(Duration::from_secs(6)).await; // the surge is in full swing
+        shields[0].kill();
+    };
+    let (record, ()) = tokio::join!(surge, trouble);
+    let failed: Vec<_> = record
+        .requests
+        .iter()
+        .filter(|request| request.outcome != Outcome::Ok)
+        .collect();
+    assert!(
+        failed.is_empty(),
+        "{} of {} failed: {:?}",
+        failed.len(),
+        record.requests.len(),
+        failed.first()
+    );
+    nobody_gave_up(&record);
+    for edge in &edges {
+        edge.room.stop().await;
+    }
+    off_air.cancel();
     origin.room.stop().await;
 }

@@ -64,7 +64,7 @@ impl Asked<'_> {
             match fetch::fetch(
                 self.edge,
                 &key,
-                self.path(),
+                self.ask(),
                 Flight::Alone,
                 Reason::Miss,
                 &progress,

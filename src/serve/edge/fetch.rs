@@ -44,18 +44,27 @@ pub(super) enum Flight {
     Alone,
 }
 
+/// What the origin is asked.
+#[derive(Clone, Debug)]
+pub(super) struct Ask {
+    /// The path, and the query where it counts.
+    pub(super) path: PathAndQuery,
+    /// The caches that the leader's request has come through (`CDN-Loop`).
+    pub(super) came_through: Option<HeaderValue>,
+}
+
 /// Begins a fetch in a task of its own, which ends by the limits of a flight at the latest.
 pub(super) fn begin(
     edge: &Arc<Edge>,
     key: &Key,
-    path: PathAndQuery,
+    ask: Ask,
     flight: Flight,
     reason: Reason,
 ) -> Watch {
     let (progress, watch) = watch::channel(Progress::default());
     let (edge, key) = (edge.clone(), key.clone());
     edge.tasks.clone().spawn(async move {
-        let fetching = fetch(&edge, &key, path, flight, reason, &progress);
+        let fetching = fetch(&edge, &key, ask, flight, reason, &progress);
         fly(&edge, &key, flight, &progress, fetching).await;
     });
     watch
@@ -137,7 +146,7 @@ fn publish(edge: &Edge, key: &Key, landing: &Landing) {
 pub(super) async fn fetch(
     edge: &Arc<Edge>,
     key: &Key,
-    path: PathAndQuery,
+    ask: Ask,
     flight: Flight,
     reason: Reason,
     progress: &watch::Sender<Progress>,
@@ -145,7 +154,7 @@ pub(super) async fn fetch(
     let fetch = Fetch {
         edge,
         key,
-        path,
+        ask,
         flight,
         class: class_of(edge, key, reason),
         ahead: reason == Reason::Prefetch,
@@ -182,7 +191,7 @@ fn class_of(edge: &Edge, key: &Key, reason: Reason) -> Class {
 struct Fetch<'a> {
     edge: &'a Arc<Edge>,
     key: &'a Key,
-    path: PathAndQuery,
+    ask: Ask,
     flight: Flight,
     class: Class,
     /// Whether it was begun before anybody asked.
@@ -335,7 +344,13 @@ impl Fetch<'_> {
             .map(|etag| (self.received, etag));
         let answered = match edge
             .upstream
-            .get(self.key, self.path.clone(), attempt, resume)
+            .get(
+                self.key,
+                self.ask.path.clone(),
+                attempt,
+                resume,
+                self.ask.came_through.as_ref(),
+            )
             .await
         {
             Ok(answered) => answered,
@@ -560,20 +575,17 @@ fn newly_listed(edge: &Arc<Edge>, playlist: &Key, numbers: std::ops::RangeInclus
             rendition,
             number,
         };
-        let path: PathAndQuery = path.to_string().parse().expect("names are path-safe");
+        let ask = Ask {
+            path: path.to_string().parse().expect("names are path-safe"),
+            came_through: None,
+        };
         let settled = || {
             edge.store
                 .get(key)
                 .is_some_and(|entry| entry.object.is_some())
         };
         edge.flights.refresh(key, settled, |key, generation| {
-            begin(
-                edge,
-                key,
-                path,
-                Flight::Listed(generation),
-                Reason::Prefetch,
-            )
+            begin(edge, key, ask, Flight::Listed(generation), Reason::Prefetch)
         });
     }
 }

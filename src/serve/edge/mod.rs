@@ -36,6 +36,7 @@ use self::store::{Object, Store};
 use self::upstream::{OriginBound, Upstream, UpstreamError};
 use super::clock::Clock;
 use super::metrics::Registry;
+use crate::policy::key::{Key, Kind};
 use crate::policy::limits::Limits;
 use crate::policy::status::MissQueue;
 
@@ -157,6 +158,24 @@ impl Edge {
     /// The most requests that waited at once since the last call, or the last scrape.
     pub fn take_waiters_peak(&self) -> u32 {
         self.flights.take_waiters_peak()
+    }
+
+    /// Rendition and number of every segment of a channel that was fetched ahead and not asked for since.
+    pub fn unasked(&self, of_channel: &str) -> Vec<(String, u64)> {
+        let named = |key: &Key| match key {
+            Key::Live {
+                channel,
+                rendition,
+                kind: Kind::Segment,
+                number,
+            } if **channel == *of_channel => Some((rendition.to_string(), *number)),
+            _ => None,
+        };
+        self.store
+            .unasked()
+            .iter()
+            .filter_map(|key| named(key))
+            .collect()
     }
 
     /// Fetches that run in tasks of the edge's own.

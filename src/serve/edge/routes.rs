@@ -11,11 +11,12 @@ use warp::{Filter, Reply};
 
 use super::Edge;
 use super::answer::{self, Request, Waited};
-use super::fetch::{self, Flight};
+use super::fetch::{self, Ask, Flight};
 use super::flights::{Head, Landing, Watch};
 use super::metrics::Reason;
 use super::pass::{self, RequestStream};
 use super::store::Entry;
+use super::upstream;
 use crate::hls::names::{self, LivePath};
 use crate::policy::collapse::Boarding;
 use crate::policy::edge::{self, Decision, WhyStale};
@@ -107,6 +108,9 @@ impl Edge {
             },
         };
         let answered = match (path, &method) {
+            _ if self.upstream.has_sent(&headers) => {
+                asked.refused(StatusCode::LOOP_DETECTED, "loop")
+            }
             (_, &Method::GET | &Method::HEAD) => match (path, uri.query()) {
                 (Some(LivePath::MediaPlaylist { .. }), Some(query))
                     if !names::directives_are_sound(query) =>
@@ -231,7 +235,7 @@ impl Asked<'_> {
                 let alone = fetch::begin(
                     self.edge,
                     &self.key.to_key(),
-                    self.path(),
+                    self.ask(),
                     Flight::Alone,
                     Reason::Miss,
                 );
@@ -242,7 +246,7 @@ impl Asked<'_> {
                     fetch::begin(
                         self.edge,
                         key,
-                        self.path(),
+                        self.ask(),
                         Flight::Listed(generation),
                         Reason::Miss,
                     )
@@ -336,7 +340,7 @@ impl Asked<'_> {
                 fetch::begin(
                     self.edge,
                     key,
-                    self.path(),
+                    self.ask(),
                     Flight::Listed(generation),
                     Reason::Refresh,
                 )
@@ -513,12 +517,15 @@ impl Asked<'_> {
         }
     }
 
-    /// What the origin is asked: the path, and the query only where it belongs to the key.
-    pub(super) fn path(&self) -> PathAndQuery {
+    /// What the origin is asked: the path, the query only where it belongs to the key, and who has asked before us.
+    pub(super) fn ask(&self) -> Ask {
         let whole = match self.key {
             KeyRef::Live { .. } => self.uri.path(),
             KeyRef::Foreign { .. } => self.uri.path_and_query().map_or("/", PathAndQuery::as_str),
         };
-        whole.parse().expect("it was part of a valid target")
+        Ask {
+            path: whole.parse().expect("it was part of a valid target"),
+            came_through: self.request.headers.get(upstream::CDN_LOOP).cloned(),
+        }
     }
 }

@@ -162,6 +162,19 @@ impl Store {
         }
     }
 
+    /// Every key whose object was fetched ahead and not asked for since.
+    pub fn unasked(&self) -> Vec<Arc<Key>> {
+        let unasked = |entry: &Entry| {
+            let object = entry.object.as_ref();
+            object.is_some_and(|object| object.unasked.load(Ordering::Relaxed))
+        };
+        self.cache
+            .iter()
+            .filter(|(_, entry)| unasked(entry))
+            .map(|(key, _)| key)
+            .collect()
+    }
+
     /// Forgets all that is known of `key`.
     pub fn forget(&self, key: &Key) {
         self.cache.invalidate(key);

@@ -162,9 +162,14 @@ impl Upstream {
         &self.via
     }
 
-    /// What stands for us in `CDN-Loop` (RFC 8586).
-    pub fn cdn_loop(&self) -> &HeaderValue {
-        &self.cdn_loop
+    /// Whether a request has been through this edge before: its `CDN-Loop` names us (RFC 8586).
+    pub fn has_sent(&self, headers: &HeaderMap) -> bool {
+        headers
+            .get_all(CDN_LOOP)
+            .iter()
+            .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
+            .filter_map(|member| member.split(|&byte| byte == b';').next())
+            .any(|cache| cache.trim_ascii() == self.cdn_loop.as_bytes())
     }
 
     /// A place at the origin, at once or after a bounded wait in a bounded queue; `deserted` ends the wait when nobody
@@ -232,7 +237,8 @@ impl Upstream {
     }
 
     /// Sends a request built from scratch for a shared object: nothing that a client sent reaches the origin but the
-    /// path. With `resume` it asks for the rest of an object that broke off.
+    /// path. With `resume` it asks for the rest of an object that broke off; `came_through` names the caches that the
+    /// leader's request has come through.
     ///
     /// # Errors
     /// No server that may be asked, no connection, or no head in time.
@@ -242,9 +248,13 @@ impl Upstream {
         path: PathAndQuery,
         attempt: u32,
         resume: Option<(u64, &HeaderValue)>,
+        came_through: Option<&HeaderValue>,
     ) -> Result<Answered, FetchError> {
         let mut request = Request::new(Empty::new().map_err(|never| match never {}).boxed());
         let headers = request.headers_mut();
+        if let Some(caches) = came_through {
+            headers.insert(CDN_LOOP, caches.clone());
+        }
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some((offset, etag)) = resume {
             let range = HeaderValue::from_str(&format!("bytes={offset}-"));

@@ -37,6 +37,17 @@ impl TestEdge {
         Self::open(config, listener::Limits::viewers())
     }
 
+    /// An edge of this name on a socket that is bound already.
+    pub(crate) fn start_named(name: &str, upstream: &str, door: std::net::TcpListener) -> Self {
+        let config = Config {
+            name: name.to_owned(),
+            ..Self::config(upstream, MissQueue::Flights, Limits::default())
+        };
+        door.set_nonblocking(true).unwrap();
+        let socket = tokio::net::TcpListener::from_std(door).unwrap();
+        Self::open_at(socket, config, listener::Limits::viewers())
+    }
+
     /// An edge whose listener has limits of its own too.
     pub(crate) fn start_limited(
         upstream: &str,
@@ -59,8 +70,12 @@ impl TestEdge {
     }
 
     fn open(config: Config, doors: listener::Limits) -> Self {
-        let edge = Edge::new(config, Clock::start()).unwrap();
         let socket = listener::bind("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
+        Self::open_at(socket, config, doors)
+    }
+
+    fn open_at(socket: tokio::net::TcpListener, config: Config, doors: listener::Limits) -> Self {
+        let edge = Edge::new(config, Clock::start()).unwrap();
         let addr = socket.local_addr().unwrap();
         let stop = CancellationToken::new();
         let counters = edge.metrics().connections.clone();

@@ -105,8 +105,17 @@ impl Program {
 
     /// Asks it to end, as `kill` does.
     pub(crate) fn terminate(&self) {
-        let sent = Command::new("sh")
-            .args(["-c", "kill -TERM \"$0\"", &self.child.id().to_string()])
+        self.signal("TERM");
+    }
+
+    /// Ends it at once, as `kill -9` does.
+    pub(crate) fn kill(&self) {
+        self.signal("KILL");
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
             .status()
             .unwrap();
         assert!(sent.success(), "{} has ended already", self.name);

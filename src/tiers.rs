@@ -1,0 +1,203 @@
+//! Edges before an origin, and shields between them if there are any: who asks whom, opened and stopped together.
+//!
+//! Shields stand in groups. An edge has one home group and asks the shields of that group, each key of the one that it
+//! belongs to; so the origin is asked for each object once per group, however many edges there are.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::compose;
+use crate::config::Config;
+use crate::policy::status::MissQueue;
+use crate::report::counts::Askers;
+use crate::serve::clock::Clock;
+use crate::serve::cluster::{self, Doors, EdgeRoom};
+use crate::serve::edge;
+use crate::serve::workers::Workers;
+
+/// How many shields, written `GROUPSxN`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Shields {
+    /// Groups (regions); each asks the origin for itself.
+    pub groups: u32,
+    /// Shields per group.
+    pub per_group: u32,
+}
+
+impl FromStr for Shields {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = || {
+            let (groups, per_group) = text.split_once('x')?;
+            let (groups, per_group) = (groups.parse().ok()?, per_group.parse().ok()?);
+            let fits = (1..=16).contains(&groups) && (1..=16).contains(&per_group);
+            fits.then_some(Self { groups, per_group })
+        };
+        parse().ok_or_else(|| {
+            format!("{text:?} is not GROUPSxN, such as 2x2: groups of shields and shields per group, 1 to 16 each")
+        })
+    }
+}
+
+impl TryFrom<String> for Shields {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Shields> for String {
+    fn from(shields: Shields) -> Self {
+        shields.to_string()
+    }
+}
+
+impl fmt::Display for Shields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.groups, self.per_group)
+    }
+}
+
+/// Edges, and the shields that they ask.
+#[derive(Debug)]
+pub struct Tiers {
+    /// What viewers ask.
+    pub edges: Vec<EdgeRoom>,
+    /// What edges ask, group by group; empty where they ask the origin.
+    pub shields: Vec<EdgeRoom>,
+    layout: Option<Shields>,
+}
+
+/// What tiers are opened from.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// What all of them are set to.
+    pub config: &'a Config,
+    /// The origin's URL.
+    pub origin: String,
+    /// What the names of the edges begin with.
+    pub name: &'a str,
+    /// How many edges.
+    pub edges: u32,
+    /// The shields before the origin, if any.
+    pub shields: Option<Shields>,
+    /// What happens to misses, in every tier.
+    pub miss_queue: MissQueue,
+    /// Where the first edge listens.
+    pub edge_doors: Doors,
+    /// Where the first shield listens.
+    pub shield_doors: Doors,
+}
+
+impl Tiers {
+    /// Opens them with cold caches.
+    ///
+    /// # Errors
+    /// A port is taken.
+    pub fn open(plan: &Plan<'_>, clock: Clock) -> anyhow::Result<Self> {
+        let shield_count = plan
+            .shields
+            .map_or(0, |shields| shields.groups * shields.per_group);
+        let rooms = (plan.edges + shield_count) as usize;
+        let connections = cluster::connections_max(plan.config.edge.connections_max, rooms);
+        let open = |name: String, upstreams, prefetch, doors: Doors| {
+            let setup = edge::Config {
+                miss_queue: plan.miss_queue,
+                prefetch,
+                ..compose::edge_config(plan.config, name, upstreams)
+            };
+            EdgeRoom::open(setup, doors, connections, Workers::Here, clock)
+        };
+        let mut shields = Vec::new();
+        for index in 0..shield_count {
+            let per_group = plan.shields.map_or(1, |shields| shields.per_group);
+            let (group, member) = (index / per_group + 1, index % per_group + 1);
+            // A shield sees each playlist or its segments, not both: it would fetch ahead what its neighbour is asked for.
+            let name = match plan.name {
+                "edge" => format!("shield-{group}-{member}"),
+                other => format!("{other}-shield-{group}-{member}"),
+            };
+            let doors = plan.shield_doors.nth(index as u16);
+            shields.push(open(name, vec![plan.origin.clone()], false, doors)?);
+        }
+        let mut edges = Vec::new();
+        for index in 0..plan.edges {
+            let upstreams = match plan.shields {
+                None => vec![plan.origin.clone()],
+                Some(layout) => {
+                    let home = (index % layout.groups * layout.per_group) as usize;
+                    let group = &shields[home..home + layout.per_group as usize];
+                    group.iter().map(EdgeRoom::url).collect()
+                }
+            };
+            let name = format!("{}-{}", plan.name, index + 1);
+            let doors = plan.edge_doors.nth(index as u16);
+            edges.push(open(name, upstreams, plan.config.edge.prefetch, doors)?);
+        }
+        Ok(Self {
+            edges,
+            shields,
+            layout: plan.shields,
+        })
+    }
+
+    /// Those who ask the origin.
+    pub fn last(&self) -> &[EdgeRoom] {
+        if self.shields.is_empty() {
+            &self.edges
+        } else {
+            &self.shields
+        }
+    }
+
+    /// Who asks the origin for whom.
+    pub fn askers(&self) -> Askers {
+        let name = |room: &EdgeRoom| room.edge.name().to_owned();
+        let Some(layout) = self.layout else {
+            return Askers::edges(self.edges.iter().map(name));
+        };
+        let groups = (0..).map(|index: u32| index / layout.per_group);
+        Askers {
+            group_of_edge: (0..self.edges.len() as u32)
+                .map(|index| index % layout.groups)
+                .collect(),
+            group_of_client: self
+                .shields
+                .iter()
+                .map(name)
+                .zip(groups)
+                .collect::<BTreeMap<_, _>>(),
+        }
+    }
+
+    /// Stops them, those whom viewers ask first.
+    pub async fn stop(&self) {
+        for tier in [&self.edges, &self.shields] {
+            futures_util::future::join_all(tier.iter().map(|room| room.room.stop())).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shields_are_written_groups_by_number() {
+        let two = Shields {
+            groups: 2,
+            per_group: 3,
+        };
+        assert_eq!("2x3".parse(), Ok(two));
+        assert_eq!(two.to_string(), "2x3");
+        for text in ["", "2", "x2", "0x1", "2x0", "17x1", "2x2x2", "-1x2"] {
+            assert!(text.parse::<Shields>().is_err(), "{text:?}");
+        }
+    }
+}
