@@ -16,11 +16,15 @@ pub enum MissQueue {
     Off,
     /// Baseline: moka's own `try_get_with`, whose fetch lives and dies with the viewer who came first.
     Moka,
+    /// Baseline: nginx's `proxy_cache_lock`. One goes to the origin, the others look every 500 ms whether the object is
+    /// there, and after five seconds go themselves.
+    #[serde(rename = "poll-500ms")]
+    Poll500ms,
 }
 
 impl MissQueue {
     /// Every word.
-    pub const ALL: [Self; 3] = [Self::Flights, Self::Off, Self::Moka];
+    pub const ALL: [Self; 4] = [Self::Flights, Self::Off, Self::Moka, Self::Poll500ms];
 
     /// The word.
     pub const fn word(self) -> &'static str {
@@ -28,6 +32,7 @@ impl MissQueue {
             Self::Flights => "flights",
             Self::Off => "off",
             Self::Moka => "moka",
+            Self::Poll500ms => "poll-500ms",
         }
     }
 }

@@ -103,11 +103,13 @@ impl KeyLog {
     pub fn hits(&self, miss_queue: MissQueue) -> (u64, u64) {
         let answered = match miss_queue {
             // Each failed fetch frees its key for one more; a delivered segment came of one that did not fail.
-            MissQueue::Flights | MissQueue::Moka => self.misses_failed + u64::from(self.delivered),
+            MissQueue::Flights | MissQueue::Moka | MissQueue::Poll500ms => {
+                self.misses_failed + u64::from(self.delivered)
+            }
             MissQueue::Off => self.misses,
         };
         let perhaps = match miss_queue {
-            MissQueue::Flights | MissQueue::Moka if self.delivered => 0,
+            MissQueue::Flights | MissQueue::Moka | MissQueue::Poll500ms if self.delivered => 0,
             _ => self.unanswered,
         };
         (answered, answered + perhaps)

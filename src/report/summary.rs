@@ -292,7 +292,7 @@ fn terms(
         what: what.to_owned(),
     };
     let mut terms = match miss_queue {
-        MissQueue::Flights | MissQueue::Moka => vec![
+        MissQueue::Flights | MissQueue::Moka | MissQueue::Poll500ms => vec![
             term(totals.hits.0 - totals.misses_failed, distinct),
             term(totals.misses_failed, "fetches that failed"),
         ],
@@ -395,7 +395,9 @@ fn expected_playlists(record: &RunRecord, lifetime: Duration, fetch: Duration) -
             };
             elapsed_s
                 * match record.miss_queue {
-                    MissQueue::Flights | MissQueue::Moka => demand.origin_rate_collapsed(),
+                    MissQueue::Flights | MissQueue::Moka | MissQueue::Poll500ms => {
+                        demand.origin_rate_collapsed()
+                    }
                     MissQueue::Off => demand.origin_rate_uncollapsed(),
                 }
         })

@@ -273,7 +273,7 @@ fn origin(summary: &Summary, page: Page) -> String {
         playlists.map_or_else(|| "-".to_owned(), |expected| format!("~ {expected:.0}")),
         match (playlists, summary.miss_queue) {
             (None, _) => "",
-            (_, MissQueue::Flights | MissQueue::Moka) => "1 / (T + L + 1/r)",
+            (_, MissQueue::Flights | MissQueue::Moka | MissQueue::Poll500ms) => "1 / (T + L + 1/r)",
             (_, MissQueue::Off) => "(1 + rL) / (T + L + 1/r)",
         },
     );

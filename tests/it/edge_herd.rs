@@ -335,3 +335,33 @@ async fn mokas_own_collapsing_fetches_again_when_its_leader_leaves() {
     let reply = client::read_reply(&mut follower, false).await;
     assert!(reply.whole && reply.body == body());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiters_that_poll_cost_one_hit_and_wait_for_their_next_look() {
+    let origin = FaultOrigin::start(|_, _| {
+        Behaviour::Late(Duration::from_millis(50), Box::new(Behaviour::ok(body())))
+    })
+    .await;
+    let edge = TestEdge::start_with(&origin.url(), MissQueue::Poll500ms, Limits::default());
+    let mut viewers = JoinSet::new();
+    let begun = std::time::Instant::now();
+    for _ in 0..50 {
+        let addr = edge.addr;
+        viewers.spawn(async move { client::get(addr, SEGMENT).await });
+    }
+    let replies = all(viewers).await;
+    assert!(
+        begun.elapsed() >= Duration::from_millis(500),
+        "nobody looks sooner"
+    );
+    assert!(
+        replies
+            .iter()
+            .all(|reply| reply.status == 200 && reply.body == body())
+    );
+    let collapsed = replies
+        .iter()
+        .filter(|reply| reply.header("cache-status").contains("collapsed"))
+        .count();
+    assert_eq!((origin.hits(SEGMENT), collapsed), (1, 49));
+}

@@ -17,6 +17,7 @@ pub mod flights;
 mod head;
 pub mod metrics;
 mod pass;
+mod polling;
 mod renditions;
 mod routes;
 pub mod store;

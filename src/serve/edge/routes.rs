@@ -231,6 +231,7 @@ impl Asked<'_> {
             return self.by_store(&entry, decision, now, body).await;
         }
         let (role, seat) = match self.edge.miss_queue {
+            MissQueue::Poll500ms => return self.by_polling(body).await,
             MissQueue::Off | MissQueue::Moka => {
                 let alone = fetch::begin(
                     self.edge,
@@ -276,16 +277,16 @@ impl Asked<'_> {
     }
 
     /// What the store has for this request at `now`; `None` where a flight is needed.
-    fn look(&self, now: Timestamp) -> Option<(Arc<Entry>, Decision)> {
+    pub(super) fn look(&self, now: Timestamp) -> Option<(Arc<Entry>, Decision)> {
         let entry = self.edge.store.get(self.key)?;
         let decision = entry.facts().glance(now);
         // Without the queue nobody refreshes behind the viewers' backs: whoever finds a stale object fetches.
-        let alone = self.edge.miss_queue == MissQueue::Off
+        let alone = self.edge.miss_queue != MissQueue::Flights
             && decision == Decision::Stale(WhyStale::Revalidate);
         (decision != Decision::Ask && !alone).then_some((entry, decision))
     }
 
-    async fn by_store(
+    pub(super) async fn by_store(
         self,
         entry: &Entry,
         decision: Decision,
@@ -348,7 +349,12 @@ impl Asked<'_> {
     }
 
     /// Waits for the head of the flight's answer, or for its landing, and answers with what is there.
-    async fn follow(self, role: Role, mut watch: Watch, body: impl RequestStream) -> Answered {
+    pub(super) async fn follow(
+        self,
+        role: Role,
+        mut watch: Watch,
+        body: impl RequestStream,
+    ) -> Answered {
         let heard = self.hear(&mut watch).await;
         let now = self.edge.clock.now();
         let waited = |head: &Head| Waited {
