@@ -82,6 +82,19 @@ Examples:
 Exit codes: 0 all thresholds held, 1 failed, 2 usage, 3 configuration, 4 a threshold was missed or the run is not
 valid, 130 interrupted.")]
     Surge(Surge),
+    /// Say what an edge knows of one object: state, age, flight, waiters, last landing.
+    #[command(after_help = "\
+Examples:
+  seawall inspect http://127.0.0.1:8081/live/demo/720p/media.m3u8
+  seawall inspect http://127.0.0.1:8081/live/demo/main.m3u8 --admin http://127.0.0.1:9081 --json")]
+    Inspect(Inspect),
+    /// Make an edge forget an object, or all that a prefix or a channel covers.
+    #[command(after_help = "\
+Examples (with the edge's token in SEAWALL_ADMIN_TOKEN):
+  seawall purge http://127.0.0.1:8081/live/demo/main.m3u8
+  seawall purge http://127.0.0.1:8081/live/demo/ --prefix --soft
+  seawall purge http://127.0.0.1:8081 --channel demo")]
+    Purge(Purge),
     /// List the scenarios that are built in.
     #[command(after_help = "\
 Example:
@@ -93,6 +106,48 @@ Examples:
   seawall config > seawall.toml           a file with every key that has a default
   seawall config --config seawall.toml    what a file comes to")]
     Config(File),
+}
+
+/// Flags of `seawall inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// The object's URL at an edge.
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// The edge's admin listener; left out: a thousand ports above the URL's.
+    #[arg(long, env = "SEAWALL_ADMIN_URL", value_name = "URL")]
+    pub admin: Option<String>,
+    /// Print one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `seawall purge`.
+#[derive(Debug, Args)]
+pub struct Purge {
+    /// The object's URL at an edge.
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// Everything whose path begins like the URL's.
+    #[arg(long, conflicts_with = "channel")]
+    pub prefix: bool,
+    /// Everything of this channel.
+    #[arg(long, value_name = "NAME")]
+    pub channel: Option<String>,
+    /// Make it stale and keep it: served once more while it is refreshed, or when the origin fails.
+    #[arg(long)]
+    pub soft: bool,
+    /// The edge's admin listener; left out: a thousand ports above the URL's.
+    #[arg(long, env = "SEAWALL_ADMIN_URL", value_name = "URL")]
+    pub admin: Option<String>,
+    /// The edge's admin token. Better in SEAWALL_ADMIN_TOKEN than here, where `ps` shows it.
+    #[arg(
+        long,
+        env = "SEAWALL_ADMIN_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    pub token: String,
 }
 
 /// The file that every room may read.
@@ -132,6 +187,14 @@ pub struct Up {
     /// How many edges.
     #[arg(long, env = "SEAWALL_EDGES", value_name = "COUNT")]
     edges: Option<u32>,
+    /// What an operator must bring to purge or drain an edge. Better in SEAWALL_ADMIN_TOKEN than here.
+    #[arg(
+        long,
+        env = "SEAWALL_ADMIN_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    admin_token: Option<String>,
     /// Shields between edges and origin: groups and shields per group, as 2x2. Each group asks the origin once.
     #[arg(long, env = "SEAWALL_SHIELDS", value_name = "GROUPSxN")]
     shields: Option<Shields>,
@@ -250,6 +313,14 @@ pub struct Edge {
     /// Bytes that the cache may hold.
     #[arg(long, env = "SEAWALL_CACHE_BYTES", value_name = "BYTES")]
     cache_bytes: Option<u64>,
+    /// What an operator must bring to purge or drain. Better in SEAWALL_ADMIN_TOKEN than here, where `ps` shows it.
+    #[arg(
+        long,
+        env = "SEAWALL_ADMIN_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    admin_token: Option<String>,
 }
 
 /// Flags of `seawall surge`.
@@ -351,6 +422,8 @@ impl Up {
             self.stream.lay_over(config);
             set(&mut config.edge.count, &self.edges);
             config.edge.shields = self.shields.or(config.edge.shields);
+            let token = self.admin_token.clone();
+            config.edge.admin_token = token.or(config.edge.admin_token.take());
             set(&mut config.edge.miss_queue, &self.miss_queue);
             set(&mut config.edge.cache_bytes, &self.cache_bytes);
             set(&mut config.edge.listen, &self.edge_listen);
@@ -413,6 +486,7 @@ impl Edge {
             }
             set(&mut edge.miss_queue, &self.miss_queue);
             set(&mut edge.cache_bytes, &self.cache_bytes);
+            edge.admin_token = self.admin_token.clone().or(edge.admin_token.take());
         })
     }
 }

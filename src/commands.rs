@@ -11,6 +11,7 @@ use crate::compose;
 use crate::config::{Config, ConfigError};
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
+use crate::operator;
 use crate::rehearsal;
 use crate::scenario;
 use crate::serve::broadcaster::sink::SinkError;
@@ -18,7 +19,7 @@ use crate::serve::broadcaster::{Broadcaster, Sink};
 use crate::serve::clock::Clock;
 use crate::serve::cluster::{self, Doors, EdgeRoom, OriginRoom, StartError};
 use crate::serve::metrics::Registry;
-use crate::serve::origin::Token;
+use crate::serve::token::Token;
 use crate::serve::workers::Workers;
 use crate::tiers::{Plan, Tiers};
 
@@ -58,6 +59,8 @@ pub async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Origin(flags) => origin(flags.resolve()?).await,
         Command::Edge(flags) => edge(flags.resolve()?).await,
         Command::Surge(flags) => rehearsal::surge(&flags, stop_signal()?).await,
+        Command::Inspect(flags) => operator::inspect(&flags).await,
+        Command::Purge(flags) => operator::purge(&flags).await,
         Command::Scenarios(flags) => scenarios(&flags),
         Command::Config(file) => {
             cli::print(&toml::to_string(&file.resolve()?.masked())?)?;
@@ -186,7 +189,8 @@ async fn edge(config: Config) -> anyhow::Result<u8> {
         None => std::thread::available_parallelism()?.get(),
     };
     let workers = Workers::start(threads).context("cannot start the threads that serve viewers")?;
-    let edge = EdgeRoom::open(setup, doors, connections, workers, Clock::start())?;
+    let operator = compose::operator_token(&config);
+    let edge = EdgeRoom::open(setup, doors, operator, connections, workers, Clock::start())?;
     cli::print(&format!(
         "{:<8} {}   for {}\nadmin    http://{}\n",
         edge.edge.name(),

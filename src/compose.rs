@@ -9,7 +9,8 @@ use crate::hls::timeline::Channel;
 use crate::serve::clock::Clock;
 use crate::serve::cluster::{Doors, OriginRoom};
 use crate::serve::edge;
-use crate::serve::origin::{OriginConfig, Token};
+use crate::serve::origin::OriginConfig;
+use crate::serve::token::Token;
 
 /// An origin with its broadcast in this process, which ends with `off_air`. Returns when it can be joined at
 /// its live edge.
@@ -51,6 +52,11 @@ pub(crate) fn edge_config(config: &Config, name: String, upstreams: Vec<String>)
         prefetch: config.edge.prefetch,
         limits: config.edge.limits.to_policy(),
     }
+}
+
+/// What an operator must bring to change something at an edge.
+pub(crate) fn operator_token(config: &Config) -> Option<Token> {
+    config.edge.admin_token.as_deref().map(Token::new)
 }
 
 /// What an origin is made from.

@@ -104,6 +104,8 @@ pub struct Edge {
     pub connections_max: Option<usize>,
     /// Whether segments are fetched as soon as a playlist lists them, before a viewer asks.
     pub prefetch: bool,
+    /// What an operator must bring to purge or drain at the admin listener; unset: nobody may.
+    pub admin_token: Option<String>,
     /// Threads that serve the viewers of an edge that runs alone; unset: one per core.
     pub workers: Option<usize>,
     /// The bounds of the miss queue.
@@ -237,6 +239,7 @@ impl Default for Edge {
             cache_bytes: 512 << 20,
             connections_max: None,
             prefetch: true,
+            admin_token: None,
             workers: None,
             limits: EdgeLimits::default(),
         }
@@ -438,9 +441,13 @@ impl Config {
 
     /// The same, with every secret masked.
     pub fn masked(mut self) -> Self {
-        for secret in [&mut self.origin.token, &mut self.broadcast.token]
-            .into_iter()
-            .flatten()
+        for secret in [
+            &mut self.origin.token,
+            &mut self.broadcast.token,
+            &mut self.edge.admin_token,
+        ]
+        .into_iter()
+        .flatten()
         {
             *secret = "***".to_owned();
         }

@@ -51,6 +51,10 @@ pub mod tiers;
 
 pub mod rehearsal;
 
+pub mod ask;
+
+pub mod operator;
+
 pub mod cli;
 
 pub mod commands;

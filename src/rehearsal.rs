@@ -4,12 +4,10 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
+use crate::ask;
 use crate::cli;
 use crate::compose;
 use crate::config::Config;
@@ -268,7 +266,7 @@ async fn at_running_edges(
         .first()
         .map(|target| target.trim_end_matches('/'))
         .unwrap_or_default();
-    let channel: Channel = fetch_json(&format!("{target}{path}")).await.with_context(|| {
+    let channel: Channel = ask::get_json(&format!("{target}{path}")).await.with_context(|| {
         format!("{target} does not describe the channel {:?}; is it an edge of Seawall, and is --channel right?", flags.channel)
     })?;
     let admin = flags
@@ -277,7 +275,7 @@ async fn at_running_edges(
         .unwrap_or_default()
         .trim_end_matches('/');
     let count = || async {
-        let asked = fetch_json::<Snapshot>(&format!("{admin}/-/hits/objects")).await;
+        let asked = ask::get_json::<Snapshot>(&format!("{admin}/-/hits/objects")).await;
         asked.with_context(|| format!("the origin's admin listener at {admin:?} does not tell its hits; is --origin-admin right?"))
     };
     let before = count().await?;
@@ -424,26 +422,6 @@ fn origin_hits(snapshot: &Snapshot, clients: Option<&[String]>) -> OriginHits {
             .unwrap_or(0),
         segments,
     }
-}
-
-async fn fetch_json<T: serde::de::DeserializeOwned>(url: &str) -> anyhow::Result<T> {
-    const BYTES_MAX: usize = 16 << 20;
-    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<bytes::Bytes>>();
-    let asking = client.get(url.parse().with_context(|| format!("{url:?} is no URL"))?);
-    let response = tokio::time::timeout(Duration::from_secs(5), asking)
-        .await
-        .context("no answer within 5 s")??;
-    if response.status() != http::StatusCode::OK {
-        bail!("{url} answered {}", response.status());
-    }
-    let body = Limited::new(response.into_body(), BYTES_MAX)
-        .collect()
-        .await;
-    let body = body
-        .map_err(|error| anyhow::anyhow!("{url} broke off: {error}"))?
-        .to_bytes();
-    serde_json::from_slice(&body)
-        .with_context(|| format!("{url} answered something else than was asked for"))
 }
 
 /// How the report is written to this stdout.

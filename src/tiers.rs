@@ -106,13 +106,21 @@ impl Tiers {
             .map_or(0, |shields| shields.groups * shields.per_group);
         let rooms = (plan.edges + shield_count) as usize;
         let connections = cluster::connections_max(plan.config.edge.connections_max, rooms);
+        let operator = compose::operator_token(plan.config);
         let open = |name: String, upstreams, prefetch, doors: Doors| {
             let setup = edge::Config {
                 miss_queue: plan.miss_queue,
                 prefetch,
                 ..compose::edge_config(plan.config, name, upstreams)
             };
-            EdgeRoom::open(setup, doors, connections, Workers::Here, clock)
+            EdgeRoom::open(
+                setup,
+                doors,
+                operator.clone(),
+                connections,
+                Workers::Here,
+                clock,
+            )
         };
         let mut shields = Vec::new();
         for index in 0..shield_count {

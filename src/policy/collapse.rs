@@ -14,6 +14,13 @@ use super::status::Shed;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generation(u64);
 
+impl Generation {
+    /// The number itself.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// The flights of one shard of the key space. `T` is whatever the performer needs to join a flight.
 #[derive(Debug)]
 pub struct Flights<K, T> {
@@ -101,6 +108,34 @@ impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
         {
             flight.waiters = flight.waiters.saturating_sub(1);
         }
+    }
+
+    /// Takes a flight out of the table whoever waits for it: they are served by it, and whoever comes next is not.
+    pub fn forget(&mut self, key: &K) -> bool {
+        self.by_key.remove(key).is_some()
+    }
+
+    /// The flight for a key: its number, who waits, who has joined, and how to join it.
+    pub fn look(&self, key: &K) -> Option<(Generation, u32, u32, &T)> {
+        let flight = self.by_key.get(key)?;
+        Some((
+            flight.generation,
+            flight.waiters,
+            flight.followers,
+            &flight.handle,
+        ))
+    }
+
+    /// Every key that a flight is under way for.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.by_key.keys()
+    }
+
+    /// Whether this very flight is in the table.
+    pub fn is_under_way(&self, key: &K, generation: Generation) -> bool {
+        self.by_key
+            .get(key)
+            .is_some_and(|flight| flight.generation == generation)
     }
 
     /// Takes a flight that nobody waits for out of the table, so that whoever comes next begins a new one. `false` if

@@ -254,8 +254,8 @@ mod tests {
 
     use super::*;
     use crate::serve::origin::Store;
-    use crate::serve::origin::Token;
     use crate::serve::origin::testing::{Fixture, Listening, TOKEN};
+    use crate::serve::token::Token;
 
     const WINDOW: u64 = 6;
 

@@ -18,6 +18,7 @@ use super::edge::{self, Edge};
 use super::listener::{self, AtOnce, BindError, Counters, Limits};
 use super::metrics::Registry;
 use super::origin::{Origin, OriginConfig, StoreError, ingest};
+use super::token::Token;
 use super::workers::Workers;
 use crate::hls::timeline::{Channel, Layout};
 
@@ -122,6 +123,12 @@ impl Room {
         let admin_limits = Limits {
             connections: 256,
             drain: std::time::Duration::from_secs(1),
+            methods: &[
+                http::Method::GET,
+                http::Method::HEAD,
+                http::Method::POST,
+                http::Method::DELETE,
+            ],
             ..Limits::default()
         };
         room.tasks.spawn(listener::serve(
@@ -170,6 +177,7 @@ impl EdgeRoom {
     pub fn open(
         config: edge::Config,
         doors: Doors,
+        operator: Option<Token>,
         connections_max: usize,
         workers: Workers,
         clock: Clock,
@@ -177,7 +185,9 @@ impl EdgeRoom {
         let edge = Edge::new(config, clock)?;
         let ready = edge.clone();
         let readiness: Readiness = Arc::new(move || ready.ready());
-        let admin_routes = admin::routes(edge.registry().clone(), readiness);
+        let admin_routes = edge
+            .operator_routes(operator)
+            .or(admin::routes(edge.registry().clone(), readiness));
         let limits = Limits {
             connections: connections_max,
             workers,

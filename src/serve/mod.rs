@@ -11,4 +11,5 @@ pub mod listener;
 pub mod metrics;
 pub mod origin;
 pub mod request_filter;
+pub mod token;
 pub mod workers;

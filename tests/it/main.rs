@@ -17,6 +17,7 @@ mod edge_foreign;
 mod edge_herd;
 mod edge_origin;
 mod layers;
+mod operating;
 mod origin_stream;
 mod playback;
 mod processes;

@@ -178,7 +178,7 @@ fn open_edges(upstreams: &[String], clock: Clock) -> Vec<EdgeRoom> {
             prefetch: true,
             limits: Limits::default(),
         };
-        EdgeRoom::open(config, Doors::free(), 4_000, Workers::Here, clock).unwrap()
+        EdgeRoom::open(config, Doors::free(), None, 4_000, Workers::Here, clock).unwrap()
     };
     (1..=2).map(open).collect()
 }

@@ -14,7 +14,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
-use crate::serve::origin::{Store, StoreError, Token};
+use crate::serve::origin::{Store, StoreError};
+use crate::serve::token::Token;
 
 /// From the first byte of an upload to the end of its answer.
 const ATTEMPT_MAX: Duration = Duration::from_secs(10);

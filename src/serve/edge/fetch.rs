@@ -20,7 +20,7 @@ use super::Edge;
 use super::flights::{Head, Landing, Progress, Watch};
 use super::head;
 use super::metrics::Reason;
-use super::store::{Entry, Failure, Object};
+use super::store::{Entry, Failure, LastLanding, Object};
 use super::upstream;
 use crate::hls;
 use crate::hls::names::LivePath;
@@ -85,23 +85,29 @@ async fn fly(
             tracing::error!(?key, "a fetch panicked: this is a defect of Seawall");
             Landing::Failed(FetchError::Panicked, None)
         });
-    publish(edge, key, &landing);
-    if let Flight::Listed(generation) = flight
-        && let Some(landed) = edge.flights.land(key, generation)
-    {
-        edge.metrics.landed(key.as_ref().kind(), landed.followers);
-        if let (Landing::Object(object, _), 1..) = (&landing, landed.followers) {
-            edge.asked_for(object);
+    match flight {
+        Flight::Listed(generation) => {
+            let publish = || publish(edge, key, Some(generation), &landing);
+            if let Some(landed) = edge.flights.land(key, generation, publish) {
+                edge.metrics.landed(key.as_ref().kind(), landed.followers);
+                if let (Landing::Object(object, _), 1..) = (&landing, landed.followers) {
+                    edge.asked_for(object);
+                }
+            }
         }
+        Flight::Alone => publish(edge, key, None, &landing),
+    }
+    if let Landing::Object(..) = landing {
+        edge.store.evict();
     }
     progress.send_modify(|progress| progress.landing = Some(landing));
 }
 
 /// Writes into the store what a landing means for the key.
-fn publish(edge: &Edge, key: &Key, landing: &Landing) {
+fn publish(edge: &Edge, key: &Key, generation: Option<Generation>, landing: &Landing) {
     let now = edge.clock.now();
     let before = edge.store.get(key.as_ref());
-    let entry = match landing {
+    let mut entry = match landing {
         Landing::Object(object, _) => Entry {
             object: Some(object.clone()),
             ..Entry::default()
@@ -135,10 +141,15 @@ fn publish(edge: &Edge, key: &Key, landing: &Landing) {
                     negative,
                     status: super::answer::status_of(*error),
                 }),
-                pass_until: None,
+                ..Entry::default()
             }
         }
     };
+    entry.landing = Some(LastLanding {
+        outcome: landing.word(),
+        generation,
+        at: now,
+    });
     edge.store.put(key.clone(), entry);
 }
 

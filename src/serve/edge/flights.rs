@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use tokio::sync::watch;
 
+use super::operate::InspectedFlight;
 use super::store::Object;
 use crate::policy::collapse::{self, Boarding, Generation, Landed};
 use crate::policy::key::{Key, KeyRef};
@@ -148,9 +149,45 @@ impl Table {
         self.shard(key.as_ref()).abandon(key, generation)
     }
 
-    /// Takes a flight that has landed out of the table.
-    pub fn land(&self, key: &Key, generation: Generation) -> Option<Landed> {
-        self.shard(key.as_ref()).land(key, generation)
+    /// Publishes with `publish` and takes a flight that has landed out of the table, in one critical section. A flight
+    /// that is not in the table any more publishes nothing: its key was purged, or everybody had left.
+    pub fn land(
+        &self,
+        key: &Key,
+        generation: Generation,
+        publish: impl FnOnce(),
+    ) -> Option<Landed> {
+        let mut shard = self.shard(key.as_ref());
+        if shard.is_under_way(key, generation) {
+            publish();
+        }
+        shard.land(key, generation)
+    }
+
+    /// Takes a flight out of the table whoever waits for it; what it brings is not stored.
+    pub fn forget(&self, key: &Key) -> bool {
+        self.shard(key.as_ref()).forget(key)
+    }
+
+    /// What an operator may know of the flight for a key.
+    pub fn look(&self, key: &Key) -> Option<InspectedFlight> {
+        let shard = self.shard(key.as_ref());
+        let (generation, waiters, followers, watch) = shard.look(key)?;
+        let bytes = watch.borrow().chunks.iter().map(Bytes::len).sum::<usize>();
+        Some(InspectedFlight {
+            generation: generation.number(),
+            waiters,
+            followers,
+            bytes: bytes as u64,
+        })
+    }
+
+    /// Every key that a flight is under way for.
+    pub fn keys(&self) -> Vec<Key> {
+        let keys = |shard: &Mutex<collapse::Flights<Key, Watch>>| {
+            lock(shard).keys().cloned().collect::<Vec<_>>()
+        };
+        self.shards.iter().flat_map(keys).collect()
     }
 
     /// Flights under way.

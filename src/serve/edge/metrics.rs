@@ -48,11 +48,24 @@ impl Reason {
         Self::Hold,
     ];
 
-    /// Whether an object of this kind can be asked for so: the table of metrics holds no series that stays at 0 for ever.
+    /// Whether a request for this kind of object, sent for this reason, can end so: the table of metrics holds no series
+    /// that stays at 0 for ever.
+    fn ends_so(self, kind: Kind, outcome: &str) -> bool {
+        let possible = match outcome {
+            // Nobody is left to count it then.
+            "panicked" => false,
+            "outdated" => kind == Kind::MediaPlaylist,
+            "ok" | "refused" => self != Self::Pass,
+            "private" => self != Self::Resume,
+            _ => true,
+        };
+        possible && self.occurs_for(kind)
+    }
+
+    /// Whether an object of this kind can be asked for so.
     const fn occurs_for(self, kind: Kind) -> bool {
         match self {
-            Self::Miss | Self::Retry | Self::Pass => true,
-            Self::Refresh => !matches!(kind, Kind::Segment),
+            Self::Miss | Self::Refresh | Self::Retry | Self::Pass => true,
             Self::Prefetch | Self::Hold => matches!(kind, Kind::Segment),
             Self::Resume => matches!(kind, Kind::Segment | Kind::Other),
         }
@@ -86,7 +99,7 @@ pub struct Metrics {
     stale: [IntCounter; WhyStale::ALL.len()],
     waiters_per_fetch: [Histogram; Kind::ALL.len()],
     followers_peak: AtomicU32,
-    origin_fetches: [[Vec<IntCounter>; Reason::ALL.len()]; Kind::ALL.len()],
+    origin_fetches: [[Vec<Option<IntCounter>>; Reason::ALL.len()]; Kind::ALL.len()],
     origin_seconds: [Histogram; Kind::ALL.len()],
     origin_inflight: IntGauge,
     /// Body bytes received from the origin.
@@ -134,10 +147,11 @@ impl Metrics {
             origin_fetches: Kind::ALL.map(|kind| {
                 Reason::ALL.map(|reason| {
                     let child = |outcome| {
-                        origin_fetches.with_label_values(&[kind.word(), reason.word(), outcome])
+                        let words = [kind.word(), reason.word(), outcome];
+                        let possible = reason.ends_so(kind, outcome);
+                        possible.then(|| origin_fetches.with_label_values(&words))
                     };
-                    let occurring = outcomes().filter(|_| reason.occurs_for(kind));
-                    occurring.map(child).collect()
+                    outcomes().map(child).collect()
                 })
             }),
             origin_seconds: Kind::ALL.map(|kind| origin_seconds.with_label_values(&[kind.word()])),
@@ -195,7 +209,7 @@ impl Metrics {
         let ended = reasons
             .iter()
             .flat_map(|&reason| &by_reason[reason as usize]);
-        ended.map(IntCounter::get).sum()
+        ended.flatten().map(IntCounter::get).sum()
     }
 
     /// A bound refused a request.
@@ -246,12 +260,14 @@ impl FetchCounted<'_> {
             Landing::Failed(error, _) => OUTCOMES_BESIDE_ERRORS.len() + error.index(),
         };
         let by_outcome = &self.metrics.origin_fetches[self.kind as usize][reason as usize];
+        let counter = by_outcome[outcome].as_ref();
         debug_assert!(
-            reason.occurs_for(self.kind),
-            "{reason:?} of {:?}",
-            self.kind
+            counter.is_some(),
+            "{reason:?} of {:?}: {}",
+            self.kind,
+            landing.word()
         );
-        by_outcome.get(outcome).inspect(|counter| counter.inc());
+        counter.inspect(|counter| counter.inc());
         self.metrics.origin_seconds[self.kind as usize].observe(took.as_secs_f64());
     }
 }

@@ -16,6 +16,7 @@ mod fetch;
 pub mod flights;
 mod head;
 pub mod metrics;
+pub mod operate;
 mod pass;
 mod polling;
 mod renditions;
@@ -78,6 +79,8 @@ pub struct Edge {
     /// Every fetch runs in here; each ends by its own limits.
     tasks: TaskTracker,
     origin_seen: AtomicBool,
+    /// Whether an operator has asked that no more viewers be sent here.
+    draining: AtomicBool,
 }
 
 impl Edge {
@@ -128,6 +131,7 @@ impl Edge {
             registry,
             tasks: TaskTracker::new(),
             origin_seen: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
         }))
     }
 
@@ -196,6 +200,9 @@ impl Edge {
     /// # Errors
     /// The origin has not been reached yet.
     pub fn ready(&self) -> Result<(), String> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err("it is being drained".to_owned());
+        }
         if self.origin_seen.load(Ordering::Relaxed) {
             return Ok(());
         }

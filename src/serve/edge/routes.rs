@@ -150,7 +150,11 @@ fn bytes_of(headers: &HeaderMap) -> u64 {
 }
 
 /// The name of what a request asks for.
-fn key_of<'a>(path: Option<LivePath<'a>>, uri: &'a Uri, authority: &'a str) -> KeyRef<'a> {
+pub(super) fn key_of<'a>(
+    path: Option<LivePath<'a>>,
+    uri: &'a Uri,
+    authority: &'a str,
+) -> KeyRef<'a> {
     let live = |channel, rendition, kind, number| KeyRef::Live {
         channel,
         rendition,

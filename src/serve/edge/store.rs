@@ -16,6 +16,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::answer::CACHE_STATUS;
+use crate::policy::collapse::Generation;
 use crate::policy::edge::Stored;
 use crate::policy::freshness::{Negative, Validity};
 use crate::policy::key::{Key, KeyRef};
@@ -93,6 +94,19 @@ pub struct Entry {
     pub failure: Option<Failure>,
     /// Until when the object is known not to be shared.
     pub pass_until: Option<Timestamp>,
+    /// How the last fetch ended.
+    pub landing: Option<LastLanding>,
+}
+
+/// How a fetch ended, for whoever inspects an object.
+#[derive(Clone, Copy, Debug)]
+pub struct LastLanding {
+    /// The word of its outcome.
+    pub outcome: &'static str,
+    /// The flight's number; a baseline's fetch has none.
+    pub generation: Option<Generation>,
+    /// When it landed.
+    pub at: Timestamp,
 }
 
 impl Entry {
@@ -149,17 +163,45 @@ impl Store {
         self.cache.get(&key)
     }
 
-    /// Replaces what is known of `key`.
+    /// Replaces what is known of `key`. Whoever puts something large calls [`Store::evict`] next, outside of any lock.
     pub fn put(&self, key: Key, entry: Entry) {
-        let large = entry
+        self.cache.insert(key, Arc::new(entry));
+    }
+
+    /// Lets go what is too much. moka evicts only in maintenance, and that only now and then: without this call it may
+    /// hold far more than it may.
+    pub fn evict(&self) {
+        self.cache.run_pending_tasks();
+    }
+
+    /// Makes an object stale from `now` on; says whether there was a fresh one.
+    pub fn make_stale(&self, key: &Key, now: Timestamp) -> bool {
+        let Some(entry) = self.get(key.as_ref()) else {
+            return false;
+        };
+        let Some(object) = entry
             .object
             .as_ref()
-            .is_some_and(|object| object.body.len() > 64 * 1024);
-        self.cache.insert(key, Arc::new(entry));
-        if large {
-            // moka evicts only in maintenance, and that only now and then: without this call it may hold far more.
-            self.cache.run_pending_tasks();
-        }
+            .filter(|object| now < object.validity.fresh_until)
+        else {
+            return false;
+        };
+        let validity = Validity {
+            fresh_until: now,
+            ..object.validity
+        };
+        let stale = Object::new(object.headers.clone(), object.body.clone(), validity, false);
+        let entry = Entry {
+            object: Some(Arc::new(stale)),
+            ..(*entry).clone()
+        };
+        self.put(key.clone(), entry);
+        true
+    }
+
+    /// Every key of which something is known.
+    pub fn keys(&self) -> Vec<Key> {
+        self.cache.iter().map(|(key, _)| (*key).clone()).collect()
     }
 
     /// Every key whose object was fetched ahead and not asked for since.
@@ -228,6 +270,7 @@ mod tests {
         let store = Store::new(10 << 20);
         for number in 0..20 {
             store.put(segment(number), object(1 << 20));
+            store.evict();
         }
         assert!(store.bytes() <= store.capacity_bytes());
         assert!(store.get(segment(19).as_ref()).is_some());

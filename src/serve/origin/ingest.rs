@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
-use http::header::{AUTHORIZATION, CONTENT_LENGTH};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Method, StatusCode};
 use prometheus::IntCounterVec;
-use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 use warp::{Filter, Reply};
 
@@ -23,6 +22,7 @@ use super::store::{Store, StoreError};
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
 use crate::serve::metrics::{ORIGIN_REJECTED, Registry};
+use crate::serve::token::Token;
 
 /// Methods of the ingest listener, for [`crate::serve::listener::Limits`].
 pub const METHODS: &[Method] = &[Method::PUT, Method::POST];
@@ -32,41 +32,6 @@ pub const SEGMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const DESCRIPTION_BYTES_MAX: usize = 64 * 1024;
 /// Uploads at once, so that their bodies have a bound together; one more is answered 503.
 pub const UPLOADS_MAX: usize = 16;
-
-/// A shared secret. It is compared in constant time, and never printed.
-#[derive(Clone)]
-pub struct Token(Arc<str>);
-
-impl Token {
-    /// The secret as it stands behind `Bearer`.
-    pub fn new(secret: &str) -> Self {
-        Self(secret.into())
-    }
-
-    /// The value of the Authorization header; `None` if the secret holds a byte that no header may.
-    pub fn authorization(&self) -> Option<HeaderValue> {
-        let mut value = HeaderValue::try_from(format!("Bearer {}", self.0)).ok()?;
-        value.set_sensitive(true);
-        Some(value)
-    }
-
-    fn admits(&self, request: &HeaderMap) -> bool {
-        let sent = request
-            .get(AUTHORIZATION)
-            .map_or(&[][..], HeaderValue::as_bytes);
-        // The scheme is no secret, and its case does not matter (RFC 9110, section 11.1).
-        let Some((scheme, secret)) = sent.split_at_checked("Bearer ".len()) else {
-            return false;
-        };
-        scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(secret.ct_eq(self.0.as_bytes()))
-    }
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Token(***)")
-    }
-}
 
 /// What the ingest routes work with.
 #[derive(Debug)]

@@ -23,13 +23,13 @@ use warp::Filter;
 
 pub use faults::{Fault, OriginFaults};
 pub use hits::Hits;
-pub use ingest::Token;
 pub use store::{Store, StoreError};
 
 use self::ingest::Ingest;
 use self::routes::{Counter, Figures};
 use super::clock::Clock;
 use super::metrics::Registry;
+use super::token::Token;
 
 /// How an origin is set up.
 #[derive(Clone, Debug)]

@@ -9,11 +9,12 @@ use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::routes::Figures;
-use super::{Origin, OriginConfig, Token, ingest};
+use super::{Origin, OriginConfig, ingest};
 use crate::hls::timeline::{Channel, Layout};
 use crate::serve::clock::Clock;
 use crate::serve::listener::{self, Limits};
 use crate::serve::metrics::Registry;
+use crate::serve::token::Token;
 
 pub(crate) const TOKEN: &str = "open-sesame";
 

@@ -52,7 +52,7 @@ impl Stage {
             prefetch: true,
             limits: Limits::default(),
         };
-        let edge = EdgeRoom::open(setup, Doors::free(), 100, Workers::Here, clock).unwrap();
+        let edge = EdgeRoom::open(setup, Doors::free(), None, 100, Workers::Here, clock).unwrap();
         let (begun, last) = (Instant::now(), channel.first_number() + WINDOW - 1);
         while origin.origin.store().newest("demo") < Some(last) {
             assert!(

@@ -1,0 +1,63 @@
+//! One question to a part of Seawall that is running: JSON over HTTP, bounded in time and size.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde::de::DeserializeOwned;
+
+use crate::serve::token::Token;
+
+/// Gets a document.
+///
+/// # Errors
+/// No answer in time, another status than 200, or another document than was asked for.
+pub async fn get_json<T: DeserializeOwned>(url: &str) -> anyhow::Result<T> {
+    json(Method::GET, url, None).await
+}
+
+/// Tells it to do something, and gets what it says of it.
+///
+/// # Errors
+/// As [`get_json`].
+pub async fn post_json<T: DeserializeOwned>(url: &str, token: &Token) -> anyhow::Result<T> {
+    json(Method::POST, url, Some(token)).await
+}
+
+async fn json<T: DeserializeOwned>(
+    method: Method,
+    url: &str,
+    token: Option<&Token>,
+) -> anyhow::Result<T> {
+    const BYTES_MAX: usize = 16 << 20;
+    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+    let mut request = http::Request::builder().method(method).uri(url);
+    if let Some(token) = token {
+        let value = token
+            .authorization()
+            .context("the token holds a byte that no header may hold")?;
+        request = request.header(http::header::AUTHORIZATION, value);
+    }
+    let request = request
+        .body(Empty::new())
+        .with_context(|| format!("{url:?} is no URL"))?;
+    let response = tokio::time::timeout(Duration::from_secs(5), client.request(request))
+        .await
+        .context("no answer within 5 s")??;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), BYTES_MAX)
+        .collect()
+        .await
+        .map_err(|error| anyhow::anyhow!("{url} broke off: {error}"))?
+        .to_bytes();
+    if status != StatusCode::OK {
+        let said = String::from_utf8_lossy(&body);
+        bail!("{url} answered {status}: {}", said.trim());
+    }
+    serde_json::from_slice(&body)
+        .with_context(|| format!("{url} answered something else than was asked for"))
+}

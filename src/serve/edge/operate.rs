@@ -1,0 +1,328 @@
+//! What an operator may ask of an edge and do to it: inspect an object, purge, drain. On the admin listener alone.
+//!
+//! Reading is open; whatever changes something needs the bearer token of the configuration.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::{HeaderMap, StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use warp::Filter;
+use warp::reply::Response;
+
+use super::Edge;
+use super::routes::key_of;
+use crate::hls::names::LivePath;
+use crate::policy::freshness::Freshness;
+use crate::policy::key::Key;
+use crate::serve::token::Token;
+
+/// Everything that an edge knows of one object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inspected {
+    /// The path, and the query where it counts.
+    pub path: String,
+    /// The word for its kind.
+    pub kind: String,
+    /// The newest object that landed whole.
+    pub object: Option<InspectedObject>,
+    /// The last failure, if it is still remembered.
+    pub failure: Option<InspectedFailure>,
+    /// Milliseconds for which it is known not to be shared.
+    pub pass_for_ms: Option<u64>,
+    /// The flight under way.
+    pub flight: Option<InspectedFlight>,
+    /// How the last fetch ended.
+    pub last_landing: Option<InspectedLanding>,
+}
+
+/// A stored object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InspectedObject {
+    /// `fresh`, `stale-while-revalidate`, `stale-if-error` or `expired`.
+    pub state: String,
+    /// Length of its body.
+    pub bytes: u64,
+    /// Since it was made.
+    pub age_ms: u64,
+    /// Until it is stale; negative once it is.
+    pub ttl_s: i64,
+    /// Its tag.
+    pub etag: Option<String>,
+}
+
+/// A remembered failure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InspectedFailure {
+    /// The status that viewers get.
+    pub status: u16,
+    /// Failures in a row.
+    pub in_a_row: u32,
+    /// For how much longer it is remembered.
+    pub for_ms: u64,
+}
+
+/// A flight under way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InspectedFlight {
+    /// Its number.
+    pub generation: u64,
+    /// Requests that wait for it.
+    pub waiters: u32,
+    /// Requests that have joined it.
+    pub followers: u32,
+    /// Bytes that have come in.
+    pub bytes: u64,
+}
+
+/// How a fetch ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InspectedLanding {
+    /// The word of its outcome.
+    pub outcome: String,
+    /// The flight's number, if it was one.
+    pub generation: Option<u64>,
+    /// How long ago.
+    pub ago_ms: u64,
+}
+
+/// What a purge is for: one of these.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PurgeQuery {
+    path: Option<String>,
+    prefix: Option<String>,
+    channel: Option<String>,
+    #[serde(default)]
+    soft: bool,
+}
+
+/// How much of an object a purge takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purge {
+    /// The object is forgotten, and a fetch under way keeps nothing.
+    Hard,
+    /// The object is stale from now on: served once more while it is refreshed, or when the origin fails.
+    Soft,
+}
+
+/// How many objects a purge has met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purged {
+    /// Objects, or remembered failures.
+    pub purged: u64,
+}
+
+/// What an object is asked about by.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InspectQuery {
+    path: String,
+}
+
+impl Edge {
+    /// The operator's routes.
+    pub fn operator_routes(
+        self: &Arc<Self>,
+        token: Option<Token>,
+    ) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + Send + Sync + use<>
+    {
+        let (asked, purging, draining) = (self.clone(), self.clone(), self.clone());
+        let inspect = warp::path!("-" / "inspect")
+            .and(warp::get())
+            .and(warp::query::<InspectQuery>())
+            .map(move |query: InspectQuery| match query.path.parse() {
+                Ok(uri) if query.path.starts_with('/') => json(&asked.inspect(&uri)),
+                _ => said(
+                    StatusCode::BAD_REQUEST,
+                    "path must be the path of an object, such as /live/demo/main.m3u8",
+                ),
+            });
+        let guard = move |headers: &HeaderMap| match &token {
+            None => Some(said(
+                StatusCode::FORBIDDEN,
+                "this edge has no admin token: set edge.admin_token or SEAWALL_ADMIN_TOKEN, and start it again",
+            )),
+            Some(token) if token.admits(headers) => None,
+            Some(_) => Some(said(
+                StatusCode::UNAUTHORIZED,
+                "the token is missing or wrong: send it as `Authorization: Bearer TOKEN`",
+            )),
+        };
+        let guard_drain = guard.clone();
+        let purge = warp::path!("-" / "purge")
+            .and(warp::post())
+            .and(warp::header::headers_cloned())
+            .and(warp::query::<PurgeQuery>())
+            .map(move |headers: HeaderMap, query: PurgeQuery| {
+                guard(&headers).unwrap_or_else(|| purging.purge_by(query))
+            });
+        let drain = warp::path!("-" / "drain")
+            .and(
+                warp::post()
+                    .map(|| true)
+                    .or(warp::delete().map(|| false))
+                    .unify(),
+            )
+            .and(warp::header::headers_cloned())
+            .map(move |begins: bool, headers: HeaderMap| {
+                guard_drain(&headers).unwrap_or_else(|| {
+                    draining.draining.store(begins, Ordering::Relaxed);
+                    let text = if begins {
+                        "draining: /readyz says 503\n"
+                    } else {
+                        "serving\n"
+                    };
+                    said(StatusCode::OK, text)
+                })
+            });
+        inspect.or(purge).unify().or(drain).unify()
+    }
+
+    /// What is known of the object that this target names.
+    pub fn inspect(&self, uri: &Uri) -> Inspected {
+        let now = self.clock.now();
+        let key = key_of(
+            LivePath::parse(uri.path()),
+            uri,
+            self.upstream.authority().as_str(),
+        );
+        let entry = self.store.get(key);
+        let millis = |span: std::time::Duration| span.as_millis() as u64;
+        let entry = entry.as_deref();
+        let object = entry.and_then(|entry| entry.object.as_ref());
+        let failure = entry.and_then(|entry| entry.failure);
+        let pass_until = entry.and_then(|entry| entry.pass_until);
+        let landing = entry.and_then(|entry| entry.landing);
+        Inspected {
+            path: uri
+                .path_and_query()
+                .map_or_else(String::new, ToString::to_string),
+            kind: key.kind().word().to_owned(),
+            object: object.map(|object| InspectedObject {
+                state: match object.validity.at(now) {
+                    Freshness::Fresh(_) => "fresh",
+                    Freshness::StaleWhileRevalidate => "stale-while-revalidate",
+                    Freshness::StaleIfError => "stale-if-error",
+                    Freshness::Expired => "expired",
+                }
+                .to_owned(),
+                bytes: object.body.len() as u64,
+                age_ms: millis(object.validity.age(now)),
+                ttl_s: object.validity.ttl_s(now),
+                etag: object
+                    .headers
+                    .get(http::header::ETAG)
+                    .and_then(|etag| etag.to_str().ok())
+                    .map(str::to_owned),
+            }),
+            failure: failure
+                .filter(|failure| now < failure.negative.until)
+                .map(|failure| InspectedFailure {
+                    status: failure.status.as_u16(),
+                    in_a_row: failure.negative.in_a_row,
+                    for_ms: millis(failure.negative.until.since(now)),
+                }),
+            pass_for_ms: pass_until
+                .filter(|&until| now < until)
+                .map(|until| millis(until.since(now))),
+            flight: self.flights.look(&key.to_key()),
+            last_landing: landing.map(|landing| InspectedLanding {
+                outcome: landing.outcome.to_owned(),
+                generation: landing.generation.map(|generation| generation.number()),
+                ago_ms: millis(now.since(landing.at)),
+            }),
+        }
+    }
+
+    fn purge_by(&self, query: PurgeQuery) -> Response {
+        let how = if query.soft { Purge::Soft } else { Purge::Hard };
+        let purged = match (query.path, query.prefix, query.channel) {
+            (Some(path), None, None) => {
+                let Ok(uri) = path.parse::<Uri>() else {
+                    return said(StatusCode::BAD_REQUEST, "path is no path");
+                };
+                let authority = self.upstream.authority().as_str();
+                let key = key_of(LivePath::parse(uri.path()), &uri, authority).to_key();
+                u64::from(self.purge_key(&key, how))
+            }
+            (None, Some(prefix), None) => {
+                self.purge_where(how, |key| path_of(key).starts_with(&prefix))
+            }
+            (None, None, Some(name)) => self.purge_where(
+                how,
+                |key| matches!(key, Key::Live { channel, .. } if **channel == *name),
+            ),
+            _ => {
+                return said(
+                    StatusCode::BAD_REQUEST,
+                    "name one of path, prefix or channel, and soft=true for a soft purge",
+                );
+            }
+        };
+        json(&Purged { purged })
+    }
+
+    fn purge_where(&self, how: Purge, wanted: impl Fn(&Key) -> bool) -> u64 {
+        let mut keys = self.store.keys();
+        if how == Purge::Hard {
+            keys.extend(self.flights.keys());
+        }
+        keys.sort_unstable_by_key(path_of);
+        keys.dedup();
+        keys.retain(|key| wanted(key));
+        keys.iter().filter(|key| self.purge_key(key, how)).count() as u64
+    }
+
+    /// Purges one object; says whether there was anything.
+    fn purge_key(&self, key: &Key, how: Purge) -> bool {
+        match how {
+            // First the flight, so that it can't bring back what is forgotten here.
+            Purge::Hard => {
+                let flew = self.flights.forget(key);
+                let known = self.store.get(key.as_ref()).is_some();
+                self.store.forget(key);
+                flew || known
+            }
+            Purge::Soft => self.store.make_stale(key, self.clock.now()),
+        }
+    }
+}
+
+/// The path by which a key is asked for.
+fn path_of(key: &Key) -> String {
+    match key {
+        Key::Live {
+            channel,
+            rendition,
+            kind,
+            number,
+        } => {
+            use crate::policy::key::Kind;
+            match kind {
+                Kind::Multivariant => LivePath::Multivariant { channel },
+                Kind::MediaPlaylist => LivePath::MediaPlaylist { channel, rendition },
+                Kind::Segment => LivePath::Segment {
+                    channel,
+                    rendition,
+                    number: *number,
+                },
+                Kind::Other => LivePath::Description { channel },
+            }
+            .to_string()
+        }
+        Key::Foreign { path, query, .. } => match query {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_string(),
+        },
+    }
+}
+
+fn json(value: &impl Serialize) -> Response {
+    warp::Reply::into_response(warp::reply::json(value))
+}
+
+fn said(status: StatusCode, text: &str) -> Response {
+    let text = format!("{}\n", text.trim_end());
+    warp::Reply::into_response(warp::reply::with_status(text, status))
+}
