@@ -12,6 +12,7 @@
 mod support;
 
 mod bad_input;
+mod edge_bounds;
 mod edge_faults;
 mod edge_foreign;
 mod edge_herd;
@@ -22,3 +23,4 @@ mod origin_stream;
 mod playback;
 mod processes;
 mod surge;
+mod twin;

@@ -1,0 +1,243 @@
+//! Bounds under pressure: memory, descriptors, floods of names, an edge that is stopped, killed, or herded as a copy
+//! expires.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use seawall::policy::limits::Limits;
+use seawall::policy::status::MissQueue;
+use tokio::task::JoinSet;
+
+use crate::support::client;
+use crate::support::edge::TestEdge;
+use crate::support::eventually;
+use crate::support::fault_origin::{Behaviour, FaultOrigin};
+use crate::support::program::Program;
+
+const PLAYLIST: &str = "/live/demo/720p/media.m3u8";
+const LIST: &str = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:1.0,\n7.ts\n";
+
+/// Asks for all of these, at most 200 at once, and gives what `judge` makes of each answer.
+async fn ask_all(addr: SocketAddr, targets: Vec<String>) -> Vec<client::Reply> {
+    let mut replies = Vec::new();
+    for some in targets.chunks(200) {
+        let mut asking = JoinSet::new();
+        for target in some {
+            let target = target.clone();
+            asking.spawn(async move { client::get(addr, &target).await });
+        }
+        while let Some(reply) = asking.join_next().await {
+            replies.push(reply.unwrap());
+        }
+    }
+    replies
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_streams_stay_within_the_bytes_of_the_cache() {
+    let origin = FaultOrigin::start(|_, _| Behaviour::ok(vec![5; 1_000_000])).await;
+    let edge = TestEdge::start(&origin.url()); // a cache of 64 MiB
+    let targets = (0..50)
+        .flat_map(|stream| (0..4).map(move |number| format!("/live/s{stream}/720p/{number}.ts")))
+        .collect();
+    for reply in ask_all(edge.addr, targets).await {
+        assert_eq!((reply.status, reply.body.len()), (200, 1_000_000));
+    }
+    let bytes = edge.metric("seawall_edge_cache_bytes");
+    let capacity = edge.metric("seawall_edge_cache_capacity_bytes");
+    assert!(bytes <= capacity, "{bytes} of {capacity}");
+    assert!(
+        bytes > capacity / 2.0,
+        "and it is used: {bytes} of {capacity}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flights_stay_within_the_bytes_that_they_may_hold_together() {
+    let origin = FaultOrigin::start(|_, _| Behaviour::ok(vec![5; 1_000_000])).await;
+    let limits = Limits {
+        flight_bytes_max: 1_500_000,
+        retries_per_flight_max: 0,
+        ..Limits::default()
+    };
+    let edge = TestEdge::start_with(&origin.url(), MissQueue::Flights, limits);
+    let targets = (0..40)
+        .map(|number| format!("/live/demo/720p/{number}.ts"))
+        .collect();
+    let replies = ask_all(edge.addr, targets).await;
+    let whole = replies
+        .iter()
+        .filter(|reply| reply.whole && reply.status == 200)
+        .count();
+    assert!(whole > 0, "what fits is served");
+    for reply in &replies {
+        assert!(
+            reply.status == 503
+                || (reply.status == 200 && (!reply.whole || reply.body.len() == 1_000_000)),
+            "a word or a whole body, never a short one: {}",
+            reply.status
+        );
+    }
+    eventually("all is given back", || edge.quiet()).await;
+    // What was given back is there for the next one.
+    assert!(client::get(edge.addr, "/live/demo/720p/99.ts").await.whole);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hot_copy_that_expires_under_a_herd_costs_one_fetch() {
+    let origin = FaultOrigin::start(|_, _| {
+        Behaviour::Late(Duration::from_millis(100), Box::new(Behaviour::ok(LIST)))
+    })
+    .await;
+    let edge = TestEdge::start(&origin.url());
+    for round in 1..=3 {
+        let replies = ask_all(edge.addr, vec![PLAYLIST.to_owned(); 600]).await;
+        assert!(replies.iter().all(|reply| reply.status == 200));
+        assert_eq!(origin.hits(PLAYLIST), round, "one fetch per round");
+        // Past stale-while-revalidate: the next herd finds nothing that serves.
+        tokio::time::sleep(Duration::from_millis(1_300)).await;
+    }
+    assert_eq!(
+        edge.metric("seawall_edge_duplicate_origin_fetches_total"),
+        0.0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_invented_names_costs_the_real_ones_nothing() {
+    let origin = FaultOrigin::start(|arrived, _| match arrived.target.as_str() {
+        "/live/demo/720p/7.ts" => Behaviour::ok("seven"),
+        _ => Behaviour::status(404),
+    })
+    .await;
+    let edge = TestEdge::start(&origin.url());
+    let real = "/live/demo/720p/7.ts";
+    assert_eq!(client::get(edge.addr, real).await.status, 200);
+    let queries = (0..1_000).map(|number| format!("{real}?session={number}&_={number}"));
+    for reply in ask_all(edge.addr, queries.collect()).await {
+        assert!(
+            reply.header("cache-status").contains("; hit"),
+            "a query names nothing new"
+        );
+    }
+    let invented = (0..2_000).map(|number| format!("/live/demo/720p/{}.ts", 1_000_000 + number));
+    for reply in ask_all(edge.addr, invented.collect()).await {
+        assert!(matches!(reply.status, 404 | 503), "{reply:?}");
+    }
+    assert!(
+        client::get(edge.addr, real)
+            .await
+            .header("cache-status")
+            .contains("; hit")
+    );
+    assert_eq!(origin.hits(real), 1);
+    let entries = edge.metric("seawall_edge_cache_entries");
+    let bytes = edge.metric("seawall_edge_cache_bytes");
+    assert!(
+        entries <= 2_001.0 && bytes < 4e6,
+        "{entries} entries, {bytes} bytes"
+    );
+}
+
+/// An edge of its own process; its address for viewers.
+async fn edge(
+    origin: &FaultOrigin,
+    listen: &str,
+    descriptors: Option<u32>,
+) -> (Program, SocketAddr) {
+    let limit = descriptors.map_or(String::new(), |count| format!("ulimit -n {count}; "));
+    let program = env!("CARGO_BIN_EXE_seawall");
+    let upstream = origin.url();
+    let line = format!(
+        "{limit}exec {program} edge --name edge-t --upstream {upstream} --listen {listen} --admin 127.0.0.1:0"
+    );
+    let edge = Program::start(Command::new("sh").args(["-c", &line]));
+    let addr = edge.address("edge-t").await;
+    (edge, addr)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_sixty_four_descriptors_an_edge_refuses_and_recovers() {
+    let origin = FaultOrigin::start(|_, _| Behaviour::ok("x")).await;
+    let (program, addr) = edge(&origin, "127.0.0.1:0", Some(64)).await;
+    let mut open = Vec::new();
+    for _ in 0..500 {
+        let connecting = tokio::net::TcpStream::connect(addr);
+        if let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(200), connecting).await {
+            open.push(stream);
+        }
+    }
+    assert!(open.len() > 40);
+    let spent = cpu_ticks(&program);
+    tokio::time::sleep(Duration::from_millis(500)).await; // long enough for a spin to show
+    assert!(cpu_ticks(&program) - spent < 25, "it does not spin");
+    drop(open);
+    let begun = Instant::now();
+    loop {
+        let asking = client::get(addr, "/live/demo/720p/7.ts");
+        if let Ok(reply) = tokio::time::timeout(Duration::from_secs(1), asking).await
+            && reply.status == 200
+        {
+            break;
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "it does not recover"
+        );
+    }
+}
+
+/// Processor time of a program, in hundredths of a second.
+fn cpu_ticks(program: &Program) -> u64 {
+    let stat = procfs::process::Process::new(program.id() as i32)
+        .unwrap()
+        .stat()
+        .unwrap();
+    stat.utime + stat.stime
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_that_stood_still_serves_nothing_expired_as_fresh() {
+    let origin =
+        FaultOrigin::start(|_, number| Behaviour::ok(LIST.replace('7', &(7 + number).to_string())))
+            .await;
+    let (program, addr) = edge(&origin, "127.0.0.1:0", None).await;
+    let first = client::get(addr, PLAYLIST).await;
+    program.signal("STOP");
+    tokio::time::sleep(Duration::from_millis(3_500)).await; // past three target durations
+    program.signal("CONT");
+    let then = client::get(addr, PLAYLIST).await;
+    assert_ne!(then.body, first.body, "the old copy is expired");
+    assert!(then.header("cache-status").contains("fwd="), "{then:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_that_is_killed_is_back_within_two_seconds_and_asks_once_per_object() {
+    let origin = FaultOrigin::start(|arrived, _| Behaviour::ok(arrived.target.clone())).await;
+    let (program, addr) = edge(&origin, "127.0.0.1:0", None).await;
+    let targets: Vec<_> = (0..20)
+        .map(|number| format!("/live/demo/720p/{number}.ts"))
+        .collect();
+    ask_all(addr, targets.clone()).await;
+    program.kill();
+    drop(program);
+    let begun = Instant::now();
+    let (_program, addr) = edge(&origin, &addr.to_string(), None).await;
+    let herd = targets
+        .iter()
+        .flat_map(|target| vec![target.clone(); 10])
+        .collect();
+    for reply in ask_all(addr, herd).await {
+        assert_eq!(reply.status, 200);
+        assert!(targets.contains(&String::from_utf8(reply.body).unwrap()));
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        begun.elapsed()
+    );
+    for target in &targets {
+        assert_eq!(origin.hits(target), 2, "once before and once after");
+    }
+}
