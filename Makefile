@@ -7,7 +7,7 @@ CHANNEL ?= demo
 URL     ?= $(EDGE)/live/$(CHANNEL)/main.m3u8
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run surge-celebrity watch-vlc watch-ffplay check test test-long bench deps audit clean
+.PHONY: help demo run surge-celebrity watch-vlc watch-ffplay check test test-long bench soak deps audit clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -42,9 +42,13 @@ test: deps ## all tests but the long ones
 test-long: deps ## what takes longer: real VLC, more seeds
 	$(CARGO) test --locked --test it -- --ignored --test-threads 1
 
-bench: deps ## Seawall beside nginx, as ratios in one run; and what a segment costs
+bench: deps ## Seawall beside nginx, as ratios in one run; what a decision and a segment cost
 	$(CARGO) bench --locked --bench ratios
+	$(CARGO) bench --locked --bench decision
 	$(CARGO) bench --locked --bench media
+
+soak: ## twenty minutes of viewers and trouble: memory flat, no failure outside of the trouble (SECONDS=, SEED=)
+	$(CARGO) bench --locked --bench soak -- $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 deps: ## install the programs that tests and benchmarks need (Debian, as root; elsewhere it says what is missing)
 	@scripts/deps

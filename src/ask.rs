@@ -45,15 +45,18 @@ async fn json<T: DeserializeOwned>(
     let request = request
         .body(Empty::new())
         .with_context(|| format!("{url:?} is no URL"))?;
-    let response = tokio::time::timeout(Duration::from_secs(5), client.request(request))
+    let asking = async {
+        let response = client.request(request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), BYTES_MAX)
+            .collect()
+            .await
+            .map_err(|error| anyhow::anyhow!("{url} broke off: {error}"))?;
+        anyhow::Ok((status, body.to_bytes()))
+    };
+    let (status, body) = tokio::time::timeout(Duration::from_secs(5), asking)
         .await
         .context("no answer within 5 s")??;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), BYTES_MAX)
-        .collect()
-        .await
-        .map_err(|error| anyhow::anyhow!("{url} broke off: {error}"))?
-        .to_bytes();
     if status != StatusCode::OK {
         let said = String::from_utf8_lossy(&body);
         bail!("{url} answered {status}: {}", said.trim());

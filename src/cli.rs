@@ -51,6 +51,7 @@ pub enum Command {
 Examples:
   seawall up                                       a live stream behind three edges, until Ctrl-C
   seawall up --edges 8 --channel nine --parts 9    eight edges, segments of 2.88 s
+  seawall up --processes                           each part a process: kill one and see
   seawall up --surge celebrity-live                and play a surge at them, with the miss queue and without")]
     Up(Up),
     /// Broadcast to an origin elsewhere, by HTTP PUT.
@@ -222,6 +223,9 @@ pub struct Up {
     /// Where the live window is kept on disk.
     #[arg(long, env = "SEAWALL_SEGMENTS", value_name = "DIR")]
     segments: Option<PathBuf>,
+    /// Start each part as a process of its own, so that one can be killed, stopped or watched alone.
+    #[arg(long, conflicts_with_all = ["surge", "shields"])]
+    pub processes: bool,
     /// Play this scenario at the edges, with the miss queue and then without, and print the report. With a terminal the
     /// stream then stays up; without one the program ends with the run's exit code.
     #[arg(long, value_name = "SCENARIO")]

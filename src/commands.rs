@@ -12,6 +12,7 @@ use crate::config::{Config, ConfigError};
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
 use crate::operator;
+use crate::processes;
 use crate::rehearsal;
 use crate::scenario;
 use crate::serve::broadcaster::sink::SinkError;
@@ -72,6 +73,9 @@ pub async fn run(command: Command) -> anyhow::Result<u8> {
 /// Everything in one process.
 async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
     let mut config = flags.resolve()?;
+    if flags.processes {
+        return processes::up(config, stop_signal()?).await;
+    }
     let scenario = flags.surge.as_deref().map(scenario::find).transpose()?;
     if let Some(scenario) = &scenario {
         // The stage is the scenario's; its channel has a name of its own, so that it never meets another layout on disk.

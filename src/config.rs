@@ -96,7 +96,7 @@ pub struct Edge {
     pub admin: SocketAddr,
     /// `http://host:port` of the origin, or of the shields before it; `seawall up` uses its own.
     pub upstreams: Vec<String>,
-    /// What happens to misses: flights, off, moka.
+    /// What happens to misses: flights, off, moka, poll-500ms.
     pub miss_queue: MissQueue,
     /// Bytes that the cache may hold.
     pub cache_bytes: u64,

@@ -55,6 +55,8 @@ pub mod ask;
 
 pub mod operator;
 
+pub mod processes;
+
 pub mod cli;
 
 pub mod commands;

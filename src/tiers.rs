@@ -35,11 +35,12 @@ impl FromStr for Shields {
         let parse = || {
             let (groups, per_group) = text.split_once('x')?;
             let (groups, per_group) = (groups.parse().ok()?, per_group.parse().ok()?);
-            let fits = (1..=16).contains(&groups) && (1..=16).contains(&per_group);
+            // The origin counts the hits of so many clients apart.
+            let fits = groups > 0 && per_group > 0 && u32::saturating_mul(groups, per_group) <= 32;
             fits.then_some(Self { groups, per_group })
         };
         parse().ok_or_else(|| {
-            format!("{text:?} is not GROUPSxN, such as 2x2: groups of shields and shields per group, 1 to 16 each")
+            format!("{text:?} is not GROUPSxN, such as 2x2: groups of shields and shields per group, at most 32 shields")
         })
     }
 }
@@ -175,6 +176,7 @@ impl Tiers {
             group_of_edge: (0..self.edges.len() as u32)
                 .map(|index| index % layout.groups)
                 .collect(),
+            shielded: true,
             group_of_client: self
                 .shields
                 .iter()
@@ -204,7 +206,7 @@ mod tests {
         };
         assert_eq!("2x3".parse(), Ok(two));
         assert_eq!(two.to_string(), "2x3");
-        for text in ["", "2", "x2", "0x1", "2x0", "17x1", "2x2x2", "-1x2"] {
+        for text in ["", "2", "x2", "0x1", "2x0", "17x2", "2x2x2", "-1x2"] {
             assert!(text.parse::<Shields>().is_err(), "{text:?}");
         }
     }

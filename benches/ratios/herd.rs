@@ -29,6 +29,15 @@ pub(crate) async fn followers_lag_ms(
     path: &str,
     followers: usize,
 ) -> anyhow::Result<f64> {
+    Ok(median(lags_ms(server, origin, path, followers).await?))
+}
+
+async fn lags_ms(
+    server: &Server,
+    origin: &Origin,
+    path: &str,
+    followers: usize,
+) -> anyhow::Result<Vec<f64>> {
     origin.stage.send_replace(Stage::Nothing);
     let waiting = wait(server.addr, path, 1 + followers).await?;
     let clock = Clock::start();
@@ -53,7 +62,60 @@ pub(crate) async fn followers_lag_ms(
     for follower in followers {
         lags.push(lag_ms(follower.await??));
     }
-    Ok(median(lags))
+    Ok(lags)
+}
+
+/// How long each of a herd at one cold segment waits, in milliseconds, the shortest first.
+pub(crate) async fn waits_ms(
+    server: &Server,
+    path: &str,
+    requests: usize,
+) -> anyhow::Result<Vec<f64>> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", server.addr);
+    let mut streams = Vec::with_capacity(requests);
+    for _ in 0..requests {
+        streams.push(TcpStream::connect(server.addr).await?);
+    }
+    sleep(SETTLE).await;
+    let clock = Clock::start();
+    // Each reader ends with its answer.
+    let readers: Vec<_> = streams
+        .into_iter()
+        .map(|mut stream| {
+            let request = request.clone();
+            tokio::spawn(async move {
+                let begun = clock.now();
+                stream.write_all(request.as_bytes()).await?;
+                let mut piece = [0; 4_096];
+                let count = timeout(PATIENCE, stream.read(&mut piece)).await??;
+                ensure!(
+                    piece[..count].starts_with(b"HTTP/1.1 200 "),
+                    "a request was not served"
+                );
+                anyhow::Ok(clock.now().since(begun).as_secs_f64() * 1e3)
+            })
+        })
+        .collect();
+    let mut waits = Vec::with_capacity(requests);
+    for reader in readers {
+        waits.push(reader.await??);
+    }
+    waits.sort_by(f64::total_cmp);
+    Ok(waits)
+}
+
+/// Milliseconds between the first byte of the leader and that of the follower at this share of all, the slowest last.
+pub(crate) async fn lag_at_share_ms(
+    server: &Server,
+    origin: &Origin,
+    path: &str,
+    followers: usize,
+    share: f64,
+) -> anyhow::Result<f64> {
+    let mut lags = lags_ms(server, origin, path, followers).await?;
+    lags.sort_by(f64::total_cmp);
+    let at = (lags.len() as f64 * share) as usize;
+    Ok(lags[at.min(lags.len() - 1)])
 }
 
 /// Bytes by which the server's memory grows per request that waits.

@@ -65,7 +65,9 @@ fn main() -> anyhow::Result<()> {
         let followers = first_bytes(&seawall, &nginx, &origin, rounds);
         println!("{}", runtime.block_on(followers)?);
     }
+    println!("{}", runtime.block_on(wake_up(&origin))?);
     println!("{}", runtime.block_on(memory(&origin))?);
+    println!("\n{}", runtime.block_on(queues(&origin))?);
     println!("\n{}", machine());
     Ok(())
 }
@@ -190,19 +192,63 @@ async fn first_bytes(
     })
 }
 
+/// When nearly all of many followers have got their first byte.
+async fn wake_up(origin: &Origin) -> anyhow::Result<Row> {
+    const AT_MOST_MS: f64 = 5.0;
+    let followers = waiters_max(10_000)?;
+    let server = Server::seawall(origin.addr)?;
+    let path = origin::held(2_000);
+    let ours = herd::lag_at_share_ms(&server, origin, &path, followers, 0.99).await?;
+    Ok(Row {
+        what: format!("first byte of 99 % of {followers} followers, beside the leader's"),
+        seawall: format!("{ours:.1} ms"),
+        beside: "-".to_owned(),
+        ratio: "-".to_owned(),
+        goal: format!("≤ {AT_MOST_MS} ms"),
+        met: ours <= AT_MOST_MS,
+    })
+}
+
+/// How many connections this process, and a server beside it, can hold: at most `wanted`.
+fn waiters_max(wanted: usize) -> anyhow::Result<usize> {
+    let limits = procfs::process::Process::myself()?.limits()?;
+    Ok(match limits.max_open_files.soft_limit {
+        // An edge takes three quarters of its descriptors for viewers.
+        procfs::process::LimitValue::Value(count) => (count as usize / 10 * 7).min(wanted),
+        procfs::process::LimitValue::Unlimited => wanted,
+    })
+}
+
+/// The miss queues and nginx's, beside each other: 500 requests at once for one segment that takes 50 ms to come.
+async fn queues(origin: &Origin) -> anyhow::Result<String> {
+    const HERD: usize = 500;
+    let mut table = format!(
+        "| miss queue, {HERD} at once for a segment that takes 50 ms | origin hits | half have waited | 99 % have waited |\n\
+         |---|---|---|---|\n"
+    );
+    let mut row = async |server: Server, name: &str, round| -> anyhow::Result<()> {
+        origin.take_hits();
+        let waits = herd::waits_ms(&server, &origin::late(round), HERD).await?;
+        let (half, most) = (waits[HERD / 2], waits[HERD * 99 / 100]);
+        let hits = origin.take_hits();
+        table += &format!("| {name} | {hits} | {half:.0} ms | {most:.0} ms |\n");
+        Ok(())
+    };
+    for (round, queue) in ["flights", "off", "moka", "poll-500ms"]
+        .into_iter()
+        .enumerate()
+    {
+        row(Server::seawall_with(origin.addr, queue)?, queue, round).await?;
+    }
+    row(Server::nginx(origin.addr)?, "nginx `proxy_cache_lock`", 10).await?;
+    Ok(table)
+}
+
 /// What memory a waiting request takes. Each server is fresh: memory once taken is seldom given back.
 async fn memory(origin: &Origin) -> anyhow::Result<Row> {
     const AT_MOST_KIB: f64 = 24.0;
     let path = origin::held(1_000);
-    let descriptors = procfs::process::Process::myself()?
-        .limits()?
-        .max_open_files
-        .soft_limit;
-    let requests = match descriptors {
-        // Half of what an edge may use of its descriptors.
-        procfs::process::LimitValue::Value(count) => (count / 3).min(5_000) as usize,
-        procfs::process::LimitValue::Unlimited => 5_000,
-    };
+    let requests = waiters_max(5_000)?;
     let mut kib = [0.0; 2];
     for (kib, server) in kib.iter_mut().zip([Server::seawall, Server::nginx]) {
         let server = server(origin.addr)?;

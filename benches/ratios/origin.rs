@@ -2,6 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,6 +19,10 @@ pub(crate) const LARGE: &str = "/live/demo/720p/1000.ts";
 pub(crate) const LARGE_BYTES: usize = 1_000_000;
 
 const SMALL_BYTES: usize = 2_000;
+/// How the paths of segments begin that come late.
+const LATE: &str = "/live/late/";
+/// How late.
+const LATE_BY: Duration = Duration::from_millis(50);
 /// How much of a held segment goes out before the rest of it.
 const FIRST_PART_BYTES: usize = 100_000;
 
@@ -37,11 +44,17 @@ pub(crate) struct Origin {
     pub(crate) addr: SocketAddr,
     /// How far held segments may go.
     pub(crate) stage: watch::Sender<Stage>,
+    hits: Arc<AtomicUsize>,
 }
 
 /// The path of a held segment; each round takes one that no cache has seen.
 pub(crate) fn held(round: usize) -> String {
     format!("/live/demo/720p/{}.ts", 1_000_000 + round)
+}
+
+/// The path of a segment that comes 50 ms late; each round takes one that no cache has seen.
+pub(crate) fn late(round: usize) -> String {
+    format!("{LATE}720p/{round}.ts")
 }
 
 impl Origin {
@@ -50,21 +63,37 @@ impl Origin {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let addr = listener.local_addr()?;
         let (stage, watch) = watch::channel(Stage::Nothing);
+        let hits = Arc::new(AtomicUsize::new(0));
+        let counted = hits.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, watch.clone()));
+                tokio::spawn(serve(stream, watch.clone(), counted.clone()));
             }
         });
-        Ok(Self { addr, stage })
+        Ok(Self { addr, stage, hits })
+    }
+
+    /// Requests since the last call.
+    pub(crate) fn take_hits(&self) -> usize {
+        self.hits.swap(0, Ordering::Relaxed)
     }
 }
 
 /// Answers the requests of one connection until it closes.
-async fn serve(stream: TcpStream, mut stage: watch::Receiver<Stage>) -> io::Result<()> {
+async fn serve(
+    stream: TcpStream,
+    mut stage: watch::Receiver<Stage>,
+    hits: Arc<AtomicUsize>,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     while let Some(path) = read_request(&mut stream).await? {
+        hits.fetch_add(1, Ordering::Relaxed);
+        if path.starts_with(LATE) {
+            tokio::time::sleep(LATE_BY).await;
+        }
         let (length, is_held) = match path.as_str() {
+            late if late.starts_with(LATE) => (SMALL_BYTES, false),
             SMALL => (SMALL_BYTES, false),
             LARGE => (LARGE_BYTES, false),
             _ => (LARGE_BYTES, true),

@@ -26,6 +26,11 @@ pub(crate) struct Server {
 impl Server {
     /// `seawall edge` with its defaults, but for waits that are long enough for an origin that holds back.
     pub(crate) fn seawall(origin: SocketAddr) -> anyhow::Result<Self> {
+        Self::seawall_with(origin, "flights")
+    }
+
+    /// The same with another way to handle misses.
+    pub(crate) fn seawall_with(origin: SocketAddr, miss_queue: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let config = folder.path().join("seawall.toml");
         fs::write(
@@ -34,6 +39,7 @@ impl Server {
         )?;
         let mut process = Command::new(env!("CARGO_BIN_EXE_seawall"))
             .args(["edge", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(["--miss-queue", miss_queue])
             .args(["--upstream", &format!("http://{origin}"), "--config"])
             .arg(config)
             .stdout(Stdio::piped())

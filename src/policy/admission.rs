@@ -83,7 +83,13 @@ impl<T> Gate<T> {
             return Admission::Refused(Shed::Background);
         }
         if self.queued() >= self.queued_max {
-            return Admission::Refused(Shed::OriginQueueFull);
+            // The live edge takes the place of the newest of those that can wait; its waker is dropped unused.
+            let displaced = (class == Class::LiveEdge)
+                .then(|| self.queues[Class::Older as usize].pop_back())
+                .flatten();
+            if displaced.is_none() {
+                return Admission::Refused(Shed::OriginQueueFull);
+            }
         }
         let number = self.next;
         self.queues[class as usize].push_back((number, waker));
@@ -150,11 +156,32 @@ mod tests {
             gate.ask(Class::Background, ()),
             Admission::Refused(Shed::Background)
         );
-        assert!(matches!(gate.ask(Class::Older, ()), Admission::Queued(_)));
-        assert_eq!(
+        assert!(matches!(
             gate.ask(Class::LiveEdge, ()),
-            Admission::Refused(Shed::OriginQueueFull)
-        );
+            Admission::Queued(_)
+        ));
+        for class in [Class::LiveEdge, Class::Older] {
+            assert_eq!(
+                gate.ask(class, ()),
+                Admission::Refused(Shed::OriginQueueFull)
+            );
+        }
+    }
+
+    #[test]
+    fn the_live_edge_displaces_what_can_wait() {
+        let mut gate = Gate::new(1, 2);
+        gate.ask(Class::Older, "goes");
+        gate.ask(Class::Older, "first");
+        let Admission::Queued(newest) = gate.ask(Class::Older, "second") else {
+            panic!()
+        };
+        assert!(matches!(
+            gate.ask(Class::LiveEdge, "live"),
+            Admission::Queued(_)
+        ));
+        assert!(!gate.give_up(newest), "its place is taken");
+        assert_eq!([gate.done(), gate.done()], [Some("live"), Some("first")]);
     }
 
     #[test]
@@ -185,7 +212,13 @@ mod tests {
                     0 | 1 => {
                         match gate.ask(Class::ALL[class], next) {
                             Admission::Go => going += 1,
-                            Admission::Queued(ticket) => waiting.push((ticket, next)),
+                            Admission::Queued(ticket) => {
+                                if waiting.len() == queued {
+                                    let displaced = waiting.iter().rposition(|(ticket, _): &(Ticket, u32)| ticket.class == Class::Older);
+                                    waiting.remove(displaced.unwrap());
+                                }
+                                waiting.push((ticket, next));
+                            }
                             Admission::Refused(_) => prop_assert_eq!(going, at_once),
                         }
                         next += 1;

@@ -44,7 +44,7 @@ impl PlaylistFacts {
             Absence::Past
         } else if number <= self.head {
             Absence::Listed
-        } else if number == self.head + 1 {
+        } else if number == self.head.saturating_add(1) {
             Absence::Next
         } else {
             Absence::Ahead
@@ -53,7 +53,7 @@ impl PlaylistFacts {
 
     /// How urgently a segment of this number is needed: the two newest ones are the live edge.
     pub fn class_of(&self, number: u64) -> Class {
-        if number + 1 >= self.head {
+        if number.saturating_add(1) >= self.head {
             Class::LiveEdge
         } else {
             Class::Older

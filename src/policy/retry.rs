@@ -52,13 +52,36 @@ pub fn is_worth_repeating(error: FetchError, retry_after: Option<Duration>) -> b
         | FetchError::FirstByteTimeout
         | FetchError::ProgressTimeout
         | FetchError::Broken
-        | FetchError::Truncated => true,
+        | FetchError::Truncated
+        | FetchError::Outdated => true,
         FetchError::Status(code) => !matches!(code, 503 | 508) && retry_after.is_none(),
         FetchError::TotalTimeout
         | FetchError::TooLarge
-        | FetchError::Outdated
+        | FetchError::Changed
         | FetchError::Shed(_)
         | FetchError::Panicked => false,
+    }
+}
+
+/// What a failed attempt says of the server that was asked. Where the viewer chose the object (`Foreign`), only a refused
+/// connection counts: nobody must be able to open the breaker by asking for what fails.
+pub fn health_after(error: FetchError, viewer_chose: bool) -> Health {
+    match error {
+        FetchError::Connect => Health::Failing,
+        _ if viewer_chose => Health::Well,
+        // 508 says that caches ask each other in a circle; the server itself is well.
+        FetchError::Status(508)
+        | FetchError::Outdated
+        | FetchError::Changed
+        | FetchError::TooLarge
+        | FetchError::Shed(_)
+        | FetchError::Panicked => Health::Well,
+        FetchError::Status(_)
+        | FetchError::FirstByteTimeout
+        | FetchError::ProgressTimeout
+        | FetchError::TotalTimeout
+        | FetchError::Broken
+        | FetchError::Truncated => Health::Failing,
     }
 }
 
@@ -125,6 +148,11 @@ impl Breaker {
             seen: 0,
             wait: limits.wait,
         }
+    }
+
+    /// Whether all is well as far as is known.
+    pub fn is_closed(&self) -> bool {
+        self.state == State::Closed
     }
 
     /// Whether a request may go now.
@@ -269,6 +297,17 @@ mod tests {
         breaker.went(at(250));
         assert!(!breaker.admits(at(4_249)));
         assert!(breaker.admits(at(4_250)));
+    }
+
+    #[test]
+    fn what_a_viewer_chose_says_nothing_of_the_server_unless_nobody_is_there() {
+        assert_eq!(
+            health_after(FetchError::Status(500), false),
+            Health::Failing
+        );
+        assert_eq!(health_after(FetchError::Status(500), true), Health::Well);
+        assert_eq!(health_after(FetchError::Connect, true), Health::Failing);
+        assert_eq!(health_after(FetchError::Status(508), false), Health::Well);
     }
 
     #[test]

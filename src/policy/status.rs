@@ -173,6 +173,8 @@ pub enum FetchError {
     TooLarge,
     /// A playlist older than one that was served already.
     Outdated,
+    /// The object has changed since its first part came in: the parts don't fit together.
+    Changed,
     /// The origin answered with a 5xx.
     Status(u16),
     /// A bound of this edge.
@@ -183,7 +185,7 @@ pub enum FetchError {
 
 impl FetchError {
     /// The words that can occur, one per kind of failure.
-    pub const WORDS: [&'static str; 11] = [
+    pub const WORDS: [&'static str; 12] = [
         "connect",
         "first-byte-timeout",
         "progress-timeout",
@@ -195,6 +197,7 @@ impl FetchError {
         "shed",
         "panicked",
         "outdated",
+        "changed",
     ];
 
     /// Where its word stands in [`Self::WORDS`].
@@ -211,6 +214,7 @@ impl FetchError {
             Self::Shed(_) => 8,
             Self::Panicked => 9,
             Self::Outdated => 10,
+            Self::Changed => 11,
         }
     }
 

@@ -65,6 +65,8 @@ pub struct Askers {
     pub group_of_edge: Vec<u32>,
     /// The group of each client, by the name that the origin knows.
     pub group_of_client: BTreeMap<String, u32>,
+    /// Whether shields ask, and not the edges themselves.
+    pub shielded: bool,
 }
 
 impl Askers {
@@ -74,6 +76,7 @@ impl Askers {
         Self {
             group_of_edge: (0..group_of_client.len() as u32).collect(),
             group_of_client,
+            shielded: false,
         }
     }
 

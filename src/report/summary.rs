@@ -282,10 +282,10 @@ fn terms(
     ahead: &BTreeSet<Ahead>,
     totals: &Totals,
 ) -> Vec<Term> {
-    let distinct = if edges.askers.group_of_client.len() == edges.askers.group_of_edge.len() {
-        "distinct (edge, rendition, number) asked for"
-    } else {
+    let distinct = if edges.askers.shielded {
         "distinct (group of shields, rendition, number) asked for"
+    } else {
+        "distinct (edge, rendition, number) asked for"
     };
     let term = |count, what: &str| Term {
         count,
@@ -323,6 +323,9 @@ fn not_binding(record: &RunRecord, edges: &EdgeCounts, totals: &Totals) -> Optio
     if edges.caches == Caches::Unknown {
         return Some("nobody knows what the caches held at the start".to_owned());
     }
+    if record.miss_queue == MissQueue::Off && edges.askers.shielded {
+        return Some("without the queue the shields' own caches answer an unknown part".to_owned());
+    }
     let others = edges
         .segment_requests
         .map_or(0, |seen| seen.saturating_sub(totals.asked));
@@ -342,23 +345,25 @@ fn per_key(
     {
         return None;
     }
+    // What the shields of a group have asked for, they have asked for together.
+    let mut asked: BTreeMap<(Option<u32>, &str, u64), u64> = BTreeMap::new();
+    for segment in &hits.segments {
+        let group = edges.askers.group_of_client.get(&segment.client).copied();
+        let key = (group, segment.rendition.as_str(), segment.number);
+        *asked.entry(key).or_default() += segment.hits;
+    }
     let mut unseen: BTreeSet<Key> = keys.keys().copied().collect();
     let (mut off, mut most) = (0, 0);
-    for segment in &hits.segments {
-        most = most.max(segment.hits);
-        let group = edges.askers.group_of_client.get(&segment.client).copied();
-        let rendition = record
-            .renditions
-            .iter()
-            .position(|known| *known == segment.rendition);
+    for ((group, name, number), hits) in asked {
+        most = most.max(hits);
+        let rendition = record.renditions.iter().position(|known| known == name);
         let key = group.zip(rendition).map(|(group, rendition)| Key {
             group,
             rendition: rendition as u32,
-            number: segment.number,
+            number,
         });
-        let fetched_ahead = group.is_some_and(|group| {
-            ahead.contains(&(group, segment.rendition.clone(), segment.number))
-        });
+        let fetched_ahead =
+            group.is_some_and(|group| ahead.contains(&(group, name.to_owned(), number)));
         let expected = key
             .inspect(|key| {
                 unseen.remove(key);
@@ -366,14 +371,16 @@ fn per_key(
             .and_then(|key| keys.get(&key))
             .map_or((0, 0), |log| log.hits(record.miss_queue));
         let expected = if fetched_ahead { (1, 1) } else { expected };
-        off += u64::from(!(expected.0..=expected.1).contains(&segment.hits));
+        off += u64::from(!(expected.0..=expected.1).contains(&hits));
     }
     off += unseen
         .iter()
         .filter(|key| keys[key].hits(record.miss_queue).0 > 0)
         .count() as u64;
-    // Retries are counted in sum only: so many keys may differ for a good reason.
-    Some((off.saturating_sub(edges.segment_retries), most))
+    // Retries are counted in sum only: so many keys may differ for a good reason, and so much may one of them.
+    let retries = edges.segment_retries;
+    let most = most.saturating_sub(retries).max(most.min(1));
+    Some((off.saturating_sub(retries), most))
 }
 
 /// The closed form of each (edge, rendition)'s media playlist, summed.

@@ -2,8 +2,7 @@
 //!
 //! On tokio's shared runtime a task that becomes ready may be stolen, and idle threads are woken to steal it. For many
 //! short answers that costs more than it gains. A connection stays on the worker that it was given; who accepts spreads
-//! them evenly. Fetches, timers and everything else keep to the shared runtime's rules: they are spawned where they are
-//! begun.
+//! them evenly. A fetch runs where it was begun, and so on the worker of the viewer who led it; it outlives that viewer.
 
 use std::io;
 use std::sync::Arc;

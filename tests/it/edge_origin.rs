@@ -402,6 +402,134 @@ async fn a_newly_listed_segment_is_fetched_before_anybody_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_circle_of_three_is_found_whatever_a_viewer_says_of_other_caches() {
+    let reserve = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let doors = [reserve(), reserve(), reserve()];
+    let urls = doors
+        .each_ref()
+        .map(|door| format!("http://{}", door.local_addr().unwrap()));
+    // The first asks the second, and the second and the third ask each other.
+    let asks = [&urls[1], &urls[2], &urls[1]];
+    let edges: Vec<_> = doors
+        .into_iter()
+        .zip(["edge-a", "edge-b", "edge-c"])
+        .zip(asks)
+        .map(|((door, name), upstream)| TestEdge::start_named(name, upstream, door))
+        .collect();
+    for headers in [
+        "",
+        "cdn-loop: somebody\r\n",
+        "cdn-loop: x\r\ncdn-loop: y\r\n",
+    ] {
+        for path in [SEGMENT, "/foreign/path"] {
+            let begun = Instant::now();
+            let reply = client::request(edges[0].addr, "GET", path, headers, b"").await;
+            assert_eq!(reply.status, 508, "{path} {headers:?}: {reply:?}");
+            assert!(
+                begun.elapsed() < Duration::from_secs(1),
+                "{path}: not by a deadline"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_who_lies_about_caches_spoils_nothing_for_others() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    // Stands for a shield that believes it has sent this request itself.
+    let origin =
+        FaultOrigin::start(
+            move |arrived, _| match arrived.head.contains("cdn-loop: shield-1") {
+                true => Behaviour::Gated(held.clone(), Box::new(Behaviour::status(508))),
+                false => Behaviour::ok("well"),
+            },
+        )
+        .await;
+    let edge = TestEdge::start(&origin.url());
+    let liar = client::send(edge.addr, "GET", SEGMENT, "cdn-loop: shield-1\r\n", b"").await;
+    eventually("the liar leads", || origin.hits(SEGMENT) == 1).await;
+    let addr = edge.addr;
+    let follower = tokio::spawn(async move { client::get(addr, SEGMENT).await });
+    eventually("the other follows", || edge.edge.waiters() == 2).await;
+    gate.open();
+    let reply = follower.await.unwrap();
+    assert_eq!((reply.status, reply.body), (200, b"well".to_vec()));
+    drop(liar);
+    for number in 10..20 {
+        let lie = "cdn-loop: shield-1\r\n";
+        client::request(edge.addr, "GET", &segment(number), lie, b"").await;
+    }
+    assert_eq!(edge.metric("seawall_edge_breaker_state"), 0.0);
+    assert_eq!(
+        client::get(edge.addr, &segment(10)).await.status,
+        200,
+        "nothing is remembered"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_viewers_choose_to_ask_for_never_opens_the_breaker() {
+    let origin = FaultOrigin::start(|arrived, _| match arrived.target.as_str() {
+        SEGMENT => Behaviour::ok("well"),
+        _ => Behaviour::status(500),
+    })
+    .await;
+    let edge = TestEdge::start(&origin.url());
+    for number in 0..30 {
+        let path = format!("/foreign?{number}");
+        client::get(edge.addr, &path).await;
+        let body = "transfer-encoding: chunked\r\nconnection: close\r\n";
+        client::request(edge.addr, "POST", &path, body, b"zz\r\n").await;
+    }
+    assert_eq!(edge.metric("seawall_edge_breaker_state"), 0.0);
+    assert_eq!(client::get(edge.addr, SEGMENT).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_playlist_that_breaks_off_begins_anew() {
+    let Behaviour::Answer { body: whole, .. } = list(20) else {
+        unreachable!("it is an answer")
+    };
+    let origin = FaultOrigin::start(move |_, number| match number {
+        0 => Behaviour::Truncated {
+            headers: "etag: \"one\"\r\n".to_owned(),
+            body: whole.clone(),
+            sent: 40,
+        },
+        _ => list(20),
+    })
+    .await;
+    let edge = TestEdge::start(&origin.url());
+    let reply = client::get(edge.addr, PLAYLIST).await;
+    assert_eq!((reply.status, reply.whole), (200, true));
+    assert!(String::from_utf8(reply.body).unwrap().ends_with("20.ts\n"));
+    assert!(!origin.arrived()[1].head.contains("range:"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_request_ends_when_the_stream_begins_anew() {
+    let head = Arc::new(AtomicUsize::new(20));
+    let origin = growing(&head).await;
+    let edge = TestEdge::start(&origin.url());
+    client::get(edge.addr, PLAYLIST).await;
+    let addr = edge.addr;
+    let early = tokio::spawn(async move { client::get(addr, &segment(21)).await });
+    eventually("it is held", || {
+        edge.metric("seawall_edge_held_fetches") == 1.0
+    })
+    .await;
+    head.store(9, Ordering::Relaxed);
+    eventually_asking(&edge, PLAYLIST, "9.ts").await;
+    assert_eq!(early.await.unwrap().status, 404);
+    assert!(
+        origin.hits(&segment(21)) <= 4,
+        "{}",
+        origin.hits(&segment(21))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn edges_that_ask_each_other_in_a_circle_say_so_at_once() {
     let reserve = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let (first_door, second_door) = (reserve(), reserve());

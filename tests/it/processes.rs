@@ -230,3 +230,55 @@ fn the_reference_of_metrics_in_the_readme_is_the_table() {
         rows.join("\n")
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_part_can_be_a_process_and_one_that_is_killed_leaves_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let segments = folder.path().to_str().unwrap();
+    let doors = [
+        "--origin-listen",
+        "--origin-admin",
+        "--edge-listen",
+        "--edge-admin",
+    ];
+    let doors = doors.map(|flag| [flag, "127.0.0.1:0"]).concat();
+    let own = ["up", "--processes", "--edges", "2", "--segments", segments];
+    let up = Program::seawall(&[&own[..], &doors[..]].concat());
+    up.says("Ctrl-C ends all of it").await;
+    let said = up.said();
+    let line_of = |name: &str| {
+        said.lines()
+            .find(|line| line.trim_start().starts_with(name))
+            .unwrap()
+    };
+    let address = |name: &str| -> SocketAddr {
+        let (_, url) = line_of(name).split_once("http://").unwrap();
+        url.split('/').next().unwrap().parse().unwrap()
+    };
+    let (first, second) = (address("edge-1"), address("edge-2"));
+    for edge in [first, second] {
+        let playing = once(edge, "/live/demo/main.m3u8", |reply| reply.status == 200).await;
+        assert!(String::from_utf8(playing.body).unwrap().contains("720p"));
+    }
+    let said = up.said();
+    let line = said
+        .lines()
+        .find(|line| line.starts_with("  edge-1"))
+        .unwrap();
+    let id: i32 = line.rsplit(' ').next().unwrap().parse().unwrap();
+    let killed = std::process::Command::new("kill")
+        .args(["-9", &id.to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    up.logs("edge-1 has ended").await;
+    assert!(tokio::net::TcpStream::connect(first).await.is_err());
+    let still = client::get(second, "/live/demo/main.m3u8").await;
+    assert_eq!(still.status, 200);
+    up.terminate();
+    let ended = up.ended().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(
+        tokio::net::TcpStream::connect(second).await.is_err(),
+        "no part is left"
+    );
+}

@@ -1,6 +1,8 @@
 //! Surges over real sockets: what the origin was asked is what the generator's own log says, and trouble in mid-surge
 //! costs nobody the stream.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +19,7 @@ use seawall::scenario::{self, Scenario};
 use seawall::serve::clock::Clock;
 use seawall::serve::cluster::{Doors, EdgeRoom, OriginRoom};
 use seawall::serve::edge;
+use seawall::serve::listener;
 use seawall::serve::origin::{Fault, OriginConfig};
 use seawall::serve::workers::Workers;
 use seawall::viewer::audience::{Arrivals, Sessions};
@@ -395,5 +398,119 @@ async fn a_shield_that_is_killed_in_mid_surge_costs_no_viewer_a_request() {
         edge.room.stop().await;
     }
     off_air.cancel();
+    origin.room.stop().await;
+}
+
+/// Takes connections on an address where nobody answers any more, counts them, and closes them at once.
+async fn count_connects(addr: SocketAddr, stop: CancellationToken) -> usize {
+    let listener = listener::bind(addr, "--listen").unwrap();
+    let mut count = 0;
+    while let Some(Ok(_)) = stop.run_until_cancelled(listener.accept()).await {
+        count += 1;
+    }
+    count
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a minute and a half"]
+async fn an_origin_that_is_out_for_thirty_seconds_is_left_alone_and_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::start();
+    let (origin, channel, off_air) = on_air(folder.path(), Doors::free(), clock).await;
+    let edges = Arc::new(open_edges(&[origin.url()], clock));
+    let (surge_edges, surge_channel) = (edges.clone(), channel.clone());
+    let surge = tokio::spawn(async move {
+        play(&surge_edges, &surge_channel, &small(1_000, 65.0), clock).await
+    });
+    tokio::time::sleep(Duration::from_secs(12)).await; // the surge is in full swing
+    let doors = Doors {
+        listen: origin.room.listen,
+        admin: origin.room.admin,
+        ..Doors::free()
+    };
+    let (before, _) = newest_listed(&edges[0]).await.unwrap();
+    off_air.cancel();
+    origin.room.stop().await;
+    drop(origin);
+    let outage_began = clock.now();
+    let counting = CancellationToken::new();
+    let connects = tokio::spawn(count_connects(doors.listen, counting.clone()));
+    let (stopped, mut words) = (Instant::now(), BTreeMap::<u16, u32>::new());
+    while stopped.elapsed() < Duration::from_secs(30) {
+        for edge in edges.iter() {
+            let reply = client::get(edge.room.listen, "/live/trouble/360p/media.m3u8").await;
+            *words.entry(reply.status).or_default() += 1;
+            match reply.status {
+                // Three target durations of 2 s, by whole seconds of Age.
+                200 => assert!(reply.header("age").parse::<u64>().unwrap() <= 6),
+                _ => assert!(!reply.header("retry-after").is_empty(), "{reply:?}"),
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    counting.cancel();
+    let connects = connects.await.unwrap();
+    // Per edge: five failures open the breaker, then a probe a second; what was on its way when it opened comes on top.
+    let bound = edges.len() * (5 + 31 + 64);
+    assert!(
+        connects <= bound,
+        "{connects} connects in 30 s at {} edges",
+        edges.len()
+    );
+    let (origin, again, off_air) = on_air(folder.path(), doors, clock).await;
+    assert_eq!(again, channel, "the same stream goes on");
+    let (back, outage_ended) = (Instant::now(), clock.now());
+    for edge in edges.iter() {
+        while newest_listed(edge)
+            .await
+            .is_none_or(|(newest, _)| newest <= before)
+        {
+            assert!(
+                back.elapsed() < Duration::from_secs(2),
+                "two seconds after the origin is back, an edge is not"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let recovered = back.elapsed();
+    let record = surge.await.unwrap();
+    let lost = record
+        .viewers
+        .iter()
+        .filter(|viewer| matches!(viewer.quality.exit, Exit::Fatal | Exit::StartFailed))
+        .count();
+    let wrong = record
+        .requests
+        .iter()
+        .any(|request| request.outcome == Outcome::WrongBytes);
+    println!(
+        "{connects} connects to the dead origin (bound {bound}); playlists by status {words:?}; back after {recovered:?}; \
+         {lost} of {} viewers lost",
+        record.viewers.len()
+    );
+    assert!(!wrong, "something wrong was cached");
+    // A player gives up at its fifth failure in a row, after pauses of 1, 2, 4 and 8 s: who failed first more than 15 s
+    // before the origin was back is lost, the others are not.
+    let schedule = Duration::from_secs(15);
+    let mut first_failures = BTreeMap::new();
+    for request in &record.requests {
+        if request.outcome != Outcome::Ok && request.sent >= outage_began {
+            let first = first_failures.entry(request.viewer).or_insert(request.sent);
+            *first = request.sent.min(*first);
+        }
+    }
+    let due: usize = first_failures
+        .values()
+        .filter(|&&first| first + schedule < outage_ended)
+        .count();
+    println!("{due} were due to be lost by their retry schedule");
+    assert!(
+        lost.abs_diff(due) * 50 <= record.viewers.len(),
+        "{lost} lost, {due} due"
+    );
+    off_air.cancel();
+    for edge in edges.iter() {
+        edge.room.stop().await;
+    }
     origin.room.stop().await;
 }

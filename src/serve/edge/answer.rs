@@ -191,9 +191,11 @@ pub(super) fn status_of(error: FetchError) -> StatusCode {
         FetchError::Status(code) => StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY),
         FetchError::Shed(_) => StatusCode::SERVICE_UNAVAILABLE,
         FetchError::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
-        FetchError::Connect | FetchError::Broken | FetchError::Truncated | FetchError::TooLarge => {
-            StatusCode::BAD_GATEWAY
-        }
+        FetchError::Connect
+        | FetchError::Broken
+        | FetchError::Truncated
+        | FetchError::TooLarge
+        | FetchError::Changed => StatusCode::BAD_GATEWAY,
         FetchError::Outdated => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
@@ -253,9 +255,10 @@ fn proxy_error(error: FetchError) -> Option<&'static str> {
     Some(match error {
         FetchError::Connect => "connection_refused",
         FetchError::FirstByteTimeout | FetchError::TotalTimeout => "http_response_timeout",
-        FetchError::ProgressTimeout | FetchError::Broken | FetchError::Truncated => {
-            "http_response_incomplete"
-        }
+        FetchError::ProgressTimeout
+        | FetchError::Broken
+        | FetchError::Truncated
+        | FetchError::Changed => "http_response_incomplete",
         FetchError::TooLarge => "http_response_body_size",
         FetchError::Panicked => "proxy_internal_error",
         FetchError::Shed(Shed::MemoryFull) => "proxy_internal_response",

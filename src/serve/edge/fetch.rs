@@ -21,7 +21,7 @@ use super::flights::{Head, Landing, Progress, Watch};
 use super::head;
 use super::metrics::Reason;
 use super::store::{Entry, Failure, LastLanding, Object};
-use super::upstream;
+use super::upstream::{self, ServerIndex};
 use crate::hls;
 use crate::hls::names::LivePath;
 use crate::policy::admission::Class;
@@ -30,7 +30,7 @@ use crate::policy::edge::PASS;
 use crate::policy::freshness::{Negative, Validity};
 use crate::policy::key::{Key, KeyRef, Kind};
 use crate::policy::rendition::{Absence, Fit};
-use crate::policy::retry;
+use crate::policy::retry::{self, Health};
 use crate::policy::sharing::{self, Implicit, Sharing};
 use crate::policy::status::{FetchError, MissQueue, Shed};
 use crate::time::Timestamp;
@@ -127,7 +127,11 @@ fn publish(edge: &Edge, key: &Key, generation: Option<Generation>, landing: &Lan
             ..Entry::default()
         },
         // A bound of ours, or a defect of ours, says nothing about the object.
-        Landing::Failed(FetchError::Shed(_) | FetchError::Panicked, _) => return,
+        // So does a request that has gone round between caches.
+        Landing::Failed(
+            FetchError::Shed(_) | FetchError::Panicked | FetchError::Status(508),
+            _,
+        ) => return,
         Landing::Failed(error, retry_after) => {
             let earlier = before
                 .as_ref()
@@ -172,6 +176,7 @@ pub(super) async fn fetch(
         ends_at: edge.clock.now() + edge.limits.total,
         progress,
         etag: None,
+        validity: None,
         received: 0,
         held_bytes: HeldBytes { edge, bytes: 0 },
     };
@@ -212,17 +217,18 @@ struct Fetch<'a> {
     progress: &'a watch::Sender<Progress>,
     /// The strong tag of what has come in so far: only that may be continued.
     etag: Option<HeaderValue>,
+    /// Until when what has come in so far may be served.
+    validity: Option<Validity>,
     received: u64,
     held_bytes: HeldBytes<'a>,
 }
 
 impl Fetch<'_> {
     async fn run(mut self, mut reason: Reason) -> Landing {
-        let mut attempts = 0;
+        let mut failures = 0;
         let mut hold = None;
         loop {
-            let landing = self.attempt(reason, attempts).await;
-            attempts += 1;
+            let landing = self.attempt(reason, failures).await;
             match landing {
                 Landing::Failed(FetchError::Shed(Shed::Background), _) if self.is_waited_for() => {
                     // Nobody waited when it began; now somebody does, and so it may queue.
@@ -232,17 +238,23 @@ impl Fetch<'_> {
                 }
                 Landing::Failed(error, retry_after)
                     if self.can_go_on()
-                        && self.edge.upstream.may_retry(attempts, error, retry_after) =>
+                        && self
+                            .edge
+                            .upstream
+                            .may_retry(failures + 1, error, retry_after) =>
                 {
-                    reason = if self.received > 0 {
+                    failures += 1;
+                    let streamed = self.received > 0 && self.is_streamed();
+                    reason = if streamed {
                         Reason::Resume
                     } else {
                         Reason::Retry
                     };
-                    tokio::time::sleep(retry::pause(attempts)).await;
+                    tokio::time::sleep(retry::pause(failures)).await;
                 }
                 Landing::Refused(StatusCode::NOT_FOUND, _) => {
-                    let hold = hold.get_or_insert_with(|| Hold::begin(self.edge, self.key));
+                    let hold =
+                        hold.get_or_insert_with(|| Hold::begin(self.edge, self.key, &self.ask));
                     let again = match hold {
                         Some(hold) => hold.until_it_may_be_there().await,
                         None => false,
@@ -272,8 +284,10 @@ impl Fetch<'_> {
         matches!(self.key.as_ref().kind(), Kind::Segment | Kind::Other)
     }
 
+    /// Whether somebody waits for its head, or reads its body already.
     fn is_waited_for(&self) -> bool {
         match self.flight {
+            _ if self.progress.borrow().head.is_some() => true,
             Flight::Listed(generation) => !self.edge.flights.abandon(self.key, generation),
             Flight::Alone => true,
         }
@@ -284,8 +298,8 @@ impl Fetch<'_> {
         let Flight::Listed(generation) = self.flight else {
             return std::future::pending().await;
         };
-        if self.class == Class::LiveEdge {
-            // Somebody else will ask for it in a moment.
+        if self.class == Class::LiveEdge || self.progress.borrow().head.is_some() {
+            // Somebody else will ask for it in a moment, or reads what has come in so far.
             return std::future::pending().await;
         }
         loop {
@@ -296,8 +310,11 @@ impl Fetch<'_> {
         }
     }
 
-    /// A 404, remembered for as long as its reason lasts.
+    /// A 4xx. A 404 is remembered for as long as its reason lasts.
     fn absent(&self, status: StatusCode) -> Landing {
+        if !matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
+            return Landing::Refused(status, Duration::from_secs(1));
+        }
         let span = match (self.key, self.edge.renditions.newest(self.key.as_ref())) {
             (
                 Key::Live {
@@ -317,32 +334,38 @@ impl Fetch<'_> {
         Landing::Refused(status, span)
     }
 
-    /// One request to the origin, counted by its reason.
-    async fn attempt(&mut self, reason: Reason, attempt: u32) -> Landing {
+    /// One request to the origin, counted by its reason; the server hears how it went.
+    async fn attempt(&mut self, reason: Reason, failures: u32) -> Landing {
         let edge = self.edge;
+        let shed = |shed| Landing::Failed(FetchError::Shed(shed), None);
         let _place = match edge.upstream.place(self.class, self.deserted()).await {
             Ok(place) => place,
-            Err(shed) => return Landing::Failed(FetchError::Shed(shed), None),
+            Err(why) => return shed(why),
+        };
+        let server = match edge.upstream.server_for(self.key, failures) {
+            Ok(server) => server,
+            Err(why) => return shed(why),
         };
         let begun = edge.clock.now();
         let counted = edge.metrics.fetch_begins(self.key.as_ref().kind());
         let _under_way = UnderWay::begin(edge, self.key);
         let ends_at = edge.clock.instant(self.ends_at);
-        let landing = tokio::time::timeout_at(ends_at, self.receive(attempt))
-            .await
-            .unwrap_or(Landing::Failed(FetchError::TotalTimeout, None));
-        if matches!(
-            landing,
-            Landing::Failed(FetchError::Shed(Shed::BreakerOpen), _)
-        ) {
-            // Nothing went to the origin.
-            return landing;
-        }
+        let landing = match tokio::time::timeout_at(ends_at, self.receive(server)).await {
+            Ok(Ok(landing)) => landing,
+            Ok(Err(error)) => Landing::Failed(error, None),
+            Err(_) => Landing::Failed(FetchError::TotalTimeout, None),
+        };
+        let viewer_chose = matches!(self.key, Key::Foreign { .. });
+        let health = match &landing {
+            Landing::Failed(error, _) => retry::health_after(*error, viewer_chose),
+            _ => Health::Well,
+        };
+        edge.upstream.ended(server, health);
         counted.ends(reason, &landing, edge.clock.now().since(begun));
         landing
     }
 
-    async fn receive(&mut self, attempt: u32) -> Landing {
+    async fn receive(&mut self, server: ServerIndex) -> Result<Landing, FetchError> {
         let edge = self.edge;
         let begun = edge.clock.now();
         if !self.is_streamed() {
@@ -353,37 +376,15 @@ impl Fetch<'_> {
             .as_ref()
             .filter(|_| self.received > 0)
             .map(|etag| (self.received, etag));
-        let answered = match edge
+        let (path, came_through) = (self.ask.path.clone(), self.ask.came_through.as_ref());
+        let response = edge
             .upstream
-            .get(
-                self.key,
-                self.ask.path.clone(),
-                attempt,
-                resume,
-                self.ask.came_through.as_ref(),
-            )
-            .await
-        {
-            Ok(answered) => answered,
-            Err(error) => return Landing::Failed(error, None),
-        };
-        let (response, origin) = answered.into_parts();
-        let read = if self.progress.borrow().head.is_some() {
+            .get(server, path, resume, came_through)
+            .await?;
+        if self.progress.borrow().head.is_some() {
             self.go_on(response).await
         } else {
             self.first(response, begun).await
-        };
-        match read {
-            Ok(landing) => landing,
-            Err(error) => {
-                if !matches!(
-                    error,
-                    FetchError::Shed(_) | FetchError::TooLarge | FetchError::Outdated
-                ) {
-                    edge.upstream.broke_off(&origin);
-                }
-                Landing::Failed(error, None)
-            }
         }
     }
 
@@ -448,6 +449,7 @@ impl Fetch<'_> {
             .get(ETAG)
             .filter(|etag| etag.as_bytes().starts_with(b"\"") && announced.is_some())
             .cloned();
+        self.validity = Some(validity_of(None));
         self.progress
             .send_modify(|progress| progress.head = Some(head.clone()));
         self.read(body, 0).await?;
@@ -462,7 +464,8 @@ impl Fetch<'_> {
                     return Err(FetchError::Outdated);
                 }
                 Fit::Newer(Some(listed)) => newly_listed(edge, key, listed),
-                Fit::Newer(None) | Fit::Reset => {}
+                Fit::Reset => edge.forget_absences(key),
+                Fit::Newer(None) => {}
             }
         }
         let object = Object::new(head.headers.clone(), body, validity_of(facts), self.ahead);
@@ -481,13 +484,13 @@ impl Fetch<'_> {
         }
         let (head, length) = head
             .and_then(|head| Some((head.clone(), head.length?)))
-            .ok_or(FetchError::Broken)?;
-        let same = self.etag.is_some() && parts.headers.get(ETAG) == self.etag.as_ref();
+            .ok_or(FetchError::Changed)?;
         let expected = format!(
             "bytes {}-{}/{length}",
             self.received,
             length.saturating_sub(1)
         );
+        let same = self.etag.is_some() && parts.headers.get(ETAG) == self.etag.as_ref();
         let skip = match parts.status {
             StatusCode::PARTIAL_CONTENT
                 if parts
@@ -498,21 +501,14 @@ impl Fetch<'_> {
                 0
             }
             StatusCode::OK if body.size_hint().exact() == Some(length) => self.received,
-            _ => return Err(FetchError::Broken),
+            _ => return Err(FetchError::Changed),
         };
         if !same {
-            return Err(FetchError::Broken);
+            return Err(FetchError::Changed);
         }
         self.read(body, skip).await?;
         let body = self.whole(Some(length))?;
-        let now = self.edge.clock.now();
-        let validity = match self.key {
-            Key::Live { kind, .. } => Validity::of_live(now, Duration::ZERO, *kind, None),
-            Key::Foreign { .. } => {
-                let left = Duration::from_secs(head.ttl_s.max(0).unsigned_abs());
-                Validity::of_foreign(now, Duration::ZERO, left)
-            }
-        };
+        let validity = self.validity.ok_or(FetchError::Changed)?;
         let object = Object::new(head.headers.clone(), body, validity, self.ahead);
         Ok(Landing::Object(Arc::new(object), head))
     }
@@ -571,11 +567,17 @@ fn newly_listed(edge: &Arc<Edge>, playlist: &Key, numbers: std::ops::RangeInclus
             kind: Kind::Segment,
             number,
         };
-        let known = edge.store.get(key);
-        if known.as_ref().is_some_and(|entry| entry.object.is_none()) {
-            edge.store.forget(&key.to_key());
-            edge.metrics.negatives_purged.inc();
-        } else if known.is_some() {
+        let owned = key.to_key();
+        let known = edge.flights.between(&owned, || {
+            let entry = edge.store.get(key)?;
+            let known = entry.object.is_some();
+            if !known {
+                edge.store.forget(&owned);
+                edge.metrics.negatives_purged.inc();
+            }
+            Some(known)
+        });
+        if known == Some(true) {
             continue;
         }
         if !edge.prefetch || edge.miss_queue != MissQueue::Flights {
@@ -612,7 +614,7 @@ struct Hold<'a> {
 
 impl<'a> Hold<'a> {
     /// `None` where nothing is known that would be worth waiting for, or too many are held already.
-    fn begin(edge: &'a Edge, key: &Key) -> Option<Self> {
+    fn begin(edge: &'a Edge, key: &Key, ask: &Ask) -> Option<Self> {
         let Key::Live {
             kind: Kind::Segment,
             number,
@@ -629,12 +631,18 @@ impl<'a> Hold<'a> {
         if !newest.absence_of(number).is_held() {
             return None;
         }
+        // A cache that asks waits for a head as long as we would; it holds by itself what takes longer.
+        let longest = if ask.came_through.is_some() {
+            edge.limits.first_byte / 2
+        } else {
+            edge.limits.total / 2
+        };
         let hold = Self {
             held: &edge.held,
             news,
             number,
             edge,
-            until: edge.clock.now() + newest.target_duration.min(edge.limits.total / 2),
+            until: edge.clock.now() + newest.target_duration.min(longest),
         };
         let before = edge.held.fetch_add(1, Ordering::Relaxed);
         (before < edge.limits.held_max).then_some(hold)
@@ -658,9 +666,12 @@ impl<'a> Hold<'a> {
             let told = self
                 .news
                 .wait_for(|newest| newest.absence_of(number) != Absence::Next);
-            let _ = tokio::time::timeout(pause, told).await;
+            if let Ok(Err(_)) = tokio::time::timeout(pause, told).await {
+                // The rendition is not remembered any more: nothing will be told.
+                return false;
+            }
         }
-        true
+        self.news.borrow().absence_of(number).is_held()
     }
 }
 
@@ -686,20 +697,22 @@ fn joined(chunks: &[Bytes], length: u64) -> Bytes {
 struct UnderWay<'a> {
     edge: &'a Edge,
     key: &'a Key,
+    number: u64,
 }
 
 impl<'a> UnderWay<'a> {
     fn begin(edge: &'a Edge, key: &'a Key) -> Self {
-        if edge.upstream.fetch_begins(key) > 0 {
+        let (number, others) = edge.upstream.fetch_begins(key);
+        if others > 0 {
             edge.metrics.duplicate_fetches.inc();
         }
-        Self { edge, key }
+        Self { edge, key, number }
     }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.edge.upstream.fetch_ends(self.key);
+        self.edge.upstream.fetch_ends(self.key, self.number);
     }
 }
 

@@ -21,7 +21,7 @@ use crate::policy::key::{Key, KeyRef};
 use crate::policy::limits::Limits;
 use crate::policy::status::FetchError;
 
-/// What is known of a fetch so far. It only grows.
+/// What is known of a fetch so far. It only grows once a viewer has seen a part of it.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     /// The head of the answer, once it came and may be shared.
@@ -164,9 +164,18 @@ impl Table {
         shard.land(key, generation)
     }
 
-    /// Takes a flight out of the table whoever waits for it; what it brings is not stored.
-    pub fn forget(&self, key: &Key) -> bool {
-        self.shard(key.as_ref()).forget(key)
+    /// Takes a flight out of the table whoever waits for it, so that what it brings is not stored, and does `change` before
+    /// another can begin or land; says whether there was one.
+    pub fn forget<T>(&self, key: &Key, change: impl FnOnce() -> T) -> (bool, T) {
+        let mut shard = self.shard(key.as_ref());
+        let flew = shard.forget(key);
+        (flew, change())
+    }
+
+    /// Does `change` while no flight for this key can begin or land.
+    pub fn between<T>(&self, key: &Key, change: impl FnOnce() -> T) -> T {
+        let _shard = self.shard(key.as_ref());
+        change()
     }
 
     /// What an operator may know of the flight for a key.

@@ -55,6 +55,7 @@ impl Reason {
             // Nobody is left to count it then.
             "panicked" => false,
             "outdated" => kind == Kind::MediaPlaylist,
+            "changed" => matches!(self, Self::Retry | Self::Resume),
             "ok" | "refused" => self != Self::Pass,
             "private" => self != Self::Resume,
             _ => true,

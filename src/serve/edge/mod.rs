@@ -145,6 +145,11 @@ impl Edge {
         &self.registry
     }
 
+    /// The objects that it holds.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// What it counts.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
@@ -186,6 +191,25 @@ impl Edge {
     /// Fetches that run in tasks of the edge's own.
     pub fn tasks(&self) -> usize {
         self.tasks.len()
+    }
+
+    /// A stream has begun anew: what is known not to be there may come under its old number.
+    fn forget_absences(&self, playlist: &Key) {
+        let Key::Live {
+            channel, rendition, ..
+        } = playlist
+        else {
+            return;
+        };
+        let of_rendition = |key: &Key| matches!(key, Key::Live { channel: c, rendition: r, kind: Kind::Segment, .. } if c == channel && r == rendition);
+        for key in self.store.keys().into_iter().filter(of_rendition) {
+            self.flights.between(&key, || {
+                let absent = self.store.get(key.as_ref());
+                if absent.is_some_and(|entry| entry.object.is_none()) {
+                    self.store.forget(&key);
+                }
+            });
+        }
     }
 
     /// Somebody is served this object.

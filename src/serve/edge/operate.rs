@@ -14,7 +14,7 @@ use super::Edge;
 use super::routes::key_of;
 use crate::hls::names::LivePath;
 use crate::policy::freshness::Freshness;
-use crate::policy::key::Key;
+use crate::policy::key::{Key, Kind};
 use crate::serve::token::Token;
 
 /// Everything that an edge knows of one object.
@@ -264,10 +264,9 @@ impl Edge {
     }
 
     fn purge_where(&self, how: Purge, wanted: impl Fn(&Key) -> bool) -> u64 {
-        let mut keys = self.store.keys();
-        if how == Purge::Hard {
-            keys.extend(self.flights.keys());
-        }
+        // Flights first: one that lands in between is in the store by then.
+        let mut keys = self.flights.keys();
+        keys.extend(self.store.keys());
         keys.sort_unstable_by_key(path_of);
         keys.dedup();
         keys.retain(|key| wanted(key));
@@ -276,41 +275,45 @@ impl Edge {
 
     /// Purges one object; says whether there was anything.
     fn purge_key(&self, key: &Key, how: Purge) -> bool {
-        match how {
-            // First the flight, so that it can't bring back what is forgotten here.
+        let change = || match how {
             Purge::Hard => {
-                let flew = self.flights.forget(key);
                 let known = self.store.get(key.as_ref()).is_some();
                 self.store.forget(key);
-                flew || known
+                if key.as_ref().kind() == Kind::MediaPlaylist {
+                    self.renditions.forget(key.as_ref());
+                }
+                known
             }
             Purge::Soft => self.store.make_stale(key, self.clock.now()),
+        };
+        // What is on its way was asked for before the purge: it is for those who wait for it, and is not kept.
+        let (flew, known) = self.flights.forget(key, change);
+        if flew {
+            self.upstream.fetches_are_void(key);
         }
+        flew || known
     }
 }
 
 /// The path by which a key is asked for.
-fn path_of(key: &Key) -> String {
+pub(super) fn path_of(key: &Key) -> String {
     match key {
         Key::Live {
             channel,
             rendition,
             kind,
             number,
-        } => {
-            use crate::policy::key::Kind;
-            match kind {
-                Kind::Multivariant => LivePath::Multivariant { channel },
-                Kind::MediaPlaylist => LivePath::MediaPlaylist { channel, rendition },
-                Kind::Segment => LivePath::Segment {
-                    channel,
-                    rendition,
-                    number: *number,
-                },
-                Kind::Other => LivePath::Description { channel },
-            }
-            .to_string()
+        } => match kind {
+            Kind::Multivariant => LivePath::Multivariant { channel },
+            Kind::MediaPlaylist => LivePath::MediaPlaylist { channel, rendition },
+            Kind::Segment => LivePath::Segment {
+                channel,
+                rendition,
+                number: *number,
+            },
+            Kind::Other => LivePath::Description { channel },
         }
+        .to_string(),
         Key::Foreign { path, query, .. } => match query {
             Some(query) => format!("{path}?{query}"),
             None => path.to_string(),

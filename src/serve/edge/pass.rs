@@ -18,6 +18,7 @@ use super::metrics::Reason;
 use super::routes::{Answered, Asked};
 use super::upstream::{self, Place, RequestBody};
 use crate::policy::admission::Class;
+use crate::policy::retry::Health;
 use crate::policy::status::{FetchError, Served, Way};
 
 /// The body of a viewer's request, as warp gives it.
@@ -61,6 +62,11 @@ pub(super) async fn pass(asked: &Asked<'_>, body: impl RequestStream) -> Answere
         Ok(place) => place,
         Err(shed) => return failed(asked, FetchError::Shed(shed)),
     };
+    let key = asked.key.to_key();
+    let server = match edge.upstream.well_server_for(&key) {
+        Ok(server) => server,
+        Err(shed) => return failed(asked, FetchError::Shed(shed)),
+    };
     let begun = edge.clock.now();
     let counted = edge.metrics.fetch_begins(asked.request.kind);
     let method = asked.request.method.clone();
@@ -70,14 +76,17 @@ pub(super) async fn pass(asked: &Asked<'_>, body: impl RequestStream) -> Answere
         .path_and_query()
         .cloned()
         .unwrap_or(http::uri::PathAndQuery::from_static("/"));
-    let key = asked.key.to_key();
-    let answered = edge
+    let sent = edge
         .upstream
-        .send(&key, 0, request, method.clone(), path)
+        .send(server, request, method.clone(), path)
         .await;
-    let response = match answered {
-        Ok(answered) => answered.into_parts().0,
+    let response = match sent {
+        Ok(response) => response,
         Err(error) => {
+            // Whatever else fails may be of the viewer's own making.
+            if error == FetchError::Connect {
+                edge.upstream.ended(server, Health::Failing);
+            }
             counted.ends(
                 Reason::Pass,
                 &Landing::Failed(error, None),

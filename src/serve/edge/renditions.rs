@@ -39,7 +39,11 @@ impl Renditions {
         let mut known = self.lock();
         let fit = match known.get_mut(&name) {
             Some(rendition) => {
-                let fit = facts.after(Some(&rendition.newest.borrow()));
+                let mut fit = facts.after(Some(&rendition.newest.borrow()));
+                // Nothing but older copies for as long as a stale one may stand in: that is the stream now.
+                if fit == Fit::Older && now.since(rendition.seen_at) > facts.target_duration * 3 {
+                    fit = Fit::Reset;
+                }
                 if fit != Fit::Older {
                     rendition.newest.send_replace(facts);
                     rendition.seen_at = now;
@@ -62,6 +66,13 @@ impl Renditions {
             }
         }
         fit
+    }
+
+    /// Forgets the rendition of a key: its next playlist is the first.
+    pub(super) fn forget(&self, key: KeyRef<'_>) {
+        if let Some(name) = name_of(key) {
+            self.lock().remove(&name);
+        }
     }
 
     /// The newest playlist of the rendition that a segment belongs to, and where news of it come.

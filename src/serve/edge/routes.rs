@@ -234,8 +234,8 @@ impl Asked<'_> {
         if let Some((entry, decision)) = self.look(now) {
             return self.by_store(&entry, decision, now, body).await;
         }
-        let (role, seat) = match self.edge.miss_queue {
-            MissQueue::Poll500ms => return self.by_polling(body).await,
+        match self.edge.miss_queue {
+            MissQueue::Poll500ms => self.by_polling(body).await,
             MissQueue::Off | MissQueue::Moka => {
                 let alone = fetch::begin(
                     self.edge,
@@ -244,40 +244,51 @@ impl Asked<'_> {
                     Flight::Alone,
                     Reason::Miss,
                 );
-                return self.follow(Role::Leader, alone, body).await;
+                self.follow(Role::Leader, alone, body).await
             }
-            MissQueue::Flights => {
-                let begin = |key: &Key, generation| {
-                    fetch::begin(
-                        self.edge,
-                        key,
-                        self.ask(),
-                        Flight::Listed(generation),
-                        Reason::Miss,
-                    )
-                };
-                let look_again = || {
-                    let now = self.edge.clock.now();
-                    Some((now, self.look(now)?))
-                };
-                match self
-                    .edge
-                    .flights
-                    .board(self.key, &self.edge.limits, look_again, begin)
-                {
-                    Ok((now, (entry, decision))) => {
-                        return self.by_store(&entry, decision, now, body).await;
-                    }
-                    Err(Boarding::Shed(shed)) => {
-                        return self.without(FetchError::Shed(shed), None, Role::Leader);
-                    }
-                    Err(Boarding::Lead(_, seat)) => (Role::Leader, seat),
-                    Err(Boarding::Follow(_, seat)) => (Role::Follower, seat),
+            MissQueue::Flights => self.by_flight(body).await,
+        }
+    }
+
+    async fn by_flight(self, body: impl RequestStream) -> Answered {
+        let mut boarded_before = false;
+        loop {
+            let begin = |key: &Key, generation| {
+                let flight = Flight::Listed(generation);
+                fetch::begin(self.edge, key, self.ask(), flight, Reason::Miss)
+            };
+            let look_again = || {
+                let now = self.edge.clock.now();
+                Some((now, self.look(now)?))
+            };
+            let boarded = self
+                .edge
+                .flights
+                .board(self.key, &self.edge.limits, look_again, begin);
+            let (role, seat) = match boarded {
+                Ok((now, (entry, decision))) => {
+                    return self.by_store(&entry, decision, now, body).await;
                 }
+                Err(Boarding::Shed(shed)) => {
+                    return self.without(FetchError::Shed(shed), None, Role::Leader);
+                }
+                Err(Boarding::Lead(_, seat)) => (Role::Leader, seat),
+                Err(Boarding::Follow(_, seat)) => (Role::Follower, seat),
+            };
+            // The seat is held until the head of the answer is made: so long the request counts as a waiter.
+            let mut watch = seat.watch.clone();
+            let heard = self.hear(&mut watch).await;
+            let went_round = matches!(
+                heard,
+                Heard::Landing(Landing::Failed(FetchError::Status(508), _))
+            );
+            if went_round && role == Role::Follower && !boarded_before {
+                // The leader's request had been through the origin's cache, or said so. Ours has not.
+                boarded_before = true;
+                continue;
             }
-        };
-        // The seat is held until the head of the answer is made: so long the request counts as a waiter.
-        self.follow(role, seat.watch.clone(), body).await
+            return self.answer_heard(role, watch, heard, body).await;
+        }
     }
 
     /// What the store has for this request at `now`; `None` where a flight is needed.
@@ -360,6 +371,16 @@ impl Asked<'_> {
         body: impl RequestStream,
     ) -> Answered {
         let heard = self.hear(&mut watch).await;
+        self.answer_heard(role, watch, heard, body).await
+    }
+
+    async fn answer_heard(
+        self,
+        role: Role,
+        watch: Watch,
+        heard: Heard,
+        body: impl RequestStream,
+    ) -> Answered {
         let now = self.edge.clock.now();
         let waited = |head: &Head| Waited {
             total: now.since(self.began),
@@ -535,7 +556,7 @@ impl Asked<'_> {
         };
         Ask {
             path: whole.parse().expect("it was part of a valid target"),
-            came_through: self.request.headers.get(upstream::CDN_LOOP).cloned(),
+            came_through: upstream::came_through(self.request.headers),
         }
     }
 }

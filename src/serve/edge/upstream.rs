@@ -52,7 +52,7 @@ pub struct Upstream {
     gate: Mutex<Gate<oneshot::Sender<()>>>,
     budget: Mutex<Budget>,
     flight_bytes: AtomicU64,
-    under_way: Mutex<HashMap<Key, u32>>,
+    under_way: Mutex<UnderWay>,
 }
 
 /// One server upstream: an origin, or a shield before it.
@@ -77,13 +77,9 @@ pub enum OriginBound {
     Unbounded,
 }
 
-/// An answer of an upstream, and which of the servers gave it.
-#[derive(Debug)]
-pub struct Answered {
-    /// The answer; its body is still coming in.
-    pub response: Response<Incoming>,
-    server: usize,
-}
+/// One of the servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerIndex(usize);
 
 impl Upstream {
     /// The origin behind the servers at `urls` (`http://host:port`), asked by an edge called `name`.
@@ -191,17 +187,24 @@ impl Upstream {
             Admission::Refused(shed) => return Err(shed),
             Admission::Queued(ticket) => ticket,
         };
-        let queued = Queued {
+        let mut queued = Queued {
             upstream: self.clone(),
             ticket: Some(ticket),
+            woken,
         };
         tokio::select! {
             biased;
-            _ = woken => {}
-            () = tokio::time::sleep(self.limits.origin_queue_wait) => return queued.leave(Shed::OriginQueueLate),
-            () = deserted => return queued.leave(Shed::Deserted),
+            woken = &mut queued.woken => match woken {
+                Ok(()) => Ok(queued.admitted()),
+                // What is more urgent has taken the place in the queue.
+                Err(_) => {
+                    queued.ticket = None;
+                    Err(Shed::OriginQueueFull)
+                }
+            },
+            () = tokio::time::sleep(self.limits.origin_queue_wait) => queued.leave(Shed::OriginQueueLate),
+            () = deserted => queued.leave(Shed::Deserted),
         }
-        Ok(queued.admitted())
     }
 
     /// How many flights of a class wait for a place.
@@ -218,16 +221,18 @@ impl Upstream {
         states.max().unwrap_or(0)
     }
 
-    /// Whether a flight that has failed `attempts` times so may ask again; takes the retry from the budget if so.
+    /// Whether a flight that has failed so often, and last so, may ask again; takes the retry from the budget if so.
     pub fn may_retry(
         &self,
-        attempts: u32,
+        failures: u32,
         error: FetchError,
         retry_after: Option<Duration>,
     ) -> bool {
         self.bound == OriginBound::Bounded
-            && attempts <= self.limits.retries_per_flight_max
+            && failures <= self.limits.retries_per_flight_max
             && retry::is_worth_repeating(error, retry_after)
+            // The same server has nothing newer; another may.
+            && (error != FetchError::Outdated || self.servers.len() > 1)
             && lock(&self.budget).take()
     }
 
@@ -236,20 +241,65 @@ impl Upstream {
         lock(&self.budget).filled();
     }
 
-    /// Sends a request built from scratch for a shared object: nothing that a client sent reaches the origin but the
-    /// path. With `resume` it asks for the rest of an object that broke off; `came_through` names the caches that the
-    /// leader's request has come through.
+    /// The server that a fetch of this key asks, after so many failures of its own: each key has its own order of them, and
+    /// one that is left alone is passed over. Where it is not known to be well, this request is the probe, and
+    /// [`Upstream::ended`] must be told.
     ///
     /// # Errors
-    /// No server that may be asked, no connection, or no head in time.
+    /// All of them are left alone.
+    pub fn server_for(&self, key: &Key, failures: u32) -> Result<ServerIndex, Shed> {
+        let now = self.clock.now();
+        let order = self.order(key, failures);
+        let admitted = order.into_iter().find(|&server| {
+            let mut breaker = lock(&self.servers[server].breaker);
+            let admitted = self.bound == OriginBound::Unbounded || breaker.admits(now);
+            if admitted {
+                breaker.went(now);
+            }
+            admitted
+        });
+        admitted.map(ServerIndex).ok_or(Shed::BreakerOpen)
+    }
+
+    /// The server that a viewer's own request is sent to: one that is known to be well, never a probe.
+    ///
+    /// # Errors
+    /// None of them is known to be well.
+    pub fn well_server_for(&self, key: &Key) -> Result<ServerIndex, Shed> {
+        let order = self.order(key, 0);
+        let well = order.into_iter().find(|&server| {
+            self.bound == OriginBound::Unbounded || lock(&self.servers[server].breaker).is_closed()
+        });
+        well.map(ServerIndex).ok_or(Shed::BreakerOpen)
+    }
+
+    fn order(&self, key: &Key, failures: u32) -> Vec<usize> {
+        let mut order = match self.servers.len() {
+            1 => vec![0],
+            _ => tier::order(&super::operate::path_of(key), &self.servers),
+        };
+        let first = failures as usize % order.len();
+        order.rotate_left(first);
+        order
+    }
+
+    /// A request to this server has ended.
+    pub fn ended(&self, server: ServerIndex, health: Health) {
+        lock(&self.servers[server.0].breaker).ended(self.clock.now(), health);
+    }
+
+    /// Sends a request built from scratch for a shared object: of what a viewer sent only the path reaches the origin, and
+    /// the caches that the request has come through. With `resume` it asks for the rest of an object that broke off.
+    ///
+    /// # Errors
+    /// No connection, or no head in time.
     pub async fn get(
         &self,
-        key: &Key,
+        server: ServerIndex,
         path: PathAndQuery,
-        attempt: u32,
         resume: Option<(u64, &HeaderValue)>,
         came_through: Option<&HeaderValue>,
-    ) -> Result<Answered, FetchError> {
+    ) -> Result<Response<Incoming>, FetchError> {
         let mut request = Request::new(Empty::new().map_err(|never| match never {}).boxed());
         let headers = request.headers_mut();
         if let Some(caches) = came_through {
@@ -261,26 +311,21 @@ impl Upstream {
             headers.insert(RANGE, range.expect("a number is header-safe"));
             headers.insert(IF_RANGE, etag.clone());
         }
-        self.send(key, attempt, request, Method::GET, path).await
+        self.send(server, request, Method::GET, path).await
     }
 
-    /// Sends a request to the origin under our name. The key says which server is asked first; each attempt begins one
-    /// further, and a server whose breaker is open is passed over.
+    /// Sends a request to a server under our name.
     ///
     /// # Errors
-    /// No server that may be asked, no connection, or no head in time.
+    /// No connection, or no head in time.
     pub async fn send(
         &self,
-        key: &Key,
-        attempt: u32,
+        server: ServerIndex,
         mut request: Request<RequestBody>,
         method: Method,
         path: PathAndQuery,
-    ) -> Result<Answered, FetchError> {
-        let server = self
-            .server_for(key, attempt)
-            .ok_or(FetchError::Shed(Shed::BreakerOpen))?;
-        let authority = &self.servers[server].authority;
+    ) -> Result<Response<Incoming>, FetchError> {
+        let authority = &self.servers[server.0].authority;
         *request.method_mut() = method;
         *request.uri_mut() = Uri::builder()
             .scheme("http")
@@ -294,9 +339,9 @@ impl Upstream {
         headers.append(CDN_LOOP, self.cdn_loop.clone());
         let answered =
             tokio::time::timeout(self.limits.first_byte, self.client.request(request)).await;
-        let answered = answered.map_err(|_| FetchError::FirstByteTimeout);
-        let answered = answered.and_then(|answer| {
-            answer.map_err(|error| {
+        answered
+            .map_err(|_| FetchError::FirstByteTimeout)?
+            .map_err(|error| {
                 tracing::debug!(%error, origin = %authority, "a request to the origin failed");
                 if error.is_connect() {
                     FetchError::Connect
@@ -304,42 +349,6 @@ impl Upstream {
                     FetchError::Broken
                 }
             })
-        });
-        let well = answered
-            .as_ref()
-            .is_ok_and(|response| !response.status().is_server_error());
-        self.heard(server, if well { Health::Well } else { Health::Failing });
-        Ok(Answered {
-            response: answered?,
-            server,
-        })
-    }
-
-    /// The body of an answer broke off: that counts against the server, as a refused connection does.
-    pub fn broke_off(&self, answered: &Origin) {
-        self.heard(answered.0, Health::Failing);
-    }
-
-    fn heard(&self, server: usize, health: Health) {
-        lock(&self.servers[server].breaker).ended(self.clock.now(), health);
-    }
-
-    fn server_for(&self, key: &Key, attempt: u32) -> Option<usize> {
-        let now = self.clock.now();
-        let mut order = match self.servers.len() {
-            1 => vec![0],
-            _ => tier::order(key, &self.servers),
-        };
-        let first = attempt as usize % order.len();
-        order.rotate_left(first);
-        order.into_iter().find(|&server| {
-            let mut breaker = lock(&self.servers[server].breaker);
-            let admitted = self.bound == OriginBound::Unbounded || breaker.admits(now);
-            if admitted {
-                breaker.went(now);
-            }
-            admitted
-        })
     }
 
     /// Counts bytes that a flight holds in memory.
@@ -360,25 +369,39 @@ impl Upstream {
         self.flight_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Notes that a fetch of `key` begins; says how many were under way already. Kept apart from the table of flights,
-    /// so that it can prove the table right.
-    pub fn fetch_begins(&self, key: &Key) -> u32 {
+    /// Notes that a fetch of `key` begins; gives its number, and how many were under way already. Kept apart from the table
+    /// of flights, so that it can prove the table right.
+    pub fn fetch_begins(&self, key: &Key) -> (u64, usize) {
         let mut under_way = lock(&self.under_way);
-        let count = under_way.entry(key.clone()).or_default();
-        *count += 1;
-        *count - 1
+        under_way.next += 1;
+        let number = under_way.next;
+        let of_key = under_way.by_key.entry(key.clone()).or_default();
+        of_key.push(number);
+        (number, of_key.len() - 1)
     }
 
     /// Notes that a fetch of `key` has ended.
-    pub fn fetch_ends(&self, key: &Key) {
+    pub fn fetch_ends(&self, key: &Key, number: u64) {
         let mut under_way = lock(&self.under_way);
-        if let Some(count) = under_way.get_mut(key) {
-            *count -= 1;
-            if *count == 0 {
-                under_way.remove(key);
+        if let Some(of_key) = under_way.by_key.get_mut(key) {
+            of_key.retain(|&other| other != number);
+            if of_key.is_empty() {
+                under_way.by_key.remove(key);
             }
         }
     }
+
+    /// An operator has purged `key`: what is under way is for nobody who comes from now on.
+    pub fn fetches_are_void(&self, key: &Key) {
+        lock(&self.under_way).by_key.remove(key);
+    }
+}
+
+/// The fetches that have begun and not ended, by number.
+#[derive(Debug, Default)]
+struct UnderWay {
+    by_key: HashMap<Key, Vec<u64>>,
+    next: u64,
 }
 
 /// Reads the next piece of a body within the progress limit.
@@ -398,6 +421,20 @@ pub async fn next_chunk(body: &mut Incoming, limits: &Limits) -> Result<Option<B
             Some(Err(error)) if error.is_incomplete_message() => return Err(FetchError::Truncated),
             Some(Err(_)) => return Err(FetchError::Broken),
         }
+    }
+}
+
+/// The caches that a request has come through, on one line.
+pub fn came_through(headers: &HeaderMap) -> Option<HeaderValue> {
+    let lines: Vec<_> = headers
+        .get_all(CDN_LOOP)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    match &lines[..] {
+        [] => None,
+        [line] => HeaderValue::from_bytes(line).ok(),
+        lines => HeaderValue::from_bytes(&lines.join(&b", "[..])).ok(),
     }
 }
 
@@ -441,17 +478,6 @@ fn parse_upstream(url: &str) -> Result<Authority, &'static str> {
     uri.into_parts().authority.ok_or("it has no host")
 }
 
-/// Which server an answer came from.
-#[derive(Clone, Copy, Debug)]
-pub struct Origin(usize);
-
-impl Answered {
-    /// The answer, and where it came from.
-    pub fn into_parts(self) -> (Response<Incoming>, Origin) {
-        (self.response, Origin(self.server))
-    }
-}
-
 /// A place among the requests to the origin; dropping it lets the next one go.
 #[derive(Debug)]
 pub struct Place {
@@ -476,11 +502,9 @@ impl Drop for Place {
 
 impl Upstream {
     fn let_next_go(&self) {
-        // One whose waiter has just given up can't be woken: the place goes on to the one behind it.
-        while let Some(waker) = lock(&self.gate).done() {
-            if waker.send(()).is_ok() {
-                return;
-            }
+        if let Some(waker) = lock(&self.gate).done() {
+            // Whoever is let go owns the place from now on, even one that is just giving up: it passes the place on then.
+            let _ = waker.send(());
         }
     }
 }
@@ -489,6 +513,8 @@ impl Upstream {
 struct Queued {
     upstream: Arc<Upstream>,
     ticket: Option<Ticket>,
+    /// Told when it is let go; its sender is dropped when it is displaced.
+    woken: oneshot::Receiver<()>,
 }
 
 impl Queued {
@@ -500,19 +526,23 @@ impl Queued {
     /// Leaves for this reason, unless it has been let go in the same moment.
     fn leave(mut self, why: Shed) -> Result<Place, Shed> {
         let ticket = self.ticket.take().expect("it is taken once");
-        if lock(&self.upstream.gate).give_up(ticket) {
-            return Err(why);
+        let left = lock(&self.upstream.gate).give_up(ticket);
+        match self.woken.try_recv() {
+            Ok(()) => Ok(self.admitted()),
+            Err(_) if left => Err(why),
+            // Displaced.
+            Err(_) => Err(Shed::OriginQueueFull),
         }
-        Ok(self.admitted())
     }
 }
 
 impl Drop for Queued {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take()
-            && !lock(&self.upstream.gate).give_up(ticket)
-        {
-            self.upstream.let_next_go();
+        if let Some(ticket) = self.ticket.take() {
+            lock(&self.upstream.gate).give_up(ticket);
+            if self.woken.try_recv().is_ok() {
+                self.upstream.let_next_go();
+            }
         }
     }
 }

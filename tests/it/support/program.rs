@@ -103,6 +103,11 @@ impl Program {
         self.err.borrow().clone()
     }
 
+    /// What it has written to stdout so far.
+    pub(crate) fn said(&self) -> String {
+        self.out.borrow().clone()
+    }
+
     /// Asks it to end, as `kill` does.
     pub(crate) fn terminate(&self) {
         self.signal("TERM");

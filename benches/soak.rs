@@ -1,0 +1,318 @@
+//! Twenty minutes of viewers and trouble: `make soak`, or `cargo bench --bench soak -- --seconds 300 --seed 7`.
+//!
+//! Two edges run as processes of their own before an origin that fails at random, by seed. Viewers come in rounds of a
+//! minute. What must hold: the memory and the descriptors of the edges stay flat, no request fails outside of the
+//! trouble, no byte is wrong. Prints a line per round; what does not hold ends the program with 1.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use procfs::WithCurrentSystemInfo;
+use procfs::process::Process as OfSystem;
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+use seawall::hls::timeline::Layout;
+use seawall::load::{self, RunPlan};
+use seawall::policy::key::Kind;
+use seawall::policy::status::MissQueue;
+use seawall::report::record::{Outcome, Process, Request, RunRecord};
+use seawall::scenario;
+use seawall::serve::clock::Clock;
+use seawall::serve::cluster::{self, Doors, OriginRoom};
+use seawall::serve::origin::{Fault, OriginConfig, OriginFaults};
+use seawall::time::Timestamp;
+use seawall::viewer::audience::{Arrivals, Sessions};
+use tokio_util::sync::CancellationToken;
+
+/// The length of a round of viewers.
+const ROUND: Duration = Duration::from_secs(60);
+/// How long after a trouble its traces may still be felt: a remembered failure, an open breaker, a player's pause.
+const GRACE: Duration = Duration::from_secs(4);
+/// Memory may grow by this share after the second round.
+const GROWTH_MAX: f64 = 0.15;
+
+fn main() -> anyhow::Result<()> {
+    let given = |flag: &str| std::env::args().any(|argument| argument == flag);
+    if !given("--bench") {
+        // `cargo test --all-targets` starts benchmarks too.
+        println!("nothing to test here: run `make soak`");
+        return Ok(());
+    }
+    let number = |flag: &str, default: u64| -> anyhow::Result<u64> {
+        let mut arguments = std::env::args().skip_while(|argument| argument != flag);
+        match (arguments.next(), arguments.next()) {
+            (Some(_), Some(value)) => value.parse().with_context(|| format!("{flag} {value}")),
+            _ => Ok(default),
+        }
+    };
+    let (seconds, viewers) = (number("--seconds", 1_200)?, number("--viewers", 2_000)?);
+    let seed = number("--seed", 1)?;
+    cluster::raise_descriptor_limit();
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(soak(Duration::from_secs(seconds), viewers as u32, seed))
+}
+
+/// A stretch of time in which the origin failed.
+#[derive(Clone, Copy, Debug)]
+struct Trouble {
+    begun: Timestamp,
+    ended: Timestamp,
+}
+
+async fn soak(length: Duration, viewers: u32, seed: u64) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let clock = Clock::start();
+    let config = OriginConfig {
+        delay: Duration::from_millis(20),
+        segments_dir: folder.path().to_owned(),
+        ..OriginConfig::default()
+    };
+    let origin = OriginRoom::open(config, Doors::free(), None, clock)?;
+    let off_air = CancellationToken::new();
+    let channel = origin.broadcast("soak", 1, Layout::default(), None, off_air.clone())?;
+    while !origin.origin.store().is_current(&channel) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let edges = [
+        Edge::start("edge-1", &origin.url())?,
+        Edge::start("edge-2", &origin.url())?,
+    ];
+    let troubles = Arc::new(Mutex::new(Vec::new()));
+    // Ends with `off_air`.
+    let maker = tokio::spawn(make_trouble(
+        origin.origin.faults().clone(),
+        troubles.clone(),
+        clock,
+        seed,
+        off_air.clone(),
+    ));
+
+    println!(
+        "seed {seed}: {viewers} viewers a minute for {} s",
+        length.as_secs()
+    );
+    println!(
+        "| round | requests | failed in trouble | failed outside | memory of the edges, MiB | descriptors |"
+    );
+    println!("|---|---|---|---|---|---|");
+    let (mut settled, mut last) = (None, Level::default());
+    let (mut outside_all, mut wrong) = (0, 0);
+    let rounds = length.as_secs().div_ceil(ROUND.as_secs()).max(1);
+    for round in 1..=rounds {
+        let plan = plan(viewers, seed + round, &edges, &channel);
+        let record = load::run(&plan, clock, |_| {}, CancellationToken::new()).await?;
+        let troubles = troubles
+            .lock()
+            .expect("nobody panics while holding it")
+            .clone();
+        let (inside, outside) = failures(&record, &troubles);
+        for request in outside.iter().take(3) {
+            println!("  outside of any trouble: {request:?}");
+        }
+        wrong += record
+            .requests
+            .iter()
+            .filter(|request| request.outcome == Outcome::WrongBytes)
+            .count();
+        outside_all += outside.len();
+        // What viewers have left is given back by now.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        last = Level::of(&edges)?;
+        if round == 2 {
+            settled = Some(last);
+        }
+        println!(
+            "| {round} | {} | {inside} | {} | {:.1} | {} |",
+            record.requests.len(),
+            outside.len(),
+            last.memory_bytes as f64 / f64::from(1 << 20),
+            last.descriptors
+        );
+    }
+    off_air.cancel();
+    maker.await?;
+    origin.room.stop().await;
+
+    let count = troubles
+        .lock()
+        .expect("nobody panics while holding it")
+        .len();
+    println!(
+        "\n{count} troubles; {wrong} segments with wrong bytes; {outside_all} failures outside of trouble"
+    );
+    ensure!(wrong == 0, "a viewer got wrong bytes");
+    ensure!(outside_all == 0, "requests failed while all was well");
+    if let Some(settled) = settled.filter(|_| rounds > 2) {
+        let growth = last.memory_bytes as f64 / settled.memory_bytes as f64 - 1.0;
+        println!("memory since the second round: {:+.1} %", growth * 100.0);
+        ensure!(growth <= GROWTH_MAX, "the edges' memory grows");
+        ensure!(
+            last.descriptors <= settled.descriptors + 64,
+            "the edges' descriptors grow: {} then, {} now",
+            settled.descriptors,
+            last.descriptors
+        );
+    }
+    println!("flat");
+    Ok(())
+}
+
+fn plan(
+    viewers: u32,
+    seed: u64,
+    edges: &[Edge],
+    channel: &seawall::hls::timeline::Channel,
+) -> RunPlan {
+    let mut audience = scenario::built_in().remove(0).real.audience;
+    audience.viewers = viewers;
+    audience.arrivals = Arrivals::Gamma {
+        shape: 2.0,
+        scale_s: 4.0,
+        within_s: 20.0,
+    };
+    audience.sessions = Sessions::TheEnd {
+        until_s: ROUND.as_secs_f64() - 4.0,
+        plunge_s: 2.0,
+    };
+    RunPlan {
+        scenario: "soak".to_owned(),
+        audience,
+        seed,
+        targets: edges.iter().map(|edge| edge.url.clone()).collect(),
+        channel: channel.clone(),
+        miss_queue: MissQueue::Flights,
+        requests_logged_max: 1_000_000,
+        process: Process::SharedWithServers,
+    }
+}
+
+/// Requests that failed while the origin was in trouble, and those that failed while it was not.
+fn failures(record: &RunRecord, troubles: &[Trouble]) -> (usize, Vec<Request>) {
+    let in_trouble = |request: &Request| {
+        troubles.iter().any(|trouble| {
+            request.sent <= trouble.ended + GRACE && request.finished >= trouble.begun
+        })
+    };
+    let failed: Vec<_> = record
+        .requests
+        .iter()
+        .filter(|request| !matches!(request.outcome, Outcome::Ok | Outcome::Cut))
+        .collect();
+    let outside: Vec<_> = failed
+        .iter()
+        .filter(|request| !in_trouble(request))
+        .map(|&&request| request)
+        .collect();
+    (failed.len() - outside.len(), outside)
+}
+
+/// Breaks the origin now and then, in a way and for a while that the seed draws.
+async fn make_trouble(
+    faults: OriginFaults,
+    troubles: Arc<Mutex<Vec<Trouble>>>,
+    clock: Clock,
+    seed: u64,
+    stop: CancellationToken,
+) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut draw = |least: u64, most: u64| least + u64::from(rng.next_u32()) % (most - least + 1);
+    while !stop.is_cancelled() {
+        let pause = Duration::from_millis(draw(12_000, 25_000));
+        if stop
+            .run_until_cancelled(tokio::time::sleep(pause))
+            .await
+            .is_none()
+        {
+            break;
+        }
+        let fault = match draw(0, 3) {
+            0 => Fault::Stopped,
+            1 => Fault::Unavailable,
+            2 => Fault::Truncated,
+            _ => Fault::Hangs,
+        };
+        let begun = clock.now();
+        match draw(0, 2) {
+            0 => faults.begin(fault),
+            1 => faults.begin_for(Kind::Segment, fault),
+            _ => faults.begin_for(Kind::MediaPlaylist, fault),
+        }
+        tokio::time::sleep(Duration::from_millis(draw(500, 4_000))).await;
+        faults.end();
+        let trouble = Trouble {
+            begun,
+            ended: clock.now(),
+        };
+        troubles
+            .lock()
+            .expect("nobody panics while holding it")
+            .push(trouble);
+    }
+}
+
+/// What the edges hold.
+#[derive(Clone, Copy, Debug, Default)]
+struct Level {
+    memory_bytes: u64,
+    descriptors: usize,
+}
+
+impl Level {
+    fn of(edges: &[Edge]) -> anyhow::Result<Self> {
+        let mut level = Self::default();
+        for edge in edges {
+            let process = OfSystem::new(edge.process.id() as i32)?;
+            level.memory_bytes += process.stat()?.rss_bytes().get();
+            level.descriptors += process.fd_count()?;
+        }
+        Ok(level)
+    }
+}
+
+/// An edge as a process of its own; it ends when this is dropped.
+struct Edge {
+    url: String,
+    process: Child,
+}
+
+impl Edge {
+    fn start(name: &str, upstream: &str) -> anyhow::Result<Self> {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_seawall"))
+            .args([
+                "edge",
+                "--name",
+                name,
+                "--upstream",
+                upstream,
+                "--log",
+                "error",
+            ])
+            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            // Small enough to be full after a round, so that memory can be flat at all.
+            .args(["--cache-bytes", "67108864"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start `seawall edge`")?;
+        let stdout = process.stdout.take().expect("it is piped");
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let url = line
+            .split_whitespace()
+            .nth(1)
+            .with_context(|| format!("`seawall edge` did not say where it listens: {line:?}"))?;
+        Ok(Self {
+            url: url.to_owned(),
+            process,
+        })
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,207 @@
+//! `seawall up --processes`: the same rooms, each a process of its own, so that one can be killed, stopped or watched alone.
+//!
+//! Every part is this very program with the same configuration in a temporary file. What they log passes through. A part
+//! that ends early is said and not started again: that is what whoever killed it wants to see. Ctrl-C or SIGTERM ends all
+//! of them, those whom viewers ask first.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli;
+use crate::config::Config;
+use crate::hls::names::LivePath;
+
+/// How long a part may take until it says where it listens.
+const START: Duration = Duration::from_secs(15);
+/// How long a part may take to end: its drain and a little.
+const END: Duration = Duration::from_secs(12);
+
+/// Starts origin, broadcaster and edges as processes, and ends them with `stop`.
+///
+/// # Errors
+/// A part does not start: what it said is on stderr.
+pub async fn up(config: Config, stop: CancellationToken) -> anyhow::Result<u8> {
+    let folder = tempfile::Builder::new().prefix("seawall-").tempdir()?;
+    let file = folder.path().join("seawall.toml");
+    std::fs::write(&file, toml::to_string(&config)?)?;
+    let start = Start {
+        file: file
+            .to_str()
+            .context("the folder for temporary files has no readable name")?,
+        token: token(),
+    };
+    let mut parts = Vec::new();
+    let origin_at = config.origin.listen.to_string();
+    let origin_admin = config.origin.admin.to_string();
+    let origin = ["origin", "--listen", &origin_at, "--admin", &origin_admin];
+    let origin = [&origin[..], &["--ingest", "127.0.0.1:0"]].concat();
+    let (part, told) = start
+        .part("origin", &origin, &["origin", "admin", "ingest"])
+        .await?;
+    parts.push(part);
+    let [origin_url, origin_admin, ingest] = &told[..] else {
+        bail!("the origin did not say where it listens");
+    };
+    let (part, _) = start
+        .part("broadcaster", &["broadcast", "--to", ingest], &[])
+        .await?;
+    parts.push(part);
+    let mut urls = Vec::new();
+    for index in 0..config.edge.count as u16 {
+        let name = format!("{}-{}", config.edge.name, index + 1);
+        let above = |addr: std::net::SocketAddr| match addr.port() {
+            0 => addr.to_string(),
+            port => format!("{}:{}", addr.ip(), port.saturating_add(index)),
+        };
+        let (listen, admin) = (above(config.edge.listen), above(config.edge.admin));
+        let edge = [
+            "edge", "--name", &name, "--listen", &listen, "--admin", &admin,
+        ];
+        let edge = [&edge[..], &["--upstream", origin_url]].concat();
+        let (part, told) = start.part(&name, &edge, &[&name, "admin"]).await?;
+        let id = part.child.id().unwrap_or(0);
+        parts.push(part);
+        urls.push((name, told[0].clone(), told[1].clone(), id));
+    }
+    cli::print(&welcome(&config, origin_url, origin_admin, &urls))?;
+    watch(&mut parts, &stop).await;
+    end(parts).await;
+    Ok(cli::OK)
+}
+
+/// A process of this program.
+struct Part {
+    name: String,
+    child: Child,
+}
+
+/// What every part is started with.
+struct Start<'a> {
+    file: &'a str,
+    token: String,
+}
+
+impl Start<'_> {
+    /// Starts a part and reads from its stdout the URLs that stand behind `labels`.
+    async fn part(
+        &self,
+        name: &str,
+        arguments: &[&str],
+        labels: &[&str],
+    ) -> anyhow::Result<(Part, Vec<String>)> {
+        let program = std::env::current_exe().context("cannot find this very program")?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .args(["--config", self.file])
+            .env("SEAWALL_TOKEN", &self.token)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            // A part outlives Ctrl-C until it is told to end, in its turn.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        let stdout = child.stdout.take().context("its stdout is piped")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let mut found = Vec::new();
+        let reading = async {
+            for label in labels {
+                while let Some(line) = lines.next_line().await? {
+                    let mut words = line.split_whitespace();
+                    if words.next() == Some(label)
+                        && let Some(url) = words.next().filter(|word| word.starts_with("http://"))
+                    {
+                        found.push(url.to_owned());
+                        break;
+                    }
+                }
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(START, reading)
+            .await
+            .with_context(|| format!("{name} does not say where it listens"))??;
+        if found.len() < labels.len() {
+            bail!("{name} has ended at its start; what it said stands above");
+        }
+        // Ends with the part: whatever else it prints would block it if nobody read.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let name = name.to_owned();
+        Ok((Part { name, child }, found))
+    }
+}
+
+/// Says which parts end early, until `stop`.
+async fn watch(parts: &mut Vec<Part>, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        let mut index = 0;
+        while index < parts.len() {
+            match parts[index].child.try_wait() {
+                Ok(Some(status)) => {
+                    let part = parts.remove(index);
+                    tracing::warn!("{} has ended ({status}); the others go on", part.name);
+                }
+                _ => index += 1,
+            }
+        }
+        let _ = stop
+            .run_until_cancelled(tokio::time::sleep(Duration::from_millis(200)))
+            .await;
+    }
+}
+
+/// Ends the parts one after another, the last first.
+async fn end(mut parts: Vec<Part>) {
+    parts.reverse();
+    for mut part in parts {
+        let pid = part
+            .child
+            .id()
+            .and_then(|id| rustix::process::Pid::from_raw(id as i32));
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        if tokio::time::timeout(END, part.child.wait()).await.is_err() {
+            tracing::warn!("{} does not end and is killed", part.name);
+            let _ = part.child.kill().await;
+        }
+    }
+}
+
+/// A token for the broadcaster that nobody else knows, good for this cluster alone.
+fn token() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    (0..2)
+        .map(|_| format!("{:016x}", RandomState::new().hash_one(0_u8)))
+        .collect()
+}
+
+fn welcome(
+    config: &Config,
+    origin: &str,
+    origin_admin: &str,
+    edges: &[(String, String, String, u32)],
+) -> String {
+    let channel = &config.channel.name;
+    let path = LivePath::Multivariant { channel }.to_string();
+    let mut text = format!("\nOn air: channel {channel:?}, each part a process of its own.\n\n");
+    for (name, url, admin, id) in edges {
+        text += &format!("  {name:<8} {url}{path}   metrics {admin}/metrics   process {id}\n");
+    }
+    text += &format!(
+        "  {:<8} {origin}{path}   metrics {origin_admin}/metrics\n\n",
+        "origin"
+    );
+    if let Some((name, url, _, id)) = edges.first() {
+        text += &format!(
+            "Watch it:\n  ffplay -hide_banner -autoexit {url}{path}\nEnd {name} at once:\n  kill -9 {id}\n\n\
+             Ctrl-C ends all of it.\n"
+        );
+    }
+    text
+}
