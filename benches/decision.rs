@@ -98,6 +98,7 @@ fn answer(criterion: &mut Criterion) {
         cache_bytes: 512 << 20,
         prefetch: true,
         limits: Limits::default(),
+        access_log: None,
     };
     let edge = Edge::new(config, Clock::start()).expect("the upstream is a URL");
     for number in 0..OBJECTS {

@@ -19,6 +19,7 @@ use crate::serve::broadcaster::sink::SinkError;
 use crate::serve::broadcaster::{Broadcaster, Sink};
 use crate::serve::clock::Clock;
 use crate::serve::cluster::{self, Doors, EdgeRoom, OriginRoom, StartError};
+use crate::serve::edge::EdgeError;
 use crate::serve::metrics::Registry;
 use crate::serve::token::Token;
 use crate::serve::workers::Workers;
@@ -26,8 +27,11 @@ use crate::tiers::{Plan, Tiers};
 
 /// The exit code for an error.
 pub fn code_of(error: &anyhow::Error) -> u8 {
-    let no_address =
-        error.is::<SinkError>() || matches!(error.downcast_ref(), Some(StartError::Upstream(_)));
+    let no_address = error.is::<SinkError>()
+        || matches!(
+            error.downcast_ref(),
+            Some(StartError::Edge(EdgeError::Upstream(_)))
+        );
     if error.is::<ConfigError>() || error.is::<scenario::Refused>() || no_address {
         cli::CONFIGURATION
     } else {

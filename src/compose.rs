@@ -51,6 +51,14 @@ pub(crate) fn edge_config(config: &Config, name: String, upstreams: Vec<String>)
         cache_bytes: config.edge.cache_bytes,
         prefetch: config.edge.prefetch,
         limits: config.edge.limits.to_policy(),
+        access_log: config
+            .edge
+            .access_log
+            .clone()
+            .map(|path| edge::access::Config {
+                path,
+                one_of: config.edge.access_log_one_of,
+            }),
     }
 }
 

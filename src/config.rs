@@ -106,6 +106,10 @@ pub struct Edge {
     pub prefetch: bool,
     /// What an operator must bring to purge or drain at the admin listener; unset: nobody may.
     pub admin_token: Option<String>,
+    /// A file to which answered requests are logged, one JSON object per line; unset: none are.
+    pub access_log: Option<PathBuf>,
+    /// One of so many requests is logged.
+    pub access_log_one_of: u64,
     /// Threads that serve the viewers of an edge that runs alone; unset: one per core.
     pub workers: Option<usize>,
     /// The bounds of the miss queue.
@@ -240,6 +244,8 @@ impl Default for Edge {
             connections_max: None,
             prefetch: true,
             admin_token: None,
+            access_log: None,
+            access_log_one_of: 1,
             workers: None,
             limits: EdgeLimits::default(),
         }
@@ -367,6 +373,13 @@ impl Config {
             1,
             1_000_000,
             "1 to 1000000",
+        )?;
+        within_range(
+            "edge.access_log_one_of",
+            edge.access_log_one_of,
+            1,
+            u64::MAX,
+            "at least 1",
         )?;
         within_range(
             "edge.workers",

@@ -104,6 +104,23 @@ pub(crate) async fn waits_ms(
     Ok(waits)
 }
 
+/// Connections that have asked for `path` and do not read its answer.
+pub(crate) async fn stuck_readers(
+    server: &Server,
+    path: &str,
+    readers: usize,
+) -> anyhow::Result<Vec<TcpStream>> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", server.addr);
+    let mut streams = Vec::with_capacity(readers);
+    for _ in 0..readers {
+        let mut stream = TcpStream::connect(server.addr).await?;
+        stream.write_all(request.as_bytes()).await?;
+        streams.push(stream);
+    }
+    sleep(SETTLE).await;
+    Ok(streams)
+}
+
 /// Milliseconds between the first byte of the leader and that of the follower at this share of all, the slowest last.
 pub(crate) async fn lag_at_share_ms(
     server: &Server,

@@ -19,6 +19,8 @@ pub(crate) const LARGE: &str = "/live/demo/720p/1000.ts";
 pub(crate) const LARGE_BYTES: usize = 1_000_000;
 
 const SMALL_BYTES: usize = 2_000;
+/// How the paths of held segments begin whose first part is short.
+const BRIEF: &str = "/live/brief/";
 /// How the paths of segments begin that come late.
 const LATE: &str = "/live/late/";
 /// How late.
@@ -50,6 +52,11 @@ pub(crate) struct Origin {
 /// The path of a held segment; each round takes one that no cache has seen.
 pub(crate) fn held(round: usize) -> String {
     format!("/live/demo/720p/{}.ts", 1_000_000 + round)
+}
+
+/// The path of a held segment whose first part is 2 KB.
+pub(crate) fn brief(round: usize) -> String {
+    format!("{BRIEF}720p/{round}.ts")
 }
 
 /// The path of a segment that comes 50 ms late; each round takes one that no cache has seen.
@@ -107,7 +114,12 @@ async fn serve(
             let reached = stage.wait_for(|&stage| !is_held || stage >= goal).await;
             reached.map(drop).map_err(io::Error::other)
         };
-        let (first, rest) = body.split_at(FIRST_PART_BYTES.min(length));
+        let first_part = if path.starts_with(BRIEF) {
+            SMALL_BYTES
+        } else {
+            FIRST_PART_BYTES
+        };
+        let (first, rest) = body.split_at(first_part.min(length));
         reach(&mut stage, Stage::FirstPart).await?;
         stream.write_all(head.as_bytes()).await?;
         stream.write_all(first).await?;

@@ -13,7 +13,7 @@ use warp::{Filter, Reply};
 use super::admin::{self, Readiness};
 use super::broadcaster::{self, Broadcaster, Sink};
 use super::clock::Clock;
-use super::edge::upstream::UpstreamError;
+use super::edge::EdgeError;
 use super::edge::{self, Edge};
 use super::listener::{self, AtOnce, BindError, Counters, Limits};
 use super::metrics::Registry;
@@ -31,9 +31,9 @@ pub enum StartError {
     /// No store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No upstream.
+    /// No edge.
     #[error(transparent)]
-    Upstream(#[from] UpstreamError),
+    Edge(#[from] EdgeError),
 }
 
 /// Where a room listens, and which flags say so.

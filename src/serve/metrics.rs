@@ -86,6 +86,7 @@ table! {
     EDGE_HELD = plain("seawall_edge_held_fetches", "Fetches that wait for a segment which is about to be published.", &[]);
     EDGE_ORIGIN_QUEUE_DEPTH = plain("seawall_edge_origin_queue_depth", "Fetches that wait for a place at the origin, by class.", &["class"]);
     EDGE_BREAKER_STATE = plain("seawall_edge_breaker_state", "The circuit breaker towards the origin: 0 closed, 1 probing, 2 open; the worst of several servers.", &[]);
+    EDGE_ACCESS_LOG_DROPPED = plain("seawall_edge_access_log_dropped_total", "Lines that the access log lost because the disk was too slow.", &[]);
     EDGE_CACHE_ENTRIES = plain("seawall_edge_cache_entries", "Objects in the cache.", &[]);
     EDGE_CACHE_BYTES = plain("seawall_edge_cache_bytes", "Bytes in the cache.", &[]);
     EDGE_CACHE_CAPACITY = plain("seawall_edge_cache_capacity_bytes", "Bytes that the cache may hold.", &[]);

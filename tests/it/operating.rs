@@ -217,3 +217,100 @@ async fn the_commands_inspect_and_purge_speak_for_themselves() {
     assert_eq!(nobody.code, Some(1));
     assert!(nobody.err.contains("is --admin right?"), "{}", nobody.err);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bounds_change_while_an_edge_runs() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let origin = FaultOrigin::start(move |_, _| {
+        Behaviour::Gated(held.clone(), Box::new(Behaviour::ok("x")))
+    })
+    .await;
+    let (_program, viewers, admin) = edge(&origin, Some(TOKEN)).await;
+    let before = text(&client::get(admin, "/-/limits").await);
+    assert!(before.contains("\"segment_wait_ms\":4000"), "{before}");
+    assert_eq!(
+        post(admin, "/-/limits?segment_wait_ms=50", "").await.status,
+        401
+    );
+    for wrong in [
+        "segment_wait_ms=0",
+        "waiters_max=0",
+        "nonsense=1",
+        "origin_at_once_max=1",
+    ] {
+        let refused = post(admin, &format!("/-/limits?{wrong}"), BEARER).await;
+        assert_eq!(refused.status, 400, "{wrong}");
+    }
+    assert_eq!(text(&client::get(admin, "/-/limits").await), before);
+    let changed = post(admin, "/-/limits?segment_wait_ms=50", BEARER).await;
+    assert!(
+        text(&changed).contains("\"segment_wait_ms\":50"),
+        "{changed:?}"
+    );
+    let shed = client::get(viewers, SEGMENT).await;
+    assert_eq!(shed.status, 503);
+    assert!(
+        shed.header("cache-status").contains("detail=deadline"),
+        "{shed:?}"
+    );
+    gate.open();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_logged_where_a_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, log) = (
+        folder.path().join("edge.toml"),
+        folder.path().join("access.jsonl"),
+    );
+    let origin = FaultOrigin::start(|_, _| Behaviour::ok("seven")).await;
+    let start = |one_of: u32| {
+        let settings = format!(
+            "[edge]\nname = \"edge-t\"\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nupstreams = [\"{}\"]\n\
+             access_log = \"{}\"\naccess_log_one_of = {one_of}\n",
+            origin.url(),
+            log.display()
+        );
+        std::fs::write(&config, settings).unwrap();
+        Program::seawall(&["edge", "--config", config.to_str().unwrap()])
+    };
+    let all = start(1);
+    let viewers = all.address("edge-t").await;
+    for _ in 0..3 {
+        client::get(viewers, &format!("{SEGMENT}?session=secret")).await;
+    }
+    let lines = || std::fs::read_to_string(&log).unwrap_or_default();
+    eventually("three lines are written", || lines().lines().count() == 3).await;
+    assert!(!lines().contains("secret"));
+    let logged: Vec<serde_json::Value> = lines()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let results: Vec<_> = logged
+        .iter()
+        .map(|line| line["result"].as_str().unwrap())
+        .collect();
+    assert_eq!(results, ["miss", "hit", "hit"]);
+    assert_eq!(logged[0]["path"], SEGMENT);
+    assert_eq!(logged[0]["bytes"], 5);
+    drop(all);
+
+    let some = start(10);
+    let viewers = some.address("edge-t").await;
+    for _ in 0..20 {
+        client::get(viewers, SEGMENT).await;
+    }
+    eventually("one of ten is written", || lines().lines().count() == 5).await;
+
+    std::fs::write(
+        &config,
+        format!("[edge]\naccess_log = \"{}\"\n", folder.path().display()),
+    )
+    .unwrap();
+    let doors = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let own = ["edge", "--config", config.to_str().unwrap()];
+    let refused = program::run(&[&own[..], &doors[..]].concat()).await;
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.err.contains("edge.access_log"), "{}", refused.err);
+}

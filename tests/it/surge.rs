@@ -180,6 +180,7 @@ fn open_edges(upstreams: &[String], clock: Clock) -> Vec<EdgeRoom> {
             cache_bytes: 256 << 20,
             prefetch: true,
             limits: Limits::default(),
+            access_log: None,
         };
         EdgeRoom::open(config, Doors::free(), None, 4_000, Workers::Here, clock).unwrap()
     };

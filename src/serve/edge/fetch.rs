@@ -173,7 +173,7 @@ pub(super) async fn fetch(
         flight,
         class: class_of(edge, key, reason),
         ahead: reason == Reason::Prefetch,
-        ends_at: edge.clock.now() + edge.limits.total,
+        ends_at: edge.clock.now() + edge.limits().total,
         progress,
         etag: None,
         validity: None,
@@ -421,7 +421,7 @@ impl Fetch<'_> {
             }
         };
         let announced = body.size_hint().exact();
-        if announced.is_some_and(|length| length > edge.limits.body_bytes_max) {
+        if announced.is_some_and(|length| length > edge.limits().body_bytes_max) {
             // Foreign objects of any size pass through; a live segment of this size is a mistake.
             return match key {
                 Key::Live { .. } => Err(FetchError::TooLarge),
@@ -520,7 +520,7 @@ impl Fetch<'_> {
         mut skip: u64,
     ) -> Result<(), FetchError> {
         let edge = self.edge;
-        while let Some(mut chunk) = upstream::next_chunk(&mut body, &edge.limits).await? {
+        while let Some(mut chunk) = upstream::next_chunk(&mut body, &edge.limits()).await? {
             edge.metrics.origin_bytes.inc_by(chunk.len() as u64);
             let skipped = skip.min(chunk.len() as u64);
             chunk.advance(skipped as usize);
@@ -529,7 +529,7 @@ impl Fetch<'_> {
                 continue;
             }
             self.received += chunk.len() as u64;
-            if self.received > edge.limits.body_bytes_max {
+            if self.received > edge.limits().body_bytes_max {
                 return Err(FetchError::TooLarge);
             }
             self.held_bytes
@@ -633,9 +633,9 @@ impl<'a> Hold<'a> {
         }
         // A cache that asks waits for a head as long as we would; it holds by itself what takes longer.
         let longest = if ask.came_through.is_some() {
-            edge.limits.first_byte / 2
+            edge.limits().first_byte / 2
         } else {
-            edge.limits.total / 2
+            edge.limits().total / 2
         };
         let hold = Self {
             held: &edge.held,
@@ -645,7 +645,7 @@ impl<'a> Hold<'a> {
             until: edge.clock.now() + newest.target_duration.min(longest),
         };
         let before = edge.held.fetch_add(1, Ordering::Relaxed);
-        (before < edge.limits.held_max).then_some(hold)
+        (before < edge.limits().held_max).then_some(hold)
     }
 
     /// Waits until the segment is listed, or a while; `false` once it has been held for long enough.
@@ -761,6 +761,7 @@ mod tests {
             miss_queue: MissQueue::Flights,
             cache_bytes: 1 << 20,
             limits: Limits::default(),
+            access_log: None,
         };
         let edge = Edge::new(config, Clock::start()).unwrap();
         let begin = |key: &Key, generation| {
@@ -773,7 +774,9 @@ mod tests {
             watch
         };
         for _ in 0..2 {
-            let boarding = edge.flights.board(KEY, &edge.limits, || None::<()>, begin);
+            let boarding = edge
+                .flights
+                .board(KEY, &edge.limits(), || None::<()>, begin);
             let Err(Boarding::Lead(_, mut seat)) = boarding else {
                 panic!("the key is free")
             };

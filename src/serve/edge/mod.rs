@@ -10,6 +10,7 @@
 //!                      answer ◀── chunks as they arrive         store
 //! ```
 
+pub mod access;
 mod answer;
 mod baseline;
 mod fetch;
@@ -24,20 +25,21 @@ mod routes;
 pub mod store;
 pub mod upstream;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::access::AccessLog;
 use self::flights::Table;
 use self::metrics::{Levels, Metrics};
 use self::renditions::Renditions;
 use self::store::{Object, Store};
 use self::upstream::{OriginBound, Upstream, UpstreamError};
 use super::clock::Clock;
-use super::metrics::Registry;
+use super::metrics::{EDGE_ACCESS_LOG_DROPPED, Registry};
 use crate::policy::key::{Key, Kind};
 use crate::policy::limits::Limits;
 use crate::policy::status::MissQueue;
@@ -57,6 +59,19 @@ pub struct Config {
     pub prefetch: bool,
     /// Its bounds.
     pub limits: Limits,
+    /// Where its requests are logged, if anywhere.
+    pub access_log: Option<access::Config>,
+}
+
+/// Why an edge cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    /// No upstream.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// No access log.
+    #[error(transparent)]
+    AccessLog(#[from] access::Unwritable),
 }
 
 /// One edge.
@@ -65,7 +80,9 @@ pub struct Edge {
     name: String,
     miss_queue: MissQueue,
     clock: Clock,
-    limits: Limits,
+    /// Those that can change while it runs are changed here.
+    limits: RwLock<Limits>,
+    access_log: Option<AccessLog>,
     prefetch: bool,
     store: Store,
     flights: Arc<Table>,
@@ -87,8 +104,8 @@ impl Edge {
     /// An edge with a cold cache.
     ///
     /// # Errors
-    /// The upstream is no `http://host:port`.
-    pub fn new(config: Config, clock: Clock) -> Result<Arc<Self>, UpstreamError> {
+    /// The upstream is no `http://host:port`, or the access log cannot be written.
+    pub fn new(config: Config, clock: Clock) -> Result<Arc<Self>, EdgeError> {
         let Config {
             name,
             upstreams,
@@ -96,6 +113,7 @@ impl Edge {
             cache_bytes,
             prefetch,
             limits,
+            access_log,
         } = config;
         let bound = if miss_queue == MissQueue::Flights {
             OriginBound::Bounded
@@ -115,11 +133,16 @@ impl Edge {
             held.clone(),
         );
         let metrics = Metrics::new(&registry, levels);
+        let dropped = registry.counter(EDGE_ACCESS_LOG_DROPPED);
+        let access_log = access_log
+            .map(|config| AccessLog::open(&config, dropped))
+            .transpose()?;
         Ok(Arc::new(Self {
             name,
             miss_queue,
             clock,
-            limits,
+            limits: RwLock::new(limits),
+            access_log,
             prefetch,
             store,
             flights,
@@ -143,6 +166,11 @@ impl Edge {
     /// Where its metrics are registered.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// The bounds in force.
+    pub fn limits(&self) -> Limits {
+        *self.limits.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The objects that it holds.
@@ -276,7 +304,7 @@ impl Edge {
         let mut why = String::new();
         for authority in self.upstream.authorities() {
             let connecting = tokio::net::TcpStream::connect(authority.as_str());
-            match tokio::time::timeout(self.limits.connect, connecting).await {
+            match tokio::time::timeout(self.limits().connect, connecting).await {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(error)) => why = error.to_string(),
                 Err(_) => "no connection in time".clone_into(&mut why),

@@ -156,7 +156,7 @@ fn read(
     place: Place,
 ) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
     stream::unfold((edge, body, place), |(edge, mut body, place)| async move {
-        let piece = upstream::next_chunk(&mut body, &edge.limits).await;
+        let piece = upstream::next_chunk(&mut body, &edge.limits()).await;
         match piece {
             Ok(Some(chunk)) => {
                 edge.metrics.origin_bytes.inc_by(chunk.len() as u64);

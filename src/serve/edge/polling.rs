@@ -34,7 +34,7 @@ impl Asked<'_> {
             let boarded = self
                 .edge
                 .flights
-                .board(self.key, &self.edge.limits, look_again, begin);
+                .board(self.key, &self.edge.limits(), look_again, begin);
             let seat = match boarded {
                 Ok((now, (entry, decision))) => {
                     return match (decision, &entry.object) {

@@ -10,6 +10,7 @@ use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::Edge;
+use super::access::Line;
 use super::answer::{self, Request, Waited};
 use super::fetch::{self, Ask, Flight};
 use super::flights::{Head, Landing, Watch};
@@ -75,13 +76,7 @@ impl Edge {
         };
         self.asked_for(object);
         let response = answer::hit(&request, object, began, &self.name);
-        self.metrics.answered(
-            kind,
-            Served::Hit,
-            response.status(),
-            bytes_of(response.headers()),
-            self.clock.now().since(began),
-        );
+        self.answered(&request, uri, Served::Hit, &response, began);
         Some(response)
     }
 
@@ -130,14 +125,41 @@ impl Edge {
             (None, _) => asked.pass(body).await,
         };
         let Answered { served, response } = answered;
-        self.metrics.answered(
+        let request = Request {
+            method: &method,
+            headers: &headers,
             kind,
-            served,
-            response.status(),
-            bytes_of(response.headers()),
-            self.clock.now().since(began),
-        );
+        };
+        self.answered(&request, &uri, served, &response, began);
         response
+    }
+
+    /// Counts an answer whose head is made, and logs it if requests are logged.
+    fn answered<B>(
+        &self,
+        request: &Request<'_>,
+        uri: &Uri,
+        served: Served,
+        response: &http::Response<B>,
+        began: Timestamp,
+    ) {
+        let now = self.clock.now();
+        let (status, bytes) = (response.status(), bytes_of(response.headers()));
+        let took = now.since(began);
+        self.metrics
+            .answered(request.kind, served, status, bytes, took);
+        if let Some(log) = &self.access_log {
+            log.note(|| Line {
+                at_unix_ms: self.clock.unix_at(now),
+                edge: &self.name,
+                method: request.method.as_str(),
+                path: uri.path(),
+                status: status.as_u16(),
+                result: served.word(),
+                bytes,
+                head_ms: took.as_secs_f64() * 1e3,
+            });
+        }
     }
 }
 
@@ -264,7 +286,7 @@ impl Asked<'_> {
             let boarded = self
                 .edge
                 .flights
-                .board(self.key, &self.edge.limits, look_again, begin);
+                .board(self.key, &self.edge.limits(), look_again, begin);
             let (role, seat) = match boarded {
                 Ok((now, (entry, decision))) => {
                     return self.by_store(&entry, decision, now, body).await;
@@ -450,7 +472,7 @@ impl Asked<'_> {
                 }
             }
         };
-        let wait_max = edge::wait_max(self.request.kind, &self.edge.limits);
+        let wait_max = edge::wait_max(self.request.kind, &self.edge.limits());
         tokio::time::timeout(wait_max, listening)
             .await
             .unwrap_or(Heard::Deadline)

@@ -66,6 +66,7 @@ impl TestEdge {
             cache_bytes: 64 << 20,
             prefetch: true,
             limits,
+            access_log: None,
         }
     }
 

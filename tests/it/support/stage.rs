@@ -51,6 +51,7 @@ impl Stage {
             cache_bytes: 256 << 20,
             prefetch: true,
             limits: Limits::default(),
+            access_log: None,
         };
         let edge = EdgeRoom::open(setup, Doors::free(), None, 100, Workers::Here, clock).unwrap();
         let (begun, last) = (Instant::now(), channel.first_number() + WINDOW - 1);

@@ -1,0 +1,117 @@
+//! A log of answered requests, one JSON object per line: off unless a file is named, and sampled.
+//!
+//! A request hands its line to a thread and goes on; when the thread can't keep up, lines are dropped and counted, and no
+//! viewer waits. The query is not logged: it may hold a viewer's secrets.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use prometheus::IntCounter;
+use serde::Serialize;
+
+use crate::time::UnixTime;
+
+/// Lines that wait for the disk; the next is dropped.
+const WAITING_MAX: usize = 8_192;
+
+/// Where requests are logged, and how many of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The file; lines are appended.
+    pub path: PathBuf,
+    /// One of so many requests is logged; 1 is all of them.
+    pub one_of: u64,
+}
+
+/// Why requests can't be logged.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the access log {path:?}: {source}; choose another file with edge.access_log")]
+pub struct Unwritable {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// One answered request.
+#[derive(Debug, Serialize)]
+pub(super) struct Line<'a> {
+    pub(super) at_unix_ms: UnixTime,
+    pub(super) edge: &'a str,
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) status: u16,
+    pub(super) result: &'static str,
+    /// What the head announced.
+    pub(super) bytes: u64,
+    /// From the request to the head of its answer.
+    pub(super) head_ms: f64,
+}
+
+/// An open log. Its thread ends when it is dropped.
+#[derive(Debug)]
+pub(super) struct AccessLog {
+    lines: SyncSender<Vec<u8>>,
+    one_of: u64,
+    seen: AtomicU64,
+    dropped: IntCounter,
+}
+
+impl AccessLog {
+    pub(super) fn open(config: &Config, dropped: IntCounter) -> Result<Self, Unwritable> {
+        let unwritable = |source| Unwritable {
+            path: config.path.clone(),
+            source,
+        };
+        let file = append(&config.path).map_err(unwritable)?;
+        let (lines, waiting) = sync_channel(WAITING_MAX);
+        std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || write(&waiting, file))
+            .map_err(unwritable)?;
+        Ok(Self {
+            lines,
+            one_of: config.one_of.max(1),
+            seen: AtomicU64::new(0),
+            dropped,
+        })
+    }
+
+    /// Logs a request, if it is one of those that are.
+    pub(super) fn note<'a>(&self, line: impl FnOnce() -> Line<'a>) {
+        if !self
+            .seen
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(self.one_of)
+        {
+            return;
+        }
+        let mut bytes = serde_json::to_vec(&line()).expect("a line is plain values");
+        bytes.push(b'\n');
+        if self.lines.try_send(bytes).is_err() {
+            self.dropped.inc();
+        }
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// Writes what comes, and flushes whenever nothing more waits.
+fn write(waiting: &Receiver<Vec<u8>>, file: File) {
+    let mut file = BufWriter::new(file);
+    let mut told = false;
+    while let Ok(line) = waiting.recv() {
+        let mut wrote = file.write_all(&line);
+        while let Ok(line) = waiting.try_recv() {
+            wrote = wrote.and_then(|()| file.write_all(&line));
+        }
+        let wrote = wrote.and_then(|()| file.flush());
+        if let (Err(error), false) = (wrote, told) {
+            told = true;
+            tracing::error!(%error, "the access log cannot be written; viewers are served on");
+        }
+    }
+}
