@@ -107,7 +107,10 @@ pub fn wait_max(kind: Kind, limits: &Limits) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::policy::collapse::{Boarding, Flights};
     use crate::policy::freshness::PlaylistFacts;
 
     fn at(millis: u64) -> Timestamp {
@@ -212,5 +215,76 @@ mod tests {
         assert!(stored.may_stand_in(at(5_999)));
         assert!(!stored.may_stand_in(at(6_000)));
         assert!(!Stored::default().may_stand_in(at(0)));
+    }
+
+    /// What may happen to one playlist at an edge.
+    #[derive(Clone, Copy, Debug)]
+    enum Event {
+        /// So many milliseconds pass.
+        Wait(u64),
+        /// A viewer asks.
+        Ask,
+        /// The fetch under way brings a playlist, or fails.
+        Land { well: bool },
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            2 => (0_u64..1_500).prop_map(Event::Wait),
+            6 => Just(Event::Ask),
+            2 => any::<bool>().prop_map(|well| Event::Land { well }),
+        ]
+    }
+
+    proptest! {
+        /// Whatever viewers and the origin do: one fetch at a time, none while a copy is fresh, none before a failure is
+        /// forgotten, and nothing served past its time.
+        #[test]
+        fn an_origin_is_asked_no_more_than_freshness_and_failures_allow(
+            events in prop::collection::vec(event(), 0..300),
+        ) {
+            let limits = Limits::default();
+            let (mut stored, mut flights) = (Stored::default(), Flights::<(), ()>::new());
+            let (mut now, mut under_way) = (at(0), None);
+            for event in events {
+                match event {
+                    Event::Wait(millis) => now = now + Duration::from_millis(millis),
+                    Event::Land { well } => {
+                        let Some(generation) = under_way.take() else { continue };
+                        let facts = PlaylistFacts { first: 0, head: 9, target_duration: Duration::from_secs(2) };
+                        stored = if well {
+                            let validity = Validity::of_live(now, Duration::ZERO, Kind::MediaPlaylist, Some(facts));
+                            Stored { validity: Some(validity), ..Stored::default() }
+                        } else {
+                            Stored { negative: Some(Negative::after_error(now, stored.negative, None)), ..stored }
+                        };
+                        prop_assert!(flights.land(&(), generation).is_some());
+                    }
+                    Event::Ask => {
+                        let decision = stored.glance(now);
+                        let begun = match decision {
+                            Decision::Ask => match flights.board(&(), 0, &limits, |_| ()) {
+                                Boarding::Lead(generation, ()) => Some(generation),
+                                _ => None,
+                            },
+                            Decision::Stale(WhyStale::Revalidate) => {
+                                flights.refresh(&(), |_| ()).map(|(generation, ())| generation)
+                            }
+                            _ => None,
+                        };
+                        if matches!(decision, Decision::Hit | Decision::Stale(_)) {
+                            let validity = stored.validity.expect("something was served");
+                            prop_assert!(now < validity.error_until);
+                            prop_assert!(decision != Decision::Hit || now < validity.fresh_until);
+                        }
+                        if let Some(generation) = begun {
+                            prop_assert!(under_way.replace(generation).is_none(), "a second fetch beside one under way");
+                            prop_assert!(stored.validity.is_none_or(|validity| now >= validity.fresh_until));
+                            prop_assert!(stored.negative.is_none_or(|negative| now >= negative.until));
+                        }
+                    }
+                }
+            }
+        }
     }
 }
