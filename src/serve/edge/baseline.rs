@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use warp::Reply;
 
 use super::answer;
-use super::fetch::{self, Flight};
+use super::attempts;
+use super::fetch::Flight;
 use super::flights::{Head, Landing, Progress};
 use super::metrics::Reason;
 use super::pass::RequestStream;
@@ -61,7 +62,7 @@ impl Asked<'_> {
         let fetching = async {
             led.store(true, Ordering::Relaxed);
             let (progress, _watch) = watch::channel(Progress::default());
-            match fetch::fetch(
+            match attempts::fetch(
                 self.edge,
                 &key,
                 self.ask(),

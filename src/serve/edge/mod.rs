@@ -12,13 +12,18 @@
 
 pub mod access;
 mod answer;
+mod attempts;
 mod baseline;
 mod fetch;
+mod fill;
 pub mod flights;
 mod head;
+mod hold;
+mod listed;
 pub mod metrics;
 pub mod operate;
 mod pass;
+pub mod place;
 mod polling;
 mod renditions;
 mod routes;
@@ -219,25 +224,6 @@ impl Edge {
     /// Fetches that run in tasks of the edge's own.
     pub fn tasks(&self) -> usize {
         self.tasks.len()
-    }
-
-    /// A stream has begun anew: what is known not to be there may come under its old number.
-    fn forget_absences(&self, playlist: &Key) {
-        let Key::Live {
-            channel, rendition, ..
-        } = playlist
-        else {
-            return;
-        };
-        let of_rendition = |key: &Key| matches!(key, Key::Live { channel: c, rendition: r, kind: Kind::Segment, .. } if c == channel && r == rendition);
-        for key in self.store.keys().into_iter().filter(of_rendition) {
-            self.flights.between(&key, || {
-                let absent = self.store.get(key.as_ref());
-                if absent.is_some_and(|entry| entry.object.is_none()) {
-                    self.store.forget(&key);
-                }
-            });
-        }
     }
 
     /// Somebody is served this object.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::oneshot;
 
-use crate::policy::admission::{Admission, Class, Gate, Ticket};
+use crate::policy::admission::Gate;
 use crate::policy::key::Key;
 use crate::policy::limits::Limits;
 use crate::policy::retry::{self, Breaker, BreakerLimits, Budget, Health};
@@ -46,10 +46,10 @@ pub struct Upstream {
     servers: Vec<Server>,
     via: HeaderValue,
     cdn_loop: HeaderValue,
-    limits: Limits,
+    pub(super) limits: Limits,
     clock: Clock,
-    bound: OriginBound,
-    gate: Mutex<Gate<oneshot::Sender<()>>>,
+    pub(super) bound: OriginBound,
+    pub(super) gate: Mutex<Gate<oneshot::Sender<()>>>,
     budget: Mutex<Budget>,
     flight_bytes: AtomicU64,
     under_way: Mutex<UnderWay>,
@@ -166,50 +166,6 @@ impl Upstream {
             .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
             .filter_map(|member| member.split(|&byte| byte == b';').next())
             .any(|cache| cache.trim_ascii() == self.cdn_loop.as_bytes())
-    }
-
-    /// A place at the origin, at once or after a bounded wait in a bounded queue; `deserted` ends the wait when nobody
-    /// wants it any more.
-    ///
-    /// # Errors
-    /// The queue is full, the wait was too long, or everybody has left.
-    pub async fn place(
-        self: &Arc<Self>,
-        class: Class,
-        deserted: impl Future<Output = ()>,
-    ) -> Result<Place, Shed> {
-        if self.bound == OriginBound::Unbounded {
-            return Ok(Place { upstream: None });
-        }
-        let (waker, woken) = oneshot::channel();
-        let ticket = match lock(&self.gate).ask(class, waker) {
-            Admission::Go => return Ok(Place::at(self)),
-            Admission::Refused(shed) => return Err(shed),
-            Admission::Queued(ticket) => ticket,
-        };
-        let mut queued = Queued {
-            upstream: self.clone(),
-            ticket: Some(ticket),
-            woken,
-        };
-        tokio::select! {
-            biased;
-            woken = &mut queued.woken => match woken {
-                Ok(()) => Ok(queued.admitted()),
-                // What is more urgent has taken the place in the queue.
-                Err(_) => {
-                    queued.ticket = None;
-                    Err(Shed::OriginQueueFull)
-                }
-            },
-            () = tokio::time::sleep(self.limits.origin_queue_wait) => queued.leave(Shed::OriginQueueLate),
-            () = deserted => queued.leave(Shed::Deserted),
-        }
-    }
-
-    /// How many flights of a class wait for a place.
-    pub fn queue_depth(&self, class: Class) -> usize {
-        lock(&self.gate).depth(class)
     }
 
     /// The worst state of a breaker: 0 closed, 1 probing, 2 open.
@@ -478,77 +434,8 @@ fn parse_upstream(url: &str) -> Result<Authority, &'static str> {
     uri.into_parts().authority.ok_or("it has no host")
 }
 
-/// A place among the requests to the origin; dropping it lets the next one go.
-#[derive(Debug)]
-pub struct Place {
-    upstream: Option<Arc<Upstream>>,
-}
-
-impl Place {
-    fn at(upstream: &Arc<Upstream>) -> Self {
-        Self {
-            upstream: Some(upstream.clone()),
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(upstream) = &self.upstream {
-            upstream.let_next_go();
-        }
-    }
-}
-
-impl Upstream {
-    fn let_next_go(&self) {
-        if let Some(waker) = lock(&self.gate).done() {
-            // Whoever is let go owns the place from now on, even one that is just giving up: it passes the place on then.
-            let _ = waker.send(());
-        }
-    }
-}
-
-/// A place in the queue for the origin; dropping it leaves the queue.
-struct Queued {
-    upstream: Arc<Upstream>,
-    ticket: Option<Ticket>,
-    /// Told when it is let go; its sender is dropped when it is displaced.
-    woken: oneshot::Receiver<()>,
-}
-
-impl Queued {
-    fn admitted(mut self) -> Place {
-        self.ticket = None;
-        Place::at(&self.upstream)
-    }
-
-    /// Leaves for this reason, unless it has been let go in the same moment.
-    fn leave(mut self, why: Shed) -> Result<Place, Shed> {
-        let ticket = self.ticket.take().expect("it is taken once");
-        let left = lock(&self.upstream.gate).give_up(ticket);
-        match self.woken.try_recv() {
-            Ok(()) => Ok(self.admitted()),
-            Err(_) if left => Err(why),
-            // Displaced.
-            Err(_) => Err(Shed::OriginQueueFull),
-        }
-    }
-}
-
-impl Drop for Queued {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            lock(&self.upstream.gate).give_up(ticket);
-            if self.woken.try_recv().is_ok() {
-                self.upstream.let_next_go();
-            }
-        }
-    }
-}
-
 /// A panic under one of these locks leaves a value that is still whole: every change to it is one call.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

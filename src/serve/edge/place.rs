@@ -1,0 +1,124 @@
+//! Places among the requests to the origin: how many go at once, who waits for that, and how long.
+//!
+//! Performs [`crate::policy::admission`]. Whoever is let go owns a place from that moment; dropping it lets the next one go.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::upstream::{OriginBound, Upstream, lock};
+use crate::policy::admission::{Admission, Class, Ticket};
+use crate::policy::status::Shed;
+
+impl Upstream {
+    /// A place at the origin, at once or after a bounded wait in a bounded queue; `deserted` ends the wait when nobody
+    /// wants it any more.
+    ///
+    /// # Errors
+    /// The queue is full, the wait was too long, or everybody has left.
+    pub async fn place(
+        self: &Arc<Self>,
+        class: Class,
+        deserted: impl Future<Output = ()>,
+    ) -> Result<Place, Shed> {
+        if self.bound == OriginBound::Unbounded {
+            return Ok(Place { upstream: None });
+        }
+        let (waker, woken) = oneshot::channel();
+        let ticket = match lock(&self.gate).ask(class, waker) {
+            Admission::Go => return Ok(Place::at(self)),
+            Admission::Refused(shed) => return Err(shed),
+            Admission::Queued(ticket) => ticket,
+        };
+        let mut queued = Queued {
+            upstream: self.clone(),
+            ticket: Some(ticket),
+            woken,
+        };
+        tokio::select! {
+            biased;
+            woken = &mut queued.woken => match woken {
+                Ok(()) => Ok(queued.admitted()),
+                // What is more urgent has taken the place in the queue.
+                Err(_) => {
+                    queued.ticket = None;
+                    Err(Shed::OriginQueueFull)
+                }
+            },
+            () = tokio::time::sleep(self.limits.origin_queue_wait) => queued.leave(Shed::OriginQueueLate),
+            () = deserted => queued.leave(Shed::Deserted),
+        }
+    }
+
+    /// How many flights of a class wait for a place.
+    pub fn queue_depth(&self, class: Class) -> usize {
+        lock(&self.gate).depth(class)
+    }
+
+    fn let_next_go(&self) {
+        if let Some(waker) = lock(&self.gate).done() {
+            // Whoever is let go owns the place from now on, even one that is just giving up: it passes the place on then.
+            let _ = waker.send(());
+        }
+    }
+}
+
+/// A place among the requests to the origin; dropping it lets the next one go.
+#[derive(Debug)]
+pub struct Place {
+    upstream: Option<Arc<Upstream>>,
+}
+
+impl Place {
+    fn at(upstream: &Arc<Upstream>) -> Self {
+        Self {
+            upstream: Some(upstream.clone()),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(upstream) = &self.upstream {
+            upstream.let_next_go();
+        }
+    }
+}
+
+/// A place in the queue for the origin; dropping it leaves the queue.
+struct Queued {
+    upstream: Arc<Upstream>,
+    ticket: Option<Ticket>,
+    /// Told when it is let go; its sender is dropped when it is displaced.
+    woken: oneshot::Receiver<()>,
+}
+
+impl Queued {
+    fn admitted(mut self) -> Place {
+        self.ticket = None;
+        Place::at(&self.upstream)
+    }
+
+    /// Leaves for this reason, unless it has been let go in the same moment.
+    fn leave(mut self, why: Shed) -> Result<Place, Shed> {
+        let ticket = self.ticket.take().expect("it is taken once");
+        let left = lock(&self.upstream.gate).give_up(ticket);
+        match self.woken.try_recv() {
+            Ok(()) => Ok(self.admitted()),
+            Err(_) if left => Err(why),
+            // Displaced.
+            Err(_) => Err(Shed::OriginQueueFull),
+        }
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            lock(&self.upstream.gate).give_up(ticket);
+            if self.woken.try_recv().is_ok() {
+                self.upstream.let_next_go();
+            }
+        }
+    }
+}
