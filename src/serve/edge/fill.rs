@@ -101,7 +101,7 @@ impl Fetch<'_> {
             length: announced,
             waited: now.since(begun),
             ttl_s: validity_of(None).ttl_s(now),
-            cache_status: parts.headers.get("cache-status").cloned(),
+            cache_status: parts.headers.get("cache-status").map(head::detached),
         });
         self.etag = parts
             .headers
@@ -204,7 +204,8 @@ impl Fetch<'_> {
 fn joined(chunks: &[Bytes], length: u64) -> Bytes {
     match chunks {
         [] => Bytes::new(),
-        [whole] => whole.clone(),
+        // A copy of its own, since the piece may be a small part of a large read buffer.
+        [whole] => Bytes::copy_from_slice(whole),
         parts => {
             let mut body = BytesMut::with_capacity(length as usize);
             parts.iter().for_each(|part| body.extend_from_slice(part));

@@ -17,7 +17,7 @@ pub(super) fn viewer_headers(key: &Key, origin: &HeaderMap, via: &HeaderValue) -
         Key::Live { kind, .. } => {
             for name in FROM_LIVE {
                 for value in origin.get_all(&name) {
-                    headers.append(name.clone(), value.clone());
+                    headers.append(name.clone(), detached(value));
                 }
             }
             // Most say just what is expected; the constant needs no count of its owners, which every hit would touch.
@@ -32,6 +32,9 @@ pub(super) fn viewer_headers(key: &Key, origin: &HeaderMap, via: &HeaderValue) -
         }
         Key::Foreign { .. } => {
             headers.extend(origin.clone());
+            for value in headers.values_mut() {
+                *value = detached(value);
+            }
             upstream::strip_hop_by_hop(&mut headers);
             for name in [
                 CONTENT_LENGTH,
@@ -46,6 +49,14 @@ pub(super) fn viewer_headers(key: &Key, origin: &HeaderMap, via: &HeaderValue) -
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.append(VIA, via.clone());
     headers
+}
+
+/// The same value in memory of its own. As hyper gives it, it is a slice of a read buffer of up to 400 KB, and an object
+/// that is kept would keep all of that.
+pub(super) fn detached(value: &HeaderValue) -> HeaderValue {
+    let mut own = HeaderValue::from_bytes(value.as_bytes()).expect("it is a value already");
+    own.set_sensitive(value.is_sensitive());
+    own
 }
 
 /// What lets a player on any page read the stream and what the edge says of it.
