@@ -359,6 +359,36 @@ async fn eventually_asking(edge: &TestEdge, path: &str, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_held_while_half_of_the_places_are_taken() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let origin = FaultOrigin::start(move |arrived, _| match arrived.target.as_str() {
+        PLAYLIST => list(20),
+        SEGMENT => Behaviour::Gated(held.clone(), Box::new(Behaviour::ok("x"))),
+        _ => Behaviour::status(404),
+    })
+    .await;
+    let limits = Limits {
+        waiters_max: 8,
+        ..Limits::default()
+    };
+    let edge = TestEdge::start_with(&origin.url(), MissQueue::Flights, limits);
+    client::get(edge.addr, PLAYLIST).await;
+    let addr = edge.addr;
+    let waiting: Vec<_> = (0..4)
+        .map(|_| tokio::spawn(async move { client::get(addr, SEGMENT).await }))
+        .collect();
+    eventually("four wait", || edge.edge.waiters() == 4).await;
+    let begun = Instant::now();
+    assert_eq!(client::get(addr, &segment(21)).await.status, 404);
+    assert!(begun.elapsed() < Duration::from_millis(400), "it was held");
+    gate.open();
+    for reply in waiting {
+        assert_eq!(reply.await.unwrap().status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_never_comes_is_404_after_a_target_duration() {
     let head = Arc::new(AtomicUsize::new(20));
     let origin = growing(&head).await;

@@ -54,13 +54,13 @@ impl<'a> Hold<'a> {
             until: edge.clock.now() + newest.target_duration.min(longest),
         };
         let before = edge.held.fetch_add(1, Ordering::Relaxed);
-        (before < edge.limits().held_max).then_some(hold)
+        (before < edge.limits().held_max && !crowded(edge)).then_some(hold)
     }
 
     /// Waits until the segment is listed, or a while; `false` once it has been held for long enough.
     pub(super) async fn until_it_may_be_there(&mut self) -> bool {
         let now = self.edge.clock.now();
-        if now >= self.until {
+        if now >= self.until || crowded(self.edge) {
             return false;
         }
         let newest = *self.news.borrow();
@@ -88,4 +88,9 @@ impl Drop for Hold<'_> {
     fn drop(&mut self) {
         self.held.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Whether half of all places for waiters are taken: then nobody is held, so that plain requests find room.
+fn crowded(edge: &Edge) -> bool {
+    edge.waiters() > edge.limits().waiters_max / 2
 }
