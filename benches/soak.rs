@@ -55,11 +55,11 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(soak(Duration::from_secs(seconds), viewers as u32, seed))
 }
 
-/// A stretch of time in which the origin failed.
+/// A stretch of time in which the origin failed; one that goes on has no end yet.
 #[derive(Clone, Copy, Debug)]
 struct Trouble {
     begun: Timestamp,
-    ended: Timestamp,
+    ended: Option<Timestamp>,
 }
 
 async fn soak(length: Duration, viewers: u32, seed: u64) -> anyhow::Result<()> {
@@ -193,7 +193,9 @@ fn plan(
 fn failures(record: &RunRecord, troubles: &[Trouble]) -> (usize, Vec<Request>) {
     let in_trouble = |request: &Request| {
         troubles.iter().any(|trouble| {
-            request.sent <= trouble.ended + GRACE && request.finished >= trouble.begun
+            let felt_until = trouble.ended.map(|ended| ended + GRACE);
+            request.finished >= trouble.begun
+                && felt_until.is_none_or(|until| request.sent <= until)
         })
     };
     let failed: Vec<_> = record
@@ -234,7 +236,12 @@ async fn make_trouble(
             2 => Fault::Truncated,
             _ => Fault::Hangs,
         };
+        let note = |change: &dyn Fn(&mut Vec<Trouble>)| {
+            change(&mut troubles.lock().expect("nobody panics while holding it"));
+        };
+        // Noted before it begins: a round may end in the middle of it.
         let begun = clock.now();
+        note(&|troubles| troubles.push(Trouble { begun, ended: None }));
         match draw(0, 2) {
             0 => faults.begin(fault),
             1 => faults.begin_for(Kind::Segment, fault),
@@ -242,14 +249,12 @@ async fn make_trouble(
         }
         tokio::time::sleep(Duration::from_millis(draw(500, 4_000))).await;
         faults.end();
-        let trouble = Trouble {
-            begun,
-            ended: clock.now(),
-        };
-        troubles
-            .lock()
-            .expect("nobody panics while holding it")
-            .push(trouble);
+        let ended = Some(clock.now());
+        note(&|troubles| {
+            if let Some(last) = troubles.last_mut() {
+                last.ended = ended;
+            }
+        });
     }
 }
 
