@@ -293,6 +293,14 @@ fn welcome(channel: &Channel, origin: &OriginRoom, tiers: &Tiers) -> String {
 /// A token that falls with Ctrl-C or SIGTERM. A second one ends the program at once.
 fn stop_signal() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
+    if std::env::var_os(processes::ENDS_WITH_STDIN).is_some() {
+        let orphaned = stop.clone();
+        // Ends with stdin, or with the program: a thread, since a task that reads stdin would keep the runtime from ending.
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            orphaned.cancel();
+        });
+    }
     let (mut interrupt, mut terminate) = (
         signal(SignalKind::interrupt())?,
         signal(SignalKind::terminate())?,

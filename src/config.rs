@@ -144,6 +144,8 @@ pub struct EdgeLimits {
     pub origin_queue_wait_ms: u64,
     /// Fetches that may wait for a segment which is about to be published.
     pub held_max: usize,
+    /// Requests that may wait for a playlist which is still to come (`_HLS_msn`).
+    pub blocked_max: usize,
     /// How often one flight asks again after a failure.
     pub retries_per_flight_max: u32,
     /// Retries per hundred good fills; 0 turns them off.
@@ -269,6 +271,7 @@ impl Default for EdgeLimits {
             origin_queued_max: limits.origin_queued_max,
             origin_queue_wait_ms: millis(limits.origin_queue_wait),
             held_max: limits.held_max,
+            blocked_max: limits.blocked_max,
             retries_per_flight_max: limits.retries_per_flight_max,
             retry_budget_percent: limits.retry_budget_percent,
             breaker_failures: limits.breaker_failures,
@@ -502,6 +505,7 @@ impl EdgeLimits {
             origin_queued_max: self.origin_queued_max,
             origin_queue_wait: Duration::from_millis(self.origin_queue_wait_ms),
             held_max: self.held_max,
+            blocked_max: self.blocked_max,
             retries_per_flight_max: self.retries_per_flight_max,
             retry_budget_percent: self.retry_budget_percent,
             breaker_failures: self.breaker_failures,

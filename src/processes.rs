@@ -2,7 +2,8 @@
 //!
 //! Every part is this very program with the same configuration in a temporary file. What they log passes through. A part
 //! that ends early is said and not started again: that is what whoever killed it wants to see. Ctrl-C or SIGTERM ends all
-//! of them, those whom viewers ask first.
+//! of them, those whom viewers ask first. Each part reads a pipe from here that never says anything: should this process be
+//! killed, the pipe closes, and the part ends by itself.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::cli;
 use crate::config::Config;
 use crate::hls::names::LivePath;
+
+/// Set in the environment of a part, so that it ends when its stdin does.
+pub const ENDS_WITH_STDIN: &str = "SEAWALL_ENDS_WITH_STDIN";
 
 /// How long a part may take until it says where it listens.
 const START: Duration = Duration::from_secs(15);
@@ -99,7 +103,8 @@ impl Start<'_> {
             .args(arguments)
             .args(["--config", self.file])
             .env("SEAWALL_TOKEN", &self.token)
-            .stdin(Stdio::null())
+            .env(ENDS_WITH_STDIN, "1")
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // A part outlives Ctrl-C until it is told to end, in its turn.
             .process_group(0)

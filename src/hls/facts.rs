@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::policy::freshness::PlaylistFacts;
 
-/// Head and target duration of a media playlist; `None` if it is none.
+/// First and newest segment of a media playlist, and its target duration; `None` if it is none.
 pub fn of_media_playlist(body: &[u8]) -> Option<PlaylistFacts> {
     let text = std::str::from_utf8(body).ok()?;
     let mut lines = text.lines().map(str::trim_end);
@@ -14,6 +14,7 @@ pub fn of_media_playlist(body: &[u8]) -> Option<PlaylistFacts> {
         return None;
     }
     let (mut sequence, mut target_duration, mut segments) = (0_u64, None, 0_u64);
+    let mut newest = None;
     for line in lines {
         if let Some(value) = line.strip_prefix("#EXT-X-TARGETDURATION:") {
             // At most an hour: a malformed origin must not make a playlist fresh for ever.
@@ -21,15 +22,24 @@ pub fn of_media_playlist(body: &[u8]) -> Option<PlaylistFacts> {
             target_duration = Some(Duration::from_secs(seconds.clamp(1, 3_600)));
         } else if let Some(value) = line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:") {
             sequence = value.trim().parse().ok()?;
+        } else if let Some(value) = line.strip_prefix("#EXTINF:") {
+            let seconds = value
+                .split(',')
+                .next()
+                .and_then(|text| text.trim().parse().ok());
+            newest = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         } else if !line.is_empty() && !line.starts_with('#') {
             segments += 1;
         }
     }
+    let target_duration = target_duration?;
     let head = sequence.checked_add(segments)?.saturating_sub(1);
     Some(PlaylistFacts {
         first: sequence,
         head,
-        target_duration: target_duration?,
+        target_duration,
+        // No segment is longer than the target duration, but for rounding.
+        newest: newest.map_or(target_duration, |span| span.min(target_duration)),
     })
 }
 
@@ -46,7 +56,8 @@ mod tests {
             PlaylistFacts {
                 first: 40,
                 head: 41,
-                target_duration: Duration::from_secs(3)
+                target_duration: Duration::from_secs(3),
+                newest: Duration::from_millis(2_880),
             }
         );
     }

@@ -83,18 +83,34 @@ impl fmt::Display for LivePath<'_> {
     }
 }
 
-/// Whether every delivery directive in a query is well formed (RFC 8216bis, section 6.2.5). Other keys are none of our
-/// business: session ids and cache-busters are ignored.
-pub fn directives_are_sound(query: &str) -> bool {
-    query
-        .split('&')
-        .filter(|pair| pair.starts_with("_HLS_"))
-        .all(|pair| match pair.split_once('=') {
-            Some(("_HLS_msn" | "_HLS_part", value)) => parse_number(value).is_some(),
-            Some(("_HLS_skip", value)) => matches!(value, "YES" | "v2"),
-            Some(("_HLS_report", _)) => true,
-            _ => false,
-        })
+/// The delivery directives of a query are not well formed (RFC 8216bis, section 6.2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MalformedDirective;
+
+/// The media sequence number that a playlist must reach before it is an answer (`_HLS_msn`). A part (`_HLS_part`) is of a
+/// segment that has a number, and is there at the latest when its segment is. Other keys are none of our business: session
+/// ids and cache-busters are ignored.
+///
+/// # Errors
+/// A directive is unknown or malformed, or asks for a part of no segment.
+pub fn sequence_asked(query: &str) -> Result<Option<u64>, MalformedDirective> {
+    let (mut sequence, mut part) = (None, None);
+    for pair in query.split('&').filter(|pair| pair.starts_with("_HLS_")) {
+        match pair.split_once('=').ok_or(MalformedDirective)? {
+            ("_HLS_msn", value) => sequence = Some(number_of(value)?),
+            ("_HLS_part", value) => part = Some(number_of(value)?),
+            ("_HLS_skip", "YES" | "v2") | ("_HLS_report", _) => {}
+            _ => return Err(MalformedDirective),
+        }
+    }
+    if part.is_some() && sequence.is_none() {
+        return Err(MalformedDirective);
+    }
+    Ok(sequence)
+}
+
+fn number_of(digits: &str) -> Result<u64, MalformedDirective> {
+    parse_number(digits).ok_or(MalformedDirective)
 }
 
 fn parse_number(digits: &str) -> Option<u64> {
@@ -130,16 +146,17 @@ mod tests {
 
     #[test]
     fn malformed_directives_are_told_from_foreign_keys() {
-        for (query, sound) in [
-            ("session=1&_HLS_msn=12&_HLS_part=0", true),
-            ("_HLS_skip=YES", true),
-            ("", true),
-            ("_HLS_msn=-1", false),
-            ("_HLS_msn", false),
-            ("_HLS_skip=1", false),
-            ("_HLS_other=1", false),
+        for (query, asked) in [
+            ("session=1&_HLS_msn=12&_HLS_part=0", Ok(Some(12))),
+            ("_HLS_skip=YES", Ok(None)),
+            ("", Ok(None)),
+            ("_HLS_msn=-1", Err(MalformedDirective)),
+            ("_HLS_msn", Err(MalformedDirective)),
+            ("_HLS_part=1", Err(MalformedDirective)),
+            ("_HLS_skip=1", Err(MalformedDirective)),
+            ("_HLS_other=1", Err(MalformedDirective)),
         ] {
-            assert_eq!(directives_are_sound(query), sound, "{query}");
+            assert_eq!(sequence_asked(query), asked, "{query}");
         }
     }
 

@@ -44,6 +44,21 @@ pub enum Decision {
     Ask,
 }
 
+/// What a request gets that is answered only by a playlist which lists a certain segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// The stored playlist, by this decision.
+    Answer(Decision),
+    /// 400: nothing of that number is coming soon.
+    TooFar,
+    /// Nothing new before this instant, unless a playlist comes of itself.
+    Wait(Timestamp),
+    /// A flight.
+    Ask,
+    /// What a request gets that names no segment.
+    Plain,
+}
+
 /// Why a stale object may be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WhyStale {
@@ -90,6 +105,34 @@ impl Stored {
         }
     }
 
+    /// What a request at `now` gets that wants a playlist which lists segment `number`, where `head` is the newest segment
+    /// that the stored one lists.
+    pub fn reload(&self, head: Option<u64>, number: u64, now: Timestamp) -> Reload {
+        /// A playlist may be asked for so far ahead (RFC 8216bis, section 6.2.5.2).
+        const AHEAD_MAX: u64 = 2;
+        let decision = self.glance(now);
+        let wait_until = match decision {
+            Decision::Hit => self.validity.map(|validity| validity.fresh_until),
+            Decision::Stale(WhyStale::Error) | Decision::Negative => {
+                self.negative.map(|negative| negative.until)
+            }
+            Decision::Stale(WhyStale::Revalidate) | Decision::Ask => None,
+            Decision::Pass => return Reload::Plain,
+        };
+        let served = matches!(decision, Decision::Hit | Decision::Stale(_));
+        match (head, wait_until) {
+            (Some(head), _) if served && head >= number => Reload::Answer(decision),
+            (Some(head), _) if decision == Decision::Hit && number - head > AHEAD_MAX => {
+                Reload::TooFar
+            }
+            (Some(_), Some(at)) => Reload::Wait(at),
+            // There is no playlist, or none that can be read.
+            (None, Some(_)) => Reload::Plain,
+            (None, None) if served => Reload::Plain,
+            (_, None) => Reload::Ask,
+        }
+    }
+
     /// Whether a request that a flight or a bound has failed may be served from the store instead.
     pub fn may_stand_in(&self, now: Timestamp) -> bool {
         self.validity
@@ -122,6 +165,7 @@ mod tests {
             first: 0,
             head: 1,
             target_duration: Duration::from_secs(2),
+            newest: Duration::from_secs(2),
         };
         Validity::of_live(at(0), Duration::ZERO, Kind::MediaPlaylist, Some(facts))
     }
@@ -207,6 +251,49 @@ mod tests {
     }
 
     #[test]
+    fn a_request_for_a_listed_segment_gets_no_playlist_without_it() {
+        let full = Stored {
+            validity: Some(playlist()),
+            ..Stored::default()
+        };
+        let failing = Stored {
+            negative: Some(Negative {
+                until: at(1_800),
+                in_a_row: 1,
+            }),
+            ..full
+        };
+        let private = Stored {
+            pass_until: Some(at(9_000)),
+            ..Stored::default()
+        };
+        let revalidate = Decision::Stale(WhyStale::Revalidate);
+        // The stored playlist lists up to segment 1, is fresh for 1 s and may be revalidated for 2 s.
+        for (stored, head, number, millis, expected) in [
+            (full, Some(1), 0, 500, Reload::Answer(Decision::Hit)),
+            (full, Some(1), 1, 500, Reload::Answer(Decision::Hit)),
+            (full, Some(1), 2, 500, Reload::Wait(at(1_000))),
+            (full, Some(1), 3, 500, Reload::Wait(at(1_000))),
+            (full, Some(1), 4, 500, Reload::TooFar),
+            // What is stale may be far behind.
+            (full, Some(1), 4, 1_500, Reload::Ask),
+            (full, Some(1), 1, 1_500, Reload::Answer(revalidate)),
+            (full, Some(1), 2, 1_500, Reload::Ask),
+            (full, Some(1), 1, 3_000, Reload::Ask),
+            (failing, Some(1), 2, 1_500, Reload::Wait(at(1_800))),
+            (full, None, 2, 500, Reload::Plain),
+            (Stored::default(), None, 2, 0, Reload::Ask),
+            (private, None, 2, 0, Reload::Plain),
+        ] {
+            assert_eq!(
+                stored.reload(head, number, at(millis)),
+                expected,
+                "{stored:?}: {number} at {millis} ms"
+            );
+        }
+    }
+
+    #[test]
     fn a_stale_object_stands_in_until_it_expires() {
         let stored = Stored {
             validity: Some(playlist()),
@@ -251,7 +338,7 @@ mod tests {
                     Event::Wait(millis) => now = now + Duration::from_millis(millis),
                     Event::Land { well } => {
                         let Some(generation) = under_way.take() else { continue };
-                        let facts = PlaylistFacts { first: 0, head: 9, target_duration: Duration::from_secs(2) };
+                        let facts = PlaylistFacts { first: 0, head: 9, target_duration: Duration::from_secs(2), newest: Duration::from_secs(2) };
                         stored = if well {
                             let validity = Validity::of_live(now, Duration::ZERO, Kind::MediaPlaylist, Some(facts));
                             Stored { validity: Some(validity), ..Stored::default() }

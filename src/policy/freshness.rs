@@ -17,6 +17,8 @@ pub struct PlaylistFacts {
     pub head: u64,
     /// EXT-X-TARGETDURATION.
     pub target_duration: Duration,
+    /// Duration of the newest segment: the next one is due so long after it.
+    pub newest: Duration,
 }
 
 /// Until when a stored object may be used, and for what. The three points never run backwards.
@@ -65,6 +67,22 @@ impl Validity {
                 let (fresh, stale) = MULTIVARIANT;
                 Self::spans(now, age.min(fresh / 2), fresh, fresh + stale, fresh + stale)
             }
+        }
+    }
+
+    /// The same, but fresh no longer than until the next segment is `due`. One that is due already comes any moment: then a
+    /// short while, unless it is so late that the stream may stand still.
+    pub fn until_due(self, now: Timestamp, due: Timestamp, facts: PlaylistFacts) -> Self {
+        let soon = if now < due {
+            due
+        } else if now.since(due) < facts.target_duration / 2 {
+            now + facts.target_duration / 16
+        } else {
+            self.fresh_until
+        };
+        Self {
+            fresh_until: self.fresh_until.min(soon),
+            ..self
         }
     }
 
@@ -174,6 +192,7 @@ mod tests {
             first: 0,
             head: 9,
             target_duration: 2 * SECOND,
+            newest: 2 * SECOND,
         };
         let validity = Validity::of_live(at(0), Duration::ZERO, Kind::MediaPlaylist, Some(facts));
         assert_eq!(
@@ -195,10 +214,34 @@ mod tests {
             first: 0,
             head: 9,
             target_duration: 2 * SECOND,
+            newest: 2 * SECOND,
         };
         let validity = Validity::of_live(at(5_000), SECOND, Kind::MediaPlaylist, Some(facts));
         assert_eq!(validity.at(at(5_000)), Freshness::StaleWhileRevalidate);
         assert_eq!(validity.age(at(5_500)), Duration::from_millis(1_500));
+    }
+
+    #[test]
+    fn a_playlist_is_fresh_no_longer_than_until_the_next_segment_is_due() {
+        let facts = PlaylistFacts {
+            first: 0,
+            head: 9,
+            target_duration: 2 * SECOND,
+            newest: 2 * SECOND,
+        };
+        let now = at(10_000);
+        let plain = Validity::of_live(now, Duration::ZERO, Kind::MediaPlaylist, Some(facts));
+        for (due_ms, fresh_until_ms) in [
+            (11_500, 11_000), // half a target duration comes first
+            (10_400, 10_400),
+            (10_000, 10_125), // due now
+            (9_100, 10_125),
+            (9_000, 11_000), // so late that it may not come at all
+        ] {
+            let capped = plain.until_due(now, at(due_ms), facts);
+            assert_eq!(capped.fresh_until, at(fresh_until_ms), "{due_ms}");
+            assert_eq!(capped.revalidate_until, plain.revalidate_until);
+        }
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub struct Limits {
     pub origin_queue_wait: Duration,
     /// Fetches that may wait for a segment which is about to be published; the next gets its 404 at once.
     pub held_max: usize,
+    /// Requests that may wait for a playlist that is still to come (`_HLS_msn`), counted apart from the waiters; the next is
+    /// shed.
+    pub blocked_max: usize,
     /// How often one flight asks again after a failure.
     pub retries_per_flight_max: u32,
     /// Retries per hundred good fills, all flights together; 0 turns them off.
@@ -60,6 +63,7 @@ impl Default for Limits {
             origin_queued_max: 256,
             origin_queue_wait: Duration::from_secs(1),
             held_max: 1_024,
+            blocked_max: 50_000,
             retries_per_flight_max: 2,
             retry_budget_percent: 10,
             breaker_failures: 5,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::admission::Class;
 use super::freshness::PlaylistFacts;
+use crate::time::Timestamp;
 
 /// How a playlist that has just landed stands to the newest one before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +62,51 @@ impl PlaylistFacts {
     }
 }
 
+/// When the newest segment of a rendition was published, as nearly as the playlists that were seen can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cadence {
+    /// It was listed by then.
+    published: Timestamp,
+    /// When the last playlist was seen.
+    seen: Timestamp,
+    facts: PlaylistFacts,
+}
+
+impl Cadence {
+    /// From the first playlist of a rendition: its newest segment is there, nobody knows for how long.
+    pub fn begin(facts: PlaylistFacts, now: Timestamp) -> Self {
+        Self {
+            published: now,
+            seen: now,
+            facts,
+        }
+    }
+
+    /// From one more playlist of the same stream. Segments come at the pace of their durations, so each sighting narrows
+    /// down when: not after it was seen, and not before a playlist was seen without it.
+    pub fn saw(self, facts: PlaylistFacts, now: Timestamp) -> Self {
+        let published = match facts.head.checked_sub(self.facts.head) {
+            Some(0) => self.published,
+            Some(count) => {
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
+                let at_its_pace = self.published + facts.newest.saturating_mul(count);
+                at_its_pace.max(self.seen).min(now)
+            }
+            None => now,
+        };
+        Self {
+            published,
+            seen: now,
+            facts,
+        }
+    }
+
+    /// When the next segment is due.
+    pub fn due(&self) -> Timestamp {
+        self.published + self.facts.newest
+    }
+}
+
 /// Why a segment is not at the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absence {
@@ -100,6 +146,7 @@ mod tests {
             first: *range.start(),
             head: *range.end(),
             target_duration: Duration::from_secs(2),
+            newest: Duration::from_secs(2),
         }
     }
 
@@ -118,6 +165,33 @@ mod tests {
             assert_eq!(now.after(Some(&before)), fit, "{now:?}");
         }
         assert_eq!(before.after(None), Fit::Newer(None));
+    }
+
+    #[test]
+    fn sightings_narrow_down_when_the_next_segment_is_due() {
+        let at = |millis| Timestamp::ZERO + Duration::from_millis(millis);
+        // Segments are published at 0, 2, 4, ... s; the first playlist is seen late.
+        let mut cadence = Cadence::begin(lists(0..=5), at(10_900));
+        let mut due = vec![cadence.due()];
+        for (head, millis) in [
+            (6, 12_400),
+            (6, 13_900),
+            (7, 14_100),
+            (8, 16_090),
+            (9, 18_300),
+        ] {
+            cadence = cadence.saw(lists(head - 5..=head), at(millis));
+            due.push(cadence.due());
+        }
+        assert_eq!(
+            due,
+            [12_900, 14_400, 14_400, 16_100, 18_090, 20_090].map(at)
+        );
+        // A stream that has slowed down is not expected too early for ever: what was seen without it moves it on.
+        let late = cadence
+            .saw(lists(4..=9), at(20_600))
+            .saw(lists(5..=10), at(20_700));
+        assert_eq!(late.due(), at(22_600));
     }
 
     #[test]

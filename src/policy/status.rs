@@ -122,11 +122,13 @@ pub enum Shed {
     Background,
     /// Everybody who waited has left before it began.
     Deserted,
+    /// Too many requests wait for a playlist that is still to come.
+    BlockedFull,
 }
 
 impl Shed {
     /// Every word.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::FlightFull,
         Self::EdgeFull,
         Self::Deadline,
@@ -136,6 +138,7 @@ impl Shed {
         Self::BreakerOpen,
         Self::Background,
         Self::Deserted,
+        Self::BlockedFull,
     ];
 
     /// The word.
@@ -150,6 +153,7 @@ impl Shed {
             Self::BreakerOpen => "breaker-open",
             Self::Background => "background",
             Self::Deserted => "deserted",
+            Self::BlockedFull => "blocked-full",
         }
     }
 }

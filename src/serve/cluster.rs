@@ -204,6 +204,7 @@ impl EdgeRoom {
             Some(counters),
         )?;
         room.spawn(edge.clone().find_origin(room.stop.clone()));
+        room.spawn(edge.clone().see_to_health(room.stop.clone()));
         Ok(Self { edge, room })
     }
 

@@ -591,3 +591,47 @@ async fn where_one_server_is_gone_the_other_stands_in_and_no_viewer_notices() {
     }
     assert_eq!(good.arrived().len(), 40);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_falls_silent_is_passed_over_before_any_viewer_has_waited_for_it() {
+    let silent = Arc::new(AtomicUsize::new(0));
+    let falls_silent = silent.clone();
+    let sick = FaultOrigin::start(move |_, _| match falls_silent.load(Ordering::Relaxed) {
+        0 => Behaviour::ok("from the first"),
+        _ => Behaviour::Late(Duration::from_secs(60), Box::new(Behaviour::status(500))),
+    })
+    .await;
+    let well = FaultOrigin::start(|_, _| Behaviour::ok("from the second")).await;
+    let edge = TestEdge::start_before(vec![sick.url(), well.url()]);
+    let checks = tokio::spawn(edge.edge.clone().see_to_health(edge.stop.clone()));
+    for number in 0..20 {
+        assert_eq!(client::get(edge.addr, &segment(number)).await.status, 200);
+    }
+    let asked = |origin: &FaultOrigin| {
+        let all = origin.arrived();
+        all.iter().filter(|arrived| arrived.method == "GET").count()
+    };
+    assert!(
+        asked(&sick) > 0 && asked(&well) > 0,
+        "each has its share of the keys"
+    );
+
+    silent.store(1, Ordering::Relaxed);
+    let down = || edge.metric("seawall_edge_upstreams_down{");
+    eventually("it is found out", || down() == 1.0).await;
+    let before = asked(&sick);
+    for number in 100..120 {
+        let reply = client::get(edge.addr, &segment(number)).await;
+        assert_eq!(reply.body, b"from the second");
+    }
+    assert_eq!(asked(&sick), before, "no viewer has waited for it");
+
+    silent.store(0, Ordering::Relaxed);
+    eventually("it is found well again", || down() == 0.0).await;
+    for number in 200..220 {
+        assert_eq!(client::get(edge.addr, &segment(number)).await.status, 200);
+    }
+    assert!(asked(&sick) > before, "it has its share again");
+    edge.stop.cancel();
+    checks.await.unwrap();
+}

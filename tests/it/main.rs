@@ -12,6 +12,7 @@
 mod support;
 
 mod bad_input;
+mod edge_blocking;
 mod edge_bounds;
 mod edge_faults;
 mod edge_foreign;

@@ -231,10 +231,8 @@ fn the_reference_of_metrics_in_the_readme_is_the_table() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn each_part_can_be_a_process_and_one_that_is_killed_leaves_the_others() {
-    let folder = tempfile::tempdir().unwrap();
-    let segments = folder.path().to_str().unwrap();
+/// `seawall up` with two edges, each part a process.
+fn up_by_processes(segments: &Path) -> Program {
     let doors = [
         "--origin-listen",
         "--origin-admin",
@@ -242,25 +240,50 @@ async fn each_part_can_be_a_process_and_one_that_is_killed_leaves_the_others() {
         "--edge-admin",
     ];
     let doors = doors.map(|flag| [flag, "127.0.0.1:0"]).concat();
+    let segments = segments.to_str().unwrap();
     let own = ["up", "--processes", "--edges", "2", "--segments", segments];
-    let up = Program::seawall(&[&own[..], &doors[..]].concat());
+    Program::seawall(&[&own[..], &doors[..]].concat())
+}
+
+/// The address of the URL on the line that begins with `name`.
+fn said_address(said: &str, name: &str) -> SocketAddr {
+    let line = said
+        .lines()
+        .find(|line| line.trim_start().starts_with(name))
+        .unwrap();
+    let (_, url) = line.split_once("http://").unwrap();
+    url.split('/').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_parts_end_when_the_process_that_started_them_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = up_by_processes(folder.path());
     up.says("Ctrl-C ends all of it").await;
     let said = up.said();
-    let line_of = |name: &str| {
-        said.lines()
-            .find(|line| line.trim_start().starts_with(name))
-            .unwrap()
-    };
-    let address = |name: &str| -> SocketAddr {
-        let (_, url) = line_of(name).split_once("http://").unwrap();
-        url.split('/').next().unwrap().parse().unwrap()
-    };
-    let (first, second) = (address("edge-1"), address("edge-2"));
+    let parts = ["edge-1", "edge-2", "origin"].map(|name| said_address(&said, name));
+    up.kill();
+    for part in parts {
+        let mut attempts = 0;
+        while tokio::net::TcpStream::connect(part).await.is_ok() {
+            attempts += 1;
+            assert!(attempts < 150, "{part} is still there");
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_part_can_be_a_process_and_one_that_is_killed_leaves_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = up_by_processes(folder.path());
+    up.says("Ctrl-C ends all of it").await;
+    let said = up.said();
+    let (first, second) = (said_address(&said, "edge-1"), said_address(&said, "edge-2"));
     for edge in [first, second] {
         let playing = once(edge, "/live/demo/main.m3u8", |reply| reply.status == 200).await;
         assert!(String::from_utf8(playing.body).unwrap().contains("720p"));
     }
-    let said = up.said();
     let line = said
         .lines()
         .find(|line| line.starts_with("  edge-1"))

@@ -224,6 +224,55 @@ async fn newest_listed(edge: &EdgeRoom) -> Option<(u64, u64)> {
     Some((newest, reply.header("age").parse().unwrap()))
 }
 
+/// A time without an origin.
+struct Outage {
+    /// Where the origin was, and will be.
+    doors: Doors,
+    /// The newest segment that was listed before.
+    newest: u64,
+}
+
+impl Outage {
+    /// Stops the broadcast and the origin.
+    async fn begin(origin: OriginRoom, off_air: CancellationToken, edges: &[EdgeRoom]) -> Self {
+        let doors = Doors {
+            listen: origin.room.listen,
+            admin: origin.room.admin,
+            ..Doors::free()
+        };
+        let (newest, _) = newest_listed(&edges[0]).await.unwrap();
+        off_air.cancel();
+        origin.room.stop().await;
+        Self { doors, newest }
+    }
+
+    /// Goes on air again and waits until every edge lists something new, two seconds at most; says how long that took.
+    async fn end(
+        self,
+        folder: &Path,
+        channel: &Channel,
+        edges: &[EdgeRoom],
+        clock: Clock,
+    ) -> (OriginRoom, CancellationToken, Duration) {
+        let (origin, again, off_air) = on_air(folder, self.doors, clock).await;
+        assert_eq!(again, *channel, "the same stream goes on");
+        let back = Instant::now();
+        for edge in edges {
+            while newest_listed(edge)
+                .await
+                .is_none_or(|(newest, _)| newest <= self.newest)
+            {
+                assert!(
+                    back.elapsed() < Duration::from_secs(2),
+                    "two seconds after the origin is back, an edge is not"
+                );
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        (origin, off_air, back.elapsed())
+    }
+}
+
 fn nobody_gave_up(record: &RunRecord) {
     let gave_up: Vec<_> = record
         .viewers
@@ -252,41 +301,19 @@ async fn an_origin_that_is_gone_for_eight_seconds_costs_no_viewer_the_stream() {
         );
 
     tokio::time::sleep(Duration::from_secs(8)).await; // the surge is in full swing
-    let doors = Doors {
-        listen: origin.room.listen,
-        admin: origin.room.admin,
-        ..Doors::free()
-    };
-    let (before, _) = newest_listed(&edges[0]).await.unwrap();
-    off_air.cancel();
-    origin.room.stop().await;
-    drop(origin);
+    let outage = Outage::begin(origin, off_air, &edges).await;
     let stopped = Instant::now();
     while stopped.elapsed() < Duration::from_secs(8) {
         for edge in edges.iter() {
             if let Some((newest, age_s)) = newest_listed(edge).await {
-                assert!(newest >= before, "an edge went back");
+                assert!(newest >= outage.newest, "an edge went back");
                 // Three target durations of 2 s, by whole seconds of Age.
                 assert!(age_s <= 6, "a playlist of {age_s} s was served");
             }
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let (origin, again, off_air) = on_air(folder.path(), doors, clock).await;
-    assert_eq!(again, channel, "the same stream goes on");
-    let back = Instant::now();
-    for edge in edges.iter() {
-        while newest_listed(edge)
-            .await
-            .is_none_or(|(newest, _)| newest <= before)
-        {
-            assert!(
-                back.elapsed() < Duration::from_secs(2),
-                "two seconds after the origin is back, an edge is not"
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
+    let (origin, off_air, _) = outage.end(folder.path(), &channel, &edges, clock).await;
     let record = surge.await.unwrap();
     assert_eq!(record.viewers.len(), 300);
     nobody_gave_up(&record);
@@ -424,18 +451,10 @@ async fn an_origin_that_is_out_for_thirty_seconds_is_left_alone_and_found_again(
         play(&surge_edges, &surge_channel, &small(1_000, 65.0), clock).await
     });
     tokio::time::sleep(Duration::from_secs(12)).await; // the surge is in full swing
-    let doors = Doors {
-        listen: origin.room.listen,
-        admin: origin.room.admin,
-        ..Doors::free()
-    };
-    let (before, _) = newest_listed(&edges[0]).await.unwrap();
-    off_air.cancel();
-    origin.room.stop().await;
-    drop(origin);
+    let outage = Outage::begin(origin, off_air, &edges).await;
     let outage_began = clock.now();
     let counting = CancellationToken::new();
-    let connects = tokio::spawn(count_connects(doors.listen, counting.clone()));
+    let connects = tokio::spawn(count_connects(outage.doors.listen, counting.clone()));
     let (stopped, mut words) = (Instant::now(), BTreeMap::<u16, u32>::new());
     while stopped.elapsed() < Duration::from_secs(30) {
         for edge in edges.iter() {
@@ -458,22 +477,8 @@ async fn an_origin_that_is_out_for_thirty_seconds_is_left_alone_and_found_again(
         "{connects} connects in 30 s at {} edges",
         edges.len()
     );
-    let (origin, again, off_air) = on_air(folder.path(), doors, clock).await;
-    assert_eq!(again, channel, "the same stream goes on");
-    let (back, outage_ended) = (Instant::now(), clock.now());
-    for edge in edges.iter() {
-        while newest_listed(edge)
-            .await
-            .is_none_or(|(newest, _)| newest <= before)
-        {
-            assert!(
-                back.elapsed() < Duration::from_secs(2),
-                "two seconds after the origin is back, an edge is not"
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-    let recovered = back.elapsed();
+    let (origin, off_air, recovered) = outage.end(folder.path(), &channel, &edges, clock).await;
+    let recovered_at = clock.now();
     let record = surge.await.unwrap();
     let lost = record
         .viewers
@@ -502,7 +507,7 @@ async fn an_origin_that_is_out_for_thirty_seconds_is_left_alone_and_found_again(
     }
     let due: usize = first_failures
         .values()
-        .filter(|&&first| first + schedule < outage_ended)
+        .filter(|&&first| first + schedule + recovered < recovered_at)
         .count();
     println!("{due} were due to be lost by their retry schedule");
     assert!(

@@ -116,8 +116,11 @@ impl Fetch<'_> {
         let facts = (kind == Kind::MediaPlaylist)
             .then(|| hls::facts::of_media_playlist(&body))
             .flatten();
+        let mut validity = validity_of(facts);
         if let Some(facts) = facts {
-            match edge.renditions.landed(key, facts, now) {
+            let (fit, due) = edge.renditions.landed(key, facts, validity.made_at, now);
+            validity = validity.until_due(now, due, facts);
+            match fit {
                 Fit::Older => {
                     edge.metrics.regressions_blocked.inc();
                     return Err(FetchError::Outdated);
@@ -127,7 +130,8 @@ impl Fetch<'_> {
                 Fit::Newer(None) => {}
             }
         }
-        let object = Object::new(head.headers.clone(), body, validity_of(facts), self.ahead);
+        let object = Object::new(head.headers.clone(), body, validity, self.ahead)
+            .listing_up_to(facts.map(|facts| facts.head));
         Ok(Landing::Object(Arc::new(object), head))
     }
 

@@ -286,6 +286,7 @@ pub struct Levels {
     flights: Arc<Table>,
     upstream: Arc<Upstream>,
     held: Arc<AtomicUsize>,
+    blocked: Arc<AtomicUsize>,
     waiters: IntGauge,
     waiters_peak: IntGauge,
     flights_gauge: IntGauge,
@@ -293,6 +294,8 @@ pub struct Levels {
     bytes: IntGauge,
     capacity: IntGauge,
     held_gauge: IntGauge,
+    blocked_gauge: IntGauge,
+    upstreams_down: IntGauge,
     breaker: IntGauge,
     queue_depth: IntGaugeVec,
 }
@@ -304,7 +307,7 @@ impl Levels {
         store: Store,
         flights: Arc<Table>,
         upstream: Arc<Upstream>,
-        held: Arc<AtomicUsize>,
+        [held, blocked]: [Arc<AtomicUsize>; 2],
     ) -> Self {
         let unregistered = |metric| registry.unregistered_gauge(metric);
         Self {
@@ -312,6 +315,7 @@ impl Levels {
             flights,
             upstream,
             held,
+            blocked,
             waiters: unregistered(table::EDGE_MISS_WAITERS),
             waiters_peak: unregistered(table::EDGE_MISS_WAITERS_PEAK),
             flights_gauge: unregistered(table::EDGE_FLIGHTS),
@@ -319,12 +323,14 @@ impl Levels {
             bytes: unregistered(table::EDGE_CACHE_BYTES),
             capacity: unregistered(table::EDGE_CACHE_CAPACITY),
             held_gauge: unregistered(table::EDGE_HELD),
+            blocked_gauge: unregistered(table::EDGE_BLOCKED),
+            upstreams_down: unregistered(table::EDGE_UPSTREAMS_DOWN),
             breaker: unregistered(table::EDGE_BREAKER_STATE),
             queue_depth: registry.unregistered_gauges(table::EDGE_ORIGIN_QUEUE_DEPTH),
         }
     }
 
-    fn all(&self) -> [&dyn Collector; 9] {
+    fn all(&self) -> [&dyn Collector; 11] {
         [
             &self.waiters,
             &self.waiters_peak,
@@ -333,6 +339,8 @@ impl Levels {
             &self.bytes,
             &self.capacity,
             &self.held_gauge,
+            &self.blocked_gauge,
+            &self.upstreams_down,
             &self.breaker,
             &self.queue_depth,
         ]
@@ -354,6 +362,9 @@ impl Collector for Levels {
         self.capacity.set(self.store.capacity_bytes() as i64);
         self.held_gauge
             .set(self.held.load(Ordering::Relaxed) as i64);
+        self.blocked_gauge
+            .set(self.blocked.load(Ordering::Relaxed) as i64);
+        self.upstreams_down.set(self.upstream.down() as i64);
         self.breaker.set(self.upstream.breaker_state().into());
         for class in [Class::LiveEdge, Class::Older] {
             self.queue_depth

@@ -14,10 +14,12 @@ pub mod access;
 mod answer;
 mod attempts;
 mod baseline;
+mod blocking;
 mod fetch;
 mod fill;
 pub mod flights;
 mod head;
+mod health;
 mod hold;
 mod listed;
 pub mod metrics;
@@ -94,6 +96,8 @@ pub struct Edge {
     renditions: Renditions,
     /// Fetches that wait for a segment which is about to be there.
     held: Arc<AtomicUsize>,
+    /// Requests that wait for a playlist which is still to come.
+    blocked: Arc<AtomicUsize>,
     upstream: Arc<Upstream>,
     baseline: baseline::Moka,
     metrics: Metrics,
@@ -129,13 +133,13 @@ impl Edge {
         let registry = Registry::new(&[("edge", &name)]);
         let store = Store::new(cache_bytes);
         let flights = Arc::new(Table::new());
-        let held = Arc::new(AtomicUsize::new(0));
+        let [held, blocked] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
         let levels = Levels::new(
             &registry,
             store.clone(),
             flights.clone(),
             upstream.clone(),
-            held.clone(),
+            [held.clone(), blocked.clone()],
         );
         let metrics = Metrics::new(&registry, levels);
         let dropped = registry.counter(EDGE_ACCESS_LOG_DROPPED);
@@ -153,6 +157,7 @@ impl Edge {
             flights,
             renditions: Renditions::default(),
             held,
+            blocked,
             upstream,
             baseline: baseline::Moka::new(cache_bytes),
             metrics,

@@ -135,6 +135,8 @@ pub struct Changeable {
     pub body_bytes_max: Option<u64>,
     /// See [`Limits::held_max`].
     pub held_max: Option<usize>,
+    /// See [`Limits::blocked_max`].
+    pub blocked_max: Option<usize>,
 }
 
 impl Changeable {
@@ -150,6 +152,7 @@ impl Changeable {
             total_ms: millis(limits.total),
             body_bytes_max: Some(limits.body_bytes_max),
             held_max: Some(limits.held_max),
+            blocked_max: Some(limits.blocked_max),
         }
     }
 
@@ -188,6 +191,7 @@ impl Changeable {
         set(&mut limits.total, span(self.total_ms));
         set(&mut limits.body_bytes_max, self.body_bytes_max);
         set(&mut limits.held_max, self.held_max);
+        set(&mut limits.blocked_max, self.blocked_max);
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::policy::freshness::PlaylistFacts;
 use crate::policy::key::{Key, KeyRef};
-use crate::policy::rendition::Fit;
+use crate::policy::rendition::{Cadence, Fit};
 use crate::time::Timestamp;
 
 /// Renditions that are remembered at once.
@@ -27,17 +27,26 @@ pub(super) struct Renditions {
 #[derive(Debug)]
 struct Known {
     newest: watch::Sender<PlaylistFacts>,
+    cadence: Cadence,
     seen_at: Timestamp,
 }
 
 impl Renditions {
-    /// A playlist has landed: how it stands to the newest before it. Everyone who waits for its news is told.
-    pub(super) fn landed(&self, key: &Key, facts: PlaylistFacts, now: Timestamp) -> Fit {
+    /// A playlist has landed that was made at `made`: how it stands to the newest before it, and when its next segment is
+    /// due. Everyone who waits for its news is told.
+    pub(super) fn landed(
+        &self,
+        key: &Key,
+        facts: PlaylistFacts,
+        made: Timestamp,
+        now: Timestamp,
+    ) -> (Fit, Timestamp) {
+        let first = Cadence::begin(facts, made);
         let Some(name) = name_of(key.as_ref()) else {
-            return Fit::Newer(None);
+            return (Fit::Newer(None), first.due());
         };
         let mut known = self.lock();
-        let fit = match known.get_mut(&name) {
+        let landed = match known.get_mut(&name) {
             Some(rendition) => {
                 let mut fit = facts.after(Some(&rendition.newest.borrow()));
                 // Nothing but older copies for as long as a stale one may stand in: that is the stream now.
@@ -47,16 +56,21 @@ impl Renditions {
                 if fit != Fit::Older {
                     rendition.newest.send_replace(facts);
                     rendition.seen_at = now;
+                    rendition.cadence = match fit {
+                        Fit::Reset => first,
+                        _ => rendition.cadence.saw(facts, made),
+                    };
                 }
-                fit
+                (fit, rendition.cadence.due())
             }
             None => {
                 let fresh = Known {
                     newest: watch::channel(facts).0,
+                    cadence: first,
                     seen_at: now,
                 };
                 known.insert(name, fresh);
-                facts.after(None)
+                (facts.after(None), first.due())
             }
         };
         if known.len() > MOST {
@@ -65,7 +79,7 @@ impl Renditions {
                 known.remove(&oldest);
             }
         }
-        fit
+        landed
     }
 
     /// Forgets the rendition of a key: its next playlist is the first.

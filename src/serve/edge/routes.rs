@@ -18,7 +18,7 @@ use super::metrics::Reason;
 use super::pass::{self, RequestStream};
 use super::store::Entry;
 use super::upstream;
-use crate::hls::names::{self, LivePath};
+use crate::hls::names::{self, LivePath, MalformedDirective};
 use crate::policy::collapse::Boarding;
 use crate::policy::edge::{self, Decision, WhyStale};
 use crate::policy::key::{Key, KeyRef, Kind};
@@ -52,8 +52,9 @@ impl Edge {
         let began = self.clock.now();
         let path = LivePath::parse(uri.path());
         let plain = match (path, uri.query()) {
+            // A playlist with directives may have to be waited for.
             (Some(LivePath::MediaPlaylist { .. }), Some(query)) => {
-                names::directives_are_sound(query)
+                names::sequence_asked(query) == Ok(None)
             }
             (Some(_), _) => true,
             (None, _) => !headers.contains_key(http::header::AUTHORIZATION),
@@ -107,10 +108,14 @@ impl Edge {
                 asked.refused(StatusCode::LOOP_DETECTED, "loop")
             }
             (_, &Method::GET | &Method::HEAD) => match (path, uri.query()) {
-                (Some(LivePath::MediaPlaylist { .. }), Some(query))
-                    if !names::directives_are_sound(query) =>
-                {
-                    asked.refused(StatusCode::BAD_REQUEST, "malformed-directive")
+                (Some(LivePath::MediaPlaylist { .. }), Some(query)) => {
+                    match names::sequence_asked(query) {
+                        Ok(None) => asked.serve(body).await,
+                        Ok(Some(number)) => asked.once_listed(number, body).await,
+                        Err(MalformedDirective) => {
+                            asked.refused(StatusCode::BAD_REQUEST, "malformed-directive")
+                        }
+                    }
                 }
                 (None, _) if headers.contains_key(http::header::AUTHORIZATION) => {
                     asked.pass(body).await
@@ -202,6 +207,14 @@ pub(super) fn key_of<'a>(
     }
 }
 
+/// The status that came from upstream, if this failure is one.
+fn forwarded(error: FetchError) -> Option<u16> {
+    match error {
+        FetchError::Status(code) => Some(code),
+        _ => None,
+    }
+}
+
 /// A request on its way to an answer.
 pub(super) struct Asked<'a> {
     pub(super) edge: &'a Arc<Edge>,
@@ -218,7 +231,7 @@ pub(super) struct Answered {
 }
 
 /// What a request that had to wait was told in the end.
-enum Heard {
+pub(super) enum Heard {
     Head(Arc<Head>),
     Landing(Landing),
     Deadline,
@@ -248,7 +261,7 @@ impl Role {
 }
 
 impl Asked<'_> {
-    async fn serve(self, body: impl RequestStream) -> Answered {
+    pub(super) async fn serve(self, body: impl RequestStream) -> Answered {
         if self.edge.miss_queue == MissQueue::Moka {
             return self.by_moka(body).await;
         }
@@ -396,7 +409,7 @@ impl Asked<'_> {
         self.answer_heard(role, watch, heard, body).await
     }
 
-    async fn answer_heard(
+    pub(super) async fn answer_heard(
         self,
         role: Role,
         watch: Watch,
@@ -486,15 +499,6 @@ impl Asked<'_> {
         role: Role,
     ) -> Answered {
         let now = self.edge.clock.now();
-        if let FetchError::Shed(shed) = error {
-            self.edge.metrics.shed(shed);
-        }
-        let code = answer::status_of(error);
-        let fwd_status = if let FetchError::Status(code) = error {
-            Some(code)
-        } else {
-            None
-        };
         let entry = self
             .edge
             .store
@@ -502,9 +506,14 @@ impl Asked<'_> {
             .filter(|entry| entry.facts().may_stand_in(now));
         if let Some(object) = entry.as_ref().and_then(|entry| entry.object.as_ref()) {
             self.edge.metrics.stale(WhyStale::Error);
+            if let FetchError::Shed(shed) = error {
+                self.edge.metrics.shed(shed);
+            }
             let ttl_s = Some(object.validity.ttl_s(now));
             let status = self.status(
-                Way::Stale { status: fwd_status },
+                Way::Stale {
+                    status: forwarded(error),
+                },
                 ttl_s,
                 Some(WhyStale::Error.word()),
             );
@@ -514,12 +523,25 @@ impl Asked<'_> {
                 response: response.into_response(),
             };
         }
+        self.unserved(error, retry_after, role)
+    }
+
+    /// The same where nothing may stand in: the failure is said.
+    pub(super) fn unserved(
+        self,
+        error: FetchError,
+        retry_after: Option<Duration>,
+        role: Role,
+    ) -> Answered {
+        let now = self.edge.clock.now();
+        let code = answer::status_of(error);
         let detail = if let FetchError::Shed(shed) = error {
+            self.edge.metrics.shed(shed);
             shed.word()
         } else {
             error.word()
         };
-        let status = self.status(role.way(fwd_status, false), None, Some(detail));
+        let status = self.status(role.way(forwarded(error), false), None, Some(detail));
         let wait_s = match retry_after {
             Some(span) => answer::retry_after_s(span),
             // Drawn from the clock's small digits: those who are refused together don't come back together.
@@ -536,7 +558,7 @@ impl Asked<'_> {
         }
     }
 
-    fn refused(self, code: StatusCode, detail: &'static str) -> Answered {
+    pub(super) fn refused(self, code: StatusCode, detail: &'static str) -> Answered {
         let status = self.status(Way::Bypass { status: None }, None, Some(detail));
         let mut response = answer::failure(code, status, None, 1);
         if code == StatusCode::METHOD_NOT_ALLOWED {

@@ -31,6 +31,8 @@ pub struct Object {
     pub body: Bytes,
     /// Until when it may be served, and for what.
     pub validity: Validity,
+    /// Number of the newest segment that it lists, if it is a media playlist.
+    pub head: Option<u64>,
     gzip: OnceLock<Bytes>,
     /// Whether it was fetched ahead and nobody has asked for it yet.
     unasked: AtomicBool,
@@ -48,9 +50,15 @@ impl Object {
             headers,
             body,
             validity,
+            head: None,
             gzip: OnceLock::new(),
             unasked: AtomicBool::new(ahead),
         }
+    }
+
+    /// A media playlist whose newest segment has this number.
+    pub fn listing_up_to(self, head: Option<u64>) -> Self {
+        Self { head, ..self }
     }
 
     /// Somebody asks for it; says whether that is the first time for an object that was fetched ahead.
@@ -190,7 +198,8 @@ impl Store {
             fresh_until: now,
             ..object.validity
         };
-        let stale = Object::new(object.headers.clone(), object.body.clone(), validity, false);
+        let stale = Object::new(object.headers.clone(), object.body.clone(), validity, false)
+            .listing_up_to(object.head);
         let entry = Entry {
             object: Some(Arc::new(stale)),
             ..(*entry).clone()

@@ -1,7 +1,7 @@
 //! The way to the origin: a pooled client, the bound on how much it may be asked at once, and one bounded fetch.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -60,6 +60,8 @@ pub struct Upstream {
 struct Server {
     authority: Authority,
     breaker: Mutex<Breaker>,
+    /// Whether it has not answered when its health was seen to.
+    down: AtomicBool,
 }
 
 impl AsRef<str> for Server {
@@ -106,6 +108,7 @@ impl Upstream {
             Ok(Server {
                 authority,
                 breaker: Mutex::new(breaker),
+                down: AtomicBool::new(false),
             })
         };
         let servers: Vec<_> = urls.iter().map(server).collect::<Result<_, _>>()?;
@@ -230,13 +233,40 @@ impl Upstream {
     }
 
     fn order(&self, key: &Key, failures: u32) -> Vec<usize> {
-        let mut order = match self.servers.len() {
+        let order = match self.servers.len() {
             1 => vec![0],
             _ => tier::order(&super::operate::path_of(key), &self.servers),
         };
-        let first = failures as usize % order.len();
-        order.rotate_left(first);
-        order
+        let is_up = |&server: &usize| !self.servers[server].down.load(Ordering::Relaxed);
+        // Those that are down come last, for the case that nobody else is left.
+        let (mut up, mut down): (Vec<_>, Vec<_>) = order.into_iter().partition(is_up);
+        for servers in [&mut up, &mut down] {
+            let first = failures as usize % servers.len().max(1);
+            servers.rotate_left(first);
+        }
+        up.append(&mut down);
+        up
+    }
+
+    /// Every server.
+    pub(super) fn servers(&self) -> impl Iterator<Item = ServerIndex> + use<> {
+        (0..self.servers.len()).map(ServerIndex)
+    }
+
+    /// Host and port of a server.
+    pub(super) fn authority_of(&self, server: ServerIndex) -> &Authority {
+        &self.servers[server.0].authority
+    }
+
+    /// Servers that have not answered when their health was seen to.
+    pub fn down(&self) -> usize {
+        let down = |server: &&Server| server.down.load(Ordering::Relaxed);
+        self.servers.iter().filter(down).count()
+    }
+
+    /// Notes whether a server answers when its health is seen to; gives what was noted before.
+    pub(super) fn set_down(&self, server: ServerIndex, down: bool) -> bool {
+        self.servers[server.0].down.swap(down, Ordering::Relaxed)
     }
 
     /// A request to this server has ended.
@@ -268,6 +298,17 @@ impl Upstream {
             headers.insert(IF_RANGE, etag.clone());
         }
         self.send(server, request, Method::GET, path).await
+    }
+
+    /// Asks a server something that it answers by itself, to see whether it answers.
+    ///
+    /// # Errors
+    /// No connection, or no head in time.
+    pub(super) async fn ask_for_health(&self, server: ServerIndex) -> Result<(), FetchError> {
+        let request = Request::new(Empty::new().map_err(|never| match never {}).boxed());
+        let path = PathAndQuery::from_static("/live/health/main.m3u8");
+        self.send(server, request, Method::OPTIONS, path).await?;
+        Ok(())
     }
 
     /// Sends a request to a server under our name.
