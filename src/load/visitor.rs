@@ -130,6 +130,9 @@ pub(super) async fn play(world: Arc<World>, visit: Visit) -> record::Viewer {
     record::Viewer {
         viewer: visit.viewer,
         edge: visit.edge,
+        arrived: world.began + visit.arrives,
+        left: world.clock.now(),
+        stalls: visitor.player.stalls().to_vec(),
         quality: visitor.player.quality().clone(),
     }
 }

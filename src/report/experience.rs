@@ -111,11 +111,15 @@ fn quantile(sorted: &[Duration], share: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Timestamp;
 
     fn viewer(startup_s: Option<u64>, stalled_s: u64, exit: Exit) -> Viewer {
         Viewer {
             viewer: 0,
             edge: 0,
+            arrived: Timestamp::ZERO,
+            left: Timestamp::ZERO,
+            stalls: Vec::new(),
             quality: Quality {
                 startup: startup_s.map(Duration::from_secs),
                 played: Duration::from_secs(if startup_s.is_some() { 9 } else { 0 }),

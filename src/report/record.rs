@@ -26,6 +26,8 @@ pub struct RunRecord {
     pub segment_duration: Duration,
     /// When the run began.
     pub began: UnixTime,
+    /// The same on the clock of the requests' times.
+    pub began_at: Timestamp,
     /// How long it took.
     pub elapsed: Duration,
     /// Every request, in the order in which they ended.
@@ -38,10 +40,51 @@ pub struct RunRecord {
     pub viewers_scheduled: u32,
     /// Viewers that could not be started within a second of their time.
     pub viewers_dropped: u32,
+    /// The stretches of the run that have a name, in their order; they may leave gaps, and don't overlap.
+    pub phases: Vec<Phase>,
+    /// Trouble that was made on purpose, by when it began.
+    pub faults: Vec<Fault>,
+    /// What was counted once a second, in the order of time.
+    pub levels: Vec<Level>,
     /// How well the generator kept its own schedule.
     pub generator: Generator,
     /// Whether the run was stopped before its end.
     pub interrupted: bool,
+}
+
+/// A stretch of a run by whose name figures are labelled: baseline, surge, plateau, recovery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phase {
+    /// Its name.
+    pub name: String,
+    /// When it begins, counted from the start of the run.
+    pub from: Duration,
+    /// When it ends.
+    pub until: Duration,
+}
+
+/// Trouble that was made on purpose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// When it began, counted from the start of the run.
+    pub from: Duration,
+    /// When it ended; `None` if it did not.
+    pub until: Option<Duration>,
+    /// What was done, in words: `edge-2 is killed`.
+    pub what: String,
+}
+
+/// What was counted at one instant of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Level {
+    /// When, counted from the start of the run.
+    pub at: Duration,
+    /// Viewers that are watching.
+    pub viewers: u32,
+    /// Requests that the origin has had since the start, of every kind; `None` if it does not tell.
+    pub origin_hits: Option<u64>,
+    /// Requests that wait for a flight, over all edges; `None` if they don't tell.
+    pub waiters: Option<u32>,
 }
 
 /// One request of one viewer.
@@ -237,6 +280,12 @@ pub struct Viewer {
     pub viewer: u32,
     /// At which edge.
     pub edge: u32,
+    /// When it came.
+    pub arrived: Timestamp,
+    /// When it left, for whatever reason.
+    pub left: Timestamp,
+    /// When it stalled, from when until when; what is beyond a bound is in [`Quality::stalls`] alone.
+    pub stalls: Vec<(Timestamp, Timestamp)>,
     /// What it lived through.
     pub quality: Quality,
 }

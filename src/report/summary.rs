@@ -463,6 +463,7 @@ mod tests {
     use super::super::text;
     use super::super::verdict::{FlightThresholds, Ruling};
     use super::*;
+    use crate::time::Timestamp;
 
     /// Two edges, three segments at one and one at the other; the second request for segment 7 waits.
     fn record(miss_queue: MissQueue) -> RunRecord {
@@ -478,6 +479,7 @@ mod tests {
             renditions: vec!["180p".to_owned()],
             segment_duration: Duration::from_millis(2_880),
             began: UnixTime::from_millis(0),
+            began_at: Timestamp::ZERO,
             elapsed: Duration::from_secs(10),
             requests: vec![
                 request(0, 7, 0, 52, ResultWord::Miss),
@@ -490,6 +492,9 @@ mod tests {
             viewers: Vec::new(),
             viewers_scheduled: 0,
             viewers_dropped: 0,
+            phases: Vec::new(),
+            faults: Vec::new(),
+            levels: Vec::new(),
             generator: Generator::default(),
             interrupted: false,
         }

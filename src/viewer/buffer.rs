@@ -12,7 +12,13 @@ pub(super) struct Buffer {
     level: Duration,
     /// The level is that of this point in time.
     drained_at: Timestamp,
+    /// When it ran dry the last time.
+    dry_since: Timestamp,
+    stalls: Vec<(Timestamp, Timestamp)>,
 }
+
+/// Stalls of one viewer whose times are kept.
+const STALLS_MAX: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -37,7 +43,14 @@ impl Buffer {
             state: State::Filling,
             level: Duration::ZERO,
             drained_at: at,
+            dry_since: at,
+            stalls: Vec::new(),
         }
+    }
+
+    /// When it was dry, from when until when, the first times.
+    pub(super) fn stalls(&self) -> &[(Timestamp, Timestamp)] {
+        &self.stalls
     }
 
     /// Media that is left to play.
@@ -54,12 +67,14 @@ impl Buffer {
     /// Lets time pass until `now`.
     pub(super) fn drain(&mut self, now: Timestamp, quality: &mut Quality) {
         let passed = now.since(self.drained_at);
+        let dry_at = self.drained_at + self.level;
         self.drained_at = self.drained_at.max(now);
         match self.state {
             State::Playing if passed > self.level => {
                 quality.played += self.level;
                 quality.stalled += passed - self.level;
                 quality.stalls += 1;
+                self.dry_since = dry_at;
                 self.level = Duration::ZERO;
                 self.state = State::Stalled;
             }
@@ -84,10 +99,14 @@ impl Buffer {
                 self.state = State::Playing;
                 Begins::Now
             }
-            State::Playing | State::Stalled => {
+            State::Stalled => {
+                if self.stalls.len() < STALLS_MAX {
+                    self.stalls.push((self.dry_since, self.drained_at));
+                }
                 self.state = State::Playing;
                 Begins::NotNow
             }
+            State::Playing => Begins::NotNow,
         }
     }
 }
@@ -116,5 +135,6 @@ mod tests {
         assert_eq!(buffer.append(seconds(3), seconds(3)), Begins::NotNow);
         buffer.drain(at(7_500), &mut quality);
         assert_eq!((quality.played, quality.stalls), (seconds(5), 1));
+        assert_eq!(buffer.stalls(), [(at(4_500), at(6_500))]);
     }
 }

@@ -138,6 +138,11 @@ impl Player {
         &self.quality
     }
 
+    /// When it has stalled so far, from when until when; a stall that goes on is not among them.
+    pub fn stalls(&self) -> &[(Timestamp, Timestamp)] {
+        self.buffer.stalls()
+    }
+
     /// Does what is due by `now` and says what to perform. After a [`Action::Get`] the player must be told how it went.
     pub fn next(&mut self, now: Timestamp) -> Action {
         self.advance(now);
