@@ -40,7 +40,7 @@ fn entry() -> Entry {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    let validity = Validity::of_live(Timestamp::ZERO, Duration::ZERO, Kind::Segment, None);
+    let validity = Validity::of_live(Timestamp::ZERO, Duration::ZERO, Kind::Segment, None, 50);
     Entry {
         object: Some(Arc::new(Object::new(
             headers,
@@ -53,7 +53,7 @@ fn entry() -> Entry {
 }
 
 fn decision(criterion: &mut Criterion) {
-    let store = Store::new(512 << 20);
+    let store = Store::new(512 << 20, seawall::policy::limits::Eviction::Lru);
     for number in 0..OBJECTS {
         store.put(key(number), entry());
     }

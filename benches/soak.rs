@@ -15,7 +15,7 @@ use procfs::process::Process as OfSystem;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use seawall::hls::timeline::Layout;
-use seawall::load::{self, RunPlan};
+use seawall::load::{self, Lines, Network, RunPlan, Stream};
 use seawall::policy::key::Kind;
 use seawall::policy::status::MissQueue;
 use seawall::report::record::{Outcome, Process, Request, RunRecord};
@@ -182,10 +182,12 @@ fn plan(
         audience,
         seed,
         targets: edges.iter().map(|edge| edge.url.clone()).collect(),
-        channel: channel.clone(),
+        stream: Stream::Channels(vec![channel.clone()]),
         miss_queue: MissQueue::Flights,
         requests_logged_max: 1_000_000,
         process: Process::SharedWithServers,
+        lines: Lines::default(),
+        network: Network::default(),
     }
 }
 

@@ -28,11 +28,24 @@ pub async fn post_json<T: DeserializeOwned>(url: &str, token: &Token) -> anyhow:
     json(Method::POST, url, Some(token)).await
 }
 
+/// Gets whatever is there.
+///
+/// # Errors
+/// No answer in time, or another status than 200.
+pub async fn get_bytes(url: &str) -> anyhow::Result<Bytes> {
+    bytes(Method::GET, url, None).await
+}
+
 async fn json<T: DeserializeOwned>(
     method: Method,
     url: &str,
     token: Option<&Token>,
 ) -> anyhow::Result<T> {
+    serde_json::from_slice(&bytes(method, url, token).await?)
+        .with_context(|| format!("{url} answered something else than was asked for"))
+}
+
+async fn bytes(method: Method, url: &str, token: Option<&Token>) -> anyhow::Result<Bytes> {
     const BYTES_MAX: usize = 16 << 20;
     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
     let mut request = http::Request::builder().method(method).uri(url);
@@ -61,6 +74,5 @@ async fn json<T: DeserializeOwned>(
         let said = String::from_utf8_lossy(&body);
         bail!("{url} answered {status}: {}", said.trim());
     }
-    serde_json::from_slice(&body)
-        .with_context(|| format!("{url} answered something else than was asked for"))
+    Ok(body)
 }

@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
+use crate::comparison::Comparison;
 use crate::config::Config;
 use crate::policy::status::MissQueue;
 use crate::tiers::Shields;
@@ -79,6 +80,8 @@ Examples:
   seawall surge my-event.toml --seed 7 --json           a scenario of your own, the result as one document
   seawall surge celebrity-live --target http://127.0.0.1:8081 --target http://127.0.0.1:8082 \\
       --origin-admin http://127.0.0.1:9000                at edges that `seawall up` runs
+  seawall surge celebrity-live --target http://cdn.example/live/main.m3u8    at any other server of HLS
+  seawall surge celebrity-live --ab miss-queue=flights,off              twice, with one seed, beside each other
 
 Exit codes: 0 all thresholds held, 1 failed, 2 usage, 3 configuration, 4 a threshold was missed or the run is not
 valid, 130 interrupted.")]
@@ -333,7 +336,8 @@ pub struct Surge {
     /// A built-in scenario, or the path of a TOML file.
     #[arg(value_name = "SCENARIO")]
     pub scenario: String,
-    /// An edge that is running; repeat it for several. Nothing in it is changed.
+    /// An edge that is running, or the URL of a playlist at any other server; repeat it for several. Nothing in it is
+    /// changed.
     #[arg(
         long = "target",
         env = "SEAWALL_TARGET",
@@ -341,7 +345,7 @@ pub struct Surge {
         value_delimiter = ','
     )]
     pub targets: Vec<String>,
-    /// The admin listener of the origin behind those edges, which counts its hits.
+    /// The admin listener of Seawall's origin behind those edges, which counts its hits.
     #[arg(
         long,
         env = "SEAWALL_ORIGIN_ADMIN_URL",
@@ -373,6 +377,10 @@ pub struct Surge {
         conflicts_with = "targets"
     )]
     pub miss_queue: MissQueue,
+    /// Play the scenario twice with one seed, each time at a cold cluster of its own, with one knob set differently:
+    /// miss-queue=flights,off, shield=none,2x2, freshness=0,50 or eviction=lru,tiny-lfu.
+    #[arg(long, value_name = "KNOB=A,B", conflicts_with = "targets")]
+    pub ab: Option<Comparison>,
     /// Draws another audience of the same kind.
     #[arg(long, env = "SEAWALL_SEED", value_name = "NUMBER")]
     pub seed: Option<u64>,

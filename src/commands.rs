@@ -16,7 +16,7 @@ use crate::processes;
 use crate::rehearsal;
 use crate::scenario;
 use crate::serve::broadcaster::sink::SinkError;
-use crate::serve::broadcaster::{Broadcaster, Sink};
+use crate::serve::broadcaster::{Broadcaster, Figures, Sink};
 use crate::serve::clock::Clock;
 use crate::serve::cluster::{self, Doors, EdgeRoom, OriginRoom, StartError};
 use crate::serve::edge::EdgeError;
@@ -24,6 +24,7 @@ use crate::serve::metrics::Registry;
 use crate::serve::token::Token;
 use crate::serve::workers::Workers;
 use crate::tiers::{Plan, Tiers};
+use crate::venue::{Edges, Venue};
 
 /// The exit code for an error.
 pub fn code_of(error: &anyhow::Error) -> u8 {
@@ -101,10 +102,15 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
     let (origin, channel) = compose::open_origin(&config, doors, clock, stop.clone()).await?;
     let tiers = open_tiers(&config, &origin, clock)?;
     cli::print(&welcome(&channel, &origin, &tiers))?;
+    let edges = Edges::Rooms(tiers);
     let code = match scenario {
         Some(scenario) => {
-            let code = rehearsal::both(&scenario, &origin, &tiers, &channel, &config, clock, &stop)
-                .await?;
+            let venue = Venue {
+                origin: &origin,
+                edges: &edges,
+                channels: std::slice::from_ref(&channel),
+            };
+            let code = rehearsal::both(&scenario, &venue, &config, clock, &stop).await?;
             if std::io::stdout().is_terminal() && !stop.is_cancelled() {
                 cli::print("\nThe stream goes on. Ctrl-C ends it.\n")?;
                 stop.cancelled().await;
@@ -117,7 +123,7 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
         }
     };
     stop.cancel();
-    tiers.stop().await;
+    edges.stop().await;
     origin.room.stop().await;
     Ok(code)
 }
@@ -143,7 +149,8 @@ async fn broadcast(config: Config) -> anyhow::Result<u8> {
         clock,
     );
     tracing::info!(channel = channel.name, to, "broadcasting");
-    Broadcaster::new(channel, window, sink, clock, &Registry::new(&[]))
+    let figures = Figures::new(&Registry::new(&[]));
+    Broadcaster::new(channel, window, sink, clock, figures)
         .run(stop)
         .await?;
     Ok(cli::OK)

@@ -20,26 +20,43 @@ pub(crate) async fn open_origin(
     clock: Clock,
     off_air: CancellationToken,
 ) -> anyhow::Result<(OriginRoom, Channel)> {
+    let (origin, mut channels) = open_origin_with(config, 1, doors, clock, off_air).await?;
+    Ok((origin, channels.remove(0)))
+}
+
+/// The same with several channels: the second and all that follow have a number behind their names.
+pub(crate) async fn open_origin_with(
+    config: &Config,
+    count: u32,
+    doors: Doors,
+    clock: Clock,
+    off_air: CancellationToken,
+) -> anyhow::Result<(OriginRoom, Vec<Channel>)> {
     let (setup, wanted) = (origin_config(config), config.channel.clone());
     let runtime = tokio::runtime::Handle::current();
     // The disk may be slow, so it is opened where blocking is allowed.
     let opened = tokio::task::spawn_blocking(move || {
         let _context = runtime.enter();
         let origin = OriginRoom::open(setup, doors, None, clock)?;
-        let channel = origin.broadcast(
-            &wanted.name,
-            wanted.seed,
-            wanted.layout(),
-            wanted.started_at_ms,
-            off_air,
-        )?;
-        anyhow::Ok((origin, channel))
+        let broadcast = |index: u32| {
+            let name = match index {
+                0 => wanted.name.clone(),
+                _ => format!("{}-{}", wanted.name, index + 1),
+            };
+            let seed = wanted.seed.wrapping_add(index.into());
+            let (layout, started_at_ms) = (wanted.layout(), wanted.started_at_ms);
+            origin.broadcast(&name, seed, layout, started_at_ms, off_air.clone())
+        };
+        let channels = (0..count.max(1)).map(broadcast).collect::<Result<_, _>>()?;
+        anyhow::Ok((origin, channels))
     });
-    let (origin, channel) = opened.await??;
-    while !origin.origin.store().is_current(&channel) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    let (origin, channels): (OriginRoom, Vec<Channel>) = opened.await??;
+    for channel in &channels {
+        while !origin.origin.store().is_current(channel) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
-    Ok((origin, channel))
+    Ok((origin, channels))
 }
 
 /// What an edge is made from.

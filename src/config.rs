@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::hls::ladder::Rendition;
 use crate::hls::names;
 use crate::hls::timeline::Layout;
-use crate::policy::limits::Limits;
+use crate::policy::limits::{Eviction, Limits};
 use crate::policy::status::MissQueue;
 use crate::tiers::Shields;
 
@@ -146,6 +146,10 @@ pub struct EdgeLimits {
     pub held_max: usize,
     /// Requests that may wait for a playlist which is still to come (`_HLS_msn`).
     pub blocked_max: usize,
+    /// For how much of a target duration a playlist is fresh, in per cent.
+    pub playlist_fresh_percent: u32,
+    /// What the cache lets go when it is full: `lru` or `tiny-lfu`.
+    pub eviction: Eviction,
     /// How often one flight asks again after a failure.
     pub retries_per_flight_max: u32,
     /// Retries per hundred good fills; 0 turns them off.
@@ -272,6 +276,8 @@ impl Default for EdgeLimits {
             origin_queue_wait_ms: millis(limits.origin_queue_wait),
             held_max: limits.held_max,
             blocked_max: limits.blocked_max,
+            playlist_fresh_percent: limits.playlist_fresh_percent,
+            eviction: limits.eviction,
             retries_per_flight_max: limits.retries_per_flight_max,
             retry_budget_percent: limits.retry_budget_percent,
             breaker_failures: limits.breaker_failures,
@@ -506,6 +512,8 @@ impl EdgeLimits {
             origin_queue_wait: Duration::from_millis(self.origin_queue_wait_ms),
             held_max: self.held_max,
             blocked_max: self.blocked_max,
+            playlist_fresh_percent: self.playlist_fresh_percent.min(100),
+            eviction: self.eviction,
             retries_per_flight_max: self.retries_per_flight_max,
             retry_budget_percent: self.retry_budget_percent,
             breaker_failures: self.breaker_failures,

@@ -49,6 +49,12 @@ pub mod compose;
 
 pub mod tiers;
 
+pub mod venue;
+
+pub mod comparison;
+
+pub mod targets;
+
 pub mod rehearsal;
 
 pub mod ask;

@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
@@ -79,20 +80,20 @@ pub async fn up(config: Config, stop: CancellationToken) -> anyhow::Result<u8> {
 }
 
 /// A process of this program.
-struct Part {
+pub(crate) struct Part {
     name: String,
-    child: Child,
+    pub(crate) child: Child,
 }
 
 /// What every part is started with.
-struct Start<'a> {
-    file: &'a str,
-    token: String,
+pub(crate) struct Start<'a> {
+    pub(crate) file: &'a str,
+    pub(crate) token: String,
 }
 
 impl Start<'_> {
     /// Starts a part and reads from its stdout the URLs that stand behind `labels`.
-    async fn part(
+    pub(crate) async fn part(
         &self,
         name: &str,
         arguments: &[&str],
@@ -164,22 +165,33 @@ async fn watch(parts: &mut Vec<Part>, stop: &CancellationToken) {
 async fn end(mut parts: Vec<Part>) {
     parts.reverse();
     for mut part in parts {
-        let pid = part
-            .child
-            .id()
-            .and_then(|id| rustix::process::Pid::from_raw(id as i32));
+        part.end().await;
+    }
+}
+
+impl Part {
+    /// Sends it a signal; one that has ended already gets none.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = self.child.id().and_then(|id| Pid::from_raw(id as i32));
         if let Some(pid) = pid {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            let _ = rustix::process::kill_process(pid, signal);
         }
-        if tokio::time::timeout(END, part.child.wait()).await.is_err() {
-            tracing::warn!("{} does not end and is killed", part.name);
-            let _ = part.child.kill().await;
+    }
+
+    /// Ends it in order; one that does not end is killed.
+    pub(crate) async fn end(&mut self) {
+        self.signal(Signal::TERM);
+        // One that was silenced hears nothing.
+        self.signal(Signal::CONT);
+        if tokio::time::timeout(END, self.child.wait()).await.is_err() {
+            tracing::warn!("{} does not end and is killed", self.name);
+            let _ = self.child.kill().await;
         }
     }
 }
 
-/// A token for the broadcaster that nobody else knows, good for this cluster alone.
-fn token() -> String {
+/// A token that nobody else knows, good for one cluster alone.
+pub(crate) fn token() -> String {
     use std::hash::{BuildHasher, RandomState};
     (0..2)
         .map(|_| format!("{:016x}", RandomState::new().hash_one(0_u8)))

@@ -1,6 +1,7 @@
 //! A rehearsal: a scenario is played, and what the audience saw is laid beside what origin and edges counted.
 
 use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -9,26 +10,33 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ask;
 use crate::cli;
-use crate::compose;
+use crate::comparison::{Comparison, Side};
 use crate::config::Config;
-use crate::hls::names::LivePath;
-use crate::hls::timeline::Channel;
-use crate::load::{self, Progress, RunPlan};
-use crate::policy::key::Kind;
+use crate::load::{self, Network, Progress, RunPlan, Stream};
 use crate::policy::status::MissQueue;
-use crate::report::counts::{Caches, EdgeCounts, OriginHits, SegmentHits, Unasked};
-use crate::report::record::{Process, RunRecord};
+use crate::report::counts::{Caches, EdgeCounts, OriginHits};
+use crate::report::record::{Level, Phase, Process, RunRecord};
 use crate::report::summary::{self, Summary};
 use crate::report::text::{self, Ink, Page};
 use crate::report::verdict::Verdict;
 use crate::scenario::{self, Scenario};
 use crate::serve::clock::Clock;
-use crate::serve::cluster::{self, Doors, EdgeRoom, OriginRoom};
-use crate::serve::edge::metrics::Reason;
+use crate::serve::cluster;
 use crate::serve::origin::hits::Snapshot;
-use crate::tiers::{Plan, Tiers};
+use crate::targets::{self, Target};
+use crate::time::Timestamp;
+use crate::venue::{self, Cluster, Edges, Venue};
 
-/// `seawall surge`: one run, at a cluster of its own or at edges that are running.
+/// A run that has been played.
+#[derive(Debug)]
+pub struct Played {
+    /// What it comes to.
+    pub summary: Summary,
+    /// Everything that it left behind.
+    pub record: RunRecord,
+}
+
+/// `seawall surge`: one run, or two of one seed beside each other, at clusters of their own or at edges that are running.
 ///
 /// # Errors
 /// What went wrong, in sentences for whoever typed the command.
@@ -40,68 +48,93 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
     let stage = &mut scenario.real.stage;
     stage.shields = flags.shields.or(stage.shields);
     stage.edges = flags.edges.unwrap_or(stage.edges);
-    if let Some(viewers) = flags.viewers {
-        scenario.real.audience.viewers = viewers;
-        scenario = scenario.checked(&flags.scenario)?;
-    }
+    scenario.real.audience.viewers = flags.viewers.unwrap_or(scenario.real.audience.viewers);
+    let scenario = scenario.checked(&flags.scenario)?;
     let clock = Clock::start();
-    let summary = if flags.targets.is_empty() {
+    if let Some(comparison) = &flags.ab {
+        return compared(&scenario, comparison, flags, clock, &stop).await;
+    }
+    let played = if flags.targets.is_empty() {
         at_own_cluster(&scenario, flags.miss_queue, clock, &stop).await?
     } else {
         at_running_edges(&scenario, flags, clock, &stop).await?
     };
+    let summary = &played.summary;
     if flags.json {
-        cli::print(&format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
+        cli::print(&format!("{}\n", serde_json::to_string_pretty(summary)?))?;
     } else {
-        cli::print(&text::render(&summary, page()))?;
+        cli::print(&text::render(summary, page()))?;
     }
-    Ok(code_of(&[&summary]))
+    Ok(code_of(&[summary]))
 }
 
-/// Plays a scenario at `edges`, and with the same seed at as many edges without the miss queue; prints both beside each
+/// Both sides of a comparison, each at a cold cluster of its own, with one seed.
+async fn compared(
+    scenario: &Scenario,
+    comparison: &Comparison,
+    flags: &cli::Surge,
+    clock: Clock,
+    stop: &CancellationToken,
+) -> anyhow::Result<u8> {
+    let mut played = Vec::new();
+    for side in [Side::A, Side::B] {
+        let mut miss_queue = flags.miss_queue;
+        let mut varied = scenario.clone();
+        comparison.lay_over(side, &mut varied, &mut miss_queue);
+        let varied = varied.checked(&flags.scenario)?;
+        played.push(at_own_cluster(&varied, miss_queue, clock, stop).await?);
+        if stop.is_cancelled() {
+            break;
+        }
+    }
+    let summaries: Vec<_> = played.iter().map(|played| &played.summary).collect();
+    if flags.json {
+        cli::print(&format!("{}\n", serde_json::to_string_pretty(&summaries)?))?;
+    } else if let [one, other] = summaries[..] {
+        let labels = [Side::A, Side::B].map(|side| comparison.label(side));
+        cli::print(&format!(
+            "{}\n{}\n{}",
+            text::render(one, page()),
+            text::render(other, page()),
+            text::beside(one, other, [&labels[0], &labels[1]], page())
+        ))?;
+    } else {
+        cli::print(&text::render(summaries[0], page()))?;
+    }
+    Ok(code_of(&summaries))
+}
+
+/// Plays a scenario at a venue, and with the same seed at as many edges without the miss queue; prints both beside each
 /// other, and the whole report of the first.
 ///
 /// # Errors
 /// No port is free, or an edge cannot be reached.
 pub async fn both(
     scenario: &Scenario,
-    origin: &OriginRoom,
-    tiers: &Tiers,
-    channel: &Channel,
+    venue: &Venue<'_>,
     config: &Config,
     clock: Clock,
     stop: &CancellationToken,
 ) -> anyhow::Result<u8> {
-    let on = at_edges(
-        scenario,
-        origin,
-        tiers,
-        channel,
-        MissQueue::Flights,
-        clock,
-        stop,
-    )
-    .await?;
+    let on = at_venue(scenario, venue, MissQueue::Flights, clock, stop).await?;
     if stop.is_cancelled() {
-        cli::print(&text::render(&on, page()))?;
-        return Ok(code_of(&[&on]));
+        cli::print(&text::render(&on.summary, page()))?;
+        return Ok(code_of(&[&on.summary]));
     }
-    let without = open_tiers(scenario, origin, "off", MissQueue::Off, config, clock)?;
-    let off = at_edges(
-        scenario,
-        origin,
-        &without,
-        channel,
-        MissQueue::Off,
-        clock,
-        stop,
-    )
-    .await?;
+    let stage = &scenario.real.stage;
+    let without = Edges::open(stage, venue.origin, "off", MissQueue::Off, config, clock).await?;
+    let bare = Venue {
+        edges: &without,
+        ..*venue
+    };
+    let off = at_venue(scenario, &bare, MissQueue::Off, clock, stop).await;
     without.stop().await;
+    let (on, off) = (on.summary, off?.summary);
+    let labels = ["miss queue on", "miss queue off"];
     cli::print(&format!(
         "\n{}\n{}",
         text::render(&on, page()),
-        text::compare(&on, &off, page())
+        text::beside(&on, &off, labels, page())
     ))?;
     Ok(code_of(&[&on, &off]))
 }
@@ -127,301 +160,253 @@ pub async fn at_own_cluster(
     miss_queue: MissQueue,
     clock: Clock,
     stop: &CancellationToken,
-) -> anyhow::Result<Summary> {
-    let folder = tempfile::Builder::new().prefix("seawall-").tempdir()?;
-    let mut config = Config::default();
-    config.channel.name.clone_from(&scenario.name);
-    config.channel.parts_per_segment = scenario.real.stage.parts_per_segment;
-    config.origin.delay_ms = scenario.real.stage.origin_delay_ms;
-    config.origin.segments = folder.path().to_owned();
-    let config = config.checked()?;
-    let off_air = CancellationToken::new();
-    let (origin, channel) =
-        compose::open_origin(&config, Doors::free(), clock, off_air.clone()).await?;
-    let tiers = open_tiers(scenario, &origin, "edge", miss_queue, &config, clock)?;
-    let summary = at_edges(scenario, &origin, &tiers, &channel, miss_queue, clock, stop).await;
-    tiers.stop().await;
-    off_air.cancel();
-    origin.room.stop().await;
-    summary
+) -> anyhow::Result<Played> {
+    let cluster = Cluster::open(scenario, clock).await?;
+    let stage = &scenario.real.stage;
+    let edges = Edges::open(
+        stage,
+        &cluster.origin,
+        "edge",
+        miss_queue,
+        &cluster.config,
+        clock,
+    )
+    .await?;
+    let venue = Venue {
+        origin: &cluster.origin,
+        edges: &edges,
+        channels: &cluster.channels,
+    };
+    let played = at_venue(scenario, &venue, miss_queue, clock, stop).await;
+    edges.stop().await;
+    cluster.stop().await;
+    played
 }
 
-/// Plays at edges of this process, whose caches hold nothing yet.
-async fn at_edges(
+/// Plays at a venue of our own, with whatever the scenario wants to go wrong.
+async fn at_venue(
     scenario: &Scenario,
-    origin: &OriginRoom,
-    tiers: &Tiers,
-    channel: &Channel,
+    venue: &Venue<'_>,
     miss_queue: MissQueue,
     clock: Clock,
     stop: &CancellationToken,
-) -> anyhow::Result<Summary> {
-    let edges = &tiers.edges;
-    let before = origin.origin.hits().snapshot();
-    let segments_before: u64 = edges
-        .iter()
-        .map(|edge| edge.edge.metrics().requests(Kind::Segment))
-        .sum();
-    let caches = if segments_before == 0 {
-        Caches::Cold
-    } else {
-        Caches::Unknown
-    };
-    let retries_before = segment_retries(tiers.last());
-    for edge in edges {
-        edge.edge.metrics().take_followers_peak();
-    }
-    let targets = edges.iter().map(EdgeRoom::url).collect();
-    let record = play(
-        scenario,
-        targets,
-        channel,
+) -> anyhow::Result<Played> {
+    let process = venue.edges.process();
+    check_descriptors(scenario, process)?;
+    let before = venue.before().await;
+    let plan = RunPlan {
+        scenario: scenario.name.clone(),
+        audience: scenario.real.audience.clone(),
+        seed: scenario.seed,
+        targets: venue.edges.urls(),
+        stream: Stream::Channels(venue.channels.to_vec()),
         miss_queue,
-        Process::SharedWithServers,
-        clock,
-        stop,
-    )
-    .await?;
-    settle(tiers).await;
-    let askers = tiers.askers();
-    let names: Vec<_> = askers.group_of_client.keys().cloned().collect();
-    let unasked = (0..).zip(edges).flat_map(|(edge, room)| {
-        let names = room.edge.unasked(&channel.name);
-        names.into_iter().map(move |(rendition, number)| Unasked {
-            edge,
-            rendition,
-            number,
-        })
-    });
-    let hits = origin_hits(
-        &origin.origin.hits().snapshot().since(&before),
-        Some(&names),
-    );
-    let segments_after: u64 = edges
-        .iter()
-        .map(|edge| edge.edge.metrics().requests(Kind::Segment))
-        .sum();
-    let peak = edges
-        .iter()
-        .map(|edge| edge.edge.metrics().take_followers_peak())
-        .max()
-        .unwrap_or(0);
-    let counts = EdgeCounts {
-        askers,
-        segment_requests: Some(segments_after - segments_before),
-        waiters_peak: Some(u64::from(peak)),
-        segment_retries: segment_retries(tiers.last()) - retries_before,
-        unasked: unasked.collect(),
-        // The closed form is of edges that ask the origin themselves.
-        playlist_lifetime: tiers
-            .shields
-            .is_empty()
-            .then(|| Duration::from_secs(channel.layout.target_duration_s().into()) / 2),
-        caches,
+        requests_logged_max: scenario.real.requests_logged_max,
+        process,
+        lines: scenario.real.lines,
+        network: Network::default(),
     };
-    Ok(summary::summarize(
-        &record,
-        &hits,
-        &counts,
-        &scenario.real.thresholds,
-    ))
-}
-
-/// Attempts beyond the first within flights for segments, over those who ask the origin.
-fn segment_retries(rooms: &[EdgeRoom]) -> u64 {
-    let again = [Reason::Retry, Reason::Resume, Reason::Hold];
-    rooms
-        .iter()
-        .map(|room| room.edge.metrics().segment_fetches(&again))
-        .sum()
-}
-
-/// Waits until every fetch that the audience has left behind has landed, so that all counts speak of the same ones.
-async fn settle(tiers: &Tiers) {
-    let quiet = || {
-        let mut rooms = tiers.edges.iter().chain(&tiers.shields);
-        rooms.all(|room| room.edge.tasks() == 0)
+    let bar = Bar::new(&scenario.name, miss_queue);
+    let over = stop.child_token();
+    let began = clock.now();
+    let levels = Levels::default();
+    let run = async {
+        let told = |progress: Progress| bar.show(&progress, levels.newest());
+        let played = load::run(&plan, clock, told, stop.child_token()).await;
+        over.cancel();
+        played
     };
-    for _ in 0..200 {
-        if quiet() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let faults = &scenario.real.faults;
+    let trouble = venue.make_trouble(faults, began, &plan.network, clock, &over);
+    let counting = levels.count(venue, began, clock, &over);
+    let (record, done, ()) = tokio::join!(run, trouble, counting);
+    bar.finish();
+    let mut record = record?;
+    let struck = done
+        .iter()
+        .zip(faults)
+        .any(|(_, fault)| fault.what.edge().is_some());
+    let struck = struck.then(|| "an edge lost its cache or fell silent in mid-run".to_owned());
+    record.phases = phases(scenario, record.elapsed);
+    record.faults = done;
+    record.levels = levels.take(&record);
+    let (hits, counts) = venue.since(&before, struck).await;
+    let thresholds = &scenario.real.thresholds;
+    Ok(Played {
+        summary: summary::summarize(&record, &hits, &counts, thresholds),
+        record,
+    })
 }
 
-/// Plays at edges that somebody else runs, and changes nothing in them.
+/// Plays at edges that somebody else runs, Seawall's or others, and changes nothing in them.
 async fn at_running_edges(
     scenario: &Scenario,
     flags: &cli::Surge,
     clock: Clock,
     stop: &CancellationToken,
-) -> anyhow::Result<Summary> {
-    let path = LivePath::Description {
-        channel: &flags.channel,
+) -> anyhow::Result<Played> {
+    if !scenario.real.faults.is_empty() {
+        bail!(
+            "{:?} makes trouble on purpose, and edges that somebody else runs are left as they are: play it without \
+             --target, at a cluster of its own",
+            scenario.name
+        );
     }
-    .to_string();
-    let target = flags
-        .targets
-        .first()
-        .map(|target| target.trim_end_matches('/'))
-        .unwrap_or_default();
-    let channel: Channel = ask::get_json(&format!("{target}{path}")).await.with_context(|| {
-        format!("{target} does not describe the channel {:?}; is it an edge of Seawall, and is --channel right?", flags.channel)
-    })?;
-    let admin = flags
-        .origin_admin
-        .as_deref()
-        .unwrap_or_default()
-        .trim_end_matches('/');
-    let count = || async {
-        let asked = ask::get_json::<Snapshot>(&format!("{admin}/-/hits/objects")).await;
-        asked.with_context(|| format!("the origin's admin listener at {admin:?} does not tell its hits; is --origin-admin right?"))
-    };
-    let before = count().await?;
     let targets = flags
         .targets
         .iter()
-        .map(|target| target.trim_end_matches('/').to_owned())
-        .collect();
-    let record = play(
-        scenario,
-        targets,
-        &channel,
-        flags.miss_queue,
-        Process::Own,
-        clock,
-        stop,
-    )
-    .await?;
-    let hits = origin_hits(&count().await?.since(&before), None);
-    let counts = EdgeCounts {
-        caches: Caches::Unknown,
-        ..EdgeCounts::default()
+        .map(|url| Target::parse(url))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let stream = targets::stream_at(&targets, &flags.channel).await?;
+    check_descriptors(scenario, Process::Own)?;
+    let admin = flags
+        .origin_admin
+        .as_deref()
+        .map(|url| url.trim_end_matches('/'));
+    let count = || async {
+        let Some(admin) = admin else {
+            return Ok(None);
+        };
+        let asked = ask::get_json::<Snapshot>(&format!("{admin}/-/hits/objects")).await;
+        let counted = asked.with_context(|| format!("the origin's admin listener at {admin:?} does not tell its hits; is --origin-admin right?"))?;
+        anyhow::Ok(Some(counted))
     };
-    Ok(summary::summarize(
-        &record,
-        &hits,
-        &counts,
-        &scenario.real.thresholds,
-    ))
-}
-
-async fn play(
-    scenario: &Scenario,
-    targets: Vec<String>,
-    channel: &Channel,
-    miss_queue: MissQueue,
-    process: Process,
-    clock: Clock,
-    stop: &CancellationToken,
-) -> anyhow::Result<RunRecord> {
-    check_descriptors(scenario.real.audience.viewers, process)?;
+    let before = count().await?;
+    let several = stream.channels() > 1;
     let plan = RunPlan {
         scenario: scenario.name.clone(),
         audience: scenario.real.audience.clone(),
         seed: scenario.seed,
-        targets,
-        channel: channel.clone(),
-        miss_queue,
+        targets: targets.iter().map(|target| target.base.clone()).collect(),
+        stream,
+        miss_queue: flags.miss_queue,
         requests_logged_max: scenario.real.requests_logged_max,
-        process,
+        process: Process::Own,
+        lines: scenario.real.lines,
+        network: Network::default(),
     };
-    let bar = Bar::new(&scenario.name, miss_queue);
-    let record = load::run(
-        &plan,
-        clock,
-        |progress| bar.show(&progress),
-        stop.child_token(),
-    )
-    .await?;
+    let bar = Bar::new(&scenario.name, flags.miss_queue);
+    let told = |progress: Progress| bar.show(&progress, None);
+    let mut record = load::run(&plan, clock, told, stop.child_token()).await?;
     bar.finish();
-    Ok(record)
+    record.phases = phases(scenario, record.elapsed);
+    let hits = match (count().await?, before) {
+        (Some(after), Some(before)) => venue::origin_hits(&after.since(&before), None, several),
+        _ => OriginHits {
+            uncounted: true,
+            ..OriginHits::default()
+        },
+    };
+    let counts = EdgeCounts {
+        caches: Caches::Unknown,
+        ..EdgeCounts::default()
+    };
+    let thresholds = &scenario.real.thresholds;
+    Ok(Played {
+        summary: summary::summarize(&record, &hits, &counts, thresholds),
+        record,
+    })
+}
+
+/// The phases of a scenario, each until the next begins, the last until the end.
+fn phases(scenario: &Scenario, elapsed: Duration) -> Vec<Phase> {
+    let begins: Vec<_> = scenario
+        .real
+        .phases
+        .iter()
+        .map(|phase| Duration::try_from_secs_f64(phase.from_s).unwrap_or_default())
+        .collect();
+    let ends = begins.iter().skip(1).copied().chain([elapsed]);
+    let named = scenario.real.phases.iter().zip(&begins).zip(ends);
+    named
+        .filter(|((_, from), _)| **from < elapsed)
+        .map(|((phase, &from), until)| Phase {
+            name: phase.name.clone(),
+            from,
+            until: until.min(elapsed),
+        })
+        .collect()
+}
+
+/// What origin and edges count, once a second.
+#[derive(Default)]
+struct Levels {
+    counted: Mutex<Vec<Level>>,
+}
+
+impl Levels {
+    fn newest(&self) -> Option<[Level; 2]> {
+        let counted = self.lock();
+        match &counted[..] {
+            [.., before, newest] => Some([*before, *newest]),
+            _ => None,
+        }
+    }
+
+    /// Counts until the run is over.
+    async fn count(
+        &self,
+        venue: &Venue<'_>,
+        began: Timestamp,
+        clock: Clock,
+        over: &CancellationToken,
+    ) {
+        let first = venue.origin.origin.hits().total();
+        for second in 0.. {
+            let audits = venue.edges.audits().await;
+            let waiters = audits.iter().flatten().map(|audit| audit.waiters).sum();
+            let hits = venue.origin.origin.hits().total();
+            self.lock().push(Level {
+                at: clock.now().since(began),
+                viewers: 0,
+                origin_hits: Some(hits.saturating_sub(first)),
+                waiters: Some(waiters),
+            });
+            let next = clock.instant(began + Duration::from_secs(second + 1));
+            let waiting = tokio::time::sleep_until(next);
+            if over.run_until_cancelled(waiting).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// What was counted, with the viewers that were there by the record.
+    fn take(&self, record: &RunRecord) -> Vec<Level> {
+        let mut levels = std::mem::take(&mut *self.lock());
+        for level in &mut levels {
+            let at = record.began_at + level.at;
+            let present = record.viewers.iter();
+            let present = present.filter(|viewer| viewer.arrived <= at && at < viewer.left);
+            level.viewers = present.count() as u32;
+        }
+        levels
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Level>> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Refuses a run that would fail for want of descriptors in its middle.
-fn check_descriptors(viewers: u32, process: Process) -> anyhow::Result<()> {
+fn check_descriptors(scenario: &Scenario, process: Process) -> anyhow::Result<()> {
     /// Listeners, connections to the origin, files, the runtime's own.
     const BESIDE: usize = 300;
     let limit = cluster::raise_descriptor_limit();
-    let per_viewer = match process {
-        Process::Own => 1,
+    let per_connection = match process {
+        Process::Own | Process::WithOrigin => 1,
         Process::SharedWithServers => 2,
     };
-    let needed = viewers as usize * per_viewer + BESIDE;
+    let viewers = scenario.real.audience.viewers;
+    let connections = scenario.real.lines.pool.unwrap_or(viewers) as usize;
+    let needed = connections * per_connection + BESIDE;
     if needed > limit {
-        let fit = limit.saturating_sub(BESIDE) / per_viewer;
+        let fit = limit.saturating_sub(BESIDE) / per_connection;
         bail!(
             "{viewers} viewers need about {needed} file descriptors, and this process may have {limit}: {fit} viewers fit \
              (--viewers {fit}), or raise the limit with `ulimit -n {needed}`"
         );
     }
     Ok(())
-}
-
-/// As many cold edges and shields as the scenario's stage has, on free ports.
-fn open_tiers(
-    scenario: &Scenario,
-    origin: &OriginRoom,
-    name: &str,
-    miss_queue: MissQueue,
-    config: &Config,
-    clock: Clock,
-) -> anyhow::Result<Tiers> {
-    let plan = Plan {
-        config,
-        origin: origin.url(),
-        name,
-        edges: scenario.real.stage.edges,
-        shields: scenario.real.stage.shields,
-        miss_queue,
-        edge_doors: Doors::free(),
-        shield_doors: Doors::free(),
-    };
-    Tiers::open(&plan, clock)
-}
-
-/// The origin's count as the report takes it: of these clients, or of all.
-fn origin_hits(snapshot: &Snapshot, clients: Option<&[String]>) -> OriginHits {
-    let counted =
-        |client: &str| clients.is_none_or(|clients| clients.iter().any(|name| name == client));
-    let of_kind = |kind: Kind| {
-        snapshot
-            .clients
-            .iter()
-            .filter(|(client, _)| counted(client))
-            .filter_map(|(_, kinds)| kinds.get(&kind))
-            .sum()
-    };
-    let segments: Vec<_> = snapshot
-        .objects
-        .iter()
-        .filter(|asked| asked.object.kind == Kind::Segment && counted(&asked.object.client))
-        .map(|asked| SegmentHits {
-            client: asked.object.client.to_string(),
-            rendition: asked.object.rendition.clone(),
-            number: asked.object.number.unwrap_or_default(),
-            hits: asked.hits,
-        })
-        .collect();
-    OriginHits {
-        segment: of_kind(Kind::Segment),
-        media_playlist: of_kind(Kind::MediaPlaylist),
-        multivariant: of_kind(Kind::Multivariant),
-        other: of_kind(Kind::Other),
-        per_client: snapshot
-            .clients
-            .iter()
-            .filter(|(client, _)| counted(client))
-            .map(|(client, kinds)| (client.clone(), kinds.values().sum()))
-            .collect(),
-        most_per_segment: segments
-            .iter()
-            .map(|segment| segment.hits)
-            .max()
-            .unwrap_or(0),
-        segments,
-    }
 }
 
 /// How the report is written to this stdout.
@@ -443,6 +428,9 @@ fn page() -> Page {
 struct Bar {
     bar: ProgressBar,
     told_s: std::cell::Cell<u64>,
+    /// When requests were counted last, and how many there were.
+    requests_then: std::cell::Cell<(Duration, u64)>,
+    per_second: std::cell::Cell<f64>,
     what: String,
 }
 
@@ -457,26 +445,43 @@ impl Bar {
         Self {
             bar,
             told_s: std::cell::Cell::new(0),
+            requests_then: std::cell::Cell::default(),
+            per_second: std::cell::Cell::default(),
             what,
         }
     }
 
-    fn show(&self, progress: &Progress) {
-        let text = format!(
-            "{:.0}/{:.0} s  {} viewers  {} requests: {} hit, {} collapsed, {} miss{}",
+    /// `counted`: what origin and edges counted in the last two seconds.
+    fn show(&self, progress: &Progress, counted: Option<[Level; 2]>) {
+        let (since, before) = self.requests_then.get();
+        let span = progress.elapsed.saturating_sub(since);
+        if span >= Duration::from_secs(1) {
+            let per_second = (progress.requests - before) as f64 / span.as_secs_f64();
+            self.per_second.set(per_second);
+            self.requests_then
+                .set((progress.elapsed, progress.requests));
+        }
+        let mut text = format!(
+            "{:.0}/{:.0} s  {} viewers  edges {:.0}/s",
             progress.elapsed.as_secs_f64(),
             progress.whole.as_secs_f64(),
             HumanCount(progress.viewers_now.into()),
-            HumanCount(progress.requests),
-            HumanCount(progress.hits),
-            HumanCount(progress.collapsed),
-            HumanCount(progress.misses),
-            if progress.failures > 0 {
-                format!(", {} FAILED", HumanCount(progress.failures))
-            } else {
-                String::new()
-            },
+            self.per_second.get(),
         );
+        if let Some([before, newest]) = counted {
+            let hits = newest.origin_hits.zip(before.origin_hits);
+            let hits = hits.map_or(0, |(now, then)| now.saturating_sub(then));
+            let span_s = newest.at.saturating_sub(before.at).as_secs_f64().max(0.001);
+            text += &format!(
+                "  origin {:.0}/s  {} waiting",
+                hits as f64 / span_s,
+                HumanCount(newest.waiters.unwrap_or(0).into())
+            );
+        }
+        text += &format!("  {} stalls", HumanCount(progress.stalls));
+        if progress.failures > 0 {
+            text += &format!("  {} FAILED", HumanCount(progress.failures));
+        }
         if !self.bar.is_hidden() {
             self.bar.set_length(progress.whole.as_millis() as u64);
             self.bar.set_position(progress.elapsed.as_millis() as u64);

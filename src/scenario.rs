@@ -1,14 +1,17 @@
 //! Scenarios: surges with a name, as data. One TOML file each, built into the program, or read from a path.
 //!
-//! A scenario says who comes (the audience), to what (the stage: edges, segments, an origin with a delay), and what must
-//! come out (thresholds). An unknown key is refused with its line and column.
+//! A scenario says who comes (the audience), to what (the stage: edges, segments, an origin with a delay), what goes wrong
+//! when (faults), and what must come out (thresholds). An unknown key is refused with its line and column.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::hls::ladder::Rendition;
+use crate::load::Lines;
+use crate::policy::limits::Eviction;
 use crate::report::verdict::Thresholds;
 use crate::tiers::Shields;
 use crate::viewer::abr;
@@ -26,6 +29,41 @@ pub struct Scenario {
     pub seed: u64,
     /// How it is played over real sockets.
     pub real: RealProfile,
+    /// How large it is on the internet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sim: Option<SimProfile>,
+}
+
+/// A scenario at the size of the internet, as published figures have it: to be played in virtual time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SimProfile {
+    /// Where the figures come from.
+    pub figures_from: String,
+    /// Viewers.
+    pub viewers: u64,
+    /// Points of presence.
+    pub pops: u32,
+    /// Groups of shields; 0: none.
+    #[serde(default)]
+    pub shield_groups: u32,
+    /// Streams; their shares follow Zipf's law.
+    #[serde(default = "one")]
+    pub streams: u32,
+    /// Renditions of each.
+    pub renditions: u32,
+    /// Duration of a segment in seconds.
+    pub segment_s: f64,
+    /// How long the origin takes for an answer, in milliseconds.
+    pub origin_ms: f64,
+    /// When viewers arrive.
+    pub arrivals: Arrivals,
+    /// When they leave.
+    pub sessions: Sessions,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// A scenario over real sockets: sized for two cores and a minute.
@@ -36,6 +74,15 @@ pub struct RealProfile {
     pub stage: Stage,
     /// The audience.
     pub audience: Audience,
+    /// How viewers reach the edges.
+    #[serde(default)]
+    pub lines: Lines,
+    /// What goes wrong, and when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+    /// The stretches by whose names figures are labelled, each from its beginning until the next begins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<Phase>,
     /// What must come out.
     pub thresholds: Thresholds,
     /// Requests that the generator's log holds at most; those beyond it are counted, and the run is not judged exactly.
@@ -55,6 +102,121 @@ pub struct Stage {
     pub parts_per_segment: u32,
     /// How long the origin waits before it answers: on loopback a fetch would otherwise take no time.
     pub origin_delay_ms: f64,
+    /// Channels, the most popular first: their shares of the viewers follow Zipf's law.
+    #[serde(default = "one")]
+    pub channels: u32,
+    /// Segments that a playlist lists.
+    #[serde(default = "usual_window")]
+    pub window: u64,
+    /// Bytes that the cache of each edge may hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_bytes: Option<u64>,
+    /// Per cent of a target duration for which a playlist is fresh at an edge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playlist_fresh_percent: Option<u32>,
+    /// What an edge lets go when its cache is full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eviction: Option<Eviction>,
+    /// Whether each edge is a process of its own; each is where a fault kills, silences or restarts one.
+    #[serde(default)]
+    pub processes: bool,
+}
+
+fn usual_window() -> u64 {
+    10
+}
+
+/// A stretch of the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    /// Its name.
+    pub name: String,
+    /// When it begins, counted from the start of the run.
+    pub from_s: f64,
+}
+
+/// Trouble that is made on purpose.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// When it begins, counted from the start of the run.
+    pub at_s: f64,
+    /// When it is over; left out: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_s: Option<f64>,
+    /// What is done.
+    pub what: Trouble,
+}
+
+/// What can go wrong. Edges are counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trouble {
+    /// An edge is killed (SIGKILL); when that is over it is started again, with nothing in its cache.
+    EdgeKilled(u32),
+    /// An edge falls silent (SIGSTOP): connections stand, and nothing comes.
+    EdgeSilent(u32),
+    /// An edge is ended in order (SIGTERM) and started again, with nothing in its cache.
+    EdgeRestarted(u32),
+    /// Every answer of the origin takes so much longer, in milliseconds.
+    OriginSlow(f64),
+    /// Of a hundred answers of the origin so many are 503.
+    OriginUnavailable(f64),
+    /// The origin takes no connection.
+    OriginStopped,
+    /// The broadcaster publishes nothing.
+    StreamStalled,
+    /// The broadcaster's clock loses so many milliseconds per second.
+    ClockDrift(f64),
+    /// Of a hundred viewers so many reach nobody: what they have open breaks.
+    ViewersOffline(f64),
+}
+
+impl Trouble {
+    /// The edge that it strikes, counted from 1.
+    pub fn edge(self) -> Option<u32> {
+        match self {
+            Self::EdgeKilled(edge) | Self::EdgeSilent(edge) | Self::EdgeRestarted(edge) => {
+                Some(edge)
+            }
+            _ => None,
+        }
+    }
+
+    fn fits(self, edges: u32) -> bool {
+        match self {
+            Self::EdgeKilled(edge) | Self::EdgeSilent(edge) | Self::EdgeRestarted(edge) => {
+                (1..=edges).contains(&edge)
+            }
+            Self::OriginSlow(millis) => (0.0..=60_000.0).contains(&millis),
+            Self::ClockDrift(millis) => (0.0..=900.0).contains(&millis),
+            Self::OriginUnavailable(percent) | Self::ViewersOffline(percent) => {
+                (0.0..=100.0).contains(&percent)
+            }
+            Self::OriginStopped | Self::StreamStalled => true,
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EdgeKilled(edge) => write!(f, "edge-{edge} is killed"),
+            Self::EdgeSilent(edge) => write!(f, "edge-{edge} falls silent"),
+            Self::EdgeRestarted(edge) => write!(f, "edge-{edge} is restarted"),
+            Self::OriginSlow(millis) => write!(f, "the origin is {millis} ms slower"),
+            Self::OriginUnavailable(percent) => {
+                write!(f, "the origin answers {percent} % with 503")
+            }
+            Self::OriginStopped => f.write_str("the origin is gone"),
+            Self::StreamStalled => f.write_str("the stream stalls"),
+            Self::ClockDrift(millis) => {
+                write!(f, "the broadcaster's clock loses {millis} ms per second")
+            }
+            Self::ViewersOffline(percent) => write!(f, "{percent} % of the viewers are offline"),
+        }
+    }
 }
 
 /// Why a scenario cannot be played.
@@ -77,6 +239,14 @@ pub enum Refused {
         path: String,
         /// What the system says.
         why: std::io::Error,
+    },
+    /// The arrivals that a scenario wants replayed cannot be read.
+    #[error("{path}: {why}")]
+    Replay {
+        /// The file of arrivals.
+        path: String,
+        /// What is wrong, and on which line.
+        why: String,
     },
     /// The text is no scenario; the message holds line and column.
     #[error("{origin} is no scenario: {why}")]
@@ -137,19 +307,35 @@ pub fn find(wanted: &str) -> Result<Scenario, Refused> {
 /// Reads a scenario from a file.
 pub fn load(path: &Path) -> Result<Scenario, Refused> {
     let origin = path.display().to_string();
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse(&origin, &text),
-        Err(why) => Err(Refused::Unreadable { path: origin, why }),
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(why) => return Err(Refused::Unreadable { path: origin, why }),
+    };
+    let mut scenario = read(&origin, &text)?;
+    if let Arrivals::Replay(replay) = &mut scenario.real.audience.arrivals {
+        let file = path.with_file_name(&replay.csv);
+        let refused = |why| Refused::Replay {
+            path: file.display().to_string(),
+            why,
+        };
+        let text = std::fs::read_to_string(&file).map_err(|why| refused(why.to_string()))?;
+        replay
+            .read(&text)
+            .map_err(|(line, why)| refused(format!("line {line}: {why}")))?;
     }
+    scenario.checked(&origin)
 }
 
 /// Reads a scenario from its text. `origin` names it in messages.
 pub fn parse(origin: &str, text: &str) -> Result<Scenario, Refused> {
-    let scenario: Scenario = toml::from_str(text).map_err(|why| Refused::Malformed {
+    read(origin, text)?.checked(origin)
+}
+
+fn read(origin: &str, text: &str) -> Result<Scenario, Refused> {
+    toml::from_str(text).map_err(|why| Refused::Malformed {
         origin: origin.to_owned(),
         why: Box::new(why),
-    })?;
-    scenario.checked(origin)
+    })
 }
 
 impl Scenario {
@@ -179,12 +365,31 @@ impl Stage {
 /// The first key whose value is outside its range, and the rule.
 fn broken_rule(scenario: &Scenario) -> Option<(&'static str, &'static str)> {
     let RealProfile {
-        stage, audience, ..
+        stage,
+        audience,
+        lines,
+        faults,
+        phases,
+        ..
     } = &scenario.real;
+    let percent = |value: f64| (0.0..=100.0).contains(&value);
     let span = |seconds: f64| (0.0..=86_400.0).contains(&seconds);
     let positive = |value: f64| value > 0.0 && value <= 86_400.0;
     let arrivals_fit = match audience.arrivals {
         Arrivals::AtOnce => true,
+        Arrivals::Steady { over_s } | Arrivals::Ramp { over_s } => positive(over_s),
+        Arrivals::Step {
+            before_percent,
+            at_s,
+            within_s,
+        } => percent(before_percent) && positive(at_s) && positive(within_s),
+        Arrivals::Logistic {
+            midpoint_s,
+            scale_s,
+            within_s,
+        } => span(midpoint_s) && positive(scale_s) && positive(within_s),
+        Arrivals::SteepThenCliff { growth_s, cliff_s } => positive(growth_s) && positive(cliff_s),
+        Arrivals::Replay(ref replay) => replay.arrives_s.len() >= audience.viewers as usize,
         Arrivals::Gamma {
             shape,
             scale_s,
@@ -229,14 +434,14 @@ fn broken_rule(scenario: &Scenario) -> Option<(&'static str, &'static str)> {
             "must be from 0 to 10000",
         ),
         (
-            (1..=4_000).contains(&audience.viewers),
+            (1..=lines.viewers_max()).contains(&audience.viewers),
             "real.audience.viewers",
-            "must be from 1 to 4000: each has a connection of its own",
+            "must be from 1 to 4000, where each has a connection of its own; to 100000 with real.lines.pool",
         ),
         (
             arrivals_fit,
             "real.audience.arrivals",
-            "must have numbers above 0 and at most 86400",
+            "must have numbers above 0 and at most 86400, per cent at most 100, and a replay as many lines as viewers",
         ),
         (
             sessions_fit,
@@ -260,11 +465,87 @@ fn broken_rule(scenario: &Scenario) -> Option<(&'static str, &'static str)> {
         ),
         (
             match &audience.abr {
-                abr::Mode::HlsJs => true,
+                abr::Mode::HlsJs | abr::Mode::Throughput => true,
                 abr::Mode::Fixed(name) => audience.renditions.contains(name),
             },
             "real.audience.abr",
             "must be fixed to one of real.audience.renditions",
+        ),
+        (
+            percent(audience.manners.early_percent),
+            "real.audience.manners.early_percent",
+            "must be from 0 to 100",
+        ),
+        (
+            audience.seekers.is_none_or(|seekers| {
+                percent(seekers.percent) && positive(seekers.back_s) && span(seekers.within_s)
+            }),
+            "real.audience.seekers",
+            "must have per cent from 0 to 100, and times above 0",
+        ),
+        (
+            audience.intermission.is_none_or(|pause| {
+                let percents = [pause.leave_percent, pause.return_percent];
+                let spans = [pause.from_s, pause.over_s, pause.back_s, pause.back_over_s];
+                percents.into_iter().all(percent) && spans.into_iter().all(span)
+            }),
+            "real.audience.intermission",
+            "must have per cent from 0 to 100, and times from 0 to 86400 s",
+        ),
+        (
+            lines.pool.is_none_or(|pool| (1..=8_192).contains(&pool)),
+            "real.lines.pool",
+            "must be from 1 to 8192 connections",
+        ),
+        (
+            lines.one_part_of <= 64,
+            "real.lines.one_part_of",
+            "must be from 1 to 64",
+        ),
+        (
+            (1..=200).contains(&stage.channels),
+            "real.stage.channels",
+            "must be from 1 to 200",
+        ),
+        (
+            (4..=600).contains(&stage.window),
+            "real.stage.window",
+            "must be from 4 to 600 segments",
+        ),
+        (
+            stage.cache_bytes.is_none_or(|bytes| bytes >= 1 << 20),
+            "real.stage.cache_bytes",
+            "must be at least 1048576",
+        ),
+        (
+            stage
+                .playlist_fresh_percent
+                .is_none_or(|share| share <= 100),
+            "real.stage.playlist_fresh_percent",
+            "must be from 0 to 100",
+        ),
+        (
+            faults.iter().all(|fault| {
+                let over = fault
+                    .until_s
+                    .is_none_or(|until_s| until_s > fault.at_s && span(until_s));
+                span(fault.at_s) && over && fault.what.fits(stage.edges)
+            }),
+            "real.faults",
+            "must begin at 0 or later, end after they begin, name edges that there are, and have numbers in their range",
+        ),
+        (
+            faults.iter().all(|fault| fault.what.edge().is_none()) || stage.shields.is_none(),
+            "real.faults",
+            "cannot strike edges behind shields: those are no processes",
+        ),
+        (
+            phases.is_sorted_by(|before, after| before.from_s < after.from_s)
+                && phases
+                    .iter()
+                    .all(|phase| span(phase.from_s) && !phase.name.is_empty()),
+            "real.phases",
+            "must have names, and begin one after another",
         ),
         (
             (1..=5_000_000).contains(&scenario.real.requests_logged_max),

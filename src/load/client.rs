@@ -3,11 +3,11 @@
 //! Whatever is known of a request is written into its [`Trace`] as it becomes known, so that a request that is given up in
 //! the middle leaves what it knew.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use flate2::Crc;
+use http::header::{CONTENT_RANGE, HOST, HeaderValue, RANGE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Incoming};
@@ -16,6 +16,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::line::Edge;
+use super::stream::Fingerprints;
 use super::verifier::Verifier;
 use crate::report::cache_status;
 use crate::report::record::{Outcome, ResultWord};
@@ -37,6 +39,8 @@ pub(super) struct Trace {
     pub(super) status: u16,
     pub(super) word: ResultWord,
     pub(super) bytes: u64,
+    /// Bytes of the whole object, where only a part was asked for.
+    pub(super) whole_bytes: Option<u64>,
     pub(super) retry_after: Option<Duration>,
 }
 
@@ -48,6 +52,7 @@ impl Default for Trace {
             status: 0,
             word: ResultWord::Unanswered,
             bytes: 0,
+            whole_bytes: None,
             retry_after: None,
         }
     }
@@ -63,12 +68,27 @@ pub(super) enum Sink<'a> {
         rendition: u32,
         number: u64,
     },
+    /// Held against the first body of this segment, and forgotten.
+    Fingerprint {
+        bodies: &'a Fingerprints,
+        rendition: u32,
+        number: u64,
+    },
+}
+
+/// What a viewer asks for.
+#[derive(Debug, Default)]
+pub(super) struct Wanted<'a> {
+    pub(super) path: &'a str,
+    /// So many bytes from the start; all of them if `None`.
+    pub(super) first_bytes: Option<u64>,
+    /// What the player tells of itself (CTA-5004): names and values of headers.
+    pub(super) told: Vec<(&'static str, String)>,
 }
 
 /// A connection to one edge. It is made when it is first needed, and made again when it was closed.
 pub(super) struct Connection {
-    address: SocketAddr,
-    host: HeaderValue,
+    edge: Edge,
     open: Option<Open>,
 }
 
@@ -79,23 +99,22 @@ struct Open {
 }
 
 impl Connection {
-    pub(super) fn new(address: SocketAddr, host: HeaderValue) -> Self {
+    pub(super) fn new(edge: &Edge) -> Self {
         Self {
-            address,
-            host,
+            edge: edge.clone(),
             open: None,
         }
     }
 
-    /// Asks for `path` and reads the whole answer. Dropping the future closes the connection.
+    /// Asks for what is `wanted` and reads the whole answer. Dropping the future closes the connection.
     pub(super) async fn get(
         &mut self,
         clock: Clock,
-        path: &str,
+        wanted: &Wanted<'_>,
         sink: Sink<'_>,
         trace: &mut Trace,
     ) -> Outcome {
-        match self.exchange(clock, path, sink, trace).await {
+        match self.exchange(clock, wanted, sink, trace).await {
             Ok(()) => Outcome::Ok,
             Err(outcome) => outcome,
         }
@@ -104,19 +123,22 @@ impl Connection {
     async fn exchange(
         &mut self,
         clock: Clock,
-        path: &str,
+        wanted: &Wanted<'_>,
         sink: Sink<'_>,
         trace: &mut Trace,
     ) -> Result<(), Outcome> {
-        let (open, response) = self.send(clock, path, trace).await?;
+        let (open, response) = self.send(clock, wanted, trace).await?;
         trace.first_byte = Some(clock.now());
         trace.status = response.status().as_u16();
         trace.word = word(response.headers());
         trace.retry_after = retry_after(response.headers());
+        trace.whole_bytes = (trace.status == 206)
+            .then(|| whole_bytes(response.headers()))
+            .flatten();
         let outcome = match (trace.status, sink) {
             (200, Sink::Collect(into)) => collect(response.into_body(), into, trace).await,
             (
-                200,
+                200 | 206,
                 Sink::Compare {
                     verifier,
                     rendition,
@@ -124,7 +146,28 @@ impl Connection {
                 },
             ) => {
                 let expected = verifier.expected(rendition, number).await;
-                compare(response.into_body(), &expected, trace).await
+                let asked = match trace.status {
+                    206 => wanted.first_bytes.unwrap_or(u64::MAX),
+                    _ => u64::MAX,
+                };
+                let length = usize::try_from(asked)
+                    .unwrap_or(usize::MAX)
+                    .min(expected.len());
+                compare(response.into_body(), &expected[..length], trace).await
+            }
+            (
+                200 | 206,
+                Sink::Fingerprint {
+                    bodies,
+                    rendition,
+                    number,
+                },
+            ) => {
+                let body = digest(response.into_body(), trace).await;
+                body.and_then(|body| match bodies.agrees(rendition, number, body.into()) {
+                    true => Ok(()),
+                    false => Err(Outcome::WrongBytes),
+                })
             }
             _ => skip(response.into_body(), trace).await,
         };
@@ -138,14 +181,20 @@ impl Connection {
     async fn send(
         &mut self,
         clock: Clock,
-        path: &str,
+        wanted: &Wanted<'_>,
         trace: &mut Trace,
     ) -> Result<(Open, Response<Incoming>), Outcome> {
-        let mut request = Request::get(path)
-            .header(HOST, &self.host)
-            .header(USER_AGENT, AGENT)
-            .body(Empty::new())
-            .expect("paths of playlists are checked when they are read");
+        let mut head = Request::get(wanted.path)
+            .header(HOST, &self.edge.host)
+            .header(USER_AGENT, AGENT);
+        if let Some(last) = wanted.first_bytes.and_then(|bytes| bytes.checked_sub(1)) {
+            head = head.header(RANGE, format!("bytes=0-{last}"));
+        }
+        for (name, value) in &wanted.told {
+            head = head.header(*name, value);
+        }
+        // A foreign playlist may name what is no path.
+        let mut request = head.body(Empty::new()).map_err(|_| Outcome::Unreadable)?;
         let mut kept = self.open.take().filter(|open| open.sender.is_ready());
         loop {
             let is_new = kept.is_none();
@@ -166,7 +215,7 @@ impl Connection {
     }
 
     async fn connect(&self) -> std::io::Result<Open> {
-        let stream = TcpStream::connect(self.address).await?;
+        let stream = TcpStream::connect(self.edge.address).await?;
         stream.set_nodelay(true)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
@@ -220,6 +269,18 @@ async fn compare(mut body: Incoming, expected: &[u8], trace: &mut Trace) -> Resu
     }
 }
 
+async fn digest(mut body: Incoming, trace: &mut Trace) -> Result<Crc, Outcome> {
+    let mut digest = Crc::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Outcome::Truncated)?;
+        if let Some(data) = frame.data_ref() {
+            trace.bytes += data.len() as u64;
+            digest.update(data);
+        }
+    }
+    Ok(digest)
+}
+
 async fn skip(mut body: Incoming, trace: &mut Trace) -> Result<(), Outcome> {
     if body
         .size_hint()
@@ -243,6 +304,12 @@ fn word(headers: &HeaderMap) -> ResultWord {
         .next_back()
         .and_then(|field| field.to_str().ok())
         .map_or(ResultWord::Unmarked, cache_status::word)
+}
+
+/// The last number of `bytes 0-99/1000`.
+fn whole_bytes(headers: &HeaderMap) -> Option<u64> {
+    let range = headers.get(CONTENT_RANGE)?.to_str().ok()?;
+    range.rsplit_once('/')?.1.parse().ok()
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

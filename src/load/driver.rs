@@ -1,24 +1,25 @@
 //! A run: starts every viewer at its time, watches over them, and gathers what they leave behind.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::{HeaderValue, Uri};
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::generator::Watch;
-use super::verifier::Verifier;
+use super::line::{Edge, Pool};
+use super::network::Network;
+use super::stream::{Stream, Watched};
 use super::visitor::{self, Log, World};
-use crate::hls::timeline::Channel;
 use crate::policy::status::MissQueue;
 use crate::report::record::{Process, RunRecord, Viewer};
 use crate::serve::clock::Clock;
 use crate::viewer::abr;
-use crate::viewer::audience::{self, Audience, Visit};
+use crate::viewer::audience::{self, Audience, Choice, Visit};
 
 /// A viewer that cannot be started this long after its time is not started at all.
 const START_LATE_MAX: Duration = Duration::from_secs(1);
@@ -36,14 +37,40 @@ pub struct RunPlan {
     pub seed: u64,
     /// Base URLs of the edges, such as `http://127.0.0.1:8081`.
     pub targets: Vec<String>,
-    /// The channel, from which every byte can be regenerated.
-    pub channel: Channel,
+    /// What they watch.
+    pub stream: Stream,
     /// How the edges handle misses; it is only noted in the record.
     pub miss_queue: MissQueue,
     /// Requests that the log holds at most.
     pub requests_logged_max: usize,
     /// Whether servers run in this process too.
     pub process: Process,
+    /// How viewers reach the edges.
+    pub lines: Lines,
+    /// The viewers' network, by which they can be cut off.
+    pub network: Network,
+}
+
+/// How viewers reach the edges, and how much of each segment they ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lines {
+    /// Connections that all viewers share; `None`: each has its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<u32>,
+    /// Of each segment the first of so many parts is asked for by Range, and stands for the whole: the edge handles the
+    /// whole, and the modelled last mile carries it. 0 and 1: all of it.
+    pub one_part_of: u64,
+}
+
+impl Lines {
+    /// Viewers that can be told apart from each other and from their connections.
+    pub fn viewers_max(&self) -> u32 {
+        match self.pool {
+            Some(_) => 100_000,
+            None => 4_000,
+        }
+    }
 }
 
 /// How far a run has come.
@@ -69,6 +96,8 @@ pub struct Progress {
     pub misses: u64,
     /// Those that did not end well.
     pub failures: u64,
+    /// Rebuffering events.
+    pub stalls: u64,
 }
 
 /// Why a plan cannot be played.
@@ -109,15 +138,32 @@ pub async fn run(
 ) -> Result<RunRecord, Unplayable> {
     let edges = resolve(&plan.targets).await?;
     let allowed = allowed_renditions(plan)?;
-    let channel = Arc::new(plan.channel.clone());
-    let visits = audience::draw(&plan.audience, edges.len() as u32, plan.seed);
+    let choice = Choice {
+        edges: edges.len() as u32,
+        channels: plan.stream.channels(),
+    };
+    let visits = audience::draw(&plan.audience, choice, plan.seed);
+    let pool = |edge: &Edge, size: u32| {
+        let share = size.div_ceil(edges.len() as u32).max(1);
+        Pool::new(edge.clone(), share as usize)
+    };
+    let pools = plan.lines.pool.map_or_else(Vec::new, |size| {
+        edges.iter().map(|edge| pool(edge, size)).collect()
+    });
+    let audience = &plan.audience;
+    let seek_back_s = audience.seekers.map_or(0.0, |seekers| seekers.back_s);
     let world = Arc::new(World {
         clock,
         began: clock.now(),
-        verifier: Verifier::new(Arc::clone(&channel)),
-        channel,
-        allowed,
+        watched: Watched::new(&plan.stream, allowed),
         edges,
+        pools,
+        one_part_of: plan.lines.one_part_of,
+        abr: audience.abr.rule(),
+        manners: audience.manners,
+        seek_back: Duration::try_from_secs_f64(seek_back_s).unwrap_or_default(),
+        seed: plan.seed,
+        network: plan.network.clone(),
         log: Log::new(plan.requests_logged_max),
         watch: Watch::start(plan.process),
         stop,
@@ -133,21 +179,15 @@ pub async fn run(
         seed: plan.seed,
         miss_queue: plan.miss_queue,
         targets: plan.targets.clone(),
-        renditions: world
-            .channel
-            .layout
-            .ladder
-            .iter()
-            .map(|rendition| rendition.name.clone())
-            .collect(),
-        segment_duration: plan.channel.layout.segment_duration(),
+        renditions: plan.stream.renditions(),
+        segment_duration: plan.stream.segment_duration(),
         began: clock.unix_at(world.began),
         began_at: world.began,
         elapsed,
         requests: world.log.take(),
         requests_unlogged: world.log.tally.unlogged.load(Ordering::Relaxed),
         viewers: crowd.gone,
-        viewers_scheduled: plan.audience.viewers,
+        viewers_scheduled: crowd.scheduled,
         viewers_dropped: crowd.dropped,
         phases: Vec::new(),
         faults: Vec::new(),
@@ -234,7 +274,7 @@ impl<P: Fn(Progress)> Crowd<P> {
 
     /// What is due every tick: regenerates segments ahead, and tells how far the run has come.
     fn tell(&self) {
-        self.world.prepare();
+        self.world.watched.prepare(self.world.clock);
         let tally = &self.world.log.tally;
         (self.progress)(Progress {
             elapsed: self.world.clock.now().since(self.world.began),
@@ -247,11 +287,12 @@ impl<P: Fn(Progress)> Crowd<P> {
             collapsed: tally.collapsed.load(Ordering::Relaxed),
             misses: tally.misses.load(Ordering::Relaxed),
             failures: tally.failures.load(Ordering::Relaxed),
+            stalls: tally.stalls.load(Ordering::Relaxed),
         });
     }
 }
 
-async fn resolve(targets: &[String]) -> Result<Vec<(SocketAddr, HeaderValue)>, Unplayable> {
+async fn resolve(targets: &[String]) -> Result<Vec<Edge>, Unplayable> {
     if targets.is_empty() {
         return Err(Unplayable::NoTarget);
     }
@@ -269,7 +310,7 @@ async fn resolve(targets: &[String]) -> Result<Vec<(SocketAddr, HeaderValue)>, U
             .ok_or_else(|| unresolved(std::io::ErrorKind::NotFound.into()))?;
         let host = HeaderValue::from_str(&authority)
             .map_err(|_| Unplayable::NotATarget(target.clone()))?;
-        edges.push((address, host));
+        edges.push(Edge { address, host });
     }
     Ok(edges)
 }
@@ -284,10 +325,16 @@ fn authority(target: &str) -> Option<String> {
 
 fn allowed_renditions(plan: &RunPlan) -> Result<Vec<u32>, Unplayable> {
     let fixed = match &plan.audience.abr {
-        abr::Mode::HlsJs => None,
+        abr::Mode::HlsJs | abr::Mode::Throughput => None,
         abr::Mode::Fixed(name) => Some(name),
     };
-    let ladder = &plan.channel.layout.ladder;
+    let Stream::Channels(channels) = &plan.stream else {
+        return Ok(Vec::new());
+    };
+    let Some(channel) = channels.first() else {
+        return Ok(Vec::new());
+    };
+    let ladder = &channel.layout.ladder;
     plan.audience
         .renditions
         .iter()
@@ -297,7 +344,7 @@ fn allowed_renditions(plan: &RunPlan) -> Result<Vec<u32>, Unplayable> {
             index
                 .map(|index| index as u32)
                 .ok_or_else(|| Unplayable::NoRendition {
-                    channel: plan.channel.name.clone(),
+                    channel: channel.name.clone(),
                     rendition: name.clone(),
                 })
         })

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{RunPlan, run};
+use super::{Lines, Network, RunPlan, Stream, run};
 use crate::hls::ladder::Rendition;
 use crate::hls::names::LivePath;
 use crate::hls::timeline::{Channel, Layout};
@@ -28,7 +28,7 @@ use crate::report::summary::{self, Summary};
 use crate::report::verdict::{FlightThresholds, Thresholds, Verdict};
 use crate::serve::clock::Clock;
 use crate::viewer::abr;
-use crate::viewer::audience::{Arrivals, Audience, LastMile, Sessions};
+use crate::viewer::audience::{Arrivals, Audience, LastMile, Manners, Sessions};
 
 /// What the edge does to segments.
 #[derive(Clone, Copy)]
@@ -177,13 +177,18 @@ async fn surge(trouble: Trouble, stop: CancellationToken) -> Ran {
             },
             abr: abr::Mode::Fixed("180p".to_owned()),
             renditions: vec!["180p".to_owned()],
+            manners: Manners::default(),
+            seekers: None,
+            intermission: None,
         },
         seed: 1,
         targets: vec![target],
-        channel,
+        stream: Stream::Channels(vec![channel]),
         miss_queue: MissQueue::Flights,
         requests_logged_max: 10_000,
         process: Process::SharedWithServers,
+        lines: Lines::default(),
+        network: Network::default(),
     };
     let record = run(&plan, clock, |_| (), stop).await.unwrap();
     Ran { record, edge }

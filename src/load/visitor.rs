@@ -1,55 +1,44 @@
-//! One viewer: performs what its player decides, over one connection, and logs every request.
+//! One viewer: performs what its player decides, and logs every request.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Connection, Sink, Trace};
+use super::client::{Connection, Sink, Trace, Wanted};
 use super::generator::Watch;
-use super::verifier::Verifier;
-use crate::hls::names::LivePath;
+use super::line::{Edge, Pool};
+use super::network::Network;
+use super::stream::{Offered, Watched};
 use crate::hls::reader;
-use crate::hls::timeline::Channel;
 use crate::report::record::{self, Outcome, Request, ResultWord};
 use crate::serve::clock::Clock;
 use crate::time::Timestamp;
-use crate::viewer::audience::Visit;
-use crate::viewer::player::{Action, Listed, Object, Player, Seat, TIMEOUT};
+use crate::viewer::abr;
+use crate::viewer::audience::{Manners, Visit};
+use crate::viewer::player::{self, Action, Listed, Object, Player, Seat, TIMEOUT};
 
 /// What all viewers of a run share.
 pub(super) struct World {
     pub(super) clock: Clock,
     pub(super) began: Timestamp,
-    pub(super) channel: Arc<Channel>,
-    /// Indices into the ladder of the renditions that players may choose.
-    pub(super) allowed: Vec<u32>,
-    pub(super) edges: Vec<(SocketAddr, HeaderValue)>,
-    pub(super) verifier: Verifier,
+    pub(super) watched: Watched,
+    pub(super) edges: Vec<Edge>,
+    /// One per edge; none where each viewer has a connection of its own.
+    pub(super) pools: Vec<Pool>,
+    /// Of each segment one part of so many is asked for; the last mile carries the whole.
+    pub(super) one_part_of: u64,
+    pub(super) abr: abr::Rule,
+    pub(super) manners: Manners,
+    /// How far viewers seek back who do.
+    pub(super) seek_back: Duration,
+    pub(super) seed: u64,
+    pub(super) network: Network,
     pub(super) log: Log,
     pub(super) watch: Watch,
     pub(super) stop: CancellationToken,
-}
-
-/// How many of the newest segments are kept regenerated: as many as a join asks for.
-const PREPARED: u64 = 4;
-
-impl World {
-    /// Regenerates what viewers may soon ask for, the segment under way included, so that no answer waits for its check.
-    pub(super) fn prepare(&self) {
-        let Some(newest) = self.channel.newest(self.clock.unix()) else {
-            return;
-        };
-        let oldest = (newest + 1).saturating_sub(PREPARED);
-        for number in oldest.max(self.channel.first_number())..=newest + 1 {
-            for &rendition in &self.allowed {
-                self.verifier.prepare(rendition, number);
-            }
-        }
-    }
 }
 
 /// The generator's own log: bounded; what is beyond the bound is counted.
@@ -68,6 +57,7 @@ pub(super) struct Tally {
     pub(super) collapsed: AtomicU64,
     pub(super) misses: AtomicU64,
     pub(super) failures: AtomicU64,
+    pub(super) stalls: AtomicU64,
 }
 
 impl Log {
@@ -105,15 +95,24 @@ impl Log {
 
 /// Plays one visit to its end: until the viewer leaves, its player gives up, or the run is stopped.
 pub(super) async fn play(world: Arc<World>, visit: Visit) -> record::Viewer {
-    let (address, host) = world.edges[visit.edge as usize].clone();
+    let player = Player::new(Seat {
+        arrives: world.began + visit.arrives,
+        leaves: world.began + visit.leaves,
+        last_mile_bps: visit.last_mile_bps,
+        unix_at_zero: world.clock.unix_at(Timestamp::ZERO),
+        abr: world.abr,
+        manners: world.manners,
+        early: visit.early,
+        seeks: visit.seeks.map(|at| (world.began + at, world.seek_back)),
+        chances: player::Chances {
+            seed: world.seed,
+            viewer: visit.viewer,
+        },
+    });
     let mut visitor = Visitor {
-        player: Player::new(Seat {
-            arrives: world.began + visit.arrives,
-            leaves: world.began + visit.leaves,
-            last_mile_bps: visit.last_mile_bps,
-            unix_at_zero: world.clock.unix_at(Timestamp::ZERO),
-        }),
-        connection: Connection::new(address, host),
+        player,
+        at: visit.edge,
+        own: None,
         visit,
         variants: Vec::new(),
         listed: Vec::new(),
@@ -141,9 +140,12 @@ struct Visitor<'a> {
     world: &'a World,
     visit: Visit,
     player: Player,
-    connection: Connection,
-    /// Renditions as the player numbers them: index into the ladder, and path of the media playlist.
-    variants: Vec<(u32, String)>,
+    /// The edge where it is now.
+    at: u32,
+    /// Its own connection, where there is no pool.
+    own: Option<Connection>,
+    /// Renditions as the player numbers them.
+    variants: Vec<Offered>,
     listed: Vec<reader::Listed>,
     /// Kept from playlist to playlist, so that reading one allocates nothing.
     text: Vec<u8>,
@@ -153,43 +155,94 @@ impl Visitor<'_> {
     async fn watch(&mut self) {
         let clock = self.world.clock;
         loop {
-            match self.player.next(clock.now()) {
+            let stalls = self.player.quality().stalls;
+            let action = self.player.next(clock.now());
+            let stalled = self.player.quality().stalls - stalls;
+            let tally = &self.world.log.tally;
+            tally.stalls.fetch_add(stalled.into(), Ordering::Relaxed);
+            match action {
                 Action::Leave => return,
                 Action::WakeAt(at) => {
                     tokio::time::sleep_until(clock.instant(at)).await;
                     self.world.watch.on_wake(clock.now().since(at));
                 }
-                Action::Get { object, due } => self.get(object, due).await,
+                Action::Get { object, due } => {
+                    self.go_where_the_player_is();
+                    self.get(object, due).await;
+                }
             }
         }
     }
 
+    fn go_where_the_player_is(&mut self) {
+        let edges = self.world.edges.len() as u32;
+        let at = (self.visit.edge + self.player.moves()) % edges;
+        if at != self.at {
+            self.at = at;
+            self.own = None;
+        }
+    }
+
     async fn get(&mut self, object: Object, due: Timestamp) {
-        let clock = self.world.clock;
+        let world = self.world;
+        let clock = world.clock;
         let (path, logged) = self.locate(object);
         let mut entry = Entry {
-            log: &self.world.log,
+            log: &world.log,
             clock,
-            visit: self.visit,
+            viewer: self.visit.viewer,
+            edge: self.at,
             object: logged,
             due,
             began: clock.now(),
             trace: Trace::default(),
             outcome: Outcome::Cut,
         };
-        let sink = match logged {
-            record::Object::Segment { rendition, number } => Sink::Compare {
-                verifier: &self.world.verifier,
-                rendition,
-                number,
-            },
+        let wanted = Wanted {
+            path: &path,
+            first_bytes: self.first_bytes(object),
+            told: self.told(object),
+        };
+        let sink = match (logged, &world.watched) {
+            (record::Object::Segment { rendition, number }, Watched::Channels { verifier, .. }) => {
+                Sink::Compare {
+                    verifier,
+                    rendition,
+                    number,
+                }
+            }
+            (record::Object::Segment { rendition, number }, Watched::Foreign { bodies, .. }) => {
+                Sink::Fingerprint {
+                    bodies,
+                    rendition,
+                    number,
+                }
+            }
             _ => Sink::Collect(&mut self.text),
         };
-        let exchange = self.connection.get(clock, &path, sink, &mut entry.trace);
         let deadline = clock.instant(clock.now() + TIMEOUT);
-        entry.outcome = tokio::time::timeout_at(deadline, exchange)
-            .await
-            .unwrap_or(Outcome::Timeout);
+        let trace = &mut entry.trace;
+        let exchange = async {
+            if let Some(pool) = world.pools.get(self.at as usize) {
+                let mut lent = pool.borrow().await;
+                lent.connection().get(clock, &wanted, sink, trace).await
+            } else {
+                let edge = &world.edges[self.at as usize];
+                let own = self.own.get_or_insert_with(|| Connection::new(edge));
+                own.get(clock, &wanted, sink, trace).await
+            }
+        };
+        entry.outcome = tokio::select! {
+            biased;
+            () = world.network.breaks_for(self.visit.viewer) => Outcome::Reset,
+            ended = tokio::time::timeout_at(deadline, exchange) => ended.unwrap_or(Outcome::Timeout),
+        };
+        if entry.outcome == Outcome::Reset {
+            self.own = None;
+            if entry.trace.sent.is_none() {
+                entry.outcome = Outcome::Refused;
+            }
+        }
         if entry.outcome == Outcome::Ok {
             entry.outcome = match object {
                 Object::Multivariant => self.on_multivariant(&path),
@@ -200,70 +253,103 @@ impl Visitor<'_> {
         match (object, entry.outcome) {
             // A player cannot know that bytes are wrong; the log does.
             (Object::Segment { .. }, Outcome::Ok | Outcome::WrongBytes) => {
-                self.player.on_segment(clock.now(), entry.trace.bytes);
+                let bytes = entry.trace.whole_bytes.unwrap_or(entry.trace.bytes);
+                self.player.on_segment(clock.now(), bytes);
             }
             (_, Outcome::Ok) => {}
             _ => self.player.on_failure(clock.now(), entry.trace.retry_after),
         }
     }
 
+    /// How much of an object is asked for, where a part of each segment stands for the whole.
+    fn first_bytes(&self, object: Object) -> Option<u64> {
+        let Object::Segment { rendition, number } = object else {
+            return None;
+        };
+        let parts = self.world.one_part_of;
+        if parts < 2 {
+            return None;
+        }
+        let mut listed = self.listed.iter();
+        let segment = listed.find(|segment| segment.number == number)?;
+        let bits = self.variants[rendition].bandwidth_bps as f64 * segment.duration.as_secs_f64();
+        Some((bits as u64 / 8 / parts).max(1_024))
+    }
+
+    /// What the player tells of itself (CTA-5004, by headers).
+    fn told(&self, object: Object) -> Vec<(&'static str, String)> {
+        if !self.world.manners.cmcd {
+            return Vec::new();
+        }
+        let (kind, of_rendition) = match object {
+            Object::Multivariant | Object::MediaPlaylist { .. } => ("m", None),
+            Object::Segment { rendition, .. } => ("av", self.variants.get(rendition)),
+        };
+        let mut about_object = format!("ot={kind}");
+        if let Some(rendition) = of_rendition {
+            about_object = format!("br={},{about_object}", rendition.bandwidth_bps / 1_000);
+        }
+        // Rounded to the nearest hundred, as the standard wants it.
+        let hundreds = |value: u128| (value + 50) / 100 * 100;
+        let buffered_ms = hundreds(self.player.buffered().as_millis());
+        let measured_kbps = hundreds((self.player.estimate_bps() / 1e3) as u128);
+        let session = format!(
+            "sf=h,sid=\"{:x}-{}\",st=l",
+            self.world.seed, self.visit.viewer
+        );
+        vec![
+            ("cmcd-object", about_object),
+            (
+                "cmcd-request",
+                format!("bl={buffered_ms},mtp={measured_kbps}"),
+            ),
+            ("cmcd-session", session),
+        ]
+    }
+
     /// Path and name in the log of what the player asks for.
     fn locate(&self, object: Object) -> (String, record::Object) {
-        let ladder_index = |rendition: usize| self.variants[rendition].0;
+        let watched = &self.world.watched;
         match object {
             Object::Multivariant => {
-                let channel = &self.world.channel.name;
-                let path = LivePath::Multivariant { channel }.to_string();
+                let path = watched.start(self.visit.channel, self.at);
                 (path, record::Object::Multivariant)
             }
             Object::MediaPlaylist { rendition } => {
-                let path = self.variants[rendition].1.clone();
-                let rendition = ladder_index(rendition);
-                (path, record::Object::MediaPlaylist { rendition })
+                let Offered {
+                    rendition, path, ..
+                } = &self.variants[rendition];
+                let rendition = *rendition;
+                (path.clone(), record::Object::MediaPlaylist { rendition })
             }
             Object::Segment { rendition, number } => {
-                let listed = self
-                    .listed
-                    .iter()
-                    .find(|segment| segment.number == number)
-                    .expect("a player asks for what its playlist lists");
-                let rendition = ladder_index(rendition);
-                (
-                    listed.path.clone(),
-                    record::Object::Segment { rendition, number },
-                )
+                let rendition = self.variants[rendition].rendition;
+                let mut listed = self.listed.iter();
+                let listed = listed.find(|segment| segment.number == number);
+                let path = match listed {
+                    Some(segment) => segment.path.clone(),
+                    None => watched
+                        .path_of(rendition, number)
+                        .expect("only where names follow from numbers does a player ask early"),
+                };
+                (path, record::Object::Segment { rendition, number })
             }
         }
     }
 
     fn on_multivariant(&mut self, base: &str) -> Outcome {
-        let Ok(mut offered) = reader::multivariant(base, &self.text) else {
-            return Outcome::Unreadable;
-        };
-        offered.sort_by_key(|variant| variant.bandwidth_bps);
-        let world = self.world;
-        let ladder_index = |path: &str| match LivePath::parse(path) {
-            Some(LivePath::MediaPlaylist { channel, rendition })
-                if channel == world.channel.name =>
-            {
-                let mut ladder = world.channel.layout.ladder.iter();
-                let index = ladder.position(|known| known.name == rendition)? as u32;
-                world.allowed.contains(&index).then_some(index)
-            }
-            _ => None,
-        };
-        let (variants, bandwidths): (Vec<_>, Vec<_>) = offered
-            .into_iter()
-            .filter_map(|variant| {
-                let index = ladder_index(&variant.path)?;
-                Some(((index, variant.path), variant.bandwidth_bps))
-            })
-            .unzip();
-        if variants.is_empty() {
+        let offered = self
+            .world
+            .watched
+            .offered(self.visit.channel, base, &self.text);
+        if offered.is_empty() {
             return Outcome::Unreadable;
         }
-        self.variants = variants;
-        self.player.on_multivariant(world.clock.now(), bandwidths);
+        let bandwidths = offered.iter().map(|offered| offered.bandwidth_bps);
+        let bandwidths = bandwidths.collect();
+        self.variants = offered;
+        self.player
+            .on_multivariant(self.world.clock.now(), bandwidths);
         Outcome::Ok
     }
 
@@ -274,19 +360,8 @@ impl Visitor<'_> {
         let Ok(facts) = reader::media(base, &self.text) else {
             return Outcome::Unreadable;
         };
-        // One number has one name, in the playlist as in the URL: otherwise no byte could be checked.
         let world = self.world;
-        let name = world.channel.layout.ladder[rendition as usize]
-            .name
-            .as_str();
-        let is_named_so = |segment: &reader::Listed| {
-            LivePath::parse(&segment.path)
-                == Some(LivePath::Segment {
-                    channel: &world.channel.name,
-                    rendition: name,
-                    number: segment.number,
-                })
-        };
+        let is_named_so = |segment| world.watched.is_named_so(rendition, segment);
         if !facts.listed.iter().all(is_named_so) {
             return Outcome::Unreadable;
         }
@@ -310,7 +385,8 @@ impl Visitor<'_> {
 struct Entry<'a> {
     log: &'a Log,
     clock: Clock,
-    visit: Visit,
+    viewer: u32,
+    edge: u32,
     object: record::Object,
     due: Timestamp,
     began: Timestamp,
@@ -321,8 +397,8 @@ struct Entry<'a> {
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
         self.log.push(Request {
-            viewer: self.visit.viewer,
-            edge: self.visit.edge,
+            viewer: self.viewer,
+            edge: self.edge,
             object: self.object,
             due: self.due,
             sent: self.trace.sent.unwrap_or(self.began),

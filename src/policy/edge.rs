@@ -167,7 +167,7 @@ mod tests {
             target_duration: Duration::from_secs(2),
             newest: Duration::from_secs(2),
         };
-        Validity::of_live(at(0), Duration::ZERO, Kind::MediaPlaylist, Some(facts))
+        Validity::of_live(at(0), Duration::ZERO, Kind::MediaPlaylist, Some(facts), 50)
     }
 
     #[test]
@@ -340,7 +340,7 @@ mod tests {
                         let Some(generation) = under_way.take() else { continue };
                         let facts = PlaylistFacts { first: 0, head: 9, target_duration: Duration::from_secs(2), newest: Duration::from_secs(2) };
                         stored = if well {
-                            let validity = Validity::of_live(now, Duration::ZERO, Kind::MediaPlaylist, Some(facts));
+                            let validity = Validity::of_live(now, Duration::ZERO, Kind::MediaPlaylist, Some(facts), 50);
                             Stored { validity: Some(validity), ..Stored::default() }
                         } else {
                             Stored { negative: Some(Negative::after_error(now, stored.negative, None)), ..stored }

@@ -52,16 +52,21 @@ const IMMUTABLE: Duration = Duration::from_secs(24 * 3_600);
 const MULTIVARIANT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(300));
 
 impl Validity {
-    /// The validity of an object of a live stream that landed at `now` and was `age` old by then.
+    /// The validity of an object of a live stream that landed at `now` and was `age` old by then; a playlist is fresh for
+    /// `fresh_percent` of a target duration.
     pub fn of_live(
         now: Timestamp,
         age: Duration,
         kind: Kind,
         playlist: Option<PlaylistFacts>,
+        fresh_percent: u32,
     ) -> Self {
         let target = playlist.map_or(Duration::from_secs(2), |facts| facts.target_duration);
         match kind {
-            Kind::MediaPlaylist => Self::spans(now, age, target / 2, target, target * 3),
+            Kind::MediaPlaylist => {
+                let fresh = target * fresh_percent.min(100) / 100;
+                Self::spans(now, age, fresh, target, target * 3)
+            }
             Kind::Segment => Self::spans(now, Duration::ZERO, IMMUTABLE, IMMUTABLE, IMMUTABLE),
             Kind::Multivariant | Kind::Other => {
                 let (fresh, stale) = MULTIVARIANT;
@@ -194,7 +199,8 @@ mod tests {
             target_duration: 2 * SECOND,
             newest: 2 * SECOND,
         };
-        let validity = Validity::of_live(at(0), Duration::ZERO, Kind::MediaPlaylist, Some(facts));
+        let validity =
+            Validity::of_live(at(0), Duration::ZERO, Kind::MediaPlaylist, Some(facts), 50);
         assert_eq!(
             validity.at(at(999)),
             Freshness::Fresh(Duration::from_millis(1))
@@ -216,7 +222,7 @@ mod tests {
             target_duration: 2 * SECOND,
             newest: 2 * SECOND,
         };
-        let validity = Validity::of_live(at(5_000), SECOND, Kind::MediaPlaylist, Some(facts));
+        let validity = Validity::of_live(at(5_000), SECOND, Kind::MediaPlaylist, Some(facts), 50);
         assert_eq!(validity.at(at(5_000)), Freshness::StaleWhileRevalidate);
         assert_eq!(validity.age(at(5_500)), Duration::from_millis(1_500));
     }
@@ -230,7 +236,7 @@ mod tests {
             newest: 2 * SECOND,
         };
         let now = at(10_000);
-        let plain = Validity::of_live(now, Duration::ZERO, Kind::MediaPlaylist, Some(facts));
+        let plain = Validity::of_live(now, Duration::ZERO, Kind::MediaPlaylist, Some(facts), 50);
         for (due_ms, fresh_until_ms) in [
             (11_500, 11_000), // half a target duration comes first
             (10_400, 10_400),

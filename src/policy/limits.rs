@@ -2,6 +2,19 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+/// What a cache lets go when it is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Eviction {
+    /// What was asked for longest ago. A live segment is asked for by everybody, and then by nobody.
+    #[default]
+    Lru,
+    /// What was asked for least often (TinyLFU): good for what stays popular.
+    TinyLfu,
+}
+
 /// Bounds of one edge. Beyond each stands a word: see [`super::status::Shed`] and [`super::status::FetchError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -42,6 +55,10 @@ pub struct Limits {
     pub breaker_wait: Duration,
     /// The longest that it is left alone before the next probe.
     pub breaker_wait_max: Duration,
+    /// For how much of a target duration a playlist is fresh, in per cent.
+    pub playlist_fresh_percent: u32,
+    /// What the cache lets go when it is full.
+    pub eviction: Eviction,
     /// The largest body that is fetched.
     pub body_bytes_max: u64,
     /// All bodies that flights hold in memory together.
@@ -69,6 +86,8 @@ impl Default for Limits {
             breaker_failures: 5,
             breaker_wait: Duration::from_millis(250),
             breaker_wait_max: Duration::from_secs(1),
+            playlist_fresh_percent: 50,
+            eviction: Eviction::Lru,
             body_bytes_max: 64 << 20,
             flight_bytes_max: 1 << 30,
         }

@@ -20,6 +20,9 @@ pub struct OriginHits {
     pub per_client: BTreeMap<String, u64>,
     /// The most requests for one segment, over all clients.
     pub most_per_segment: u64,
+    /// Whether nobody counted them, so that all of this says nothing.
+    #[serde(default)]
+    pub uncounted: bool,
     /// Segments one by one. Empty if the origin does not tell; then only the total is held to the prediction.
     pub segments: Vec<SegmentHits>,
 }
@@ -53,6 +56,8 @@ pub struct EdgeCounts {
     pub unasked: Vec<Unasked>,
     /// How long a media playlist stays fresh at an edge; `None` if unknown.
     pub playlist_lifetime: Option<Duration>,
+    /// Why the edges' own counts are void, if they are: one of them was killed in mid-run, say.
+    pub struck: Option<String>,
     /// Whether the caches were empty when the run began.
     pub caches: Caches,
 }

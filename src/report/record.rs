@@ -322,6 +322,8 @@ pub struct Cpu {
 pub enum Process {
     /// The generator's alone.
     Own,
+    /// The origin runs in it too, and little else: its processor time is nearly the generator's.
+    WithOrigin,
     /// Servers run in it too: its processor time says nothing of the generator, which is judged by its lag alone.
     SharedWithServers,
 }

@@ -232,7 +232,7 @@ fn origin(
         measured: hits.clone(),
         predicted: (totals.hits.0 + beside_log, totals.hits.1 + beside_log),
         terms: terms(record.miss_queue, edges, ahead, totals),
-        not_binding: not_binding(record, edges, totals),
+        not_binding: not_binding(record, hits, edges, totals),
         segments_off: per_key.map(|(off, _)| off),
         most_per_key: per_key.map(|(_, most)| most),
         keys: totals.keys,
@@ -310,7 +310,12 @@ fn terms(
 }
 
 /// Why the log cannot say exactly what the origin must have been asked.
-fn not_binding(record: &RunRecord, edges: &EdgeCounts, totals: &Totals) -> Option<String> {
+fn not_binding(
+    record: &RunRecord,
+    hits: &OriginHits,
+    edges: &EdgeCounts,
+    totals: &Totals,
+) -> Option<String> {
     if record.interrupted {
         return Some("the run was interrupted".to_owned());
     }
@@ -322,6 +327,12 @@ fn not_binding(record: &RunRecord, edges: &EdgeCounts, totals: &Totals) -> Optio
     }
     if edges.caches == Caches::Unknown {
         return Some("nobody knows what the caches held at the start".to_owned());
+    }
+    if hits.uncounted {
+        return Some("nobody counted the origin's hits".to_owned());
+    }
+    if let Some(struck) = &edges.struck {
+        return Some(struck.clone());
     }
     if record.miss_queue == MissQueue::Off && edges.askers.shielded {
         return Some("without the queue the shields' own caches answer an unknown part".to_owned());

@@ -56,9 +56,9 @@ pub fn render(summary: &Summary, page: Page) -> String {
     page.wrap(&text)
 }
 
-/// Two runs of one scenario and seed beside each other: with the miss queue and without.
-pub fn compare(flights: &Summary, off: &Summary, page: Page) -> String {
-    let mut table = page.table(["", "miss queue on", "miss queue off", "off / on"]);
+/// Two runs of one scenario and seed beside each other, under their labels.
+pub fn beside(flights: &Summary, off: &Summary, labels: [&str; 2], page: Page) -> String {
+    let mut table = page.table(["", labels[0], labels[1], "ratio"]);
     let mut row = |what: &str, value: fn(&Summary) -> f64, write: fn(f64) -> String| {
         let (on, off) = (value(flights), value(off));
         // A ratio of two values that both print as zero says nothing.
@@ -137,11 +137,11 @@ pub fn compare(flights: &Summary, off: &Summary, page: Page) -> String {
         .segment
         .saturating_sub(flights.origin.measured.segment);
     let text = format!(
-        "{}\n{table}\nThe miss queue kept {} of {} segment requests from the origin. Both runs drew the same {} viewers \
-         (seed {}).\n",
+        "{}\n{table}\nThe first kept {} of the {} segment requests of the second from the origin. Both runs drew the same {} \
+         viewers (seed {}).\n",
         page.title(&format!(
-            "{}: the miss queue on against off",
-            flights.scenario
+            "{}: {} against {}",
+            flights.scenario, labels[0], labels[1]
         )),
         grouped(saved),
         grouped(off.origin.measured.segment),

@@ -6,10 +6,12 @@
 pub mod sink;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use prometheus::{Histogram, IntCounter};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use sink::Sink;
@@ -48,10 +50,76 @@ pub struct Broadcaster {
     clock: Clock,
     figures: Figures,
     trouble: Trouble,
+    pace: Pace,
 }
 
+impl Figures {
+    /// Registers them.
+    pub fn new(registry: &Registry) -> Self {
+        Self {
+            published: registry.counter(BROADCAST_PUBLISHED),
+            failed: registry.counter(BROADCAST_FAILED),
+            lateness: registry
+                .histograms(BROADCAST_LATENESS)
+                .with_label_values::<&str>(&[]),
+        }
+    }
+}
+
+/// When a broadcast publishes what is due: on time, unless it is made late or held up on purpose. Copies share it.
 #[derive(Clone, Debug)]
-struct Figures {
+pub struct Pace(Arc<watch::Sender<Hindrance>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Hindrance {
+    late: Duration,
+    stalled: bool,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self(Arc::new(watch::channel(Hindrance::default()).0))
+    }
+}
+
+impl Pace {
+    /// From now on each segment is published so much later than it is due.
+    pub fn be_late(&self, late: Duration) {
+        self.0.send_modify(|hindrance| hindrance.late = late);
+    }
+
+    /// From now on nothing is published.
+    pub fn stall(&self) {
+        self.0.send_modify(|hindrance| hindrance.stalled = true);
+    }
+
+    /// All is well again; what is due is published at once.
+    pub fn recover(&self) {
+        self.0.send_replace(Hindrance::default());
+    }
+
+    /// Waits until what is available at `instant` may be published.
+    async fn reached(&self, instant: tokio::time::Instant) {
+        let mut changes = self.0.subscribe();
+        loop {
+            let hindrance = *changes.borrow_and_update();
+            let due = tokio::time::sleep_until(instant + hindrance.late);
+            if hindrance.stalled {
+                // Whoever stalls it holds the other end.
+                let _ = changes.changed().await;
+                continue;
+            }
+            tokio::select! {
+                () = due => return,
+                _ = changes.changed() => {}
+            }
+        }
+    }
+}
+
+/// What broadcasts of one process count; copies share it.
+#[derive(Clone, Debug)]
+pub struct Figures {
     published: IntCounter,
     failed: IntCounter,
     lateness: Histogram,
@@ -60,27 +128,21 @@ struct Figures {
 impl Broadcaster {
     /// A broadcast of `channel` into `sink`; `window` is how many segments the origin's playlists list. If the origin knows
     /// the channel already, its `started_at` takes the place of the one given here.
-    pub fn new(
-        channel: Channel,
-        window: u64,
-        sink: Sink,
-        clock: Clock,
-        registry: &Registry,
-    ) -> Self {
+    pub fn new(channel: Channel, window: u64, sink: Sink, clock: Clock, figures: Figures) -> Self {
         Self {
             channel,
             window,
             sink,
             clock,
-            figures: Figures {
-                published: registry.counter(BROADCAST_PUBLISHED),
-                failed: registry.counter(BROADCAST_FAILED),
-                lateness: registry
-                    .histograms(BROADCAST_LATENESS)
-                    .with_label_values::<&str>(&[]),
-            },
+            figures,
             trouble: Trouble::default(),
+            pace: Pace::default(),
         }
+    }
+
+    /// The same broadcast, paced by somebody who may hinder it.
+    pub fn paced_by(self, pace: Pace) -> Self {
+        Self { pace, ..self }
     }
 
     /// Fills the window, then publishes each segment on time, until `stop`.
@@ -112,7 +174,9 @@ impl Broadcaster {
             if !self.sink.has(&self.channel, number) {
                 let bodies = encode(&self.channel, number).await?;
                 let available_at = self.channel.available_at(number);
-                tokio::time::sleep_until(self.clock.instant_of_unix(available_at)).await;
+                self.pace
+                    .reached(self.clock.instant_of_unix(available_at))
+                    .await;
                 self.publish(number, bodies).await?;
                 // What fills the window at the start was due before anybody was there to publish it.
                 if available_at >= began {
@@ -296,7 +360,7 @@ mod tests {
             WINDOW,
             sink,
             origin.clock,
-            &Registry::new(&[]),
+            Figures::new(&Registry::new(&[])),
         );
         let stop = CancellationToken::new();
         Running {

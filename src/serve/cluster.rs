@@ -4,14 +4,14 @@
 //! and returns when its last task has ended. A cluster stops from the viewers inwards: edges, broadcaster, origin.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use warp::{Filter, Reply};
 
 use super::admin::{self, Readiness};
-use super::broadcaster::{self, Broadcaster, Sink};
+use super::broadcaster::{self, Broadcaster, Pace, Sink};
 use super::clock::Clock;
 use super::edge::EdgeError;
 use super::edge::{self, Edge};
@@ -85,6 +85,8 @@ pub struct Room {
     /// Where operators ask.
     pub admin: SocketAddr,
     stop: CancellationToken,
+    /// Falls when viewers, or edges, are let in no more, for a while or for good.
+    open: Mutex<CancellationToken>,
     tasks: TaskTracker,
 }
 
@@ -112,10 +114,12 @@ impl Room {
             socket.local_addr().expect("a bound socket has an address")
         };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let open = Mutex::new(stop.child_token());
         let room = Self {
             listen: addr(&viewers),
             admin: addr(&operators),
             stop,
+            open,
             tasks,
         };
         // Operators keep their view while viewers drain: their own door closes with a token that falls later.
@@ -139,12 +143,17 @@ impl Room {
             None,
             drained.clone(),
         ));
-        let stop = room.stop.clone();
+        let (stop, open) = (room.stop.clone(), room.door().clone());
         room.tasks.spawn(async move {
-            listener::serve(viewers, routes, at_once, limits, counters, stop).await;
+            listener::serve(viewers, routes, at_once, limits, counters, open).await;
+            stop.cancelled().await;
             drained.cancel();
         });
         Ok(room)
+    }
+
+    fn door(&self) -> MutexGuard<'_, CancellationToken> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs something beside the listeners until the room stops.
@@ -223,7 +232,9 @@ pub struct OriginRoom {
     pub room: Room,
     /// Where broadcasters put segments, if anywhere.
     pub ingest: Option<SocketAddr>,
-    registry: Registry,
+    /// How its broadcasts are paced.
+    pub pace: Pace,
+    figures: broadcaster::Figures,
     clock: Clock,
     window: u64,
 }
@@ -259,7 +270,8 @@ impl OriginRoom {
             origin,
             room,
             ingest: None,
-            registry,
+            pace: Pace::default(),
+            figures: broadcaster::Figures::new(&registry),
             clock,
             window,
         };
@@ -282,6 +294,30 @@ impl OriginRoom {
             ));
         }
         Ok(open)
+    }
+
+    /// Lets nobody in any more, as if the origin were gone: connections are refused once those that are open have ended.
+    pub fn shut(&self) {
+        self.room.door().cancel();
+    }
+
+    /// Lets everybody in again, at the same address.
+    ///
+    /// # Errors
+    /// The port is taken, which it is as long as connections from before are open.
+    pub fn reopen(&self) -> Result<(), BindError> {
+        let listener = listener::bind(self.room.listen, "--listen")?;
+        let open = self.room.stop.child_token();
+        *self.room.door() = open.clone();
+        self.room.spawn(listener::serve(
+            listener,
+            self.origin.routes(),
+            listener::nothing_at_once,
+            Limits::default(),
+            None,
+            open,
+        ));
+        Ok(())
     }
 
     /// The base URL for edges.
@@ -310,8 +346,9 @@ impl OriginRoom {
             self.window,
             sink,
             self.clock,
-            &self.registry,
-        );
+            self.figures.clone(),
+        )
+        .paced_by(self.pace.clone());
         self.room.spawn(async move {
             if let Err(error) = broadcaster.run(stop).await {
                 tracing::error!(%error, "the broadcast has ended");

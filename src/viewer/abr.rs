@@ -14,8 +14,30 @@ pub enum Mode {
     /// By estimated bandwidth, as hls.js does.
     #[serde(rename = "hls.js")]
     HlsJs,
+    /// By the last download alone, as simple players do.
+    Throughput,
     /// Always the rendition with this name.
     Fixed(String),
+}
+
+/// By what rule a rendition is chosen from several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rule {
+    /// [`Mode::HlsJs`].
+    #[default]
+    HlsJs,
+    /// [`Mode::Throughput`].
+    Throughput,
+}
+
+impl Mode {
+    /// The rule; where the rendition is fixed there is nothing to choose.
+    pub fn rule(&self) -> Rule {
+        match self {
+            Self::HlsJs | Self::Fixed(_) => Rule::HlsJs,
+            Self::Throughput => Rule::Throughput,
+        }
+    }
 }
 
 const FAST_HALF_LIFE_S: f64 = 3.0;
@@ -23,37 +45,50 @@ const SLOW_HALF_LIFE_S: f64 = 9.0;
 const FIRST_GUESS_BPS: f64 = 500_000.0;
 const HOLD_BELOW: f64 = 0.95;
 const CLIMB_BELOW: f64 = 0.7;
+/// What the simple rule holds and climbs below.
+const THROUGHPUT_BELOW: f64 = 0.9;
 /// A download counts as at least this long: an answer from next door must not look like a line without limits.
 const SHORTEST_SAMPLE: Duration = Duration::from_millis(50);
 
 /// What a player knows of its bandwidth.
 #[derive(Clone, Copy, Debug)]
 pub struct Estimator {
+    rule: Rule,
     fast: Average,
     slow: Average,
+    last_bps: Option<f64>,
 }
 
 impl Default for Estimator {
     fn default() -> Self {
-        Self {
-            fast: Average::new(FAST_HALF_LIFE_S),
-            slow: Average::new(SLOW_HALF_LIFE_S),
-        }
+        Self::new(Rule::HlsJs)
     }
 }
 
 impl Estimator {
+    /// An estimator that knows nothing yet.
+    pub fn new(rule: Rule) -> Self {
+        Self {
+            rule,
+            fast: Average::new(FAST_HALF_LIFE_S),
+            slow: Average::new(SLOW_HALF_LIFE_S),
+            last_bps: None,
+        }
+    }
+
     /// Takes one finished download into account.
     pub fn on_download(&mut self, bytes: u64, took: Duration) {
         let took_s = took.max(SHORTEST_SAMPLE).as_secs_f64();
         let bps = bytes as f64 * 8.0 / took_s;
         self.fast.add(took_s, bps);
         self.slow.add(took_s, bps);
+        self.last_bps = Some(bps);
     }
 
     /// The bandwidth in bits per second.
     pub fn estimate_bps(&self) -> f64 {
         match (self.fast.value(), self.slow.value()) {
+            _ if self.rule == Rule::Throughput => self.last_bps.unwrap_or(FIRST_GUESS_BPS),
             (Some(fast), Some(slow)) => fast.min(slow),
             _ => FIRST_GUESS_BPS,
         }
@@ -63,10 +98,10 @@ impl Estimator {
     pub fn choose(&self, bandwidths_bps: &[u64], current: usize) -> usize {
         let estimate = self.estimate_bps();
         let affordable = |&(index, &bps): &(usize, &u64)| {
-            let share = if index > current {
-                CLIMB_BELOW
-            } else {
-                HOLD_BELOW
+            let share = match self.rule {
+                Rule::Throughput => THROUGHPUT_BELOW,
+                Rule::HlsJs if index > current => CLIMB_BELOW,
+                Rule::HlsJs => HOLD_BELOW,
             };
             (bps as f64) < share * estimate
         };
@@ -143,6 +178,16 @@ mod tests {
     #[test]
     fn a_very_short_download_is_not_a_line_without_limits() {
         assert!((after(&[(62_500, 1)]).estimate_bps() - 1e7).abs() < 1.0);
+    }
+
+    #[test]
+    fn the_simple_rule_believes_the_last_download() {
+        let mut estimator = Estimator::new(Rule::Throughput);
+        estimator.on_download(1_250_000, Duration::from_secs(1));
+        assert_eq!(estimator.choose(&LADDER, 0), 2);
+        estimator.on_download(125_000, Duration::from_secs(1));
+        assert_eq!(estimator.estimate_bps(), 1e6);
+        assert_eq!(estimator.choose(&LADDER, 2), 1);
     }
 
     #[test]

@@ -28,14 +28,117 @@ pub struct Audience {
     pub abr: abr::Mode,
     /// The renditions that they choose from, by name; others of the channel are left alone.
     pub renditions: Vec<String>,
+    /// How they behave beyond that.
+    #[serde(default)]
+    pub manners: Manners,
+    /// Those who seek back into what was broadcast before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seekers: Option<Seekers>,
+    /// A break in which many leave and some return.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intermission: Option<Intermission>,
+}
+
+/// How players behave where the protocol leaves them a choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Manners {
+    /// When they reload a media playlist.
+    pub polling: Polling,
+    /// How long they wait before they try again.
+    pub retries: Retries,
+    /// Whether they go to the next edge after two failures in a row.
+    pub failover: bool,
+    /// Per cent of them that ask for the next segment before it is listed.
+    pub early_percent: f64,
+    /// Whether they tell what they do (CTA-5004).
+    pub cmcd: bool,
+}
+
+/// When a player reloads a media playlist.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Polling {
+    /// After a segment's duration; after half of it when nothing had changed (RFC 8216, section 6.3.4).
+    #[default]
+    Spec,
+    /// Every half second, whatever came.
+    Aggressive,
+}
+
+/// How long a player waits before it tries again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Retries {
+    /// 1, 2, 4 and 8 s, as hls.js does: those who failed together come back together.
+    #[default]
+    Doubling,
+    /// Evenly drawn from zero to that.
+    FullJitter,
+}
+
+/// Viewers that seek back once, to what they have missed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seekers {
+    /// Per cent of all viewers.
+    pub percent: f64,
+    /// So long before the live edge they go.
+    pub back_s: f64,
+    /// Within so many seconds of their arrival, evenly drawn.
+    pub within_s: f64,
+}
+
+/// A break: many leave, some of them return.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intermission {
+    /// Per cent of all viewers that leave.
+    pub leave_percent: f64,
+    /// When the first of them leaves, counted from the start of the run.
+    pub from_s: f64,
+    /// Over how long they leave, evenly drawn.
+    pub over_s: f64,
+    /// Per cent of those who left that return.
+    pub return_percent: f64,
+    /// When the first of them returns.
+    pub back_s: f64,
+    /// Over how long they return, evenly drawn.
+    pub back_over_s: f64,
 }
 
 /// When viewers arrive, counted from the start of the run.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Arrivals {
     /// All in the same instant.
     AtOnce,
+    /// At a steady rate: evenly over `over_s`.
+    #[serde(rename_all = "snake_case")]
+    Steady { over_s: f64 },
+    /// A crowd before, evenly over the time until `at_s`; then all others within `within_s`.
+    #[serde(rename_all = "snake_case")]
+    Step {
+        before_percent: f64,
+        at_s: f64,
+        within_s: f64,
+    },
+    /// At a rate that grows from nothing in a straight line until `over_s`.
+    #[serde(rename_all = "snake_case")]
+    Ramp { over_s: f64 },
+    /// As word of mouth spreads: half of them by `midpoint_s`, with a scale of `scale_s`; what falls outside of 0 to
+    /// `within_s` is drawn again.
+    #[serde(rename_all = "snake_case")]
+    Logistic {
+        midpoint_s: f64,
+        scale_s: f64,
+        within_s: f64,
+    },
+    /// At a rate that grows e-fold every `growth_s`, and breaks off at `cliff_s`: everybody wants to be there by then.
+    #[serde(rename_all = "snake_case")]
+    SteepThenCliff { growth_s: f64, cliff_s: f64 },
+    /// As written down: a file of one column `arrives_s`, a line per viewer.
+    Replay(Replay),
     /// After a push message: delays follow Gamma(shape, scale); what falls beyond `within_s` is drawn again.
     #[serde(rename_all = "snake_case")]
     Gamma {
@@ -43,6 +146,39 @@ pub enum Arrivals {
         scale_s: f64,
         within_s: f64,
     },
+}
+
+/// Arrivals that were written down.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replay {
+    /// The file, beside the scenario.
+    pub csv: String,
+    /// What it says, in seconds from the start of the run; filled in by whoever has read it.
+    #[serde(skip)]
+    pub arrives_s: std::sync::Arc<[f64]>,
+}
+
+impl Replay {
+    /// Reads the text of such a file.
+    ///
+    /// # Errors
+    /// The number of the first line that is no time, and what is wrong with it.
+    pub fn read(&mut self, text: &str) -> Result<(), (usize, &'static str)> {
+        let mut lines = (1..)
+            .zip(text.lines())
+            .filter(|(_, line)| !line.trim().is_empty());
+        match lines.next() {
+            Some((_, header)) if header.trim() == "arrives_s" => {}
+            _ => return Err((1, "the first line must be `arrives_s`")),
+        }
+        let time = |(number, line): (usize, &str)| match line.trim().parse::<f64>() {
+            Ok(at_s) if (0.0..=86_400.0).contains(&at_s) => Ok(at_s),
+            _ => Err((number, "a time must be a number of seconds from 0 to 86400")),
+        };
+        self.arrives_s = lines.map(time).collect::<Result<_, _>>()?;
+        Ok(())
+    }
 }
 
 /// When viewers leave.
@@ -89,62 +225,171 @@ pub struct Visit {
     pub edge: u32,
     /// Bandwidth of its last mile.
     pub last_mile_bps: u64,
+    /// Which of the channels it watches, counted from 0.
+    pub channel: u32,
+    /// When it seeks back, counted from the start of the run.
+    pub seeks: Option<Duration>,
+    /// Whether it asks for segments before they are listed.
+    pub early: bool,
 }
 
-/// Draws every visit, in the order of arrival.
-pub fn draw(audience: &Audience, edges: u32, seed: u64) -> Vec<Visit> {
+/// What an audience may choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// How many edges.
+    pub edges: u32,
+    /// How many channels, the most popular first: their shares follow Zipf's law, 1/rank.
+    pub channels: u32,
+}
+
+/// Draws every visit, in the order of arrival. A viewer who returns after an intermission makes two visits.
+pub fn draw(audience: &Audience, choice: Choice, seed: u64) -> Vec<Visit> {
     let mut visits: Vec<_> = (0..audience.viewers)
-        .map(|viewer| draw_visit(audience, edges.max(1), seed, viewer))
+        .flat_map(|viewer| draw_visits(audience, choice, seed, viewer))
         .collect();
     visits.sort_by_key(|visit| (visit.arrives, visit.viewer));
     visits
 }
 
-fn draw_visit(audience: &Audience, edges: u32, seed: u64, viewer: u32) -> Visit {
+fn draw_visits(
+    audience: &Audience,
+    choice: Choice,
+    seed: u64,
+    viewer: u32,
+) -> impl Iterator<Item = Visit> {
     let generator = |purpose| generator(seed, purpose, viewer);
-    let arrives = audience.arrivals.draw(&mut generator(Purpose::Arrival));
-    Visit {
+    let arrives = audience
+        .arrivals
+        .draw(viewer, &mut generator(Purpose::Arrival));
+    let seeks = audience.seekers.and_then(|seekers| {
+        let mut chance = generator(Purpose::Seek);
+        let is_one = uniform(&mut chance) * 100.0 < seekers.percent;
+        is_one.then(|| arrives + seconds(seekers.within_s * uniform(&mut chance)))
+    });
+    let visit = Visit {
         viewer,
         arrives,
         leaves: audience
             .sessions
             .draw(arrives, &mut generator(Purpose::Session)),
-        edge: ((u64::from(generator(Purpose::Edge).next_u32()) * u64::from(edges)) >> 32) as u32,
+        edge: below(choice.edges, &mut generator(Purpose::Edge)),
         last_mile_bps: audience.last_mile.draw(&mut generator(Purpose::LastMile)),
+        channel: zipf(choice.channels, &mut generator(Purpose::Channel)),
+        seeks,
+        early: uniform(&mut generator(Purpose::Early)) * 100.0 < audience.manners.early_percent,
+    };
+    let (first, second) = match audience.intermission {
+        Some(pause) => pause.split(visit, &mut generator(Purpose::Intermission)),
+        None => (visit, None),
+    };
+    std::iter::once(first).chain(second)
+}
+
+impl Intermission {
+    /// The visit before the break, and the one after it if the viewer returns.
+    fn split(&self, visit: Visit, chance: &mut ChaCha8Rng) -> (Visit, Option<Visit>) {
+        let [leaves, goes, returns, comes] = [(); 4].map(|()| uniform(chance));
+        let gone = seconds(self.from_s + self.over_s * goes);
+        if leaves * 100.0 >= self.leave_percent || gone <= visit.arrives || gone >= visit.leaves {
+            return (visit, None);
+        }
+        let back = seconds(self.back_s + self.back_over_s * comes).max(gone);
+        let second = Visit {
+            arrives: back,
+            ..visit
+        };
+        let stays_away = returns * 100.0 >= self.return_percent || back >= visit.leaves;
+        let first = Visit {
+            leaves: gone,
+            ..visit
+        };
+        (first, (!stays_away).then_some(second))
     }
 }
 
 /// What a generator is for.
 #[derive(Clone, Copy, Debug)]
-enum Purpose {
+pub(super) enum Purpose {
     Arrival = 1,
     Session = 2,
     Edge = 3,
     LastMile = 4,
+    Channel = 5,
+    Seek = 6,
+    Early = 7,
+    Intermission = 8,
+    Retry = 9,
 }
 
-fn generator(seed: u64, purpose: Purpose, viewer: u32) -> ChaCha8Rng {
+pub(super) fn generator(seed: u64, purpose: Purpose, viewer: u32) -> ChaCha8Rng {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     generator.set_stream(((purpose as u64) << 32) | u64::from(viewer));
     generator
 }
 
+/// Evenly from 0 to `count - 1`.
+fn below(count: u32, chance: &mut ChaCha8Rng) -> u32 {
+    ((u64::from(chance.next_u32()) * u64::from(count.max(1))) >> 32) as u32
+}
+
+/// A rank from 0 to `count - 1` with a probability that falls as 1/(rank + 1).
+fn zipf(count: u32, chance: &mut ChaCha8Rng) -> u32 {
+    let whole: f64 = (1..=count.max(1)).map(|rank| 1.0 / f64::from(rank)).sum();
+    let mut left = uniform(chance) * whole;
+    for rank in 1..count {
+        left -= 1.0 / f64::from(rank);
+        if left < 0.0 {
+            return rank - 1;
+        }
+    }
+    count.saturating_sub(1)
+}
+
 impl Arrivals {
     /// How long after the start a viewer arrives.
-    fn draw(&self, chance: &mut ChaCha8Rng) -> Duration {
+    fn draw(&self, viewer: u32, chance: &mut ChaCha8Rng) -> Duration {
         match *self {
             Self::AtOnce => Duration::ZERO,
+            Self::Steady { over_s } => seconds(over_s * uniform(chance)),
+            Self::Step {
+                before_percent,
+                at_s,
+                within_s,
+            } => {
+                let is_before = uniform(chance) * 100.0 < before_percent;
+                let share = uniform(chance);
+                seconds(if is_before {
+                    at_s * share
+                } else {
+                    at_s + within_s * share
+                })
+            }
+            Self::Ramp { over_s } => seconds(over_s * uniform(chance).sqrt()),
+            Self::Logistic {
+                midpoint_s,
+                scale_s,
+                within_s,
+            } => within(within_s, || {
+                let share = uniform(chance);
+                midpoint_s + scale_s * libm::log(share / (1.0 - share))
+            }),
+            Self::SteepThenCliff { growth_s, cliff_s } => {
+                // The inverse of (e^(t/growth) - 1) / (e^(cliff/growth) - 1), written so that nothing overflows.
+                let least = libm::exp(-cliff_s / growth_s);
+                let share = uniform(chance);
+                seconds((cliff_s + growth_s * libm::log(share + (1.0 - share) * least)).max(0.0))
+            }
             Self::Gamma {
                 shape,
                 scale_s,
                 within_s,
             } => {
                 let gamma = Gamma::new(shape, scale_s).expect("a scenario's numbers are checked");
-                // A bound makes every scenario end: past 1,000 draws the last moment is taken.
-                (0..1_000)
-                    .map(|_| gamma.sample(chance))
-                    .find(|&at_s| at_s <= within_s)
-                    .map_or(seconds(within_s), seconds)
+                within(within_s, || gamma.sample(chance))
+            }
+            Self::Replay(ref replay) => {
+                let written = replay.arrives_s.get(viewer as usize);
+                seconds(written.copied().unwrap_or_default())
             }
         }
     }
@@ -174,6 +419,15 @@ impl LastMile {
     }
 }
 
+/// Draws until a time lies between zero and the bound. That makes every scenario end: past 1,000 draws the last moment is
+/// taken.
+fn within(within_s: f64, draw: impl FnMut() -> f64) -> Duration {
+    std::iter::repeat_with(draw)
+        .take(1_000)
+        .find(|at_s| (0.0..=within_s).contains(at_s))
+        .map_or(seconds(within_s), seconds)
+}
+
 /// `exp` comes from libm: a run is the same on every machine.
 fn log_normal(median: f64, sigma: f64, chance: &mut ChaCha8Rng) -> f64 {
     let deviation: f64 = StandardNormal.sample(chance);
@@ -181,7 +435,7 @@ fn log_normal(median: f64, sigma: f64, chance: &mut ChaCha8Rng) -> f64 {
 }
 
 /// Evenly from [0, 1).
-fn uniform(chance: &mut ChaCha8Rng) -> f64 {
+pub(super) fn uniform(chance: &mut ChaCha8Rng) -> f64 {
     (chance.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
@@ -212,26 +466,39 @@ mod tests {
             },
             abr: abr::Mode::HlsJs,
             renditions: vec!["180p".to_owned()],
+            manners: Manners::default(),
+            seekers: None,
+            intermission: None,
         }
+    }
+
+    fn edges(edges: u32) -> Choice {
+        Choice { edges, channels: 1 }
     }
 
     #[test]
     fn the_same_seed_draws_the_same_audience() {
-        assert_eq!(draw(&audience(50), 3, 7), draw(&audience(50), 3, 7));
-        assert_ne!(draw(&audience(50), 3, 7), draw(&audience(50), 3, 8));
+        assert_eq!(
+            draw(&audience(50), edges(3), 7),
+            draw(&audience(50), edges(3), 7)
+        );
+        assert_ne!(
+            draw(&audience(50), edges(3), 7),
+            draw(&audience(50), edges(3), 8)
+        );
     }
 
     #[test]
     fn one_viewer_more_changes_no_other() {
-        let few = draw(&audience(50), 3, 7);
-        let mut more = draw(&audience(51), 3, 7);
+        let few = draw(&audience(50), edges(3), 7);
+        let mut more = draw(&audience(51), edges(3), 7);
         more.retain(|visit| visit.viewer != 50);
         assert_eq!(few, more);
     }
 
     #[test]
     fn gamma_arrivals_have_the_mean_of_the_distribution() {
-        let visits = draw(&audience(10_000), 3, 1);
+        let visits = draw(&audience(10_000), edges(3), 1);
         let mean_s = visits
             .iter()
             .map(|visit| visit.arrives.as_secs_f64())
@@ -254,7 +521,7 @@ mod tests {
             scale_s: 4.0,
             within_s: 10.0,
         };
-        for visit in draw(&audience, 1, 3) {
+        for visit in draw(&audience, edges(1), 3) {
             assert!(visit.arrives <= Duration::from_secs(10));
             assert!((50..52).contains(&visit.leaves.as_secs()));
         }
@@ -268,11 +535,147 @@ mod tests {
             sigma: 1.0,
             at_most_s: 600.0,
         };
-        let visits = draw(&audience, 1, 3);
+        let visits = draw(&audience, edges(1), 3);
         let short = visits
             .iter()
             .filter(|visit| visit.leaves - visit.arrives < Duration::from_secs(60))
             .count();
         assert!((1_880..2_120).contains(&short), "{short}");
+    }
+
+    /// Arrivals of 10,000 viewers in seconds, sorted.
+    fn arrivals(arrivals: Arrivals) -> Vec<f64> {
+        let mut audience = audience(10_000);
+        audience.arrivals = arrivals;
+        let visits = draw(&audience, edges(1), 11);
+        visits
+            .iter()
+            .map(|visit| visit.arrives.as_secs_f64())
+            .collect()
+    }
+
+    #[test]
+    fn every_shape_of_arrivals_has_its_quartiles() {
+        let logistic = Arrivals::Logistic {
+            midpoint_s: 30.0,
+            scale_s: 4.0,
+            within_s: 60.0,
+        };
+        let cliff = Arrivals::SteepThenCliff {
+            growth_s: 5.0,
+            cliff_s: 20.0,
+        };
+        let step = Arrivals::Step {
+            before_percent: 25.0,
+            at_s: 20.0,
+            within_s: 4.0,
+        };
+        for (shape, quartiles) in [
+            (Arrivals::Steady { over_s: 40.0 }, [10.0, 20.0, 30.0]),
+            (Arrivals::Ramp { over_s: 40.0 }, [20.0, 28.284, 34.641]),
+            // midpoint + scale x ln(p / (1 - p))
+            (logistic, [25.606, 30.0, 34.394]),
+            // growth x ln(1 + p (e^4 - 1))
+            (cliff, [13.338, 16.625, 18.588]),
+            (step, [20.0, 21.333, 22.667]),
+        ] {
+            let drawn = arrivals(shape.clone());
+            for (quartile, expected) in [2_500, 5_000, 7_500].into_iter().zip(quartiles) {
+                let value: f64 = drawn[quartile];
+                assert!(
+                    (value - expected).abs() < 0.6,
+                    "{shape:?}: {value} is not {expected}"
+                );
+            }
+        }
+        assert!(arrivals(Arrivals::AtOnce).iter().all(|&at_s| at_s == 0.0));
+    }
+
+    #[test]
+    fn arrivals_that_were_written_down_are_replayed() {
+        let mut replay = Replay::default();
+        replay.read("arrives_s\n3.5\n\n0.25\n").unwrap();
+        assert_eq!(
+            replay.read("arrives_s\n1\nsoon\n"),
+            Err((3, "a time must be a number of seconds from 0 to 86400"))
+        );
+        assert_eq!(replay.clone().read("1\n2\n").unwrap_err().0, 1);
+        let mut audience = audience(2);
+        audience.arrivals = Arrivals::Replay(replay);
+        let visits = draw(&audience, edges(1), 1);
+        let drawn: Vec<_> = visits
+            .iter()
+            .map(|visit| (visit.viewer, visit.arrives.as_millis()))
+            .collect();
+        assert_eq!(drawn, [(1, 250), (0, 3_500)]);
+    }
+
+    #[test]
+    fn channels_are_watched_as_zipf_says() {
+        let visits = draw(
+            &audience(10_000),
+            Choice {
+                edges: 1,
+                channels: 100,
+            },
+            5,
+        );
+        let share = |channel| {
+            visits
+                .iter()
+                .filter(|visit| visit.channel == channel)
+                .count() as f64
+                / 1e4
+        };
+        // 1 / (rank x H(100)), where H(100) = 5.1874.
+        for (channel, expected) in [(0, 0.1928), (1, 0.0964), (9, 0.0193)] {
+            assert!(
+                (share(channel) - expected).abs() < 0.01,
+                "{channel}: {}",
+                share(channel)
+            );
+        }
+        assert!(visits.iter().all(|visit| visit.channel < 100));
+    }
+
+    #[test]
+    fn in_an_intermission_many_leave_and_some_return() {
+        let mut audience = audience(4_000);
+        audience.intermission = Some(Intermission {
+            leave_percent: 40.0,
+            from_s: 42.0,
+            over_s: 2.0,
+            return_percent: 75.0,
+            back_s: 46.0,
+            back_over_s: 2.0,
+        });
+        let visits = draw(&audience, edges(1), 5);
+        let gone = visits
+            .iter()
+            .filter(|visit| visit.leaves < seconds(45.0))
+            .count();
+        let back = visits
+            .iter()
+            .filter(|visit| visit.arrives >= seconds(46.0))
+            .count();
+        assert!((1_500..1_700).contains(&gone), "{gone}");
+        assert!((1_100..1_300).contains(&back), "{back}");
+        assert_eq!(visits.len(), 4_000 + back);
+    }
+
+    #[test]
+    fn as_many_seek_and_ask_early_as_the_audience_says() {
+        let mut audience = audience(10_000);
+        audience.manners.early_percent = 5.0;
+        audience.seekers = Some(Seekers {
+            percent: 2.0,
+            back_s: 20.0,
+            within_s: 10.0,
+        });
+        let visits = draw(&audience, edges(1), 5);
+        let early = visits.iter().filter(|visit| visit.early).count();
+        let seekers = visits.iter().filter(|visit| visit.seeks.is_some()).count();
+        assert!((440..560).contains(&early), "{early}");
+        assert!((160..240).contains(&seekers), "{seekers}");
     }
 }

@@ -64,6 +64,12 @@ impl Buffer {
         (!above.is_zero()).then(|| self.drained_at + above)
     }
 
+    /// Throws all of it away: the viewer has sought another place. What it waits for now is no stall.
+    pub(super) fn clear(&mut self) {
+        self.level = Duration::ZERO;
+        self.state = State::Filling;
+    }
+
     /// Lets time pass until `now`.
     pub(super) fn drain(&mut self, now: Timestamp, quality: &mut Quality) {
         let passed = now.since(self.drained_at);

@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use super::abr;
+use super::audience::{self, Manners, Polling, Purpose, Retries};
 use super::buffer::{Begins, Buffer};
 use super::quality::{Exit, Quality};
 use crate::time::{Timestamp, UnixTime};
@@ -29,6 +30,11 @@ const RETRY_AFTER: [Duration; 4] = [
     Duration::from_secs(4),
     Duration::from_secs(8),
 ];
+
+/// An aggressive player reloads as often.
+const AGGRESSIVE_RELOAD: Duration = Duration::from_millis(500);
+/// Failures in a row at one edge after which a player goes to the next, if it does so at all.
+const FAILURES_PER_EDGE: u32 = 2;
 
 /// What a player asks for. Renditions are indices into what [`Player::on_multivariant`] was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,6 +80,25 @@ pub struct Seat {
     pub last_mile_bps: u64,
     /// UNIX time at [`Timestamp::ZERO`].
     pub unix_at_zero: UnixTime,
+    /// How it chooses a rendition.
+    pub abr: abr::Rule,
+    /// How it behaves beyond that.
+    pub manners: Manners,
+    /// Whether it asks for segments before they are listed.
+    pub early: bool,
+    /// When it seeks back, and how far behind live it goes.
+    pub seeks: Option<(Timestamp, Duration)>,
+    /// What its chances are drawn from.
+    pub chances: Chances,
+}
+
+/// What the chances of one viewer are drawn from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Chances {
+    /// The seed of the run.
+    pub seed: u64,
+    /// Who.
+    pub viewer: u32,
 }
 
 /// The player of one viewer.
@@ -94,6 +119,9 @@ pub struct Player {
     segment_due: Timestamp,
     playlist_failures: usize,
     segment_failures: usize,
+    /// Failures in a row at the edge where it is, and how often it has gone to the next one.
+    failures_here: u32,
+    moves: u32,
     asked: Option<(Object, Timestamp)>,
     in_transit: Option<Transit>,
     buffer: Buffer,
@@ -116,7 +144,7 @@ impl Player {
         Self {
             seat,
             quality: Quality::default(),
-            estimator: abr::Estimator::default(),
+            estimator: abr::Estimator::new(seat.abr),
             bandwidths_bps: Vec::new(),
             rendition: 0,
             listed: Vec::new(),
@@ -126,6 +154,8 @@ impl Player {
             segment_due: seat.arrives,
             playlist_failures: 0,
             segment_failures: 0,
+            failures_here: 0,
+            moves: 0,
             asked: None,
             in_transit: None,
             buffer: Buffer::new(seat.arrives),
@@ -136,6 +166,21 @@ impl Player {
     /// What the viewer has lived through so far.
     pub fn quality(&self) -> &Quality {
         &self.quality
+    }
+
+    /// How often it has gone to the next edge of its list.
+    pub fn moves(&self) -> u32 {
+        self.moves
+    }
+
+    /// Media that it has ahead of the playhead.
+    pub fn buffered(&self) -> Duration {
+        self.buffer.level()
+    }
+
+    /// What it takes its bandwidth for, in bits per second.
+    pub fn estimate_bps(&self) -> f64 {
+        self.estimator.estimate_bps()
     }
 
     /// When it has stalled so far, from when until when; a stall that goes on is not among them.
@@ -155,6 +200,7 @@ impl Player {
         if self.left {
             return Action::Leave;
         }
+        self.seek_if_due(now);
         let playlist = (self.playlist_due, self.playlist());
         let earliest = match self.segment() {
             Some(segment) if segment.0 < playlist.0 => segment,
@@ -168,18 +214,16 @@ impl Player {
             };
         }
         let arrives = self.in_transit.map(|transit| transit.arrives);
-        Action::WakeAt(
-            earliest
-                .0
-                .min(self.seat.leaves)
-                .min(arrives.unwrap_or(earliest.0)),
-        )
+        let seeks = self.seat.seeks.map(|(at, _)| at).filter(|&at| at > now);
+        let others = [Some(self.seat.leaves), arrives, seeks];
+        Action::WakeAt(others.into_iter().flatten().fold(earliest.0, Ord::min))
     }
 
     /// The multivariant playlist came: `bandwidths_bps` rises.
     pub fn on_multivariant(&mut self, now: Timestamp, bandwidths_bps: Vec<u64>) {
         self.asked = None;
         self.playlist_failures = 0;
+        self.failures_here = 0;
         self.rendition = self.estimator.choose(&bandwidths_bps, 0);
         self.bandwidths_bps = bandwidths_bps;
         self.playlist_due = now;
@@ -190,6 +234,7 @@ impl Player {
         self.advance(now);
         let asked_at = self.asked.take().map_or(now, |(_, at)| at);
         self.playlist_failures = 0;
+        self.failures_here = 0;
         let newest = listed.last().map_or(0, |segment| segment.number);
         let unchanged = newest <= self.newest_seen && !self.listed.is_empty();
         if newest < self.newest_seen {
@@ -199,7 +244,11 @@ impl Player {
         let interval = listed
             .last()
             .map_or(target_duration, |segment| segment.duration);
-        let interval = if unchanged { interval / 2 } else { interval };
+        let interval = match self.seat.manners.polling {
+            Polling::Aggressive => AGGRESSIVE_RELOAD,
+            Polling::Spec if unchanged => interval / 2,
+            Polling::Spec => interval,
+        };
         self.playlist_due = (asked_at + interval).max(now);
         if let Some(first) = listed.first() {
             self.find_next(first.number, target_duration, &listed);
@@ -218,7 +267,9 @@ impl Player {
             return;
         };
         self.segment_failures = 0;
-        let Some(&segment) = self.listed.iter().find(|segment| segment.number == number) else {
+        self.failures_here = 0;
+        let known = self.listed.iter().find(|segment| segment.number == number);
+        let Some(segment) = known.copied().or_else(|| self.next_to_come(number)) else {
             return;
         };
         let offset = self
@@ -242,19 +293,44 @@ impl Player {
         let Some((object, _)) = self.asked.take() else {
             return;
         };
+        if let Object::Segment { number, .. } = object
+            && self.next_to_come(number).is_some()
+        {
+            // It was asked for before it was listed: that it is not there is no failure. The playlist will tell.
+            self.segment_due = self.playlist_due.max(now);
+            return;
+        }
         let (failures, due) = match object {
             Object::Segment { .. } => (&mut self.segment_failures, &mut self.segment_due),
             _ => (&mut self.playlist_failures, &mut self.playlist_due),
         };
-        let Some(&wait) = RETRY_AFTER.get(*failures) else {
+        let Some(&longest) = RETRY_AFTER.get(*failures) else {
             return self.end(match self.quality.startup {
                 Some(_) => Exit::Fatal,
                 None => Exit::StartFailed,
             });
         };
         *failures += 1;
+        let wait = match self.seat.manners.retries {
+            Retries::Doubling => longest,
+            Retries::FullJitter => {
+                let Chances { seed, viewer } = self.seat.chances;
+                // Each retry of a viewer is a chance of its own.
+                let seed = seed.wrapping_add(u64::from(self.quality.retries) << 32);
+                let mut chance = audience::generator(seed, Purpose::Retry, viewer);
+                longest.mul_f64(audience::uniform(&mut chance))
+            }
+        };
         *due = now + wait.max(retry_after.unwrap_or_default());
         self.quality.retries += 1;
+        self.failures_here += 1;
+        if self.seat.manners.failover && self.failures_here >= FAILURES_PER_EDGE {
+            self.failures_here = 0;
+            self.moves += 1;
+            self.quality.failovers += 1;
+            // Another edge owes nothing for the failures of this one.
+            *due = now;
+        }
     }
 
     /// The run was interrupted.
@@ -278,7 +354,8 @@ impl Player {
     /// The segment to fetch next and since when, if one is listed and nothing is on the last mile.
     fn segment(&self) -> Option<(Timestamp, Object)> {
         let (number, _) = self.next_segment?;
-        if !self.lists_next() || self.in_transit.is_some() {
+        let is_early = self.seat.early && self.next_to_come(number).is_some();
+        if !(self.lists_next() || is_early) || self.in_transit.is_some() {
             return None;
         }
         let since = match self.buffer.falls_to(BUFFER_MAX) {
@@ -287,6 +364,36 @@ impl Player {
         };
         let rendition = self.rendition;
         Some((since, Object::Segment { rendition, number }))
+    }
+
+    /// What segment `number` must be if it follows the newest that is listed.
+    fn next_to_come(&self, number: u64) -> Option<Listed> {
+        let newest = self.listed.last()?;
+        (newest.number + 1 == number).then(|| Listed {
+            number,
+            duration: newest.duration,
+            begins_at: newest
+                .begins_at
+                .map(|begins_at| begins_at + newest.duration),
+        })
+    }
+
+    /// Seeks back, once, as soon as there is a playlist to seek in and something is played.
+    fn seek_if_due(&mut self, now: Timestamp) {
+        let Some((at, back)) = self.seat.seeks else {
+            return;
+        };
+        if now < at || self.listed.is_empty() || self.quality.startup.is_none() {
+            return;
+        }
+        self.seat.seeks = None;
+        self.quality.seeks += 1;
+        let oldest = self.listed.first().map(|segment| segment.number);
+        let oldest = oldest.map(|number| (number, Duration::ZERO));
+        self.next_segment = start_in(&self.listed, back).or(oldest);
+        self.in_transit = None;
+        self.buffer.clear();
+        self.segment_due = now;
     }
 
     /// Whether the playlist lists the next segment.
@@ -306,16 +413,9 @@ impl Player {
             }
             Some(_) => {}
             None => {
-                let mut behind = target_duration * TARGETS_BEHIND_LIVE;
-                let mut start = (head, Duration::ZERO);
-                for segment in listed.iter().rev() {
-                    if segment.duration >= behind {
-                        start = (segment.number, segment.duration - behind);
-                        break;
-                    }
-                    behind -= segment.duration;
-                }
-                self.next_segment = Some(start);
+                let behind = target_duration * TARGETS_BEHIND_LIVE;
+                self.next_segment =
+                    Some(start_in(listed, behind).unwrap_or((head, Duration::ZERO)));
             }
         }
     }
@@ -346,7 +446,7 @@ impl Player {
             let unix = self.seat.unix_at_zero + now.since(Timestamp::ZERO);
             (unix + self.buffer.level()).since(begins_at + duration)
         });
-        if begins == Begins::Now {
+        if begins == Begins::Now && self.quality.startup.is_none() {
             self.quality.startup = Some(now.since(self.seat.arrives));
             self.quality.live_latency_at_start = self.quality.live_latency;
         }
@@ -378,6 +478,17 @@ impl Player {
     }
 }
 
+/// The segment that lies so far behind the end of the playlist, and how far into it; `None` if none is that old.
+fn start_in(listed: &[Listed], mut behind: Duration) -> Option<(u64, Duration)> {
+    for segment in listed.iter().rev() {
+        if segment.duration >= behind {
+            return Some((segment.number, segment.duration - behind));
+        }
+        behind -= segment.duration;
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -399,18 +510,31 @@ mod tests {
             .collect()
     }
 
-    fn player(leaves_ms: u64) -> Player {
-        Player::new(Seat {
+    fn seat(leaves_ms: u64) -> Seat {
+        Seat {
             arrives: at(1_000),
             leaves: at(leaves_ms),
             last_mile_bps: 1_000_000,
             unix_at_zero: UnixTime::from_millis(10 * 2_880),
-        })
+            abr: abr::Rule::HlsJs,
+            manners: Manners::default(),
+            early: false,
+            seeks: None,
+            chances: Chances::default(),
+        }
+    }
+
+    fn player(leaves_ms: u64) -> Player {
+        Player::new(seat(leaves_ms))
     }
 
     /// A player that has the playlist with segments 1 to 10 and asks for the first of them.
     fn joined(leaves_ms: u64) -> Player {
-        let mut player = player(leaves_ms);
+        joined_as(seat(leaves_ms))
+    }
+
+    fn joined_as(seat: Seat) -> Player {
+        let mut player = Player::new(seat);
         player.next(at(1_000));
         player.on_multivariant(at(1_010), vec![230_000, 840_000]);
         player.next(at(1_010));
@@ -567,9 +691,8 @@ mod tests {
     fn a_fast_line_climbs_and_fetches_the_other_playlist_first() {
         let mut player = Player::new(Seat {
             arrives: at(0),
-            leaves: at(60_000),
             last_mile_bps: 8_000_000,
-            unix_at_zero: UnixTime::default(),
+            ..seat(60_000)
         });
         player.next(at(0));
         player.on_multivariant(at(1), vec![230_000, 840_000]);
@@ -598,5 +721,116 @@ mod tests {
         assert_eq!(player.quality().skipped, 13);
         player.on_playlist(at(1_040), TARGET, listed(19..=28));
         assert_eq!(player.quality().playlists_went_back, 1);
+    }
+
+    #[test]
+    fn an_aggressive_player_reloads_every_half_second() {
+        let mut aggressive = seat(60_000);
+        aggressive.manners.polling = Polling::Aggressive;
+        let mut player = joined_as(aggressive);
+        player.next(at(1_020));
+        player.on_segment(at(1_030), 12_500);
+        // The playlist was asked for at 1,010.
+        let playlist = Object::MediaPlaylist { rendition: 0 };
+        assert_eq!(player.next(at(1_510)), get(segment(8), 1_130));
+        player.on_segment(at(1_511), 12_500);
+        assert_eq!(player.next(at(1_511)), get(playlist, 1_510));
+    }
+
+    #[test]
+    fn with_full_jitter_each_wait_is_drawn_and_no_longer_than_without() {
+        let waits = |viewer| {
+            let mut jittered = seat(60_000);
+            jittered.manners.retries = Retries::FullJitter;
+            jittered.chances = Chances { seed: 1, viewer };
+            let mut player = Player::new(jittered);
+            let mut now = at(1_000);
+            let mut waits = Vec::new();
+            for _ in 0..4 {
+                assert!(matches!(player.next(now), Action::Get { .. }));
+                player.on_failure(now, None);
+                let Action::WakeAt(due) = player.next(now) else {
+                    panic!("it waits before it tries again")
+                };
+                waits.push(due.since(now));
+                now = due;
+            }
+            waits
+        };
+        for (viewer, longest) in (0..50).flat_map(|viewer| (0..4).map(move |nth| (viewer, nth))) {
+            assert!(waits(viewer)[longest] <= RETRY_AFTER[longest]);
+        }
+        assert_eq!(waits(7), waits(7));
+        assert_ne!(waits(7), waits(8));
+    }
+
+    #[test]
+    fn a_player_with_a_list_of_edges_goes_to_the_next_after_two_failures_in_a_row() {
+        let mut mobile = seat(60_000);
+        mobile.manners.failover = true;
+        let mut player = Player::new(mobile);
+        player.next(at(1_000));
+        player.on_failure(at(1_000), None);
+        assert_eq!(
+            (player.moves(), player.next(at(1_000))),
+            (0, Action::WakeAt(at(2_000)))
+        );
+        player.next(at(2_000));
+        player.on_failure(at(2_010), None);
+        // At once, at the next edge.
+        assert_eq!(player.moves(), 1);
+        assert_eq!(player.next(at(2_010)), get(Object::Multivariant, 2_010));
+        player.on_multivariant(at(2_020), vec![230_000]);
+        player.next(at(2_020));
+        player.on_failure(at(2_030), None);
+        assert_eq!(player.moves(), 1, "failures in a row, not in all");
+    }
+
+    #[test]
+    fn an_early_player_asks_for_the_next_segment_and_takes_its_absence_for_no_failure() {
+        let mut early = seat(60_000);
+        early.early = true;
+        // A byte takes 8 ns.
+        early.last_mile_bps = 1_000_000_000;
+        let mut player = joined_as(early);
+        for (number, millis) in (7..=10).zip(1_020..) {
+            let asked = player.next(at(millis));
+            assert!(matches!(asked, Action::Get { object, .. } if object == segment(number)));
+            player.on_segment(at(millis), 100);
+        }
+        let asked = player.next(at(1_030));
+        assert!(matches!(asked, Action::Get { object, .. } if object == segment(11)));
+        player.on_failure(at(1_100), None);
+        assert_eq!(player.quality().retries, 0);
+        // The playlist, asked for at 1,010, tells when to ask again.
+        assert_eq!(player.next(at(1_100)), Action::WakeAt(at(1_010 + 2_880)));
+    }
+
+    #[test]
+    fn a_viewer_seeks_back_to_what_the_playlist_still_lists() {
+        let mut curious = seat(60_000);
+        curious.seeks = Some((at(1_300), Duration::from_secs(20)));
+        let mut player = joined_as(curious);
+        player.next(at(1_020));
+        player.on_segment(at(1_030), 12_500);
+        player.next(at(1_130));
+        player.on_segment(at(1_140), 12_500);
+        // 20 s behind the end of segment 10 lie in segment 4, 160 ms after its start.
+        player.next(at(1_240));
+        player.on_segment(at(1_250), 12_500);
+        assert_eq!(player.next(at(1_260)), Action::WakeAt(at(1_300)));
+        assert_eq!(player.next(at(1_300)), get(segment(4), 1_300));
+        assert_eq!(player.quality().seeks, 1);
+        let startup = player.quality().startup;
+        player.on_segment(at(1_310), 12_500);
+        player.next(at(1_410));
+        player.on_segment(at(1_420), 12_500);
+        player.next(at(1_520));
+        let quality = player.quality();
+        assert_eq!(
+            (quality.startup, quality.stalls),
+            (startup, 0),
+            "a seek is neither a start nor a stall"
+        );
     }
 }

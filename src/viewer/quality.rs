@@ -19,6 +19,12 @@ pub struct Quality {
     pub retries: u32,
     /// Changes of rendition.
     pub switches: u32,
+    /// Times that the viewer sought back.
+    #[serde(default)]
+    pub seeks: u32,
+    /// Times that the player went to another edge.
+    #[serde(default)]
+    pub failovers: u32,
     /// Segments that left the playlist before the player asked for them.
     pub skipped: u32,
     /// Times that a playlist was older than the one before it.

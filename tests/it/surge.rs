@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use seawall::hls::timeline::{Channel, Layout};
-use seawall::load::{self, RunPlan};
+use seawall::load::{self, Lines, Network, RunPlan, Stream};
 use seawall::policy::key::Kind;
 use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
@@ -51,9 +51,10 @@ async fn five_hundred_viewers_cost_the_origin_what_their_log_says_with_the_queue
     let scenario = small(500, 14.0);
     for miss_queue in [MissQueue::Flights, MissQueue::Off] {
         let stop = CancellationToken::new();
-        let summary = rehearsal::at_own_cluster(&scenario, miss_queue, Clock::start(), &stop)
+        let played = rehearsal::at_own_cluster(&scenario, miss_queue, Clock::start(), &stop)
             .await
             .unwrap();
+        let summary = played.summary;
         let origin = &summary.origin;
         assert_eq!(origin.not_binding, None, "{miss_queue}");
         assert_eq!(
@@ -115,9 +116,10 @@ async fn behind_shields_the_origin_is_asked_once_per_group_however_many_edges() 
     let renditions = ["180p", "360p", "720p"].map(str::to_owned);
     scenario.real.audience.renditions = renditions.to_vec();
     let stop = CancellationToken::new();
-    let summary = rehearsal::at_own_cluster(&scenario, MissQueue::Flights, Clock::start(), &stop)
+    let played = rehearsal::at_own_cluster(&scenario, MissQueue::Flights, Clock::start(), &stop)
         .await
         .unwrap();
+    let summary = played.summary;
     let origin = &summary.origin;
     assert_eq!(origin.not_binding, None);
     assert_eq!(
@@ -198,10 +200,12 @@ async fn play(
         audience: scenario.real.audience.clone(),
         seed: scenario.seed,
         targets: edges.iter().map(EdgeRoom::url).collect(),
-        channel: channel.clone(),
+        stream: Stream::Channels(vec![channel.clone()]),
         miss_queue: MissQueue::Flights,
         requests_logged_max: 200_000,
         process: Process::SharedWithServers,
+        lines: Lines::default(),
+        network: Network::default(),
     };
     load::run(&plan, clock, |_| {}, CancellationToken::new())
         .await

@@ -93,6 +93,7 @@ impl Core {
                     Default::default(),
                     Kind::Segment,
                     None,
+                    50,
                 )),
                 ..Stored::default()
             },

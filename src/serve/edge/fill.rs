@@ -91,7 +91,10 @@ impl Fetch<'_> {
         let now = edge.clock.now();
         let kind = key.as_ref().kind();
         let validity_of = |playlist| match key {
-            Key::Live { .. } => Validity::of_live(now, landed_age, kind, playlist),
+            Key::Live { .. } => {
+                let fresh = edge.limits().playlist_fresh_percent;
+                Validity::of_live(now, landed_age, kind, playlist, fresh)
+            }
             Key::Foreign { .. } => {
                 Validity::of_foreign(now, landed_age, lifetime.unwrap_or_default())
             }

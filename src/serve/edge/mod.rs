@@ -131,7 +131,7 @@ impl Edge {
         };
         let upstream = Arc::new(Upstream::new(&upstreams, &name, limits, bound, clock)?);
         let registry = Registry::new(&[("edge", &name)]);
-        let store = Store::new(cache_bytes);
+        let store = Store::new(cache_bytes, limits.eviction);
         let flights = Arc::new(Table::new());
         let [held, blocked] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
         let levels = Levels::new(
@@ -208,15 +208,15 @@ impl Edge {
         self.flights.take_waiters_peak()
     }
 
-    /// Rendition and number of every segment of a channel that was fetched ahead and not asked for since.
-    pub fn unasked(&self, of_channel: &str) -> Vec<(String, u64)> {
+    /// Channel, rendition and number of every segment that was fetched ahead and not asked for since.
+    fn unasked(&self) -> Vec<(String, String, u64)> {
         let named = |key: &Key| match key {
             Key::Live {
                 channel,
                 rendition,
                 kind: Kind::Segment,
                 number,
-            } if **channel == *of_channel => Some((rendition.to_string(), *number)),
+            } => Some((channel.to_string(), rendition.to_string(), *number)),
             _ => None,
         };
         self.store

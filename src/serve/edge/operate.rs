@@ -12,6 +12,7 @@ use warp::Filter;
 use warp::reply::Response;
 
 use super::Edge;
+use super::metrics::Reason;
 use super::routes::key_of;
 use crate::hls::names::LivePath;
 use crate::policy::freshness::Freshness;
@@ -86,6 +87,27 @@ pub struct InspectedLanding {
     pub generation: Option<u64>,
     /// How long ago.
     pub ago_ms: u64,
+}
+
+/// What an edge has counted, for whoever rehearses at it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    /// Its name, by which the origin knows it.
+    pub name: String,
+    /// The word for what happens to misses.
+    pub miss_queue: String,
+    /// Requests for segments so far.
+    pub segment_requests: u64,
+    /// Attempts within flights for segments, beyond the first, so far.
+    pub segment_retries: u64,
+    /// The most followers of one flight since the last audit.
+    pub followers_peak: u32,
+    /// Requests that wait for a flight now.
+    pub waiters: u32,
+    /// Fetches under way.
+    pub fetches: usize,
+    /// Segments that were fetched ahead and that nobody has asked for: channel, rendition, number.
+    pub unasked: Vec<(String, String, u64)>,
 }
 
 /// What a purge is for: one of these.
@@ -203,6 +225,21 @@ struct InspectQuery {
 }
 
 impl Edge {
+    /// What it has counted so far.
+    pub fn audit(&self) -> Audit {
+        let again = [Reason::Retry, Reason::Resume, Reason::Hold];
+        Audit {
+            name: self.name.clone(),
+            miss_queue: self.miss_queue.to_string(),
+            segment_requests: self.metrics.requests(Kind::Segment),
+            segment_retries: self.metrics.segment_fetches(&again),
+            followers_peak: self.metrics.take_followers_peak(),
+            waiters: self.waiters(),
+            fetches: self.tasks(),
+            unasked: self.unasked(),
+        }
+    }
+
     /// The operator's routes.
     pub fn operator_routes(
         self: &Arc<Self>,
@@ -220,6 +257,10 @@ impl Edge {
                     "path must be the path of an object, such as /live/demo/main.m3u8",
                 ),
             });
+        let audited = self.clone();
+        let audit = warp::path!("-" / "audit")
+            .and(warp::get())
+            .map(move || json(&audited.audit()));
         let guard = move |headers: &HeaderMap| match &token {
             None => Some(said(
                 StatusCode::FORBIDDEN,
@@ -269,7 +310,7 @@ impl Edge {
                     said(StatusCode::OK, text)
                 })
             });
-        let objects = inspect.or(purge).unify();
+        let objects = inspect.or(audit).unify().or(purge).unify();
         objects
             .or(drain)
             .unify()

@@ -20,6 +20,7 @@ use crate::policy::collapse::Generation;
 use crate::policy::edge::Stored;
 use crate::policy::freshness::{Negative, Validity};
 use crate::policy::key::{Key, KeyRef};
+use crate::policy::limits::Eviction;
 use crate::time::Timestamp;
 
 /// A whole answer of the origin: status 200, a body of the length that was announced.
@@ -154,11 +155,15 @@ pub struct Store {
 
 impl Store {
     /// An empty store of at most `capacity_bytes`.
-    pub fn new(capacity_bytes: u64) -> Self {
+    pub fn new(capacity_bytes: u64, eviction: Eviction) -> Self {
+        let policy = match eviction {
+            Eviction::Lru => EvictionPolicy::lru(),
+            Eviction::TinyLfu => EvictionPolicy::tiny_lfu(),
+        };
         let cache = Cache::builder()
             .max_capacity(capacity_bytes)
             .weigher(|key: &Key, entry: &Arc<Entry>| entry.weight(key))
-            .eviction_policy(EvictionPolicy::lru())
+            .eviction_policy(policy)
             .build();
         Self {
             cache,
@@ -266,7 +271,7 @@ mod tests {
     }
 
     fn object(bytes: usize) -> Entry {
-        let validity = Validity::of_live(Timestamp::ZERO, Duration::ZERO, Kind::Segment, None);
+        let validity = Validity::of_live(Timestamp::ZERO, Duration::ZERO, Kind::Segment, None, 50);
         let object = Object::new(HeaderMap::new(), vec![7; bytes].into(), validity, false);
         Entry {
             object: Some(Arc::new(object)),
@@ -276,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_full_store_lets_the_oldest_go_and_takes_the_newest() {
-        let store = Store::new(10 << 20);
+        let store = Store::new(10 << 20, Eviction::Lru);
         for number in 0..20 {
             store.put(segment(number), object(1 << 20));
             store.evict();

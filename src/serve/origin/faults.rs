@@ -1,6 +1,7 @@
 //! Trouble on purpose: what the origin does wrong when it is told to, so that what stands before it can be tested.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::policy::key::Kind;
 
@@ -15,6 +16,8 @@ pub enum Fault {
     Truncated,
     /// No answer ever comes.
     Hangs,
+    /// The answer comes so much later.
+    Slow(Duration),
 }
 
 /// The faults of one origin; copies share them. Requests are counted as hits all the same: they did reach the origin.
@@ -29,33 +32,53 @@ struct Active {
     kind: Option<Kind>,
     /// Answers still to spoil; `None` is all of them.
     left: Option<u64>,
+    /// Of a hundred answers so many are spoilt.
+    percent: f64,
+    /// Hundredths of answers that were let through or spoilt so far.
+    owed: f64,
+}
+
+impl Active {
+    /// Spoils every answer.
+    fn all(fault: Fault) -> Self {
+        Self {
+            fault,
+            kind: None,
+            left: None,
+            percent: 100.0,
+            owed: 0.0,
+        }
+    }
 }
 
 impl OriginFaults {
     /// Every answer goes wrong from now on.
     pub fn begin(&self, fault: Fault) {
+        self.set(Some(Active::all(fault)));
+    }
+
+    /// Of a hundred answers so many go wrong from now on, spread evenly.
+    pub fn begin_for_some(&self, percent: f64, fault: Fault) {
         self.set(Some(Active {
-            fault,
-            kind: None,
-            left: None,
+            percent,
+            ..Active::all(fault)
         }));
     }
 
     /// Every answer for objects of this kind goes wrong from now on.
     pub fn begin_for(&self, kind: Kind, fault: Fault) {
         self.set(Some(Active {
-            fault,
             kind: Some(kind),
-            left: None,
+            ..Active::all(fault)
         }));
     }
 
     /// The next `times` answers for objects of this kind go wrong.
     pub fn next_for(&self, kind: Kind, times: u64, fault: Fault) {
         self.set(Some(Active {
-            fault,
             kind: Some(kind),
             left: Some(times),
+            ..Active::all(fault)
         }));
     }
 
@@ -71,6 +94,11 @@ impl OriginFaults {
         if current.kind.is_some_and(|only| only != kind) {
             return None;
         }
+        current.owed += current.percent;
+        if current.owed < 100.0 {
+            return None;
+        }
+        current.owed -= 100.0;
         if let Some(left) = &mut current.left {
             *left = left.checked_sub(1)?;
         }
@@ -99,6 +127,9 @@ mod tests {
         ]
         .map(|kind| faults.take(kind).is_some());
         assert_eq!(struck, [false, true, true, false]);
+        faults.begin_for_some(30.0, Fault::Unavailable);
+        let struck = (0..100).filter(|_| faults.take(Kind::Segment).is_some());
+        assert_eq!(struck.count(), 30);
         faults.begin(Fault::Stopped);
         assert_eq!(faults.take(Kind::Other), Some(Fault::Stopped));
         faults.end();

@@ -126,6 +126,13 @@ impl Hits {
             .count(object);
     }
 
+    /// All requests so far.
+    pub fn total(&self) -> u64 {
+        let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
+        let counters = clients.values().flat_map(|client| &client.1);
+        counters.map(IntCounter::get).sum()
+    }
+
     /// All counts as they stand.
     pub fn snapshot(&self) -> Snapshot {
         let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);

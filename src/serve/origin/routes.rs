@@ -112,6 +112,12 @@ impl Counter {
         }
         let kind = hits::kind_of(path);
         let response = match self.faults.take(kind) {
+            Some(Fault::Slow(longer)) => {
+                tokio::time::sleep(longer).await;
+                return self
+                    .counted(kind, self.answer(method, path, request))
+                    .into_response();
+            }
             None => {
                 return self
                     .counted(kind, self.answer(method, path, request))

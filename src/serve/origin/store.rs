@@ -25,7 +25,7 @@ use crate::serve::metrics::{ORIGIN_MEDIA_SEQUENCE, Registry};
 use crate::time::UnixTime;
 
 /// Channels that one origin keeps; one more is refused.
-pub const CHANNELS_MAX: usize = 64;
+pub const CHANNELS_MAX: usize = 256;
 
 /// Why something was not stored.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,70 @@
+//! How a viewer reaches an edge: over a connection of its own, or over one of a pool that all viewers share.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use http::HeaderValue;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::client::Connection;
+
+/// An edge as viewers know it.
+#[derive(Clone, Debug)]
+pub(super) struct Edge {
+    pub(super) address: SocketAddr,
+    pub(super) host: HeaderValue,
+}
+
+/// Connections to one edge, lent for one request each, in the order of asking.
+pub(super) struct Pool {
+    edge: Edge,
+    places: Arc<Semaphore>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Pool {
+    /// At most `size` connections at once, made when they are needed.
+    pub(super) fn new(edge: Edge, size: usize) -> Self {
+        Self {
+            edge,
+            places: Arc::new(Semaphore::new(size)),
+            idle: Mutex::new(Vec::with_capacity(size)),
+        }
+    }
+
+    /// A connection, as soon as one is free.
+    pub(super) async fn borrow(&self) -> Lent<'_> {
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        // The one that was used last: its edge has kept it open.
+        let kept = self.lock().pop();
+        let connection = kept.unwrap_or_else(|| Connection::new(&self.edge));
+        Lent {
+            pool: self,
+            connection: Some(connection),
+            _place: place.expect("nobody closes it"),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().expect("no holder of this lock panics")
+    }
+}
+
+/// A connection of a pool; it goes back when this is dropped.
+pub(super) struct Lent<'a> {
+    pool: &'a Pool,
+    connection: Option<Connection>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Lent<'_> {
+    pub(super) fn connection(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("it goes back at the end")
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.pool.lock().extend(self.connection.take());
+    }
+}

@@ -1,0 +1,338 @@
+//! What is watched: the paths that a viewer asks for, what the log calls them, and what their bytes are held against.
+//!
+//! Of Seawall's own channels every byte is known beforehand. Of any other HLS stream only this is: whoever asks for the same
+//! segment must get the same bytes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use flate2::Crc;
+
+use super::verifier::Verifier;
+use crate::hls::names::LivePath;
+use crate::hls::reader::{self, Variant};
+use crate::hls::timeline::Channel;
+use crate::serve::clock::Clock;
+
+/// A stream to watch.
+#[derive(Clone, Debug)]
+pub enum Stream {
+    /// Channels of Seawall, the most popular first, all with one ladder.
+    Channels(Vec<Channel>),
+    /// Any other HLS stream, at paths of its own.
+    Foreign {
+        /// At each target, the path and query of its playlist.
+        paths: Vec<String>,
+        /// What it offers: BANDWIDTH of each rendition, lowest first.
+        bandwidths_bps: Vec<u64>,
+        /// Duration of its segments.
+        segment_duration: Duration,
+    },
+}
+
+impl Stream {
+    /// The names of its renditions, in the order of the log's indices.
+    pub fn renditions(&self) -> Vec<String> {
+        match self {
+            Self::Channels(channels) => {
+                let named = |channel: &Channel, rendition: &str| match channels.len() {
+                    1 => rendition.to_owned(),
+                    _ => format!("{}/{rendition}", channel.name),
+                };
+                let of = |channel| {
+                    let Channel { layout, .. }: &Channel = channel;
+                    let ladder = layout.ladder.iter();
+                    ladder
+                        .map(|rendition| named(channel, &rendition.name))
+                        .collect::<Vec<_>>()
+                };
+                channels.iter().flat_map(of).collect()
+            }
+            Self::Foreign { bandwidths_bps, .. } => bandwidths_bps
+                .iter()
+                .map(|bps| format!("{} kb/s", bps / 1_000))
+                .collect(),
+        }
+    }
+
+    /// Duration of a segment.
+    pub fn segment_duration(&self) -> Duration {
+        match self {
+            Self::Channels(channels) => channels
+                .first()
+                .map_or(Duration::ZERO, |channel| channel.layout.segment_duration()),
+            Self::Foreign {
+                segment_duration, ..
+            } => *segment_duration,
+        }
+    }
+
+    /// How many channels there are to choose from.
+    pub fn channels(&self) -> u32 {
+        match self {
+            Self::Channels(channels) => channels.len() as u32,
+            Self::Foreign { .. } => 1,
+        }
+    }
+}
+
+/// A stream that is being watched.
+pub(super) enum Watched {
+    Channels {
+        channels: Vec<Arc<Channel>>,
+        verifier: Verifier,
+        /// Indices into the ladder of the renditions that players may choose.
+        allowed: Vec<u32>,
+    },
+    Foreign {
+        paths: Vec<String>,
+        bandwidths_bps: Vec<u64>,
+        bodies: Fingerprints,
+    },
+}
+
+/// A rendition as a player is offered it.
+#[derive(Clone, Debug)]
+pub(super) struct Offered {
+    /// Its index in the log.
+    pub(super) rendition: u32,
+    pub(super) bandwidth_bps: u64,
+    /// Path of its media playlist.
+    pub(super) path: String,
+}
+
+/// How many of the newest segments are kept regenerated: as many as a join asks for.
+const PREPARED: u64 = 4;
+/// Segments of more channels are made when they are asked for.
+const CHANNELS_PREPARED_MAX: usize = 4;
+
+impl Watched {
+    pub(super) fn new(stream: &Stream, allowed: Vec<u32>) -> Self {
+        match stream {
+            Stream::Channels(channels) => {
+                let channels: Vec<_> = channels.iter().cloned().map(Arc::new).collect();
+                Self::Channels {
+                    verifier: Verifier::new(channels.clone()),
+                    channels,
+                    allowed,
+                }
+            }
+            Stream::Foreign {
+                paths,
+                bandwidths_bps,
+                ..
+            } => Self::Foreign {
+                paths: paths.clone(),
+                bandwidths_bps: bandwidths_bps.clone(),
+                bodies: Fingerprints::default(),
+            },
+        }
+    }
+
+    /// Regenerates what viewers may soon ask for, the segment under way included, so that no answer waits for its check.
+    pub(super) fn prepare(&self, clock: Clock) {
+        let Self::Channels {
+            channels,
+            verifier,
+            allowed,
+        } = self
+        else {
+            return;
+        };
+        for (index, channel) in (0..).zip(channels).take(CHANNELS_PREPARED_MAX) {
+            let Some(newest) = channel.newest(clock.unix()) else {
+                continue;
+            };
+            let oldest = (newest + 1).saturating_sub(PREPARED);
+            for number in oldest.max(channel.first_number())..=newest + 1 {
+                for &rendition in allowed {
+                    verifier.prepare(global(channel, index, rendition), number);
+                }
+            }
+        }
+    }
+
+    /// Where a viewer of this channel begins, at this edge.
+    pub(super) fn start(&self, channel: u32, edge: u32) -> String {
+        match self {
+            Self::Channels { channels, .. } => {
+                let channel = &channels[channel as usize].name;
+                LivePath::Multivariant { channel }.to_string()
+            }
+            Self::Foreign { paths, .. } => paths[edge as usize].clone(),
+        }
+    }
+
+    /// What a multivariant playlist from `base` offers of this channel, lowest first; nothing if it cannot be read.
+    pub(super) fn offered(&self, channel: u32, base: &str, text: &[u8]) -> Vec<Offered> {
+        let mut variants = match reader::multivariant(base, text) {
+            Ok(variants) => variants,
+            // A media playlist is a stream of one rendition.
+            Err(_) if matches!(self, Self::Foreign { .. }) && reader::media(base, text).is_ok() => {
+                vec![Variant {
+                    bandwidth_bps: 0,
+                    path: base.to_owned(),
+                }]
+            }
+            Err(_) => return Vec::new(),
+        };
+        variants.sort_by_key(|variant| variant.bandwidth_bps);
+        let offered = |(place, variant): (u32, Variant)| {
+            let rendition = match self {
+                Self::Channels {
+                    channels, allowed, ..
+                } => {
+                    let known = &channels[channel as usize];
+                    let Some(LivePath::MediaPlaylist {
+                        channel: name,
+                        rendition,
+                    }) = LivePath::parse(&variant.path)
+                    else {
+                        return None;
+                    };
+                    let ladder = &known.layout.ladder;
+                    let index = ladder.iter().position(|known| known.name == rendition)? as u32;
+                    if name != known.name || !allowed.contains(&index) {
+                        return None;
+                    }
+                    global(known, channel, index)
+                }
+                Self::Foreign { bandwidths_bps, .. } => {
+                    (place < bandwidths_bps.len() as u32).then_some(place)?
+                }
+            };
+            Some(Offered {
+                rendition,
+                bandwidth_bps: variant.bandwidth_bps,
+                path: variant.path,
+            })
+        };
+        (0..).zip(variants).filter_map(offered).collect()
+    }
+
+    /// Whether a listed segment has the name that its number stands for: otherwise no byte could be checked.
+    pub(super) fn is_named_so(&self, rendition: u32, segment: &reader::Listed) -> bool {
+        let Self::Channels { channels, .. } = self else {
+            return true;
+        };
+        let (channel, ladder_index) = local(&channels[0], rendition);
+        let channel = &channels[channel as usize];
+        LivePath::parse(&segment.path)
+            == Some(LivePath::Segment {
+                channel: &channel.name,
+                rendition: &channel.layout.ladder[ladder_index as usize].name,
+                number: segment.number,
+            })
+    }
+
+    /// The path of a segment that is not listed yet, where names follow from numbers.
+    pub(super) fn path_of(&self, rendition: u32, number: u64) -> Option<String> {
+        let Self::Channels { channels, .. } = self else {
+            return None;
+        };
+        let (channel, ladder_index) = local(&channels[0], rendition);
+        let channel = &channels[channel as usize];
+        let path = LivePath::Segment {
+            channel: &channel.name,
+            rendition: &channel.layout.ladder[ladder_index as usize].name,
+            number,
+        };
+        Some(path.to_string())
+    }
+}
+
+/// The log's index of a rendition of the channel with this index.
+fn global(channel: &Channel, channel_index: u32, rendition: u32) -> u32 {
+    channel_index * channel.layout.ladder.len() as u32 + rendition
+}
+
+/// The channel and its rendition behind an index of the log; `any` channel knows how long the ladders are.
+pub(super) fn local(any: &Channel, rendition: u32) -> (u32, u32) {
+    let length = any.layout.ladder.len() as u32;
+    (rendition / length, rendition % length)
+}
+
+/// What segments of a foreign stream looked like the first time: their length and checksum.
+#[derive(Default)]
+pub(super) struct Fingerprints {
+    seen: Mutex<HashMap<(u32, u64), Fingerprint>>,
+}
+
+/// Segments that are remembered; beyond that none is compared.
+const REMEMBERED_MAX: usize = 100_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint {
+    /// Modulo 2^32.
+    bytes: u32,
+    checksum: u32,
+}
+
+impl From<Crc> for Fingerprint {
+    fn from(body: Crc) -> Self {
+        Self {
+            bytes: body.amount(),
+            checksum: body.sum(),
+        }
+    }
+}
+
+impl Fingerprints {
+    /// Whether a body equals the first one of the same segment; the first one does.
+    pub(super) fn agrees(&self, rendition: u32, number: u64, body: Fingerprint) -> bool {
+        let mut seen = self.seen.lock().expect("no holder of this lock panics");
+        if let Some(first) = seen.get(&(rendition, number)) {
+            return *first == body;
+        }
+        if seen.len() < REMEMBERED_MAX {
+            seen.insert((rendition, number), body);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hls::timeline::Layout;
+    use crate::time::UnixTime;
+
+    #[test]
+    fn the_same_bytes_agree_however_they_were_cut_and_others_do_not() {
+        let body = |pieces: &[&[u8]]| {
+            let mut body = Crc::new();
+            pieces.iter().for_each(|piece| body.update(piece));
+            Fingerprint::from(body)
+        };
+        let bodies = Fingerprints::default();
+        assert!(bodies.agrees(0, 7, body(&[b"segment ", b"seven"])));
+        assert!(bodies.agrees(0, 7, body(&[b"segm", b"ent seve", b"n"])));
+        assert!(!bodies.agrees(0, 7, body(&[b"segment ", b"eight"])));
+        assert!(bodies.agrees(1, 7, body(&[b"another"])));
+    }
+
+    #[test]
+    fn renditions_of_several_channels_have_names_and_indices_of_their_own() {
+        let channel = |name: &str| Channel {
+            name: name.to_owned(),
+            seed: 1,
+            layout: Layout::default(),
+            started_at: UnixTime::default(),
+        };
+        let one = Stream::Channels(vec![channel("a")]);
+        let two = Stream::Channels(vec![channel("a"), channel("b")]);
+        let names = one.renditions();
+        assert_eq!(two.renditions()[0], format!("a/{}", names[0]));
+        assert_eq!(two.renditions().len(), 2 * names.len());
+        let watched = Watched::new(&two, vec![0]);
+        let offered = watched.offered(
+            1,
+            "/live/b/main.m3u8",
+            b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n180p/media.m3u8\n",
+        );
+        assert_eq!(offered[0].rendition, names.len() as u32);
+        let path = watched.path_of(offered[0].rendition, 7);
+        assert_eq!(path.as_deref(), Some("/live/b/180p/7.ts"));
+    }
+}

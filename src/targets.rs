@@ -1,0 +1,136 @@
+//! Edges that somebody else runs: what their URLs stand for, and what can be watched there.
+
+use anyhow::{Context, bail};
+use http::Uri;
+
+use crate::ask;
+use crate::hls::names::LivePath;
+use crate::hls::reader::{self, MediaFacts, Variant};
+use crate::hls::timeline::Channel;
+use crate::load::Stream;
+
+/// An edge to play at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// `http://HOST:PORT`.
+    pub base: String,
+    /// Path and query of a playlist there; `None` where an edge of Seawall is meant.
+    pub playlist: Option<String>,
+}
+
+impl Target {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// It is no `http://` URL.
+    pub fn parse(url: &str) -> anyhow::Result<Self> {
+        let refused = "try something like http://127.0.0.1:8081, or the URL of a playlist";
+        let uri: Uri = url
+            .parse()
+            .with_context(|| format!("{url:?} is no URL; {refused}"))?;
+        match (uri.scheme_str(), uri.authority()) {
+            (Some("http"), Some(authority)) => Ok(Self {
+                base: format!("http://{authority}"),
+                playlist: uri
+                    .path_and_query()
+                    .map(ToString::to_string)
+                    .filter(|path| path != "/"),
+            }),
+            (Some("https"), _) => {
+                bail!("{url}: Seawall speaks no TLS; play at the listener behind it, over http://")
+            }
+            _ => bail!("{url:?} is no URL with http:// in front; {refused}"),
+        }
+    }
+}
+
+/// What can be watched at these targets: the channel of this name where they are edges of Seawall, else whatever their
+/// playlists say.
+///
+/// # Errors
+/// A target does not answer, or what it answers is no HLS.
+pub async fn stream_at(targets: &[Target], channel: &str) -> anyhow::Result<Stream> {
+    let first = targets
+        .first()
+        .context("a surge needs at least one target")?;
+    let paths: Vec<_> = targets
+        .iter()
+        .filter_map(|target| target.playlist.clone())
+        .collect();
+    if paths.is_empty() {
+        let path = LivePath::Description { channel }.to_string();
+        let described = ask::get_json::<Channel>(&format!("{}{path}", first.base)).await;
+        let channel = described.with_context(|| {
+            format!(
+                "{} does not describe the channel {channel:?}; is it an edge of Seawall, and is --channel right? Of any other \
+                 server give the URL of a playlist",
+                first.base
+            )
+        })?;
+        return Ok(Stream::Channels(vec![channel]));
+    }
+    if paths.len() < targets.len() {
+        bail!(
+            "either all targets are edges of Seawall (http://HOST:PORT), or all are URLs of playlists"
+        );
+    }
+    if let Some(LivePath::Multivariant { channel }) = LivePath::parse(&paths[0]) {
+        let path = LivePath::Description { channel }.to_string();
+        if let Ok(described) = ask::get_json::<Channel>(&format!("{}{path}", first.base)).await {
+            return Ok(Stream::Channels(vec![described]));
+        }
+    }
+    foreign(&first.base, paths).await
+}
+
+async fn foreign(base: &str, paths: Vec<String>) -> anyhow::Result<Stream> {
+    let path = &paths[0];
+    let text = ask::get_bytes(&format!("{base}{path}")).await?;
+    let (bandwidths_bps, facts) = match reader::media(path, &text) {
+        Ok(facts) if !facts.listed.is_empty() => (vec![0], facts),
+        _ => {
+            let mut variants = reader::multivariant(path, &text)
+                .with_context(|| format!("{base}{path} is no HLS playlist that can be played"))?;
+            variants.sort_by_key(|variant| variant.bandwidth_bps);
+            let facts = facts_of(base, &variants[0]).await?;
+            let bandwidths = variants.iter().map(|variant| variant.bandwidth_bps);
+            (bandwidths.collect(), facts)
+        }
+    };
+    let newest = facts
+        .listed
+        .last()
+        .context("the playlist lists no segment")?;
+    if facts.ended {
+        bail!("{base}{path} has ended (EXT-X-ENDLIST): there is nothing live to surge at");
+    }
+    Ok(Stream::Foreign {
+        segment_duration: newest.duration,
+        paths,
+        bandwidths_bps,
+    })
+}
+
+async fn facts_of(base: &str, variant: &Variant) -> anyhow::Result<MediaFacts> {
+    let url = format!("{base}{}", variant.path);
+    let text = ask::get_bytes(&url).await?;
+    reader::media(&variant.path, &text)
+        .with_context(|| format!("{url} is no media playlist that can be played"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_an_edge_or_a_playlist() {
+        let edge = Target::parse("http://127.0.0.1:8081/").unwrap();
+        assert_eq!(edge.playlist, None);
+        let playlist = Target::parse("http://host/a/b.m3u8?token=1").unwrap();
+        assert_eq!(playlist.base, "http://host");
+        assert_eq!(playlist.playlist.as_deref(), Some("/a/b.m3u8?token=1"));
+        for url in ["https://host/a.m3u8", "host:80", "ftp://host/", ""] {
+            assert!(Target::parse(url).is_err(), "{url:?}");
+        }
+    }
+}

@@ -1,0 +1,574 @@
+//! Where a run is played: an origin with its channels, and edges before it, in this process or each in one of its own. And
+//! what can be done to them on purpose, in mid-run.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use rustix::process::Signal;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::ask;
+use crate::compose;
+use crate::config::Config;
+use crate::hls::timeline::Channel;
+use crate::load::Network;
+use crate::policy::key::Kind;
+use crate::policy::status::MissQueue;
+use crate::processes::{self, Part, Start};
+use crate::report::counts::{Askers, Caches, EdgeCounts, OriginHits, SegmentHits, Unasked};
+use crate::report::record;
+use crate::scenario::{self, Scenario, Stage, Trouble};
+use crate::serve::clock::Clock;
+use crate::serve::cluster::{Doors, EdgeRoom, OriginRoom};
+use crate::serve::edge::operate::Audit;
+use crate::serve::origin::Fault;
+use crate::serve::origin::hits::Snapshot;
+use crate::tiers::{Plan, Tiers};
+use crate::time::Timestamp;
+
+/// The edges of a venue.
+pub enum Edges {
+    /// In this process.
+    Rooms(Tiers),
+    /// Each a process of its own.
+    Processes(Vec<EdgeProcess>),
+}
+
+/// An edge in a process of its own.
+pub struct EdgeProcess {
+    name: String,
+    url: String,
+    admin: String,
+    upstream: String,
+    /// Its configuration, which lives as long as this.
+    file: std::sync::Arc<tempfile::TempPath>,
+    /// `None` while it is dead.
+    part: Mutex<Option<Part>>,
+}
+
+/// Where a run is played.
+pub struct Venue<'a> {
+    /// The origin.
+    pub origin: &'a OriginRoom,
+    /// The edges.
+    pub edges: &'a Edges,
+    /// The channels, the most popular first.
+    pub channels: &'a [Channel],
+}
+
+/// What was counted before a run, to be taken off what is counted after it.
+pub struct Before {
+    origin: Snapshot,
+    edges: Vec<Option<Audit>>,
+}
+
+impl EdgeProcess {
+    async fn open(
+        name: String,
+        upstream: &str,
+        file: &std::sync::Arc<tempfile::TempPath>,
+    ) -> anyhow::Result<Self> {
+        let any = "127.0.0.1:0".to_owned();
+        let (part, told) = start(&name, upstream, file, [any.clone(), any]).await?;
+        let [url, admin] = &told[..] else {
+            bail!("{name} does not say where it listens")
+        };
+        Ok(Self {
+            name,
+            url: url.clone(),
+            admin: admin.clone(),
+            upstream: upstream.to_owned(),
+            file: file.clone(),
+            part: Mutex::new(Some(part)),
+        })
+    }
+
+    /// Starts it again where it was, if it is dead.
+    async fn revive(&self) -> anyhow::Result<()> {
+        let mut part = self.part.lock().await;
+        if part.is_none() {
+            let address = |url: &str| url.trim_start_matches("http://").to_owned();
+            let doors = [address(&self.url), address(&self.admin)];
+            *part = Some(
+                start(&self.name, &self.upstream, &self.file, doors)
+                    .await?
+                    .0,
+            );
+        }
+        Ok(())
+    }
+
+    async fn signal(&self, signal: Signal) {
+        if let Some(part) = &*self.part.lock().await {
+            part.signal(signal);
+        }
+    }
+
+    async fn kill(&self) -> anyhow::Result<()> {
+        if let Some(mut part) = self.part.lock().await.take() {
+            part.child.kill().await?;
+        }
+        Ok(())
+    }
+
+    async fn end(&self) {
+        if let Some(mut part) = self.part.lock().await.take() {
+            part.end().await;
+        }
+    }
+}
+
+async fn start(
+    name: &str,
+    upstream: &str,
+    file: &Path,
+    [listen, admin]: [String; 2],
+) -> anyhow::Result<(Part, Vec<String>)> {
+    let file = file
+        .to_str()
+        .context("the folder for temporary files has no readable name")?;
+    let start = Start {
+        file,
+        token: processes::token(),
+    };
+    let edge = [
+        "edge", "--name", name, "--listen", &listen, "--admin", &admin,
+    ];
+    let edge = [&edge[..], &["--upstream", upstream, "--log", "warn"]].concat();
+    start.part(name, &edge, &[name, "admin"]).await
+}
+
+impl Edges {
+    /// As many cold edges and shields as a stage has, on free ports, for an origin at this URL.
+    ///
+    /// # Errors
+    /// No port is free, or a process cannot be started.
+    pub async fn open(
+        stage: &Stage,
+        origin: &OriginRoom,
+        name: &str,
+        miss_queue: MissQueue,
+        config: &Config,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
+        let mut config = config.clone();
+        stage.lay_over(&mut config);
+        config.edge.miss_queue = miss_queue;
+        if stage.processes {
+            let file = tempfile::Builder::new()
+                .prefix("seawall-")
+                .suffix(".toml")
+                .tempfile()?;
+            std::fs::write(file.path(), toml::to_string(&config)?)?;
+            let file = std::sync::Arc::new(file.into_temp_path());
+            let upstream = origin.url();
+            let opening = (1..=stage.edges)
+                .map(|index| EdgeProcess::open(format!("{name}-{index}"), &upstream, &file));
+            let edges = futures_util::future::try_join_all(opening).await?;
+            return Ok(Self::Processes(edges));
+        }
+        let plan = Plan {
+            config: &config,
+            origin: origin.url(),
+            name,
+            edges: stage.edges,
+            shields: stage.shields,
+            miss_queue,
+            edge_doors: Doors::free(),
+            shield_doors: Doors::free(),
+        };
+        Ok(Self::Rooms(Tiers::open(&plan, clock)?))
+    }
+
+    /// Where viewers ask.
+    pub fn urls(&self) -> Vec<String> {
+        match self {
+            Self::Rooms(tiers) => tiers.edges.iter().map(EdgeRoom::url).collect(),
+            Self::Processes(edges) => edges.iter().map(|edge| edge.url.clone()).collect(),
+        }
+    }
+
+    /// Whether they run in this process.
+    pub fn process(&self) -> record::Process {
+        match self {
+            Self::Rooms(_) => record::Process::SharedWithServers,
+            Self::Processes(_) => record::Process::WithOrigin,
+        }
+    }
+
+    /// Who asks the origin for whom.
+    fn askers(&self) -> Askers {
+        match self {
+            Self::Rooms(tiers) => tiers.askers(),
+            Self::Processes(edges) => Askers::edges(edges.iter().map(|edge| edge.name.clone())),
+        }
+    }
+
+    /// What each edge, and each shield behind them, has counted so far; `None` of one that does not answer.
+    pub async fn audits(&self) -> Vec<Option<Audit>> {
+        match self {
+            Self::Rooms(tiers) => {
+                let rooms = tiers.edges.iter().chain(&tiers.shields);
+                rooms.map(|room| Some(room.edge.audit())).collect()
+            }
+            Self::Processes(edges) => {
+                let asking = edges.iter().map(|edge| async {
+                    let url = format!("{}/-/audit", edge.admin);
+                    let asked = ask::get_json::<Audit>(&url);
+                    let answered = tokio::time::timeout(Duration::from_secs(1), asked).await;
+                    answered.ok().and_then(Result::ok)
+                });
+                futures_util::future::join_all(asking).await
+            }
+        }
+    }
+
+    /// Waits until every fetch that an audience has left behind has landed, so that all counts speak of the same ones.
+    async fn settle(&self) {
+        for _ in 0..200 {
+            let audits = self.audits().await;
+            if audits.iter().flatten().all(|audit| audit.fetches == 0) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Stops them, those whom viewers ask first.
+    pub async fn stop(&self) {
+        match self {
+            Self::Rooms(tiers) => tiers.stop().await,
+            Self::Processes(edges) => {
+                futures_util::future::join_all(edges.iter().map(EdgeProcess::end)).await;
+            }
+        }
+    }
+
+    fn process_of(&self, edge: u32) -> anyhow::Result<&EdgeProcess> {
+        let Self::Processes(edges) = self else {
+            bail!("edges in this process can be neither killed nor silenced")
+        };
+        let index = edge.saturating_sub(1) as usize;
+        edges
+            .get(index)
+            .with_context(|| format!("there is no edge-{edge}"))
+    }
+}
+
+impl Stage {
+    /// What it says of edges, over a configuration.
+    fn lay_over(&self, config: &mut Config) {
+        let edge = &mut config.edge;
+        edge.cache_bytes = self.cache_bytes.unwrap_or(edge.cache_bytes);
+        let limits = &mut edge.limits;
+        limits.playlist_fresh_percent = self
+            .playlist_fresh_percent
+            .unwrap_or(limits.playlist_fresh_percent);
+        limits.eviction = self.eviction.unwrap_or(limits.eviction);
+    }
+}
+
+impl Venue<'_> {
+    /// What is counted so far.
+    pub async fn before(&self) -> Before {
+        Before {
+            origin: self.origin.origin.hits().snapshot(),
+            edges: self.edges.audits().await,
+        }
+    }
+
+    /// What was counted since then, once every fetch has landed. `struck`: the edges whose own counts a fault has voided.
+    pub async fn since(&self, before: &Before, struck: Option<String>) -> (OriginHits, EdgeCounts) {
+        self.edges.settle().await;
+        let after = self.edges.audits().await;
+        let askers = self.edges.askers();
+        let clients: Vec<_> = askers.group_of_client.keys().cloned().collect();
+        let hits = self.origin.origin.hits().snapshot().since(&before.origin);
+        let hits = origin_hits(&hits, Some(&clients), self.channels.len() > 1);
+        let edge_count = self.edges.urls().len();
+        let pairs = || before.edges.iter().zip(&after);
+        let all_told = pairs().all(|pair| matches!(pair, (Some(_), Some(_)))) && struck.is_none();
+        let grown = |of: fn(&Audit) -> u64, skip: usize, take: usize| -> u64 {
+            let pairs = pairs().skip(skip).take(take);
+            pairs
+                .filter_map(|(before, after)| {
+                    Some(of(after.as_ref()?).saturating_sub(of(before.as_ref()?)))
+                })
+                .sum()
+        };
+        // Those who ask the origin: the shields if there are any, which come last.
+        let first_asker = if after.len() > edge_count {
+            edge_count
+        } else {
+            0
+        };
+        let is_cold = before
+            .edges
+            .iter()
+            .flatten()
+            .all(|audit| audit.segment_requests == 0);
+        let several = self.channels.len() > 1;
+        let unasked = (0..)
+            .zip(&after)
+            .take(edge_count)
+            .flat_map(|(edge, audit)| {
+                let names = audit.iter().flat_map(|audit| &audit.unasked);
+                let ours = names.filter(|(channel, _, _)| {
+                    self.channels.iter().any(|known| known.name == *channel)
+                });
+                ours.map(move |(channel, rendition, number)| Unasked {
+                    edge,
+                    rendition: name_of(channel, rendition, several),
+                    number: *number,
+                })
+                .collect::<Vec<_>>()
+            });
+        let layout = self.channels.first().map(|channel| &channel.layout);
+        let playlist_lifetime = layout
+            .filter(|_| first_asker == 0)
+            .map(|layout| Duration::from_secs(layout.target_duration_s().into()) / 2);
+        let counts = EdgeCounts {
+            segment_requests: all_told
+                .then(|| grown(|audit| audit.segment_requests, 0, edge_count)),
+            waiters_peak: after
+                .iter()
+                .take(edge_count)
+                .flatten()
+                .map(|audit| u64::from(audit.followers_peak))
+                .max(),
+            segment_retries: grown(|audit| audit.segment_retries, first_asker, usize::MAX),
+            unasked: unasked.collect(),
+            playlist_lifetime,
+            caches: if is_cold {
+                Caches::Cold
+            } else {
+                Caches::Unknown
+            },
+            struck,
+            askers,
+        };
+        (hits, counts)
+    }
+
+    /// Does what a scenario wants done, when it is due, until all of it is done or the run ends. Gives what was done.
+    pub async fn make_trouble(
+        &self,
+        faults: &[scenario::Fault],
+        began: Timestamp,
+        network: &Network,
+        clock: Clock,
+        stop: &CancellationToken,
+    ) -> Vec<record::Fault> {
+        let seconds = |span: f64| Duration::try_from_secs_f64(span).unwrap_or_default();
+        let acts = faults.iter().map(|fault| async move {
+            let due = |at_s: f64| clock.instant(began + seconds(at_s));
+            let waiting = stop.run_until_cancelled(tokio::time::sleep_until(due(fault.at_s)));
+            waiting.await?;
+            let from = clock.now().since(began);
+            let mut what = fault.what.to_string();
+            if let Err(error) = self.strike(fault.what, network).await {
+                tracing::error!("{what}: that could not be done: {error:#}");
+                what += " (could not be done)";
+            }
+            let mut until = None;
+            if let Trouble::EdgeRestarted(_) = fault.what {
+                until = Some(clock.now().since(began));
+            } else if let Some(until_s) = fault.until_s {
+                let over = tokio::time::sleep_until(due(until_s));
+                let over = async {
+                    if let Trouble::ClockDrift(millis) = fault.what {
+                        tokio::select! {
+                            () = self.drift(millis, clock) => {}
+                            () = over => {}
+                        }
+                    } else {
+                        over.await;
+                    }
+                };
+                stop.run_until_cancelled(over).await;
+                if let Err(error) = self.mend(fault.what, network).await {
+                    tracing::error!("{what}: its end could not be brought about: {error:#}");
+                }
+                until = Some(clock.now().since(began));
+            } else if let Trouble::ClockDrift(millis) = fault.what {
+                stop.run_until_cancelled(self.drift(millis, clock)).await;
+            }
+            Some(record::Fault { from, until, what })
+        });
+        let mut done: Vec<_> = futures_util::future::join_all(acts)
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
+        done.sort_by_key(|fault| fault.from);
+        done
+    }
+
+    /// The broadcaster's clock loses time, until this is dropped.
+    async fn drift(&self, millis_per_second: f64, clock: Clock) {
+        let begun = clock.now();
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let lost = clock.now().since(begun).mul_f64(millis_per_second / 1e3);
+            self.origin.pace.be_late(lost);
+        }
+    }
+
+    async fn strike(&self, trouble: Trouble, network: &Network) -> anyhow::Result<()> {
+        let faults = self.origin.origin.faults();
+        match trouble {
+            Trouble::EdgeKilled(edge) => self.edges.process_of(edge)?.kill().await?,
+            Trouble::EdgeSilent(edge) => {
+                self.edges.process_of(edge)?.signal(Signal::STOP).await;
+            }
+            Trouble::EdgeRestarted(edge) => {
+                let edge = self.edges.process_of(edge)?;
+                edge.end().await;
+                edge.revive().await?;
+            }
+            Trouble::OriginSlow(millis) => {
+                let longer = Duration::try_from_secs_f64(millis / 1e3).unwrap_or_default();
+                faults.begin(Fault::Slow(longer));
+            }
+            Trouble::OriginUnavailable(percent) => {
+                faults.begin_for_some(percent, Fault::Unavailable);
+            }
+            Trouble::OriginStopped => self.origin.shut(),
+            Trouble::StreamStalled => self.origin.pace.stall(),
+            Trouble::ClockDrift(_) => {}
+            Trouble::ViewersOffline(percent) => network.cut(percent),
+        }
+        Ok(())
+    }
+
+    async fn mend(&self, trouble: Trouble, network: &Network) -> anyhow::Result<()> {
+        match trouble {
+            Trouble::EdgeKilled(edge) => self.edges.process_of(edge)?.revive().await?,
+            Trouble::EdgeSilent(edge) => {
+                self.edges.process_of(edge)?.signal(Signal::CONT).await;
+            }
+            Trouble::EdgeRestarted(_) => {}
+            Trouble::OriginSlow(_) | Trouble::OriginUnavailable(_) => {
+                self.origin.origin.faults().end();
+            }
+            Trouble::OriginStopped => self.origin.reopen()?,
+            Trouble::StreamStalled | Trouble::ClockDrift(_) => self.origin.pace.recover(),
+            Trouble::ViewersOffline(_) => network.restore(),
+        }
+        Ok(())
+    }
+}
+
+/// A cluster of its own for one run: opened cold, and stopped after it.
+pub struct Cluster {
+    /// The origin.
+    pub origin: OriginRoom,
+    /// Its channels.
+    pub channels: Vec<Channel>,
+    /// What the edges are made from.
+    pub config: Config,
+    off_air: CancellationToken,
+    _segments: tempfile::TempDir,
+}
+
+impl Cluster {
+    /// An origin with the channels of a scenario, on free ports, and no edge yet.
+    ///
+    /// # Errors
+    /// No port is free, or the folder for temporary files cannot be written.
+    pub async fn open(scenario: &Scenario, clock: Clock) -> anyhow::Result<Self> {
+        let segments = tempfile::Builder::new().prefix("seawall-").tempdir()?;
+        let stage = &scenario.real.stage;
+        let mut config = Config::default();
+        config.channel.name.clone_from(&scenario.name);
+        config.channel.parts_per_segment = stage.parts_per_segment;
+        if stage.channels > 1 {
+            // So many are a heavy load for the encoder: none has a rendition that nobody watches.
+            config
+                .channel
+                .renditions
+                .clone_from(&scenario.real.audience.renditions);
+        }
+        config.origin.delay_ms = stage.origin_delay_ms;
+        config.origin.window = stage.window;
+        config.origin.segments = segments.path().to_owned();
+        let config = config.checked()?;
+        let off_air = CancellationToken::new();
+        let (origin, channels) = compose::open_origin_with(
+            &config,
+            stage.channels,
+            Doors::free(),
+            clock,
+            off_air.clone(),
+        )
+        .await?;
+        Ok(Self {
+            origin,
+            channels,
+            config,
+            off_air,
+            _segments: segments,
+        })
+    }
+
+    /// Ends the broadcasts and the origin.
+    pub async fn stop(&self) {
+        self.origin.pace.recover();
+        self.off_air.cancel();
+        self.origin.room.stop().await;
+    }
+}
+
+fn name_of(channel: &str, rendition: &str, several: bool) -> String {
+    if several {
+        format!("{channel}/{rendition}")
+    } else {
+        rendition.to_owned()
+    }
+}
+
+/// The origin's count as the report takes it: of these clients, or of all; `several`: of more channels than one.
+pub fn origin_hits(snapshot: &Snapshot, clients: Option<&[String]>, several: bool) -> OriginHits {
+    let counted =
+        |client: &str| clients.is_none_or(|clients| clients.iter().any(|name| name == client));
+    let of_kind = |kind: Kind| {
+        snapshot
+            .clients
+            .iter()
+            .filter(|(client, _)| counted(client))
+            .filter_map(|(_, kinds)| kinds.get(&kind))
+            .sum()
+    };
+    let segments: Vec<_> = snapshot
+        .objects
+        .iter()
+        .filter(|asked| asked.object.kind == Kind::Segment && counted(&asked.object.client))
+        .map(|asked| SegmentHits {
+            client: asked.object.client.to_string(),
+            rendition: name_of(&asked.object.channel, &asked.object.rendition, several),
+            number: asked.object.number.unwrap_or_default(),
+            hits: asked.hits,
+        })
+        .collect();
+    OriginHits {
+        segment: of_kind(Kind::Segment),
+        media_playlist: of_kind(Kind::MediaPlaylist),
+        multivariant: of_kind(Kind::Multivariant),
+        other: of_kind(Kind::Other),
+        per_client: snapshot
+            .clients
+            .iter()
+            .filter(|(client, _)| counted(client))
+            .map(|(client, kinds)| (client.clone(), kinds.values().sum()))
+            .collect(),
+        most_per_segment: segments
+            .iter()
+            .map(|segment| segment.hits)
+            .max()
+            .unwrap_or(0),
+        segments,
+        uncounted: false,
+    }
+}
