@@ -276,10 +276,46 @@ fn suggestion(nearest: &Option<&'static str>) -> String {
 }
 
 /// The scenarios that are built in: name and text.
-const BUILT_IN: [(&str, &str); 1] = [(
-    "celebrity-live",
-    include_str!("../tests/scenarios/celebrity-live.toml"),
-)];
+const BUILT_IN: [(&str, &str); 11] = [
+    (
+        "celebrity-live",
+        include_str!("../tests/scenarios/celebrity-live.toml"),
+    ),
+    ("kickoff", include_str!("../tests/scenarios/kickoff.toml")),
+    (
+        "title-fight",
+        include_str!("../tests/scenarios/title-fight.toml"),
+    ),
+    (
+        "break-and-return",
+        include_str!("../tests/scenarios/break-and-return.toml"),
+    ),
+    ("pop-loss", include_str!("../tests/scenarios/pop-loss.toml")),
+    (
+        "origin-brownout",
+        include_str!("../tests/scenarios/origin-brownout.toml"),
+    ),
+    (
+        "playlist-herd",
+        include_str!("../tests/scenarios/playlist-herd.toml"),
+    ),
+    (
+        "many-streams",
+        include_str!("../tests/scenarios/many-streams.toml"),
+    ),
+    (
+        "reconnect-storm",
+        include_str!("../tests/scenarios/reconnect-storm.toml"),
+    ),
+    (
+        "early-404",
+        include_str!("../tests/scenarios/early-404.toml"),
+    ),
+    (
+        "rolling-restart",
+        include_str!("../tests/scenarios/rolling-restart.toml"),
+    ),
+];
 
 /// All built-in scenarios, in the order in which they are listed.
 pub fn built_in() -> Vec<Scenario> {

@@ -211,6 +211,7 @@ impl Ran {
             flights: FlightThresholds {
                 origin_hits_per_object_max: 1,
             },
+            ..Thresholds::default()
         };
         summary::summarize(&self.record, &hits, &EdgeCounts::default(), &thresholds)
     }

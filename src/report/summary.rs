@@ -545,6 +545,7 @@ mod tests {
             flights: FlightThresholds {
                 origin_hits_per_object_max: 1,
             },
+            ..Thresholds::default()
         };
         summarize(record, hits, edges, &thresholds)
     }
