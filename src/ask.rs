@@ -59,7 +59,8 @@ async fn bytes(method: Method, url: &str, token: Option<&Token>) -> anyhow::Resu
         .body(Empty::new())
         .with_context(|| format!("{url:?} is no URL"))?;
     let asking = async {
-        let response = client.request(request).await?;
+        let asked = client.request(request).await;
+        let response = asked.with_context(|| format!("{url} cannot be asked"))?;
         let status = response.status();
         let body = Limited::new(response.into_body(), BYTES_MAX)
             .collect()

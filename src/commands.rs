@@ -323,7 +323,11 @@ fn stop_signal() -> anyhow::Result<CancellationToken> {
             if attempt > 0 {
                 std::process::exit(i32::from(cli::INTERRUPTED));
             }
-            eprintln!("\nstopping: answers in flight have up to 10 s; once more to end at once");
+            if std::env::var_os(processes::ENDS_WITH_STDIN).is_none() {
+                eprintln!(
+                    "\nstopping: answers in flight have up to 10 s; once more to end at once"
+                );
+            }
             token.cancel();
         }
     });

@@ -1,6 +1,7 @@
 //! A rehearsal: a scenario is played, and what the audience saw is laid beside what origin and edges counted.
 
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -230,7 +231,8 @@ async fn at_venue(
     record.phases = phases(scenario, record.elapsed);
     record.faults = done;
     record.levels = levels.take(&record);
-    let (hits, counts) = venue.since(&before, struck).await;
+    let peak = levels.followers_peak.load(Ordering::Relaxed);
+    let (hits, counts) = venue.since(&before, struck, peak).await;
     let thresholds = &scenario.real.thresholds;
     Ok(Played {
         summary: summary::summarize(&record, &hits, &counts, thresholds),
@@ -332,6 +334,8 @@ fn phases(scenario: &Scenario, elapsed: Duration) -> Vec<Phase> {
 #[derive(Default)]
 struct Levels {
     counted: Mutex<Vec<Level>>,
+    /// The most followers of one flight: each audit tells the most since the one before.
+    followers_peak: AtomicU32,
 }
 
 impl Levels {
@@ -355,6 +359,9 @@ impl Levels {
         for second in 0.. {
             let audits = venue.edges.audits().await;
             let waiters = audits.iter().flatten().map(|audit| audit.waiters).sum();
+            let peaks = audits.iter().flatten().map(|audit| audit.followers_peak);
+            self.followers_peak
+                .fetch_max(peaks.max().unwrap_or(0), Ordering::Relaxed);
             let hits = venue.origin.origin.hits().total();
             self.lock().push(Level {
                 at: clock.now().since(began),

@@ -379,7 +379,9 @@ impl Scenario {
     ///
     /// # Errors
     /// The first key that is outside.
-    pub fn checked(self, origin: &str) -> Result<Self, Refused> {
+    pub fn checked(mut self, origin: &str) -> Result<Self, Refused> {
+        let RealProfile { stage, faults, .. } = &mut self.real;
+        stage.processes |= faults.iter().any(|fault| fault.what.edge().is_some());
         match broken_rule(&self) {
             None => Ok(self),
             Some((key, rule)) => Err(Refused::OutOfRange {
@@ -571,9 +573,9 @@ fn broken_rule(scenario: &Scenario) -> Option<(&'static str, &'static str)> {
             "must begin at 0 or later, end after they begin, name edges that there are, and have numbers in their range",
         ),
         (
-            faults.iter().all(|fault| fault.what.edge().is_none()) || stage.shields.is_none(),
-            "real.faults",
-            "cannot strike edges behind shields: those are no processes",
+            !stage.processes || stage.shields.is_none(),
+            "real.stage.shields",
+            "must be left out where edges are processes: there are no shields then",
         ),
         (
             phases.is_sorted_by(|before, after| before.from_s < after.from_s)

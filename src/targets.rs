@@ -85,12 +85,13 @@ pub async fn stream_at(targets: &[Target], channel: &str) -> anyhow::Result<Stre
 
 async fn foreign(base: &str, paths: Vec<String>) -> anyhow::Result<Stream> {
     let path = &paths[0];
-    let text = ask::get_bytes(&format!("{base}{path}")).await?;
-    let (bandwidths_bps, facts) = match reader::media(path, &text) {
+    let url = format!("{base}{path}");
+    let text = ask::get_bytes(&url).await?;
+    let (bandwidths_bps, facts) = match reader::media(&url, &text) {
         Ok(facts) if !facts.listed.is_empty() => (vec![0], facts),
         _ => {
-            let mut variants = reader::multivariant(path, &text)
-                .with_context(|| format!("{base}{path} is no HLS playlist that can be played"))?;
+            let mut variants = reader::multivariant(&url, &text)
+                .with_context(|| format!("{url} is no HLS playlist that can be played"))?;
             variants.sort_by_key(|variant| variant.bandwidth_bps);
             let facts = facts_of(base, &variants[0]).await?;
             let bandwidths = variants.iter().map(|variant| variant.bandwidth_bps);
@@ -102,7 +103,7 @@ async fn foreign(base: &str, paths: Vec<String>) -> anyhow::Result<Stream> {
         .last()
         .context("the playlist lists no segment")?;
     if facts.ended {
-        bail!("{base}{path} has ended (EXT-X-ENDLIST): there is nothing live to surge at");
+        bail!("{url} has ended (EXT-X-ENDLIST): there is nothing live to surge at");
     }
     Ok(Stream::Foreign {
         segment_duration: newest.duration,
@@ -114,7 +115,7 @@ async fn foreign(base: &str, paths: Vec<String>) -> anyhow::Result<Stream> {
 async fn facts_of(base: &str, variant: &Variant) -> anyhow::Result<MediaFacts> {
     let url = format!("{base}{}", variant.path);
     let text = ask::get_bytes(&url).await?;
-    reader::media(&variant.path, &text)
+    reader::media(&url, &text)
         .with_context(|| format!("{url} is no media playlist that can be played"))
 }
 

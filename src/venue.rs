@@ -225,15 +225,24 @@ impl Edges {
         }
     }
 
-    /// Waits until every fetch that an audience has left behind has landed, so that all counts speak of the same ones.
-    async fn settle(&self) {
+    /// The audits once every fetch that an audience has left behind has landed, so that all counts speak of the same ones.
+    async fn settled(&self) -> Vec<Option<Audit>> {
+        let mut audits = self.audits().await;
         for _ in 0..200 {
-            let audits = self.audits().await;
             if audits.iter().flatten().all(|audit| audit.fetches == 0) {
-                return;
+                break;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
+            let again = self.audits().await;
+            for (audit, before) in again.iter().zip(&mut audits) {
+                let peak = before.as_ref().map_or(0, |audit| audit.followers_peak);
+                before.clone_from(audit);
+                if let Some(audit) = before {
+                    audit.followers_peak = audit.followers_peak.max(peak);
+                }
+            }
         }
+        audits
     }
 
     /// Stops them, those whom viewers ask first.
@@ -279,10 +288,15 @@ impl Venue<'_> {
         }
     }
 
-    /// What was counted since then, once every fetch has landed. `struck`: the edges whose own counts a fault has voided.
-    pub async fn since(&self, before: &Before, struck: Option<String>) -> (OriginHits, EdgeCounts) {
-        self.edges.settle().await;
-        let after = self.edges.audits().await;
+    /// What was counted since then, once every fetch has landed. `struck`: why the edges' own counts are void; `peak`: the
+    /// most followers of one flight, by audits in between.
+    pub async fn since(
+        &self,
+        before: &Before,
+        struck: Option<String>,
+        peak: u32,
+    ) -> (OriginHits, EdgeCounts) {
+        let after = self.edges.settled().await;
         let askers = self.edges.askers();
         let clients: Vec<_> = askers.group_of_client.keys().cloned().collect();
         let hits = self.origin.origin.hits().snapshot().since(&before.origin);
@@ -336,7 +350,7 @@ impl Venue<'_> {
                 .iter()
                 .take(edge_count)
                 .flatten()
-                .map(|audit| u64::from(audit.followers_peak))
+                .map(|audit| u64::from(audit.followers_peak.max(peak)))
                 .max(),
             segment_retries: grown(|audit| audit.segment_retries, first_asker, usize::MAX),
             unasked: unasked.collect(),

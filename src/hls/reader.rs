@@ -53,11 +53,15 @@ pub enum Unreadable {
     #[error("a tag of the playlist is malformed")]
     Malformed,
     /// A multivariant playlist without renditions, or an address on another host.
-    #[error("the playlist names nothing that can be fetched")]
+    #[error("the playlist names nothing that can be fetched from this server")]
     Empty,
+    /// Segments are parts of a larger file (EXT-X-BYTERANGE).
+    #[error("its segments are byte ranges of one file, which Seawall's viewers do not ask for")]
+    ByteRanges,
 }
 
-/// Reads a multivariant playlist that was fetched from `base` (a path).
+/// Reads a multivariant playlist that was fetched from `base`: a path, or a URL where absolute addresses on the same host
+/// are to be understood.
 pub fn multivariant(base: &str, text: &[u8]) -> Result<Vec<Variant>, Unreadable> {
     check_lines(text)?;
     let (_, playlist) = m3u8_rs::parse_master_playlist(text).map_err(|_| Unreadable::Malformed)?;
@@ -78,7 +82,7 @@ pub fn multivariant(base: &str, text: &[u8]) -> Result<Vec<Variant>, Unreadable>
     }
 }
 
-/// Reads a media playlist that was fetched from `base` (a path).
+/// Reads a media playlist that was fetched from `base`: a path, or a URL as above.
 pub fn media(base: &str, text: &[u8]) -> Result<MediaFacts, Unreadable> {
     check_lines(text)?;
     let (_, playlist) = m3u8_rs::parse_media_playlist(text).map_err(|_| Unreadable::Malformed)?;
@@ -91,6 +95,9 @@ pub fn media(base: &str, text: &[u8]) -> Result<MediaFacts, Unreadable> {
         .map(|(number, segment)| {
             if !(segment.duration > 0.0 && segment.duration < 3_600.0) {
                 return Err(Unreadable::Malformed);
+            }
+            if segment.byte_range.is_some() {
+                return Err(Unreadable::ByteRanges);
             }
             let duration =
                 Duration::from_micros((f64::from(segment.duration) * 1e6).round() as u64);
@@ -138,10 +145,30 @@ fn check_lines(text: &[u8]) -> Result<(), Unreadable> {
     }
 }
 
-/// Resolves `uri` against the path `base` (RFC 3986, section 5.2, for references without an authority). `None` for an
-/// absolute URL: a viewer keeps to the edge that it was given.
+/// Resolves `uri` against `base` (RFC 3986, section 5.2) to a path. `None` for an absolute URL of another host: a viewer
+/// keeps to the edge that it was given.
 fn resolve(base: &str, uri: &str) -> Option<String> {
-    if uri.is_empty() || uri.contains("://") || uri.starts_with("//") {
+    let (host, base) = match base.strip_prefix("http://") {
+        Some(url) => {
+            let (host, _) = url.split_once('/')?;
+            (Some(host), &url[host.len()..])
+        }
+        None => (None, base),
+    };
+    let base = base.split('?').next().unwrap_or(base);
+    let rest = uri.strip_prefix("http://").or(uri.strip_prefix("//"));
+    let uri = match (rest, host) {
+        (Some(url), Some(host)) => {
+            let (named, _) = url.split_once('/')?;
+            // The port that HTTP has anyway may be left out.
+            let same = named == host || Some(named) == host.strip_suffix(":80");
+            same.then(|| &url[named.len()..])?
+        }
+        (Some(_), None) => return None,
+        (None, _) => uri,
+    };
+    let path = uri.split('?').next().unwrap_or(uri);
+    if uri.is_empty() || path.contains("://") {
         return None;
     }
     if uri.starts_with('/') {
@@ -182,6 +209,29 @@ mod tests {
                 },
             ]
         );
+    }
+
+    #[test]
+    fn addresses_are_resolved_on_the_same_host_alone() {
+        for (base, uri, path) in [
+            ("/a/b.m3u8", "c.ts?x=1", Some("/a/c.ts?x=1")),
+            ("/a/b.m3u8?token=1/2", "c.ts", Some("/a/c.ts")),
+            ("/a/b.m3u8", "/c.ts", Some("/c.ts")),
+            ("/a/b/c.m3u8", "../d.ts", Some("/a/d.ts")),
+            ("/a/b.m3u8", "http://host/c.ts", None),
+            ("http://host:80/a/b.m3u8", "c.ts", Some("/a/c.ts")),
+            (
+                "http://host:80/a/b.m3u8",
+                "http://host:80/c.ts",
+                Some("/c.ts"),
+            ),
+            ("http://host:80/a/b.m3u8", "//host:80/c.ts", Some("/c.ts")),
+            ("http://host:80/a/b.m3u8", "http://host/c.ts", Some("/c.ts")),
+            ("http://host:80/a/b.m3u8", "http://other/c.ts", None),
+            ("http://host:80/a/b.m3u8", "https://host:80/c.ts", None),
+        ] {
+            assert_eq!(resolve(base, uri).as_deref(), path, "{uri} from {base}");
+        }
     }
 
     #[test]

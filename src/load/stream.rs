@@ -164,15 +164,22 @@ impl Watched {
         }
     }
 
-    /// What a multivariant playlist from `base` offers of this channel, lowest first; nothing if it cannot be read.
-    pub(super) fn offered(&self, channel: u32, base: &str, text: &[u8]) -> Vec<Offered> {
+    /// What a multivariant playlist at `path` offers of this channel, lowest first; nothing if it cannot be read. `base` is
+    /// what its addresses are resolved against.
+    pub(super) fn offered(
+        &self,
+        channel: u32,
+        base: &str,
+        path: &str,
+        text: &[u8],
+    ) -> Vec<Offered> {
         let mut variants = match reader::multivariant(base, text) {
             Ok(variants) => variants,
             // A media playlist is a stream of one rendition.
             Err(_) if matches!(self, Self::Foreign { .. }) && reader::media(base, text).is_ok() => {
                 vec![Variant {
                     bandwidth_bps: 0,
-                    path: base.to_owned(),
+                    path: path.to_owned(),
                 }]
             }
             Err(_) => return Vec::new(),
@@ -328,6 +335,7 @@ mod tests {
         let watched = Watched::new(&two, vec![0]);
         let offered = watched.offered(
             1,
+            "/live/b/main.m3u8",
             "/live/b/main.m3u8",
             b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n180p/media.m3u8\n",
         );

@@ -337,11 +337,24 @@ impl Visitor<'_> {
         }
     }
 
-    fn on_multivariant(&mut self, base: &str) -> Outcome {
+    /// What addresses in the playlist at `path` are resolved against.
+    fn base(&self, path: &str) -> String {
+        match self.world.watched {
+            Watched::Channels { .. } => path.to_owned(),
+            // Other servers may name themselves.
+            Watched::Foreign { .. } => {
+                let host = &self.world.edges[self.at as usize].host;
+                format!("http://{}{path}", host.to_str().unwrap_or_default())
+            }
+        }
+    }
+
+    fn on_multivariant(&mut self, path: &str) -> Outcome {
+        let base = self.base(path);
         let offered = self
             .world
             .watched
-            .offered(self.visit.channel, base, &self.text);
+            .offered(self.visit.channel, &base, path, &self.text);
         if offered.is_empty() {
             return Outcome::Unreadable;
         }
@@ -353,11 +366,11 @@ impl Visitor<'_> {
         Outcome::Ok
     }
 
-    fn on_playlist(&mut self, base: &str, logged: record::Object) -> Outcome {
+    fn on_playlist(&mut self, path: &str, logged: record::Object) -> Outcome {
         let record::Object::MediaPlaylist { rendition } = logged else {
             return Outcome::Unreadable;
         };
-        let Ok(facts) = reader::media(base, &self.text) else {
+        let Ok(facts) = reader::media(&self.base(path), &self.text) else {
             return Outcome::Unreadable;
         };
         let world = self.world;

@@ -79,7 +79,7 @@ fn read_key(requests: &[&Request], segment_duration: Duration) -> KeyLog {
     let window_ends = first_sent.unwrap_or(Timestamp::ZERO) + segment_duration;
     let first_answered = requests
         .iter()
-        .filter(|request| request.status == 200)
+        .filter(|request| request.is_success())
         .map(|request| request.finished)
         .min();
     let is_miss = |request: &Request| request.word == ResultWord::Miss;
@@ -87,9 +87,9 @@ fn read_key(requests: &[&Request], segment_duration: Duration) -> KeyLog {
         asked: requests.len() as u64,
         asked_in_window: count(&|request| request.sent <= window_ends),
         misses: count(&is_miss),
-        misses_failed: count(&|request| is_miss(request) && request.status != 200),
+        misses_failed: count(&|request| is_miss(request) && !request.is_success()),
         collapsed: count(&|request| request.word == ResultWord::Collapsed),
-        delivered: requests.iter().any(|request| request.status == 200),
+        delivered: requests.iter().any(|request| request.is_success()),
         unanswered: count(&|request| request.word == ResultWord::Unanswered),
         before_first_answer: count(&|request| {
             first_answered.is_none_or(|answered| request.sent <= answered)
@@ -178,7 +178,7 @@ pub fn fetch_time(requests: &[Request]) -> Option<Duration> {
     let mut waits: Vec<Duration> = requests
         .iter()
         .filter(|request| request.object.kind() == super::record::Kind::Segment)
-        .filter(|request| request.word == ResultWord::Miss && request.status == 200)
+        .filter(|request| request.word == ResultWord::Miss && request.is_success())
         .filter_map(|request| Some(request.first_byte?.since(request.sent)))
         .collect();
     waits.sort_unstable();

@@ -114,6 +114,13 @@ pub struct Request {
     pub outcome: Outcome,
 }
 
+impl Request {
+    /// Whether the edge gave what was asked for: the whole of it, or the part that was wanted.
+    pub fn is_success(&self) -> bool {
+        matches!(self.status, 200 | 206)
+    }
+}
+
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Object {

@@ -449,7 +449,7 @@ fn generator_faults(record: &RunRecord) -> Vec<String> {
         ));
     }
     if let Some(cpu) = figures.cpu
-        && cpu.process == Process::Own
+        && cpu.process != Process::SharedWithServers
         && cpu.share > CPU_SHARE_MAX
     {
         faults.push(format!(

@@ -15,6 +15,13 @@ use crate::policy::status::MissQueue;
 /// What a run comes to, in one sentence.
 pub fn headline(summary: &Summary) -> String {
     let origin = &summary.origin;
+    if origin.measured.uncounted {
+        return format!(
+            "{} viewers, {} requests; how many of them the origin answered is unknown.",
+            grouped(u64::from(summary.viewers.started)),
+            grouped(summary.requests_total()),
+        );
+    }
     let (least, most) = origin.predicted;
     let measured = origin.measured.segment;
     let beside = match (least == most, &origin.not_binding) {
@@ -257,10 +264,14 @@ fn origin(summary: &Summary, page: Page) -> String {
         "how",
     ]);
     let mut row = |kind: Kind, measured, predicted: String, how: &str| {
+        let measured = match hits.uncounted {
+            true => "unknown".to_owned(),
+            false => grouped(measured),
+        };
         table.add_row([
             Cell::new(kind),
             number(grouped(asked(kind))),
-            number(grouped(measured)),
+            number(measured),
             number(predicted),
             Cell::new(how),
         ]);
@@ -298,6 +309,9 @@ fn origin(summary: &Summary, page: Page) -> String {
             origin.expected_uncollapsed,
             origin.window_ms,
         );
+    }
+    if hits.uncounted {
+        return text;
     }
     let _ = writeln!(
         text,
@@ -440,6 +454,15 @@ fn closing(summary: &Summary) -> String {
             let _ = writeln!(
                 text,
                 "processor time: {:.1} s, {:.0} % of the machine (limit: 85 %)",
+                cpu.busy_s,
+                cpu.share * 100.0
+            );
+        }
+        Some(cpu) if cpu.process == Process::WithOrigin => {
+            let _ = writeln!(
+                text,
+                "processor time: {:.1} s, {:.0} % of the machine, origin and broadcaster included; the edges are processes of \
+                 their own (limit: 85 %)",
                 cpu.busy_s,
                 cpu.share * 100.0
             );

@@ -11,6 +11,7 @@
 
 mod support;
 
+mod audience;
 mod bad_input;
 mod edge_blocking;
 mod edge_bounds;

@@ -1,0 +1,415 @@
+//! Surges as a user plays them: at somebody else's server, with faults that really happen, twice with one seed; and held to
+//! what theory says must come out.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::SeedableRng;
+use rand_distr::{Distribution, Exp};
+use seawall::policy::limits::Limits;
+use seawall::policy::status::MissQueue;
+use seawall::rehearsal;
+use seawall::report::record::{Object, RunRecord};
+use seawall::report::summary::Summary;
+use seawall::report::verdict::Verdict;
+use seawall::scenario::{self, Scenario};
+use seawall::serve::clock::Clock;
+use seawall::theory::collapse::Demand;
+use seawall::viewer::abr;
+use seawall::viewer::audience::{Arrivals, LastMile, Sessions};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::client;
+use crate::support::edge::TestEdge;
+use crate::support::eventually;
+use crate::support::fault_origin::{Behaviour, FaultOrigin};
+use crate::support::program::{Program, run};
+
+/// A scenario in a file of its own.
+fn written(folder: &tempfile::TempDir, scenario: &Scenario) -> String {
+    let path = folder.path().join(format!("{}.toml", scenario.name));
+    std::fs::write(&path, toml::to_string(scenario).unwrap()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// `viewers` who come within two seconds and leave all together.
+fn short(viewers: u32, until_s: f64) -> Scenario {
+    let mut scenario = scenario::find("celebrity-live").unwrap();
+    scenario.name = "short".to_owned();
+    let real = &mut scenario.real;
+    real.audience.viewers = viewers;
+    real.audience.arrivals = Arrivals::Steady { over_s: 2.0 };
+    real.audience.sessions = Sessions::TheEnd {
+        until_s,
+        plunge_s: 0.2,
+    };
+    real.thresholds = Default::default();
+    scenario
+}
+
+/// ffmpeg's own live stream in `folder`, and nginx in front of it; both end when this is dropped.
+struct Foreign {
+    ffmpeg: std::process::Child,
+    nginx: std::process::Child,
+    addr: SocketAddr,
+}
+
+impl Foreign {
+    async fn on_air(folder: &tempfile::TempDir) -> Self {
+        let root = folder.path();
+        #[rustfmt::skip]
+        let encode = [
+            "-hide_banner", "-loglevel", "error", "-re", "-f", "lavfi", "-i", "testsrc=size=320x180:rate=25",
+            "-f", "lavfi", "-i", "sine", "-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-b:v", "200k", "-c:a", "aac",
+            "-f", "hls", "-hls_time", "1", "-hls_list_size", "8", "-hls_flags", "delete_segments+program_date_time",
+            "-hls_delete_threshold", "8", "-master_pl_name", "main.m3u8", "media.m3u8",
+        ];
+        let ffmpeg = Command::new("ffmpeg")
+            .args(encode)
+            .current_dir(root)
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("ffmpeg is there: make deps");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = free.local_addr().unwrap();
+        drop(free);
+        let at = root.to_str().unwrap();
+        let config = format!(
+            "daemon off; user root; pid {at}/nginx.pid; error_log {at}/error.log; events {{}}\n\
+             http {{ access_log off; types {{ application/vnd.apple.mpegurl m3u8; video/mp2t ts; }}\n\
+             client_body_temp_path {at}/b; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u;\n\
+             scgi_temp_path {at}/s; server {{ listen {addr}; root {at}; }} }}\n"
+        );
+        std::fs::write(root.join("nginx.conf"), config).unwrap();
+        let path = std::env::var("PATH").unwrap_or_default();
+        let nginx = Command::new("nginx")
+            .env("PATH", format!("{path}:/usr/sbin"))
+            .args([
+                "-p",
+                at,
+                "-c",
+                &format!("{at}/nginx.conf"),
+                "-e",
+                &format!("{at}/error.log"),
+            ])
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nginx is there: make deps");
+        let foreign = Self {
+            ffmpeg,
+            nginx,
+            addr,
+        };
+        let media = root.join("media.m3u8");
+        eventually("ffmpeg has written five segments", || {
+            let text = std::fs::read_to_string(&media).unwrap_or_default();
+            text.matches(".ts").count() >= 5
+        })
+        .await;
+        foreign
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        for process in [&mut self.ffmpeg, &mut self.nginx] {
+            // In order: nginx's master takes its workers with it.
+            let _ = Command::new("kill").arg(process.id().to_string()).status();
+            let _ = process.wait();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_server_with_another_encoder_can_be_surged_at() {
+    let folder = tempfile::tempdir().unwrap();
+    // nginx's workers are not root where the test is.
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), open).unwrap();
+    let foreign = Foreign::on_air(&folder).await;
+    let mut scenario = short(40, 8.0);
+    // Nobody stalls for want of bandwidth of their own.
+    scenario.real.audience.last_mile.at_least_bps = 1_500_000;
+    let scenario = written(&folder, &scenario);
+    for playlist in ["main.m3u8", "media.m3u8"] {
+        let target = format!("http://{}/{playlist}", foreign.addr);
+        let played = run(&["surge", &scenario, "--target", &target, "--json"]).await;
+        let summary: Summary = serde_json::from_str(&played.out).unwrap();
+        // On a busy machine the generator may be late, and says so.
+        assert_ne!(summary.verdict, Verdict::Fail, "{playlist}: {played:?}");
+        let segments = &summary.requests[2];
+        assert_eq!(
+            (summary.experience.started, summary.experience.stalls),
+            (40, 0),
+            "{playlist}: {summary:?}"
+        );
+        let ok = segments.outcomes.get(&seawall::report::record::Outcome::Ok);
+        assert!(
+            ok.is_some_and(|&ok| ok >= 40 * 6),
+            "{playlist}: {segments:?}"
+        );
+        assert!(summary.origin.measured.uncounted);
+        let text = run(&["surge", &scenario, "--target", &target, "--viewers", "2"]).await;
+        assert!(text.out.contains("unknown"), "{}", text.out);
+    }
+    let page = format!("http://{}/nginx.conf", foreign.addr);
+    let no_hls = run(&["surge", &scenario, "--target", &page]).await;
+    assert_eq!(no_hls.code, Some(1));
+    assert!(no_hls.err.contains("is no HLS playlist"), "{}", no_hls.err);
+    let nothing = format!("http://{}/nothing.m3u8", foreign.addr);
+    let nothing = run(&["surge", &scenario, "--target", &nothing]).await;
+    assert!(nothing.err.contains("404"), "{}", nothing.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_user_gets_wrong_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    for (args, code, told) in [
+        (
+            &["--target", "http://127.0.0.1:9"][..],
+            1,
+            "does not describe the channel",
+        ),
+        (
+            &["--target", "http://127.0.0.1:9/a.m3u8"],
+            1,
+            "http://127.0.0.1:9/a.m3u8",
+        ),
+        (&["--target", "https://host/a.m3u8"], 1, "speaks no TLS"),
+        (&["--ab", "colour=red,blue"], 2, "miss-queue=flights,off"),
+        (&["--viewers", "4001"], 3, "must be from 1 to 4000"),
+    ] {
+        let ended = run(&[&["surge", "celebrity-live"], args].concat()).await;
+        assert_eq!(ended.code, Some(code), "{args:?}: {}", ended.err);
+        assert!(ended.err.contains(told), "{args:?}: {}", ended.err);
+    }
+    let mut pooled = short(100_000, 5.0);
+    pooled.real.lines.pool = Some(8_192);
+    let path = written(&folder, &pooled);
+    let limited = format!(
+        "ulimit -n 2000; exec {} surge {path}",
+        env!("CARGO_BIN_EXE_seawall")
+    );
+    let crowd = Program::start(Command::new("sh").args(["-c", &limited]))
+        .ended()
+        .await;
+    assert_eq!(crowd.code, Some(1));
+    assert!(
+        crowd.err.contains("file descriptors") && crowd.err.contains("fit"),
+        "{}",
+        crowd.err
+    );
+
+    let mut replayed = short(3, 5.0);
+    replayed.real.audience.arrivals = Arrivals::Replay(Default::default());
+    let text = toml::to_string(&replayed)
+        .unwrap()
+        .replace("csv = \"\"", "csv = \"arrivals.csv\"");
+    let path = folder.path().join("replay.toml");
+    std::fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap();
+    for (csv, told) in [
+        (
+            "arrives_s\n0\nsoon\n",
+            "arrivals.csv: line 3: a time must be",
+        ),
+        ("arrives_s\n0\n1\n", "as many lines as viewers"),
+    ] {
+        std::fs::write(folder.path().join("arrivals.csv"), csv).unwrap();
+        let ended = run(&["surge", path]).await;
+        assert_eq!(ended.code, Some(3), "{}", ended.err);
+        assert!(ended.err.contains(told), "{}", ended.err);
+    }
+    let fault = "[[real.faults]]\nat_s = 1.0\nwhat = { edge-killed = 9 }\n";
+    let path = folder.path().join("fault.toml");
+    std::fs::write(
+        &path,
+        format!("{}\n{fault}", toml::to_string(&short(3, 5.0)).unwrap()),
+    )
+    .unwrap();
+    let ended = run(&["surge", path.to_str().unwrap()]).await;
+    assert!(
+        ended.code == Some(3) && ended.err.contains("real.faults"),
+        "{}",
+        ended.err
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_is_really_killed_another_silenced_and_viewers_go_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut scenario = short(60, 22.0);
+    scenario.real.audience.manners.failover = true;
+    let fault = |at_s, until_s, what| scenario::Fault {
+        at_s,
+        until_s: Some(until_s),
+        what,
+    };
+    scenario.real.faults = vec![
+        fault(5.0, 9.0, scenario::Trouble::EdgeKilled(1)),
+        fault(6.0, 18.0, scenario::Trouble::EdgeSilent(2)),
+        fault(10.0, 12.0, scenario::Trouble::OriginStopped),
+        fault(12.0, 13.0, scenario::Trouble::StreamStalled),
+    ];
+    let path = written(&folder, &scenario);
+    let played = run(&["surge", &path, "--json"]).await;
+    let summary: Summary =
+        serde_json::from_str(&played.out).unwrap_or_else(|_| panic!("{played:?}"));
+    let started: Vec<_> = played
+        .err
+        .lines()
+        .filter(|line| line.contains("could not be"))
+        .collect();
+    assert!(started.is_empty(), "{started:?}");
+    assert_eq!(summary.viewers.started, 60);
+    // Refused at the first edge, in vain at the second; nobody is lost, and both kinds of failure are in the log.
+    let outcomes: BTreeMap<_, u64> = summary
+        .requests
+        .iter()
+        .flat_map(|row| row.outcomes.clone())
+        .fold(BTreeMap::new(), |mut sums, (outcome, count)| {
+            *sums.entry(outcome.to_string()).or_default() += count;
+            sums
+        });
+    assert!(outcomes.contains_key("refused"), "{outcomes:?}");
+    assert!(outcomes.contains_key("timeout"), "{outcomes:?}");
+    assert_eq!(summary.experience.fatal, 0, "{summary:?}");
+    assert!(summary.origin.not_binding.is_some());
+}
+
+/// What a run did, without what time has a part in: each viewer's edge, and what it asked for until it had its first frame.
+fn schedule(record: &RunRecord) -> BTreeMap<u32, (u32, Vec<String>)> {
+    let mut by_viewer: BTreeMap<u32, (u32, Vec<String>)> = BTreeMap::new();
+    let mut requests: Vec<_> = record.requests.iter().collect();
+    requests.sort_by_key(|request| (request.viewer, request.sent));
+    for request in requests {
+        let asked = by_viewer
+            .entry(request.viewer)
+            .or_insert((request.edge, Vec::new()));
+        if asked.1.len() < 4 {
+            asked.1.push(match request.object {
+                Object::Multivariant => "multivariant".to_owned(),
+                Object::MediaPlaylist { rendition } => format!("playlist {rendition}"),
+                Object::Segment { rendition, .. } => format!("segment {rendition}"),
+            });
+        }
+    }
+    by_viewer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_seed_is_one_schedule_and_another_seed_is_another() {
+    let mut scenario = short(80, 4.0);
+    scenario.real.audience.abr = abr::Mode::Fixed("180p".to_owned());
+    scenario.real.audience.last_mile = LastMile {
+        median_bps: 50_000_000,
+        sigma: 0.0,
+        at_least_bps: 1,
+    };
+    let stop = CancellationToken::new();
+    let mut schedules = Vec::new();
+    for seed in [7, 7, 8] {
+        scenario.seed = seed;
+        let played =
+            rehearsal::at_own_cluster(&scenario, MissQueue::Flights, Clock::start(), &stop)
+                .await
+                .unwrap();
+        assert_eq!(played.record.viewers_dropped, 0);
+        schedules.push(schedule(&played.record));
+    }
+    assert_eq!(schedules[0].len(), 80);
+    assert_eq!(schedules[0], schedules[1]);
+    assert_ne!(schedules[0], schedules[2]);
+}
+
+/// Asks for `path` as a Poisson process says, until the end; nobody waits for an answer before the next asks.
+async fn poisson_polls(
+    addr: SocketAddr,
+    path: String,
+    rate: f64,
+    seed: u64,
+    until: Instant,
+) -> usize {
+    let mut chance = ChaCha8Rng::seed_from_u64(seed);
+    let gap = Exp::new(rate).unwrap();
+    let mut due = tokio::time::Instant::now();
+    let mut polls = tokio::task::JoinSet::new();
+    loop {
+        due += Duration::from_secs_f64(gap.sample(&mut chance));
+        if due.into_std() >= until {
+            break;
+        }
+        tokio::time::sleep_until(due).await;
+        let path = path.clone();
+        polls.spawn(async move { client::get(addr, &path).await.status });
+    }
+    let mut count = 0;
+    while let Some(status) = polls.join_next().await {
+        assert_eq!(status.unwrap(), 200);
+        count += 1;
+    }
+    count
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn poisson_polls_cost_the_origin_what_renewal_theory_says_with_the_queue_and_without() {
+    const KEYS: u64 = 6;
+    const RATE: f64 = 40.0;
+    const SPAN: Duration = Duration::from_secs(10);
+    let fetch = Duration::from_millis(100);
+    let asked = Arc::new(AtomicUsize::new(0));
+    for miss_queue in [MissQueue::Flights, MissQueue::Off] {
+        let counted = asked.clone();
+        let origin = FaultOrigin::start(move |_, _| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let body = Behaviour::ok_with("cache-control: max-age=1\r\n", "polled");
+            Behaviour::Late(fetch, Box::new(body))
+        })
+        .await;
+        let edge = TestEdge::start_with(&origin.url(), miss_queue, Limits::default());
+        asked.store(0, Ordering::Relaxed);
+        let until = Instant::now() + SPAN;
+        let polls = (0..KEYS)
+            .map(|key| poisson_polls(edge.addr, format!("/polled/{key}"), RATE, 100 + key, until));
+        let polls: usize = futures_util::future::join_all(polls)
+            .await
+            .into_iter()
+            .sum();
+        let demand = Demand {
+            rate_per_s: polls as f64 / KEYS as f64 / SPAN.as_secs_f64(),
+            fetch,
+            lifetime: Duration::from_secs(1),
+        };
+        let measured = asked.load(Ordering::Relaxed) as f64 / KEYS as f64 / SPAN.as_secs_f64();
+        // A cycle is T + L + 1/r = 1.125 s; 10 s hold nearly nine, and each key may have begun one more: with rates of
+        // 1/r in the cycle's length alone, 99 % of such means lie within a tenth. Without the queue a cycle costs
+        // 1 + Poisson(4) fetches: six keys of nine cycles have a deviation of 2 / sqrt(54) = 0.27 of five.
+        let (expected, within) = match miss_queue {
+            MissQueue::Flights => (demand.origin_rate_collapsed(), 0.12),
+            _ => (demand.origin_rate_uncollapsed(), 0.12 + 2.6 * 0.27 / 5.0),
+        };
+        assert!(
+            (measured / expected - 1.0).abs() <= within,
+            "{miss_queue}: {measured:.3} fetches per second and key, {expected:.3} expected"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_interrupted_reports_the_part_that_was_played() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(&folder, &short(30, 60.0));
+    let surge = Program::seawall(&["surge", &path, "--json"]);
+    surge.logs("viewers").await;
+    surge.signal("INT");
+    let ended = surge.ended().await;
+    assert_eq!(ended.code, Some(130), "{}", ended.err);
+    let summary: Summary = serde_json::from_str(&ended.out).unwrap();
+    assert!(summary.interrupted && summary.verdict == Verdict::Interrupted);
+    assert_eq!(summary.viewers.started, 30);
+}
