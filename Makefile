@@ -7,10 +7,14 @@ CHANNEL ?= demo
 URL     ?= $(EDGE)/live/$(CHANNEL)/main.m3u8
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run surge-celebrity watch-vlc watch-ffplay check test test-long bench soak deps audit clean
+SCENARIOS := celebrity-live kickoff title-fight break-and-return pop-loss origin-brownout playlist-herd many-streams \
+	reconnect-storm early-404 rolling-restart
+
+.PHONY: help demo run surge-celebrity $(SCENARIOS:%=surge-%) watch-vlc watch-ffplay check test test-long bench soak deps audit clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
+	@echo "  make surge-NAME       play another scenario: $(SCENARIOS) (AB=KNOB=A,B: twice)"
 
 demo: build ## start everything, play the celebrity surge with the miss queue and without, print the report
 	@$(SEAWALL) up --surge celebrity-live
@@ -22,6 +26,10 @@ run: build ## a live stream behind three edges, until Ctrl-C
 surge-celebrity: build ## play the celebrity surge (MISS_QUEUE=off: without the queue; TARGET=URLs: at running edges)
 	@$(SEAWALL) surge celebrity-live $(if $(MISS_QUEUE),--miss-queue $(MISS_QUEUE)) $(if $(SEED),--seed $(SEED)) \
 		$(foreach url,$(TARGET),--target $(url)) $(if $(TARGET),--origin-admin $(or $(ORIGIN_ADMIN),http://127.0.0.1:9000))
+
+# MISS_QUEUE=, SEED= and AB=KNOB=A,B as above; each at a cluster of its own.
+$(SCENARIOS:%=surge-%): surge-%: build
+	@$(SEAWALL) surge $* $(if $(MISS_QUEUE),--miss-queue $(MISS_QUEUE)) $(if $(SEED),--seed $(SEED)) $(if $(AB),--ab $(AB))
 
 watch-vlc: ## open VLC at the first edge (URL=... for another stream)
 	@command -v vlc >/dev/null || { echo "VLC is not installed: apt-get install vlc"; exit 1; }
@@ -44,6 +52,7 @@ test-long: deps ## what takes longer: real VLC, more seeds
 
 bench: deps ## Seawall beside nginx, as ratios in one run; what a decision and a segment cost
 	$(CARGO) bench --locked --bench ratios
+	$(CARGO) bench --locked --bench audience
 	$(CARGO) bench --locked --bench decision
 	$(CARGO) bench --locked --bench media
 

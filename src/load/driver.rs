@@ -181,6 +181,7 @@ pub async fn run(
         targets: plan.targets.clone(),
         renditions: plan.stream.renditions(),
         segment_duration: plan.stream.segment_duration(),
+        held_against: plan.stream.held_against(),
         began: clock.unix_at(world.began),
         began_at: world.began,
         elapsed,

@@ -13,6 +13,7 @@ use super::verifier::Verifier;
 use crate::hls::names::LivePath;
 use crate::hls::reader::{self, Variant};
 use crate::hls::timeline::Channel;
+use crate::report::record::HeldAgainst;
 use crate::serve::clock::Clock;
 
 /// A stream to watch.
@@ -65,6 +66,14 @@ impl Stream {
             Self::Foreign {
                 segment_duration, ..
             } => *segment_duration,
+        }
+    }
+
+    /// What its segments are held against.
+    pub(super) fn held_against(&self) -> HeldAgainst {
+        match self {
+            Self::Channels(_) => HeldAgainst::Channel,
+            Self::Foreign { .. } => HeldAgainst::FirstReceived,
         }
     }
 

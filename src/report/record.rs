@@ -24,6 +24,8 @@ pub struct RunRecord {
     pub renditions: Vec<String>,
     /// Duration of a segment.
     pub segment_duration: Duration,
+    /// What every segment was held against.
+    pub held_against: HeldAgainst,
     /// When the run began.
     pub began: UnixTime,
     /// The same on the clock of the requests' times.
@@ -50,6 +52,26 @@ pub struct RunRecord {
     pub generator: Generator,
     /// Whether the run was stopped before its end.
     pub interrupted: bool,
+}
+
+/// What the bytes of segments are held against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeldAgainst {
+    /// What the channel says they are: they were regenerated.
+    #[default]
+    Channel,
+    /// What the first viewer who asked for the same one got.
+    FirstReceived,
+}
+
+impl fmt::Display for HeldAgainst {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Channel => "what the channel says they are",
+            Self::FirstReceived => "what the first viewer got",
+        })
+    }
 }
 
 /// A stretch of a run by whose name figures are labelled: baseline, surge, plateau, recovery.

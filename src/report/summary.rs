@@ -9,7 +9,9 @@ use super::counts::{Caches, EdgeCounts, OriginHits};
 use super::experience::{self, Experience};
 use super::latency;
 use super::predict::{self, Key, KeyLog, Totals};
-use super::record::{Generator, Kind, Object, Outcome, Process, Request, ResultWord, RunRecord};
+use super::record::{
+    Generator, HeldAgainst, Kind, Object, Outcome, Process, Request, ResultWord, RunRecord,
+};
 use super::verdict::{self, Check, Thresholds, Verdict};
 use crate::policy::status::MissQueue;
 use crate::theory::collapse::Demand;
@@ -28,6 +30,9 @@ pub struct Summary {
     pub miss_queue: MissQueue,
     pub began: UnixTime,
     pub elapsed_s: f64,
+    /// What every segment was held against.
+    #[serde(default)]
+    pub held_against: HeldAgainst,
     /// The run was stopped before its end: what follows is a part.
     pub interrupted: bool,
     pub verdict: Verdict,
@@ -149,6 +154,7 @@ pub fn summarize(
         miss_queue: record.miss_queue,
         began: record.began,
         elapsed_s: record.elapsed.as_secs_f64(),
+        held_against: record.held_against,
         interrupted: record.interrupted,
         verdict: Verdict::Pass,
         checks: Vec::new(),
@@ -489,6 +495,7 @@ mod tests {
             targets: vec!["http://127.0.0.1:1".to_owned(); 2],
             renditions: vec!["180p".to_owned()],
             segment_duration: Duration::from_millis(2_880),
+            held_against: HeldAgainst::Channel,
             began: UnixTime::from_millis(0),
             began_at: Timestamp::ZERO,
             elapsed: Duration::from_secs(10),

@@ -236,8 +236,9 @@ fn results(summary: &Summary, page: Page) -> String {
     let ok = summary.outcomes(Kind::Segment, Outcome::Ok);
     let _ = write!(
         text,
-        "\n{} segments were received whole and equal, byte for byte, to what the channel says they are.",
-        grouped(ok)
+        "\n{} segments were received and equal, byte for byte, {}.",
+        grouped(ok),
+        summary.held_against
     );
     text
 }
