@@ -73,13 +73,27 @@ pub fn fetches_uncollapsed(requests: u64, fetch: Duration, window: Duration) -> 
 
 /// Probability that more than `waiters` requests wait for one fetch, if they are Poisson distributed.
 pub fn waiters_beyond(mean: f64, waiters: u64) -> f64 {
-    let mut term = libm::exp(-mean);
-    let mut below = term;
-    for count in 1..=waiters {
-        term *= mean / count as f64;
-        below += term;
+    waiters_beyond_each(mean, &[waiters])[0]
+}
+
+/// The same for several numbers of waiters, which must not fall, in one go.
+pub fn waiters_beyond_each(mean: f64, waiters: &[u64]) -> Vec<f64> {
+    if mean <= 0.0 {
+        return vec![0.0; waiters.len()];
     }
-    (1.0 - below).max(0.0)
+    // By logarithms: from a mean of some 745 up the first term is too small for a number.
+    let mut count = 0;
+    let mut ln_term = -mean;
+    let mut below = libm::exp(ln_term);
+    let beyond = waiters.iter().map(|&waiters| {
+        while count < waiters {
+            count += 1;
+            ln_term += libm::log(mean / count as f64);
+            below += libm::exp(ln_term);
+        }
+        (1.0 - below).max(0.0)
+    });
+    beyond.collect()
 }
 
 #[cfg(test)]
@@ -137,5 +151,10 @@ mod tests {
         close(waiters_beyond(5.0, 5), 0.384_039, 1e-6);
         close(waiters_beyond(5.0, 14), 0.000_226, 1e-6);
         close(waiters_beyond(0.0, 0), 0.0, 0.0);
+        close(waiters_beyond(10_000.0, 10_000), 0.497_34, 1e-4);
+        let each = waiters_beyond_each(5.0, &[0, 5, 5, 14]);
+        close(each[0], 1.0 - libm::exp(-5.0), 1e-9);
+        assert_eq!(each[1..3], [waiters_beyond(5.0, 5); 2]);
+        assert_eq!(each[3], waiters_beyond(5.0, 14));
     }
 }
