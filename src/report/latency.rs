@@ -52,7 +52,13 @@ pub fn rows(requests: &[Request]) -> Vec<Row> {
         .collect()
 }
 
-fn row(requests: &[Request], kind: Kind, word: Option<ResultWord>, since: Since) -> Option<Row> {
+/// One row; `None` if no such request got a whole answer.
+pub(super) fn row<'a>(
+    requests: impl IntoIterator<Item = &'a Request>,
+    kind: Kind,
+    word: Option<ResultWord>,
+    since: Since,
+) -> Option<Row> {
     // Three digits up to a minute; every request has a time-out far below it.
     let mut latencies = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3).ok()?;
     for request in requests {

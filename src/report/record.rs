@@ -284,6 +284,11 @@ impl Outcome {
         Self::Reset,
         Self::Cut,
     ];
+
+    /// Whether the viewer was failed: neither served nor cut off by the end of the run.
+    pub fn is_failure(self) -> bool {
+        !matches!(self, Self::Ok | Self::Cut)
+    }
 }
 
 impl fmt::Display for Outcome {

@@ -6,8 +6,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::counts::{Caches, EdgeCounts, OriginHits};
+use super::distributions::{self, Distributions};
+use super::edges::{self as by_edge, EdgeRow};
 use super::experience::{self, Experience};
 use super::latency;
+use super::phases::{self, FaultRow, PhaseRow};
 use super::predict::{self, Key, KeyLog, Totals};
 use super::record::{
     Generator, HeldAgainst, Kind, Object, Outcome, Process, Request, ResultWord, RunRecord,
@@ -49,6 +52,18 @@ pub struct Summary {
     pub generator: Generator,
     /// Why the generator's figures cannot be trusted; empty if they can.
     pub generator_faults: Vec<String>,
+    /// One row per phase of the run; empty if it has none.
+    #[serde(default)]
+    pub phases: Vec<PhaseRow>,
+    /// One row per edge.
+    #[serde(default)]
+    pub edges: Vec<EdgeRow>,
+    /// Trouble that was made on purpose.
+    #[serde(default)]
+    pub faults: Vec<FaultRow>,
+    /// How figures are spread over viewers and flights.
+    #[serde(default)]
+    pub distributions: Distributions,
 }
 
 /// How many viewers came.
@@ -175,6 +190,16 @@ pub fn summarize(
         experience: experience::gather(&record.viewers),
         generator: record.generator,
         generator_faults: generator_faults(record),
+        phases: phases::rows(record),
+        edges: by_edge::rows(record, hits, edges),
+        faults: phases::faults(&record.faults),
+        distributions: distributions::gather(
+            &record.viewers,
+            &keys,
+            record.miss_queue,
+            fetch.unwrap_or_default(),
+            record.segment_duration,
+        ),
     };
     summary.checks = verdict::check(&summary, thresholds);
     summary.verdict = verdict::of(&summary);

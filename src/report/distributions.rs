@@ -1,0 +1,205 @@
+//! How figures are spread over viewers and flights: plain points for a curve, at most [`POINTS_MAX`] of each.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::predict::{Key, KeyLog};
+use super::record::Viewer;
+use crate::policy::status::MissQueue;
+use crate::theory::collapse;
+
+/// The most points of one distribution.
+pub const POINTS_MAX: usize = 100;
+
+/// How figures are spread.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Distributions {
+    /// From arrival to the first frame, over the viewers that saw one.
+    pub startup: Vec<Share>,
+    /// Time spent stalled, over the same viewers.
+    pub stalled: Vec<Share>,
+    /// Collapsed answers per segment flight, measured and as theory expects; empty without a miss queue.
+    pub waiters: Vec<Beyond>,
+}
+
+/// A point of a cumulative distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Share {
+    pub at_most_s: f64,
+    /// Share of viewers for whom it took no longer.
+    pub share: f64,
+}
+
+/// How many flights had more waiters than this.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Beyond {
+    pub waiters: u64,
+    /// Share of the segment flights that more requests waited for, by the log.
+    pub measured: f64,
+    /// The same, if the requests for each segment had come evenly over a segment duration: Poisson.
+    pub expected: f64,
+}
+
+/// Spreads the viewers' figures, and the waiters of the flights that the log knows.
+pub fn gather(
+    viewers: &[Viewer],
+    keys: &BTreeMap<Key, KeyLog>,
+    miss_queue: MissQueue,
+    fetch: Duration,
+    segment_duration: Duration,
+) -> Distributions {
+    let started = || {
+        let quality = viewers.iter().map(|viewer| &viewer.quality);
+        quality.filter_map(|quality| Some((quality.startup?, quality.stalled)))
+    };
+    Distributions {
+        startup: cumulative(started().map(|(startup, _)| startup)),
+        stalled: cumulative(started().map(|(_, stalled)| stalled)),
+        waiters: match miss_queue {
+            MissQueue::Off => Vec::new(),
+            _ => waiters(keys, fetch, segment_duration),
+        },
+    }
+}
+
+/// Each value that occurs, to the millisecond, with the share of values that are not greater. Where there are too many,
+/// they are thinned out evenly, so that a long tail keeps its points.
+fn cumulative(values: impl Iterator<Item = Duration>) -> Vec<Share> {
+    let mut millis: Vec<u128> = values.map(|value| value.as_millis()).collect();
+    millis.sort_unstable();
+    let mut points: Vec<Share> = Vec::new();
+    for (index, &value) in millis.iter().enumerate() {
+        let is_last_of_its_kind = millis.get(index + 1) != Some(&value);
+        if is_last_of_its_kind {
+            points.push(Share {
+                at_most_s: value as f64 / 1e3,
+                share: (index + 1) as f64 / millis.len() as f64,
+            });
+        }
+    }
+    thinned(points)
+}
+
+fn waiters(
+    keys: &BTreeMap<Key, KeyLog>,
+    fetch: Duration,
+    segment_duration: Duration,
+) -> Vec<Beyond> {
+    // Keys with nearly the same mean, to a tenth of its standard deviation, count as one.
+    let mut means: BTreeMap<u64, u64> = BTreeMap::new();
+    for key in keys.values() {
+        let mean = (key.expected_uncollapsed(fetch, segment_duration) - 1.0).max(0.0);
+        *means
+            .entry((mean.sqrt() * 20.0).round() as u64)
+            .or_default() += 1;
+    }
+    let means: Vec<(f64, f64)> = means
+        .into_iter()
+        .map(|(root, count)| ((root as f64 / 20.0) * (root as f64 / 20.0), count as f64))
+        .collect();
+    let Some((collapsed_most, &(mean_most, _))) = keys
+        .values()
+        .map(|key| key.collapsed)
+        .max()
+        .zip(means.last())
+    else {
+        return Vec::new();
+    };
+    // Four standard deviations beyond the greatest mean there is nothing left to see.
+    let expected_most = (mean_most + 4.0 * mean_most.sqrt()).ceil() as u64;
+    let counts: Vec<u64> = thinned((0..=collapsed_most.max(expected_most)).collect());
+    let mut expected = vec![0.0; counts.len()];
+    for (mean, keys) in means {
+        let beyond = collapse::waiters_beyond_each(mean, &counts);
+        for (expected, beyond) in expected.iter_mut().zip(beyond) {
+            *expected += beyond * keys;
+        }
+    }
+    let share = |count: f64| count / keys.len() as f64;
+    let points = counts.into_iter().zip(expected);
+    points
+        .map(|(waiters, expected)| {
+            let beyond = keys.values().filter(|key| key.collapsed > waiters);
+            Beyond {
+                waiters,
+                measured: share(beyond.count() as f64),
+                expected: share(expected),
+            }
+        })
+        .collect()
+}
+
+/// At most [`POINTS_MAX`] of these, evenly, the first and the last among them.
+fn thinned<T: Copy>(points: Vec<T>) -> Vec<T> {
+    let Some(last) = points.len().checked_sub(1) else {
+        return points;
+    };
+    let kept = points.len().min(POINTS_MAX);
+    (0..kept)
+        .map(|index| points[index * last / (kept - 1).max(1)])
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::counts::Askers;
+    use super::super::{predict, sample};
+    use super::*;
+
+    #[test]
+    fn a_distribution_ends_at_one_and_never_falls() {
+        let record = sample::record(MissQueue::Flights);
+        let keys = predict::read_log(
+            &record.requests,
+            record.segment_duration,
+            &Askers::default(),
+        );
+        let fetch = predict::fetch_time(&record.requests).unwrap();
+        let of = |miss_queue| {
+            gather(
+                &record.viewers,
+                &keys,
+                miss_queue,
+                fetch,
+                record.segment_duration,
+            )
+        };
+        let spread = of(MissQueue::Flights);
+        for points in [&spread.startup, &spread.stalled] {
+            assert!((2..=POINTS_MAX).contains(&points.len()));
+            assert_eq!(points.last().unwrap().share, 1.0);
+            for pair in points.windows(2) {
+                assert!(pair[0].at_most_s < pair[1].at_most_s && pair[0].share < pair[1].share);
+            }
+        }
+        let flights = &spread.waiters;
+        assert!((2..=POINTS_MAX).contains(&flights.len()));
+        assert_eq!(flights.last().unwrap().measured, 0.0);
+        assert!(flights.last().unwrap().expected < 0.01);
+        for pair in flights.windows(2) {
+            assert!(pair[0].measured >= pair[1].measured && pair[0].expected >= pair[1].expected);
+        }
+        assert_eq!(of(MissQueue::Off).waiters, []);
+    }
+
+    #[test]
+    fn many_points_are_thinned_out_evenly_and_few_are_kept() {
+        assert!(thinned(Vec::<u32>::new()).is_empty());
+        assert_eq!(thinned(vec![5]), [5]);
+        assert_eq!(thinned((0..100).collect::<Vec<_>>()).len(), 100);
+        let thin = thinned((0..1_000).collect::<Vec<_>>());
+        assert_eq!((thin.len(), thin[0], thin[99]), (100, 0, 999));
+    }
+
+    #[test]
+    fn equal_values_are_one_point() {
+        let points = cumulative([0, 0, 0, 1_500].map(Duration::from_millis).into_iter());
+        let plain: Vec<_> = points
+            .iter()
+            .map(|point| (point.at_most_s, point.share))
+            .collect();
+        assert_eq!(plain, [(0.0, 0.75), (1.5, 1.0)]);
+    }
+}
