@@ -3,13 +3,18 @@
 //! `load` writes the [`record::RunRecord`]; whoever built the origin and the edges adds what they counted
 //! ([`counts::OriginHits`], [`counts::EdgeCounts`]); [`predict`] works out from the log alone what the origin must have
 //! been asked; [`summary::summarize`] lays both side by side and [`series::Series`] tells what happened when.
+//!
+//! What is said of a run is said once, in `tables`, and written as [`text`] for a terminal and as [`markdown`]; [`compare`]
+//! lays any two summaries beside each other.
 
 pub mod cache_status;
+pub mod compare;
 pub mod counts;
 pub mod distributions;
 pub mod edges;
 pub mod experience;
 pub mod latency;
+pub mod markdown;
 mod page;
 pub mod phases;
 pub mod predict;
@@ -18,5 +23,6 @@ pub mod record;
 mod sample;
 pub mod series;
 pub mod summary;
+mod tables;
 pub mod text;
 pub mod verdict;

@@ -1,7 +1,7 @@
 //! The page that a report is written on: its width, its colours, its tables.
 
 use comfy_table::presets::UTF8_BORDERS_ONLY;
-use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table};
+use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, Width};
 
 use super::verdict::Verdict;
 
@@ -33,7 +33,8 @@ impl Default for Page {
 }
 
 impl Page {
-    pub(super) fn table<C: Into<Cell>>(self, header: impl IntoIterator<Item = C>) -> Table {
+    /// A table that fits, with nothing in it yet.
+    pub(super) fn table(self, header: &[String]) -> Table {
         let mut table = Table::new();
         table
             .load_style(UTF8_BORDERS_ONLY)
@@ -43,11 +44,35 @@ impl Page {
         if self.ink == Ink::Coloured {
             table.enforce_styling();
         }
-        let header = header
-            .into_iter()
-            .map(|cell| cell.into().add_attribute(Attribute::Bold));
-        table.set_header(header.collect::<Vec<Cell>>());
+        let bold = |name: &String| Cell::new(name).add_attribute(Attribute::Bold);
+        table.set_header(header.iter().map(bold).collect::<Vec<_>>());
         table
+    }
+
+    /// Moves the columns of a table closer together and keeps their words whole, if the page is wide enough for that.
+    pub(super) fn squeeze(self, table: &mut Table) {
+        let words: Vec<u16> = (0..table.column_count())
+            .map(|column| {
+                let cells = table.column_cells_with_header_iter(column).flatten();
+                let cells = cells
+                    .map(|cell| cell.content().to_owned())
+                    .collect::<Vec<_>>();
+                let words = cells.iter().flat_map(|text| text.split_whitespace());
+                words.map(|word| word.chars().count()).max().unwrap_or(0) as u16
+            })
+            .collect();
+        let room = self.width.max(60);
+        // Two borders, two columns between each two, one at either end.
+        if words.iter().sum::<u16>() + 2 * words.len() as u16 + 2 > room {
+            return;
+        }
+        for (index, (column, word)) in table.column_iter_mut().zip(words).enumerate() {
+            let left = u16::from(index == 0);
+            column.set_padding((left, 1));
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(
+                word + left + 1,
+            )));
+        }
     }
 
     /// Breaks lines between words where they are too long; tables already fit.
@@ -89,11 +114,6 @@ impl Page {
             Ink::Coloured => format!("\x1b[1;{colour}m{verdict}\x1b[0m"),
         }
     }
-}
-
-/// A cell of figures, flush right.
-pub(super) fn number(text: impl ToString) -> Cell {
-    Cell::new(text).set_alignment(CellAlignment::Right)
 }
 
 /// Columns that a text takes, without what only colours it.
