@@ -4,15 +4,18 @@
 //! ([`counts::OriginHits`], [`counts::EdgeCounts`]); [`predict`] works out from the log alone what the origin must have
 //! been asked; [`summary::summarize`] lays both side by side and [`series::Series`] tells what happened when.
 //!
-//! What is said of a run is said once, in `tables`, and written as [`text`] for a terminal and as [`markdown`]; [`compare`]
-//! lays any two summaries beside each other.
+//! What is said of a run is said once, in `tables`, and written four ways: [`text`] for a terminal, [`markdown`], [`html`],
+//! and the summary itself as JSON. [`compare`] lays any two summaries beside each other.
 
 pub mod cache_status;
+mod chart;
 pub mod compare;
 pub mod counts;
 pub mod distributions;
 pub mod edges;
 pub mod experience;
+mod figures;
+pub mod html;
 pub mod latency;
 pub mod markdown;
 mod page;

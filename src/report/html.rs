@@ -1,0 +1,559 @@
+//! The report as one HTML page: no outside request, no script, light and dark as the reader's system is, readable on a
+//! phone.
+//!
+//! Everything that comes from a scenario, a target or a label goes through `escape`.
+
+use std::fmt::Write;
+
+use super::chart::{self, Chart, Form};
+use super::compare::{self, Comparison, Trend};
+use super::figures::{self, Backdrop};
+use super::series::Series;
+use super::summary::Summary;
+use super::tables::{self, Align, Cell, Table, Tone};
+use super::verdict::{Verdict, grouped};
+
+/// A run to report on.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// The run, summed up.
+    pub summary: &'a Summary,
+    /// The run over time.
+    pub series: &'a Series,
+    /// What tells it from the other one, in a word or two.
+    pub label: &'a str,
+}
+
+/// The page of one run, or of two of one scenario and seed laid over each other. Runs beyond the second are left out.
+pub fn render(runs: &[Run<'_>]) -> String {
+    let runs = &runs[..runs.len().min(2)];
+    let Some(&first) = runs.first() else {
+        return page("No run", "<p>There is no run to report on.</p>");
+    };
+    let backdrop = Backdrop::of(first);
+    let mut body = opening(runs);
+    body.push_str(&per_run(runs, |run| {
+        tables_of(&[
+            tables::checks(run.summary),
+            tables::origin(run.summary),
+            tables::experience(run.summary),
+        ]) + &generator(run.summary)
+    }));
+    body.push_str("<h2>Over time</h2>\n");
+    for fault in tables::faults(&first.summary.faults) {
+        let _ = writeln!(body, "<p class=\"small red\">{}</p>", escape(&fault));
+    }
+    body.push_str(&charts(&figures::over_time(runs, &backdrop)));
+    body.push_str("<h2>Distributions</h2>\n");
+    body.push_str(&charts(&figures::distributions(runs)));
+    body.push_str("<h2>In detail</h2>\n");
+    body.push_str(&per_run(runs, |run| {
+        tables_of(&[
+            tables::latency(run.summary),
+            tables::results(run.summary),
+            tables::phases(run.summary),
+            tables::edges(run.summary),
+        ])
+    }));
+    body.push_str(
+        "<h2>What the figures do not say</h2>\n<div class=\"card\"><ul class=\"plain\">\n",
+    );
+    for limit in tables::limits(first.summary) {
+        let _ = writeln!(body, "<li>{}</li>", escape(&limit));
+    }
+    body.push_str("</ul></div>\n");
+    page(
+        &format!("{}: {}", first.summary.scenario, first.summary.verdict),
+        &body,
+    )
+}
+
+/// The page of a comparison.
+pub fn comparison(comparison: &Comparison) -> String {
+    let tone = match comparison.trend {
+        Trend::Same | Trend::Better => "good",
+        Trend::Worse => "bad",
+        Trend::Mixed => "unsure",
+    };
+    let headline = comparison.headline();
+    let (word, sentence) = headline.split_once("  ").unwrap_or(("", &headline));
+    let mut body = format!(
+        "<header class=\"card\">\n<div class=\"verdict\"><span class=\"badge {tone}\">{}</span><h1>B against A</h1></div>\n\
+         <p class=\"headline\">{}</p>\n<p class=\"muted\">A: {}<br>B: {}</p>\n",
+        escape(word),
+        escape(sentence),
+        escape(&comparison.a.to_string()),
+        escape(&comparison.b.to_string()),
+    );
+    for warning in &comparison.warnings {
+        let _ = writeln!(
+            body,
+            "<p class=\"caution\">Not the same: {}.</p>",
+            escape(warning)
+        );
+    }
+    body.push_str("</header>\n<h2>Figures</h2>\n");
+    body.push_str(&tables_of(&[compare::table(comparison)]));
+    page(&format!("Comparison: {word}"), &body)
+}
+
+/// Text as it may stand in HTML and SVG, between tags and within quotes.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+/// A whole document. The policy in its head forbids whatever would make it ask anybody for anything.
+fn page(title: &str, body: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
+         <link rel=\"icon\" href=\"data:,\">\n<title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n{body}</main>\n\
+         </body>\n</html>\n",
+        escape(title),
+        include_str!("page.css"),
+    )
+}
+
+/// What whoever reads nothing else should read.
+fn opening(runs: &[Run<'_>]) -> String {
+    let mut text = String::new();
+    for run in runs {
+        let summary = run.summary;
+        let (tone, mark) = match summary.verdict {
+            Verdict::Pass => ("good", "✓"),
+            Verdict::Fail => ("bad", "✕"),
+            Verdict::Invalid | Verdict::Interrupted => ("unsure", "!"),
+        };
+        let label = match runs.len() {
+            1 => String::new(),
+            _ => format!(" · {}", escape(run.label)),
+        };
+        let _ = write!(
+            text,
+            "<header class=\"card\">\n<div class=\"verdict\"><span class=\"badge {tone}\">{mark} {}</span><h1>{}{label}</h1>\
+             </div>\n<p class=\"headline\">{}</p>\n<p class=\"small\">{}</p>\n",
+            summary.verdict,
+            escape(&summary.scenario),
+            escape(&tables::headline(summary)),
+            escape(&tables::title(summary)),
+        );
+        for caution in tables::cautions(summary) {
+            let _ = writeln!(text, "<p class=\"caution\">{}</p>", escape(&caution));
+        }
+        text.push_str("</header>\n");
+        text.push_str(&tiles(summary));
+    }
+    if let [a, b] = runs {
+        let table = compare::beside([a.summary, b.summary], [a.label, b.label]);
+        text.push_str("<h2>Beside each other</h2>\n");
+        text.push_str(&tables_of(&[table]));
+    }
+    text
+}
+
+/// The few figures that matter.
+fn tiles(summary: &Summary) -> String {
+    let origin = &summary.origin;
+    let generator = match summary.generator_faults.is_empty() {
+        true => "valid",
+        false => "INVALID",
+    };
+    let tile = |class: &str, name: &str, figure: &str, what: &str| {
+        format!(
+            "<dl class=\"card {class}\"><dt>{}</dt><dd><span class=\"big\">{}</span><span class=\"small\">{}</span></dd></dl>\n",
+            escape(name),
+            escape(figure),
+            escape(what),
+        )
+    };
+    let mut text = format!(
+        "<div class=\"tiles\">\n<dl class=\"card tile wide\"><dt>Origin hits for segments</dt><dd class=\"pair\">\
+         <span><span class=\"big\">{}</span><span class=\"small\">measured</span></span>\
+         <span><span class=\"big\">{}</span><span class=\"small\">predicted from the log{}</span></span></dd></dl>\n",
+        grouped(origin.measured.segment),
+        tables::predicted(summary),
+        if origin.not_binding.is_some() {
+            ", not binding"
+        } else {
+            ""
+        },
+    );
+    text.push_str(&tile(
+        "tile",
+        "Offload, segments",
+        &format!("{:.2} %", origin.offload_segments * 100.0),
+        &format!(
+            "of segment requests never reached the origin; {:.2} % of all requests",
+            origin.offload * 100.0
+        ),
+    ));
+    text.push_str(&tile(
+        "tile",
+        "Amplification",
+        &format!("{:.2}", origin.amplification),
+        "origin hits per segment and edge; 1 is the best that separate edges can do",
+    ));
+    text.push_str(&tile(
+        "tile",
+        "Excess",
+        &format!("{:.2}", origin.excess),
+        "origin hits per segment; 1 is the floor of theory",
+    ));
+    text.push_str(&tile(
+        "tile",
+        "Perfect visits",
+        &format!("{:.1} %", summary.experience.perfect_share * 100.0),
+        &format!(
+            "of viewers saw nothing go wrong; {:.2} % of the time was stalled",
+            summary.experience.stalled_share * 100.0
+        ),
+    ));
+    text.push_str(&tile(
+        "tile wide",
+        "Load generator",
+        generator,
+        &format!(
+            "its wake-ups were late by p99 {:.1} ms; the limit is 20 ms",
+            summary.generator.lag_p99_ms
+        ),
+    ));
+    text.push_str("</div>\n");
+    text
+}
+
+/// The same for each run: under its name, and two of them side by side where there is room.
+fn per_run(runs: &[Run<'_>], of: impl Fn(&Run<'_>) -> String) -> String {
+    if let [run] = runs {
+        return of(run);
+    }
+    let mut text = String::from("<div class=\"twins\">\n");
+    for run in runs {
+        let _ = write!(
+            text,
+            "<section><h3 class=\"run\">{}</h3>\n{}</section>\n",
+            escape(run.label),
+            of(run)
+        );
+    }
+    text.push_str("</div>\n");
+    text
+}
+
+/// Tables that have something to say, each on a card.
+fn tables_of(all: &[Table]) -> String {
+    let mut text = String::from("<div class=\"stack\">\n");
+    for table in all.iter().filter(|table| !table.rows.is_empty()) {
+        text.push_str("<section class=\"card\">\n");
+        text.push_str(&write_table(table));
+        text.push_str("</section>\n");
+    }
+    text.push_str("</div>\n");
+    text
+}
+
+fn write_table(table: &Table) -> String {
+    // A box that scrolls must be reachable by the keyboard, and so it needs a name.
+    let mut text = format!(
+        "<h3>{0}</h3>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table>\n",
+        escape(table.title)
+    );
+    let names_columns = table.header.iter().skip(1).any(|name| !name.is_empty());
+    if names_columns {
+        text.push_str(&write_header(table));
+    }
+    text.push_str("<tbody>\n");
+    for row in &table.rows {
+        text.push_str("<tr>");
+        for (column, cell) in row.iter().enumerate() {
+            text.push_str(&write_cell(cell, column));
+        }
+        text.push_str("</tr>\n");
+    }
+    text.push_str("</tbody>\n</table></div>\n");
+    for note in &table.notes {
+        let _ = writeln!(text, "<p class=\"note\">{}</p>", escape(note));
+    }
+    text
+}
+
+fn write_header(table: &Table) -> String {
+    let mut text = String::from("<thead><tr>");
+    for (column, name) in table.header.iter().enumerate() {
+        let first = table.rows.first().and_then(|row| row.get(column));
+        let class = match first.map(|cell| cell.align) {
+            Some(Align::Figure) => " class=\"figure\"",
+            Some(Align::Words) | None => "",
+        };
+        let _ = write!(text, "<th scope=\"col\"{class}>{}</th>", escape(name));
+    }
+    text.push_str("</tr></thead>\n");
+    text
+}
+
+fn write_cell(cell: &Cell, column: usize) -> String {
+    let tone = match cell.tone {
+        Tone::Plain => "",
+        Tone::Good => "good",
+        Tone::Bad => "bad",
+        Tone::Unsure => "unsure",
+    };
+    let align = match cell.align {
+        // A short name is not broken at its hyphen.
+        Align::Words if column == 0 && cell.text.len() < 15 => "short",
+        Align::Words => "",
+        Align::Figure => "figure",
+    };
+    let class = format!("{align} {tone}");
+    let class = match class.trim() {
+        "" => String::new(),
+        class => format!(" class=\"{class}\""),
+    };
+    let text = escape(&cell.text);
+    match column {
+        0 => format!("<th scope=\"row\"{class}>{text}</th>"),
+        _ => format!("<td{class}>{text}</td>"),
+    }
+}
+
+fn generator(summary: &Summary) -> String {
+    let mut text =
+        String::from("<div class=\"stack\"><section class=\"card\"><h3>Load generator</h3>\n");
+    for line in tables::generator(summary) {
+        let _ = writeln!(text, "<p class=\"note\">{}</p>", escape(&line));
+    }
+    text.push_str("</section></div>\n");
+    text
+}
+
+fn charts(all: &[Chart<'_>]) -> String {
+    let mut text = String::from("<div class=\"charts\">\n");
+    for chart in all {
+        let _ = write!(
+            text,
+            "<figure class=\"card\">\n<figcaption>{}</figcaption>\n{}{}</figure>\n",
+            escape(&chart.title),
+            legend(chart),
+            chart::draw(chart),
+        );
+    }
+    text.push_str("</div>\n");
+    text
+}
+
+/// What each colour is; a single curve without a rival needs no key.
+fn legend(chart: &Chart<'_>) -> String {
+    if chart.curves.len() < 2 {
+        return String::new();
+    }
+    let mut text = String::from("<ul class=\"legend\">");
+    for curve in &chart.curves {
+        let form = match curve.form {
+            Form::Line | Form::Steps => "",
+            Form::Dashed | Form::DashedSteps => " dashed",
+            Form::Area => " area",
+        };
+        let _ = write!(
+            text,
+            "<li><span class=\"key {}{form}\"></span>{}</li>",
+            curve.ink.name(),
+            escape(&curve.name)
+        );
+    }
+    text.push_str("</ul>\n");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::phases::{FaultRow, PhaseRow};
+    use super::super::verdict::Ruling;
+    use super::super::{markdown, sample, text};
+    use super::*;
+    use crate::policy::status::MissQueue;
+
+    /// The page of the sample, with the queue or without, or of both.
+    fn sample_page(miss_queues: &[MissQueue], change: fn(&mut Summary)) -> String {
+        let runs: Vec<_> = miss_queues
+            .iter()
+            .map(|&miss_queue| {
+                let record = sample::record(miss_queue);
+                let mut summary = sample::summary(&record);
+                change(&mut summary);
+                (
+                    summary,
+                    Series::of(&record),
+                    format!("miss queue {miss_queue}"),
+                )
+            })
+            .collect();
+        let runs: Vec<_> = runs
+            .iter()
+            .map(|(summary, series, label)| Run {
+                summary,
+                series,
+                label,
+            })
+            .collect();
+        render(&runs)
+    }
+
+    #[test]
+    fn what_a_scenario_or_a_target_says_is_never_markup() {
+        const EVIL: &str = "<script>alert('x')</script>\"&";
+        let page = sample_page(&[MissQueue::Flights], |summary| {
+            summary.scenario = EVIL.to_owned();
+            for edge in &mut summary.edges {
+                edge.target = EVIL.to_owned();
+                edge.name = Some(EVIL.to_owned());
+            }
+            for phase in &mut summary.phases {
+                phase.name = EVIL.to_owned();
+                phase.until_s = 1e9;
+            }
+            for fault in &mut summary.faults {
+                fault.what = EVIL.to_owned();
+            }
+            for term in &mut summary.origin.terms {
+                term.what = EVIL.to_owned();
+            }
+        });
+        assert!(!page.contains("<script"), "{page}");
+        assert!(page.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;"));
+    }
+
+    #[test]
+    fn a_page_asks_nobody_for_anything_and_runs_nothing() {
+        for queues in [
+            &[MissQueue::Flights][..],
+            &[MissQueue::Flights, MissQueue::Off],
+        ] {
+            let page = sample_page(queues, |_| ());
+            for asks in [
+                "src=",
+                "url(",
+                "@import",
+                "<script",
+                "<iframe",
+                "onload",
+                "href=\"http",
+            ] {
+                assert!(!page.contains(asks), "{asks}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_verdict_comes_first_and_the_limits_last() {
+        let page = sample_page(&[MissQueue::Flights, MissQueue::Off], |_| ());
+        let mut from = 0;
+        for landmark in [
+            "PASS",
+            "Origin hits for segments",
+            "Beside each other",
+            "Thresholds",
+            "Over time",
+            "Distributions",
+            "In detail",
+            "What the figures do not say",
+        ] {
+            let found = page[from..].find(landmark);
+            from += found.unwrap_or_else(|| panic!("{landmark} is not where it belongs"));
+        }
+    }
+
+    #[test]
+    fn every_id_is_given_once_and_every_tag_is_closed() {
+        let page = sample_page(&[MissQueue::Flights, MissQueue::Off], |_| ());
+        let mut ids: Vec<_> = page.split(" id=\"").skip(1).collect();
+        ids.iter_mut()
+            .for_each(|rest| *rest = rest.split('"').next().unwrap());
+        let given = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), given);
+        for tag in [
+            "div", "section", "table", "tr", "td", "figure", "svg", "ul", "li", "dl", "span", "p",
+            "text",
+        ] {
+            let opened = page.matches(&format!("<{tag}>")).count()
+                + page.matches(&format!("<{tag} ")).count();
+            assert_eq!(opened, page.matches(&format!("</{tag}>")).count(), "{tag}");
+        }
+    }
+
+    #[test]
+    fn a_page_without_a_run_says_so() {
+        assert!(render(&[]).contains("no run"));
+    }
+
+    /// Everything that can be long or many at once.
+    fn trouble(summary: &mut Summary) {
+        summary.scenario =
+            "a-scenario-whose-name-is-as-long-as-the-grammar-allows-it-to-be".to_owned();
+        summary.verdict = Verdict::Fail;
+        summary.interrupted = true;
+        summary.generator_faults =
+            vec!["its wake-ups were late: p99 31.0 ms, more than 20 ms".to_owned()];
+        summary.origin.not_binding =
+            Some("12 requests were beyond the bound of the log".to_owned());
+        summary.origin.predicted = (1_234_567, 2_345_678);
+        summary.checks[0].ruling = Ruling::Fail;
+        summary.checks[1].ruling = Ruling::NotJudged("the run was interrupted".to_owned());
+        let phase = summary.phases[0].clone();
+        summary.phases = (0..12)
+            .map(|index| PhaseRow {
+                name: format!("restart of edge {index}"),
+                from_s: f64::from(index * 5),
+                until_s: f64::from(index * 5 + 5),
+                ..phase.clone()
+            })
+            .collect();
+        let fault = summary.faults[0].clone();
+        summary.faults = (0..12)
+            .map(|index| FaultRow {
+                from_s: f64::from(index * index) / 2.2,
+                until_s: (index % 3 > 0).then(|| f64::from(index * index) / 2.2 + 1.0),
+                ..fault.clone()
+            })
+            .collect();
+        let edge = summary.edges[0].clone();
+        summary.edges = vec![edge; 30];
+    }
+
+    #[test]
+    #[ignore = "prints pages to look at: SEAWALL_PAGE is one, two, trouble, comparison, text, markdown, csv or json"]
+    fn print_a_page() {
+        let of = |miss_queue| sample::summary(&sample::record(miss_queue));
+        let (on, off) = (MissQueue::Flights, MissQueue::Off);
+        let both = || Comparison::of(&[of(on)], &[of(off)], compare::NOISE);
+        let page = match std::env::var("SEAWALL_PAGE").as_deref() {
+            Ok("two") => sample_page(&[on, off], |_| ()),
+            Ok("trouble") => sample_page(&[on], trouble),
+            Ok("comparison") => comparison(&both()),
+            Ok("json") => serde_json::to_string_pretty(&of(on)).unwrap(),
+            Ok("csv") => Series::of(&sample::record(on)).csv(),
+            Ok("markdown") => markdown::render(&of(on)),
+            Ok("text") => {
+                let page = text::Page {
+                    width: 80,
+                    ..text::Page::default()
+                };
+                text::render(&of(on), page) + &text::comparison(&both(), page)
+            }
+            _ => sample_page(&[on], |_| ()),
+        };
+        println!("{page}");
+    }
+}
