@@ -5,13 +5,14 @@
 //! been asked; [`summary::summarize`] lays both side by side and [`series::Series`] tells what happened when.
 //!
 //! What is said of a run is said once, in `tables`, and written four ways: [`text`] for a terminal, [`markdown`], [`html`],
-//! and the summary itself as JSON. [`compare`] lays any two summaries beside each other.
+//! and the summary itself as JSON; [`documents`] is all of them. [`compare`] lays any two summaries beside each other.
 
 pub mod cache_status;
 mod chart;
 pub mod compare;
 pub mod counts;
 pub mod distributions;
+pub mod documents;
 pub mod edges;
 pub mod experience;
 mod figures;

@@ -1,0 +1,132 @@
+//! Everything that a run leaves in a folder, as names and texts: whoever may write files writes them.
+
+use super::html::{self, Run};
+use super::markdown;
+
+/// The documents of one run, or of two that are laid over each other; runs beyond the second are left out.
+///
+/// `summary.json`, `timeseries.csv` and `report.md` are of the first run; a second run has its own as `summary-b.json`,
+/// `timeseries-b.csv` and `report-b.md`. `report.html` holds both.
+pub fn documents(runs: &[Run<'_>]) -> Vec<(String, String)> {
+    let mut documents = Vec::new();
+    for (run, suffix) in runs.iter().zip(["", "-b"]) {
+        // Every key is a string and every figure is finite or null: nothing here can fail to be written as JSON.
+        let json = serde_json::to_string_pretty(run.summary).unwrap_or_default();
+        documents.extend([
+            (format!("summary{suffix}.json"), format!("{json}\n")),
+            (format!("timeseries{suffix}.csv"), run.series.csv()),
+            (format!("report{suffix}.md"), markdown::render(run.summary)),
+        ]);
+    }
+    documents.push(("report.html".to_owned(), html::render(runs)));
+    documents
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::record::{Cpu, Process};
+    use super::super::sample;
+    use super::super::series::{COLUMNS, Series};
+    use super::super::summary::Summary;
+    use super::*;
+    use crate::policy::status::MissQueue;
+
+    /// What a user reads of these files.
+    const MANUAL: &str = include_str!("../../docs/summary.md");
+
+    /// Maps whose keys are names and not fields.
+    const MAPS: [&str; 5] = [
+        "requests[].words",
+        "requests[].outcomes",
+        "origin.measured.per_client",
+        "phases[].words",
+        "edges[].words",
+    ];
+
+    fn paths(of: &serde_json::Value, path: &str, found: &mut BTreeSet<String>) {
+        match of {
+            serde_json::Value::Object(fields) => {
+                for (name, value) in fields {
+                    let path = match (path, MAPS.contains(&path)) {
+                        ("", _) => name.clone(),
+                        (_, true) => format!("{path}.*"),
+                        (_, false) => format!("{path}.{name}"),
+                    };
+                    found.insert(path.clone());
+                    paths(value, &path, found);
+                }
+            }
+            serde_json::Value::Array(elements) => {
+                for element in elements {
+                    paths(element, &format!("{path}[]"), found);
+                }
+            }
+            _ => (),
+        }
+    }
+
+    /// First cells of the rows below a heading of the manual.
+    fn documented(heading: &str) -> BTreeSet<String> {
+        let (_, section) = MANUAL.split_once(heading).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+        rows.map(|row| row.split('`').next().unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn every_key_of_a_summary_is_in_the_manual_and_no_other() {
+        let mut record = sample::record(MissQueue::Flights);
+        record.generator.cpu = Some(Cpu {
+            busy_s: 1.0,
+            share: 0.5,
+            process: Process::Own,
+        });
+        let json = serde_json::to_value(sample::summary(&record)).unwrap();
+        let mut written = BTreeSet::new();
+        paths(&json, "", &mut written);
+        assert_eq!(documented("\n## summary.json\n"), written);
+    }
+
+    #[test]
+    fn every_column_of_a_time_series_is_in_the_manual_as_it_is_here() {
+        for (name, what) in COLUMNS {
+            assert!(
+                MANUAL.contains(&format!("| `{name}` | {what} |\n")),
+                "{name}"
+            );
+        }
+        assert_eq!(documented("\n## timeseries.csv\n").len(), COLUMNS.len());
+    }
+
+    #[test]
+    fn a_pair_has_documents_of_each_run_and_one_page() {
+        let record = sample::record(MissQueue::Flights);
+        let (summary, series) = (sample::summary(&record), Series::of(&record));
+        let run = Run {
+            summary: &summary,
+            series: &series,
+            label: "on",
+        };
+        let names = |runs: &[Run<'_>]| {
+            let all = documents(runs);
+            assert!(all.iter().all(|(_, text)| text.ends_with('\n')));
+            all.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        let alone = ["summary.json", "timeseries.csv", "report.md", "report.html"];
+        assert_eq!(names(&[run]), alone);
+        let pair = names(&[run, run]);
+        for name in alone
+            .into_iter()
+            .chain(["summary-b.json", "timeseries-b.csv", "report-b.md"])
+        {
+            assert!(pair.iter().any(|written| written == name), "{name}");
+        }
+        assert_eq!(pair.len(), 7);
+        let (_, json) = &documents(&[run])[0];
+        let read: Summary = serde_json::from_str(json).unwrap();
+        assert_eq!(read, summary);
+    }
+}
