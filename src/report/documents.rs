@@ -26,6 +26,7 @@ pub fn documents(runs: &[Run<'_>]) -> Vec<(String, String)> {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::compare::{self, Comparison};
     use super::super::record::{Cpu, Process};
     use super::super::sample;
     use super::super::series::{COLUMNS, Series};
@@ -88,6 +89,17 @@ mod tests {
         let mut written = BTreeSet::new();
         paths(&json, "", &mut written);
         assert_eq!(documented("\n## summary.json\n"), written);
+    }
+
+    #[test]
+    fn every_key_of_a_comparison_is_in_the_manual_and_no_other() {
+        let run = || [sample::summary(&sample::record(MissQueue::Flights))];
+        let mut comparison = Comparison::of(&run(), &run(), compare::NOISE);
+        comparison.warnings.push("seed".to_owned());
+        let json = serde_json::to_value(comparison).unwrap();
+        let mut written = BTreeSet::new();
+        paths(&json, "", &mut written);
+        assert_eq!(documented("\n## A comparison\n"), written);
     }
 
     #[test]

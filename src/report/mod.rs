@@ -1,4 +1,4 @@
-//! A run's record becomes numbers, verdicts and text.
+//! A run's record becomes numbers, verdicts and documents.
 //!
 //! `load` writes the [`record::RunRecord`]; whoever built the origin and the edges adds what they counted
 //! ([`counts::OriginHits`], [`counts::EdgeCounts`]); [`predict`] works out from the log alone what the origin must have

@@ -650,6 +650,19 @@ mod tests {
     }
 
     #[test]
+    fn a_summary_that_was_written_before_its_newer_parts_can_be_read() {
+        let once = hits(&[("edge-1", 7, 1), ("edge-1", 8, 1), ("edge-2", 7, 1)]);
+        let summary = summary(&record(MissQueue::Flights), &once, &edges());
+        let mut json = serde_json::to_value(&summary).unwrap();
+        for newer in ["phases", "edges", "faults", "distributions"] {
+            json.as_object_mut().unwrap().remove(newer).unwrap();
+        }
+        let read: Summary = serde_json::from_value(json).unwrap();
+        assert_eq!(read.origin, summary.origin);
+        assert_eq!(read.distributions, Distributions::default());
+    }
+
+    #[test]
     fn the_report_keeps_to_its_width_and_colours_only_when_asked() {
         let once = hits(&[("edge-1", 7, 1), ("edge-1", 8, 1), ("edge-2", 7, 1)]);
         let summary = summary(&record(MissQueue::Flights), &once, &edges());

@@ -558,7 +558,6 @@ pub(super) fn limits(summary: &Summary) -> Vec<String> {
              seeds.",
             "Theory takes arrivals as evenly spread over a segment duration, which a surge is not; predictions from the \
              log need no such thing.",
-            "Waiters and origin requests over time are read once a second: what lies between two readings is not seen.",
         ]
         .map(str::to_owned),
     );
