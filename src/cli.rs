@@ -8,9 +8,10 @@ use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
-use crate::comparison::Comparison;
+use crate::ab::Ab;
 use crate::config::Config;
 use crate::policy::status::MissQueue;
+use crate::report::compare;
 use crate::tiers::Shields;
 
 /// Exit code: all went well.
@@ -82,10 +83,20 @@ Examples:
       --origin-admin http://127.0.0.1:9000                at edges that `seawall up` runs
   seawall surge celebrity-live --target http://cdn.example/live/main.m3u8    at any other server of HLS
   seawall surge celebrity-live --ab miss-queue=flights,off              twice, with one seed, beside each other
+  seawall surge kickoff --report reports/kickoff                        with report.html and its kin
 
 Exit codes: 0 all thresholds held, 1 failed, 2 usage, 3 configuration, 4 a threshold was missed or the run is not
 valid, 130 interrupted.")]
     Surge(Surge),
+    /// Hold two runs against each other, or two sets of runs: what is better, what is worse, what is noise.
+    #[command(after_help = "\
+Examples:
+  seawall compare reports/monday reports/tuesday
+  seawall compare a1,a2,a3,a4,a5 b1,b2,b3,b4,b5 --html comparison.html    five seeds each: with confidence intervals
+  seawall compare before.json after.json --noise 10 --json
+
+Exit codes: 0 nothing is worse, 1 failed, 2 usage, 4 something is worse by more than noise.")]
+    Compare(Compare),
     /// Say what an edge knows of one object: state, age, flight, waiters, last landing.
     #[command(after_help = "\
 Examples:
@@ -233,6 +244,9 @@ pub struct Up {
     /// stream then stays up; without one the program ends with the run's exit code.
     #[arg(long, value_name = "SCENARIO")]
     pub surge: Option<String>,
+    /// Leave the report of that surge in this folder: report.html, report.md, summary.json, timeseries.csv.
+    #[arg(long, env = "SEAWALL_REPORT", value_name = "DIR", requires = "surge")]
+    pub report: Option<PathBuf>,
 }
 
 /// Flags of `seawall broadcast`.
@@ -380,14 +394,37 @@ pub struct Surge {
     /// Play the scenario twice with one seed, each time at a cold cluster of its own, with one knob set differently:
     /// miss-queue=flights,off, shield=none,2x2, freshness=0,50 or eviction=lru,tiny-lfu.
     #[arg(long, value_name = "KNOB=A,B", conflicts_with = "targets")]
-    pub ab: Option<Comparison>,
+    pub ab: Option<Ab>,
     /// Draws another audience of the same kind.
     #[arg(long, env = "SEAWALL_SEED", value_name = "NUMBER")]
     pub seed: Option<u64>,
     /// Viewers, instead of the scenario's number.
     #[arg(long, env = "SEAWALL_VIEWERS", value_name = "COUNT")]
     pub viewers: Option<u32>,
+    /// Leave a report in this folder: report.html, report.md, summary.json, timeseries.csv.
+    #[arg(long, env = "SEAWALL_REPORT", value_name = "DIR")]
+    pub report: Option<PathBuf>,
     /// Print the summary as one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `seawall compare`.
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// What a run was before: its summary.json, or the folder with its report. Several, of other seeds, with commas.
+    #[arg(value_name = "A", value_delimiter = ',')]
+    pub a: Vec<PathBuf>,
+    /// What it is now, likewise.
+    #[arg(value_name = "B", value_delimiter = ',')]
+    pub b: Vec<PathBuf>,
+    /// Changes of so many per cent and less are noise.
+    #[arg(long, value_name = "PERCENT", default_value_t = compare::NOISE * 100.0)]
+    pub noise: f64,
+    /// Write the comparison as a page to this file, too.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Print it as one JSON document.
     #[arg(long)]
     pub json: bool,
 }

@@ -13,6 +13,7 @@ use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
 use crate::operator;
 use crate::processes;
+use crate::regression;
 use crate::rehearsal;
 use crate::scenario;
 use crate::serve::broadcaster::sink::SinkError;
@@ -65,6 +66,7 @@ pub async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Origin(flags) => origin(flags.resolve()?).await,
         Command::Edge(flags) => edge(flags.resolve()?).await,
         Command::Surge(flags) => rehearsal::surge(&flags, stop_signal()?).await,
+        Command::Compare(flags) => regression::compare(&flags),
         Command::Inspect(flags) => operator::inspect(&flags).await,
         Command::Purge(flags) => operator::purge(&flags).await,
         Command::Scenarios(flags) => scenarios(&flags),
@@ -110,7 +112,15 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
                 edges: &edges,
                 channels: std::slice::from_ref(&channel),
             };
-            let code = rehearsal::both(&scenario, &venue, &config, clock, &stop).await?;
+            let code = rehearsal::both(
+                &scenario,
+                &venue,
+                &config,
+                flags.report.as_deref(),
+                clock,
+                &stop,
+            )
+            .await?;
             if std::io::stdout().is_terminal() && !stop.is_cancelled() {
                 cli::print("\nThe stream goes on. Ctrl-C ends it.\n")?;
                 stop.cancelled().await;

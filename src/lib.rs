@@ -51,7 +51,7 @@ pub mod tiers;
 
 pub mod venue;
 
-pub mod comparison;
+pub mod ab;
 
 pub mod targets;
 
@@ -60,6 +60,8 @@ pub mod rehearsal;
 pub mod ask;
 
 pub mod operator;
+
+pub mod regression;
 
 pub mod processes;
 

@@ -1,6 +1,7 @@
 //! A rehearsal: a scenario is played, and what the audience saw is laid beside what origin and edges counted.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -9,14 +10,17 @@ use anyhow::{Context, bail};
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
+use crate::ab::{Ab, Side};
 use crate::ask;
 use crate::cli;
-use crate::comparison::{Comparison, Side};
 use crate::config::Config;
 use crate::load::{self, Network, Progress, RunPlan, Stream};
 use crate::policy::status::MissQueue;
 use crate::report::counts::{Caches, EdgeCounts, OriginHits};
+use crate::report::documents;
+use crate::report::html::Run;
 use crate::report::record::{Level, Phase, Process, RunRecord};
+use crate::report::series::Series;
 use crate::report::summary::{self, Summary};
 use crate::report::text::{self, Ink, Page};
 use crate::report::verdict::Verdict;
@@ -61,6 +65,12 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
         at_running_edges(&scenario, flags, clock, &stop).await?
     };
     let summary = &played.summary;
+    if let Some(folder) = &flags.report {
+        leave(
+            folder,
+            &[(&played, &format!("miss queue {}", summary.miss_queue))],
+        )?;
+    }
     if flags.json {
         cli::print(&format!("{}\n", serde_json::to_string_pretty(summary)?))?;
     } else {
@@ -72,7 +82,7 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
 /// Both sides of a comparison, each at a cold cluster of its own, with one seed.
 async fn compared(
     scenario: &Scenario,
-    comparison: &Comparison,
+    comparison: &Ab,
     flags: &cli::Surge,
     clock: Clock,
     stop: &CancellationToken,
@@ -88,11 +98,18 @@ async fn compared(
             break;
         }
     }
+    let labels = [Side::A, Side::B].map(|side| comparison.label(side));
+    if let Some(folder) = &flags.report {
+        let runs: Vec<_> = played
+            .iter()
+            .zip(labels.iter().map(String::as_str))
+            .collect();
+        leave(folder, &runs)?;
+    }
     let summaries: Vec<_> = played.iter().map(|played| &played.summary).collect();
     if flags.json {
         cli::print(&format!("{}\n", serde_json::to_string_pretty(&summaries)?))?;
     } else if let [one, other] = summaries[..] {
-        let labels = [Side::A, Side::B].map(|side| comparison.label(side));
         cli::print(&format!(
             "{}\n{}\n{}",
             text::render(one, page()),
@@ -114,6 +131,7 @@ pub async fn both(
     scenario: &Scenario,
     venue: &Venue<'_>,
     config: &Config,
+    report: Option<&Path>,
     clock: Clock,
     stop: &CancellationToken,
 ) -> anyhow::Result<u8> {
@@ -130,14 +148,42 @@ pub async fn both(
     };
     let off = at_venue(scenario, &bare, MissQueue::Off, clock, stop).await;
     without.stop().await;
-    let (on, off) = (on.summary, off?.summary);
+    let off = off?;
     let labels = ["miss queue on", "miss queue off"];
+    if let Some(folder) = report {
+        leave(folder, &[(&on, labels[0]), (&off, labels[1])])?;
+    }
+    let (on, off) = (on.summary, off.summary);
     cli::print(&format!(
         "\n{}\n{}",
         text::render(&on, page()),
         text::beside(&on, &off, labels, page())
     ))?;
     Ok(code_of(&[&on, &off]))
+}
+
+/// Leaves the documents of one run or two, under their labels, in a folder.
+fn leave(folder: &Path, runs: &[(&Played, &str)]) -> anyhow::Result<()> {
+    let series: Vec<_> = runs
+        .iter()
+        .map(|(played, _)| Series::of(&played.record))
+        .collect();
+    let runs: Vec<_> = runs
+        .iter()
+        .zip(&series)
+        .map(|((played, label), series)| Run {
+            summary: &played.summary,
+            series,
+            label,
+        })
+        .collect();
+    let cannot = || format!("cannot write the report to {}", folder.display());
+    std::fs::create_dir_all(folder).with_context(cannot)?;
+    for (name, text) in documents::documents(&runs) {
+        std::fs::write(folder.join(name), text).with_context(cannot)?;
+    }
+    eprintln!("the report is in {}", folder.join("report.html").display());
+    Ok(())
 }
 
 /// The exit code of one run or more.
@@ -417,7 +463,7 @@ fn check_descriptors(scenario: &Scenario, process: Process) -> anyhow::Result<()
 }
 
 /// How the report is written to this stdout.
-fn page() -> Page {
+pub(crate) fn page() -> Page {
     if !std::io::stdout().is_terminal() {
         return Page::default();
     }

@@ -11,7 +11,7 @@ use super::figures::{self, Backdrop};
 use super::series::Series;
 use super::summary::Summary;
 use super::tables::{self, Align, Cell, Table, Tone};
-use super::verdict::{Verdict, grouped};
+use super::verdict::Verdict;
 
 /// A run to report on.
 #[derive(Clone, Copy, Debug)]
@@ -185,7 +185,7 @@ fn tiles(summary: &Summary) -> String {
         "<div class=\"tiles\">\n<dl class=\"card tile wide\"><dt>Origin hits for segments</dt><dd class=\"pair\">\
          <span><span class=\"big\">{}</span><span class=\"small\">measured</span></span>\
          <span><span class=\"big\">{}</span><span class=\"small\">predicted from the log{}</span></span></dd></dl>\n",
-        grouped(origin.measured.segment),
+        tables::measured(&origin.measured, origin.measured.segment),
         tables::predicted(summary),
         if origin.not_binding.is_some() {
             ", not binding"
@@ -193,27 +193,29 @@ fn tiles(summary: &Summary) -> String {
             ""
         },
     );
-    text.push_str(&tile(
-        "tile",
-        "Offload, segments",
-        &format!("{:.2} %", origin.offload_segments * 100.0),
-        &format!(
-            "of segment requests never reached the origin; {:.2} % of all requests",
-            origin.offload * 100.0
-        ),
-    ));
-    text.push_str(&tile(
-        "tile",
-        "Amplification",
-        &format!("{:.2}", origin.amplification),
-        "origin hits per segment and edge; 1 is the best that separate edges can do",
-    ));
-    text.push_str(&tile(
-        "tile",
-        "Excess",
-        &format!("{:.2}", origin.excess),
-        "origin hits per segment; 1 is the floor of theory",
-    ));
+    if !origin.measured.uncounted {
+        text.push_str(&tile(
+            "tile",
+            "Offload, segments",
+            &format!("{:.2} %", origin.offload_segments * 100.0),
+            &format!(
+                "of segment requests never reached the origin; {:.2} % of all requests",
+                origin.offload * 100.0
+            ),
+        ));
+        text.push_str(&tile(
+            "tile",
+            "Amplification",
+            &format!("{:.2}", origin.amplification),
+            "origin hits per segment and edge; 1 is the best that separate edges can do",
+        ));
+        text.push_str(&tile(
+            "tile",
+            "Excess",
+            &format!("{:.2}", origin.excess),
+            "origin hits per segment; 1 is the floor of theory",
+        ));
+    }
     text.push_str(&tile(
         "tile",
         "Perfect visits",

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::counts::{Askers, EdgeCounts, OriginHits, SegmentHits};
 use super::record::{
-    Fault, Generator, Kind, Level, Object, Outcome, Phase, Request, ResultWord, RunRecord, Viewer,
+    Fault, Generator, HeldAgainst, Kind, Level, Object, Outcome, Phase, Request, ResultWord,
+    RunRecord, Viewer,
 };
 use super::summary::{Summary, summarize};
 use super::verdict::{FlightThresholds, Thresholds};
@@ -46,6 +47,7 @@ pub(super) fn record(miss_queue: MissQueue) -> RunRecord {
         until: Duration::from_secs(until_s),
     };
     RunRecord {
+        held_against: HeldAgainst::Channel,
         scenario: "sample".to_owned(),
         seed: 1,
         miss_queue,
@@ -138,6 +140,7 @@ pub(super) fn summary(record: &RunRecord) -> Summary {
         flights: FlightThresholds {
             origin_hits_per_object_max: 1,
         },
+        ..Thresholds::default()
     };
     summarize(record, &hits, &edges, &thresholds)
 }

@@ -1,5 +1,6 @@
 //! What a report says of a run, said once: sentences and tables, whatever they are written on.
 
+use super::counts::OriginHits;
 use super::latency::Since;
 use super::phases::{FaultRow, PhaseRow};
 use super::record::{Kind, Outcome, Process, ResultWord};
@@ -102,6 +103,13 @@ pub(super) fn all(summary: &Summary) -> Vec<Table> {
 /// What a run comes to, in one sentence.
 pub(super) fn headline(summary: &Summary) -> String {
     let origin = &summary.origin;
+    if origin.measured.uncounted {
+        return format!(
+            "{} viewers, {} requests; how many of them reached the origin is unknown.",
+            grouped(u64::from(summary.viewers.started)),
+            grouped(summary.requests_total()),
+        );
+    }
     let measured = origin.measured.segment;
     let (least, most) = origin.predicted;
     let predicted = predicted(summary);
@@ -185,8 +193,9 @@ pub(super) fn results(summary: &Summary) -> Table {
         table.rows.push(cells);
     }
     table.notes.push(format!(
-        "{} segments were received whole and equal, byte for byte, to what the channel says they are.",
-        grouped(summary.outcomes(Kind::Segment, Outcome::Ok))
+        "{} segments were received and equal, byte for byte, {}.",
+        grouped(summary.outcomes(Kind::Segment, Outcome::Ok)),
+        summary.held_against
     ));
     table
 }
@@ -197,6 +206,14 @@ pub(super) fn predicted(summary: &Summary) -> String {
     match least == most {
         true => grouped(least),
         false => format!("{} to {}", grouped(least), grouped(most)),
+    }
+}
+
+/// A count of the origin's, if it has told any.
+pub(super) fn measured(hits: &OriginHits, count: u64) -> String {
+    match hits.uncounted {
+        true => "unknown".to_owned(),
+        false => grouped(count),
     }
 }
 
@@ -224,7 +241,7 @@ pub(super) fn origin(summary: &Summary) -> Table {
         table.rows.push(vec![
             Cell::words(kind),
             Cell::figure(grouped(asked(kind))),
-            Cell::figure(grouped(measured)),
+            Cell::figure(self::measured(hits, measured)),
             Cell::figure(predicted),
             Cell::words(how),
         ]);
@@ -271,6 +288,9 @@ fn origin_notes(summary: &Summary) -> Vec<String> {
             origin.expected_uncollapsed,
             origin.window_ms,
         ));
+    }
+    if origin.measured.uncounted {
+        return notes;
     }
     notes.push(format!(
         "offload {:.3} % of all requests, {:.3} % of segments · {:.3} hits per segment and edge · {:.3} per segment",
@@ -528,6 +548,12 @@ pub(super) fn generator(summary: &Summary) -> Vec<String> {
     let processor = match generator.cpu {
         Some(cpu) if cpu.process == Process::Own => format!(
             "processor time: {:.1} s, {:.0} % of the machine (limit: 85 %)",
+            cpu.busy_s,
+            cpu.share * 100.0
+        ),
+        Some(cpu) if cpu.process == Process::WithOrigin => format!(
+            "processor time: {:.1} s, {:.0} % of the machine, origin and broadcaster included; the edges are processes of \
+             their own (limit: 85 %)",
             cpu.busy_s,
             cpu.share * 100.0
         ),

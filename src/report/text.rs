@@ -30,14 +30,11 @@ pub fn render(summary: &Summary, page: Page) -> String {
     page.wrap(&text)
 }
 
-/// Two runs of one scenario and seed beside each other: with the miss queue and without.
-pub fn compare(flights: &Summary, off: &Summary, page: Page) -> String {
-    let mut table = compare::beside([flights, off], ["miss queue on", "miss queue off"]);
-    table.header[3] = "off / on".to_owned();
-    let title = page.title(&format!(
-        "{}: the miss queue on against off",
-        flights.scenario
-    ));
+/// Two runs of one scenario and seed beside each other, under their labels.
+pub fn beside(first: &Summary, second: &Summary, labels: [&str; 2], page: Page) -> String {
+    let table = compare::beside([first, second], labels);
+    let [one, other] = labels;
+    let title = page.title(&format!("{}: {one} against {other}", first.scenario));
     page.wrap(&format!("{title}\n{}", write(&table, page)))
 }
 

@@ -7,9 +7,9 @@ use crate::policy::status::MissQueue;
 use crate::scenario::Scenario;
 use crate::tiers::Shields;
 
-/// Two settings of one knob.
+/// Two settings of one knob: A and B.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Comparison {
+pub enum Ab {
     /// What happens to misses.
     MissQueue([MissQueue; 2]),
     /// Shields between the edges and the origin.
@@ -29,7 +29,7 @@ pub enum Side {
     B,
 }
 
-impl Comparison {
+impl Ab {
     /// Sets the knob as this side has it.
     pub fn lay_over(&self, side: Side, scenario: &mut Scenario, miss_queue: &mut MissQueue) {
         let place = side as usize;
@@ -60,7 +60,7 @@ impl Comparison {
     }
 }
 
-impl FromStr for Comparison {
+impl FromStr for Ab {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -124,7 +124,7 @@ mod tests {
             ),
             ("eviction=lru,tiny-lfu", ["LRU", "TinyLFU"]),
         ] {
-            let comparison: Comparison = text.parse().unwrap();
+            let comparison: Ab = text.parse().unwrap();
             assert_eq!(
                 [Side::A, Side::B].map(|side| comparison.label(side)),
                 labels
@@ -138,7 +138,7 @@ mod tests {
             "freshness=200,0",
             "colour=red,blue",
         ] {
-            assert!(text.parse::<Comparison>().is_err(), "{text:?}");
+            assert!(text.parse::<Ab>().is_err(), "{text:?}");
         }
     }
 }
