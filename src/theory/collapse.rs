@@ -32,7 +32,7 @@ impl Demand {
         1.0 + self.waiters_mean()
     }
 
-    /// Mean number of requests that wait for one fetch: rL. With a fixed L they are Poisson distributed.
+    /// Mean number of requests that wait for one fetch: rL. How they are distributed says [`super::waiters`].
     pub fn waiters_mean(&self) -> f64 {
         self.rate_per_s * self.fetch.as_secs_f64()
     }
@@ -71,41 +71,16 @@ pub fn fetches_uncollapsed(requests: u64, fetch: Duration, window: Duration) -> 
     1.0 + n * x - libm::pow(x, n)
 }
 
-/// Probability that more than `waiters` requests wait for one fetch, if they are Poisson distributed.
-pub fn waiters_beyond(mean: f64, waiters: u64) -> f64 {
-    waiters_beyond_each(mean, &[waiters])[0]
-}
-
-/// The same for several numbers of waiters, which must not fall, in one go.
-pub fn waiters_beyond_each(mean: f64, waiters: &[u64]) -> Vec<f64> {
-    if mean <= 0.0 {
-        return vec![0.0; waiters.len()];
-    }
-    // By logarithms: from a mean of some 745 up the first term is too small for a number.
-    let mut count = 0;
-    let mut ln_term = -mean;
-    let mut below = libm::exp(ln_term);
-    let beyond = waiters.iter().map(|&waiters| {
-        while count < waiters {
-            count += 1;
-            ln_term += libm::log(mean / count as f64);
-            below += libm::exp(ln_term);
-        }
-        (1.0 - below).max(0.0)
-    });
-    beyond.collect()
+/// Share of the requests for a live segment that leak past an edge without a miss queue, beyond the one that must go: L/D.
+/// What [`fetches_uncollapsed`] tends to where many arrive evenly over a segment's duration D.
+pub fn leak_share(fetch: Duration, segment: Duration) -> f64 {
+    fetch.as_secs_f64() / segment.as_secs_f64()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::chance::{Chance, close};
     use super::*;
-
-    fn close(value: f64, expected: f64, within: f64) {
-        assert!(
-            (value - expected).abs() <= within,
-            "{value} is not {expected}"
-        );
-    }
 
     #[test]
     fn a_hundred_requests_per_second_for_a_key_that_lives_one_second() {
@@ -144,17 +119,26 @@ mod tests {
         let requests = 100_000;
         let fetches = fetches_uncollapsed(requests, Duration::from_millis(54), window);
         close((fetches - 1.0) / requests as f64, 0.018, 1e-9);
+        close(leak_share(Duration::from_millis(54), window), 0.018, 1e-12);
     }
 
     #[test]
-    fn more_waiters_than_the_mean_are_as_likely_as_poisson_says() {
-        close(waiters_beyond(5.0, 5), 0.384_039, 1e-6);
-        close(waiters_beyond(5.0, 14), 0.000_226, 1e-6);
-        close(waiters_beyond(0.0, 0), 0.0, 0.0);
-        close(waiters_beyond(10_000.0, 10_000), 0.497_34, 1e-4);
-        let each = waiters_beyond_each(5.0, &[0, 5, 5, 14]);
-        close(each[0], 1.0 - libm::exp(-5.0), 1e-9);
-        assert_eq!(each[1..3], [waiters_beyond(5.0, 5); 2]);
-        assert_eq!(each[3], waiters_beyond(5.0, 14));
+    fn drawn_arrivals_at_one_live_segment_cause_as_many_fetches() {
+        const SEGMENTS: u32 = 4_000;
+        let mut chance = Chance::of(17);
+        for (requests, fetch_ms) in [(40_u64, 100), (3, 1_500)] {
+            let fetch = Duration::from_millis(fetch_ms);
+            let window = Duration::from_secs(2);
+            let mut fetches = 0;
+            for _ in 0..SEGMENTS {
+                let at: Vec<_> = (0..requests).map(|_| 2.0 * chance.uniform()).collect();
+                let first = at.iter().copied().fold(f64::INFINITY, f64::min);
+                // Whoever comes before the first answer fetches too.
+                let lands = first + fetch.as_secs_f64();
+                fetches += at.iter().filter(|&&at| at < lands).count();
+            }
+            let mean = fetches as f64 / f64::from(SEGMENTS);
+            close(mean, fetches_uncollapsed(requests, fetch, window), 0.1);
+        }
     }
 }

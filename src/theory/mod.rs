@@ -1,6 +1,12 @@
 //! Closed forms: what a run must show, worked out before it is run.
 //!
 //! Rate r for one key at one edge, fetch time L, lifetime T, segment duration D, N viewers, k edges, R renditions.
+//! Transcendental functions come from libm, so a prediction is the same on every machine.
 
 pub mod collapse;
+pub mod delay;
 pub mod spread;
+pub mod waiters;
+
+#[cfg(test)]
+mod chance;

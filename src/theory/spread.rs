@@ -19,13 +19,30 @@ pub fn segment_rate(fetchers: u64, renditions: u64, segment: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::chance::{Chance, close};
     use super::*;
 
     #[test]
     fn a_hundred_viewers_leave_some_of_fifty_edges_empty() {
-        assert!((edges_occupied(50, 100) - 43.37).abs() < 5e-3);
+        close(edges_occupied(50, 100), 43.37, 5e-3);
         assert_eq!(edges_occupied(1, 1), 1.0);
         assert_eq!(edges_occupied(0, 1), 0.0);
+    }
+
+    #[test]
+    fn drawn_viewers_occupy_as_many_edges() {
+        const AUDIENCES: u32 = 4_000;
+        let mut chance = Chance::of(19);
+        let mut occupied = 0;
+        for _ in 0..AUDIENCES {
+            let mut taken = [false; 50];
+            for _ in 0..100 {
+                taken[(50.0 * chance.uniform()) as usize] = true;
+            }
+            occupied += taken.iter().filter(|taken| **taken).count();
+        }
+        let mean = occupied as f64 / f64::from(AUDIENCES);
+        close(mean, edges_occupied(50, 100), 0.15);
     }
 
     #[test]
@@ -33,5 +50,11 @@ mod tests {
         let segment = Duration::from_secs(2);
         assert_eq!(segment_rate(300, 5, segment), 750.0);
         assert_eq!(segment_rate(4, 5, segment), 10.0);
+        // Ten times the viewers are no term of it: at full occupancy nothing changes.
+        close(
+            edges_occupied(300, 10_000),
+            edges_occupied(300, 100_000),
+            1e-9,
+        );
     }
 }
