@@ -5,6 +5,9 @@
 
 pub mod collapse;
 pub mod delay;
+pub mod erlang;
+pub mod likes;
+pub mod retries;
 pub mod spread;
 pub mod waiters;
 
