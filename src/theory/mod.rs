@@ -7,6 +7,7 @@ pub mod collapse;
 pub mod delay;
 pub mod erlang;
 pub mod likes;
+pub mod lru;
 pub mod retries;
 pub mod spread;
 pub mod waiters;
