@@ -10,6 +10,7 @@ pub mod likes;
 pub mod lru;
 pub mod retries;
 pub mod spread;
+pub mod starvation;
 pub mod waiters;
 
 #[cfg(test)]
