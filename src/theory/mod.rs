@@ -6,6 +6,7 @@
 pub mod collapse;
 pub mod delay;
 pub mod erlang;
+pub mod interval;
 pub mod likes;
 pub mod lru;
 pub mod retries;
