@@ -19,6 +19,7 @@ mod edge_faults;
 mod edge_foreign;
 mod edge_herd;
 mod edge_origin;
+mod hlsjs;
 mod layers;
 mod operating;
 mod origin_stream;
