@@ -71,11 +71,22 @@ async fn the_viewer_reloads_and_chooses_as_hls_js_does_in_a_browser() {
     }
 }
 
-/// One viewer of Seawall, for as long as the browser plays and a little longer.
+#[test]
+fn the_table_that_is_kept_has_the_form_of_a_new_one() {
+    let kept = include_str!("../../docs/hlsjs.md");
+    let bare = table("", &[]);
+    for line in bare.lines().filter(|line| line.starts_with(['#', '|'])) {
+        assert!(kept.contains(line), "docs/hlsjs.md lacks {line}");
+    }
+    let rows = kept.lines().filter(|line| line.contains(" kb/s | "));
+    assert_eq!(rows.count(), 2 * BANDWIDTHS_BPS.len());
+    assert!(kept.contains(HLS_JS), "it was made with another hls.js");
+}
+
+/// One viewer of Seawall, for a little longer than is compared.
 async fn watch(stage: &Stage, line: &Line, bandwidth_bps: u64) {
     let ladder = &stage.channel.layout.ladder;
-    // Chromium takes a few seconds to open a page.
-    let whole = WARM_UP + STEADY + Duration::from_secs(5);
+    let whole = WARM_UP + STEADY + Duration::from_secs(1);
     let plan = RunPlan {
         scenario: "hlsjs".to_owned(),
         audience: Audience {
@@ -160,15 +171,21 @@ impl Pair {
         let stream = format!("http://{}/live/demo/main.m3u8", hlsjs.addr);
         let browser = Browser::open(page, &stream);
         watch(stage, &viewer, bandwidth_bps).await;
+        let silent = || -> ! { panic!("the page is silent: {}", browser.logged()) };
+        // Chromium takes a few seconds to open a page.
+        let first = hlsjs
+            .asked()
+            .first()
+            .map_or_else(|| silent(), |asked| asked.at);
+        let enough = stage.clock.instant(first + WARM_UP + STEADY);
+        tokio::time::sleep_until(enough).await;
         let said = browser.said();
         let last = said.iter().rfind(|said| said["version"].is_string());
         let pair = Self {
             bandwidth_bps,
             hlsjs: steady(stage, &hlsjs.asked()),
             viewer: steady(stage, &viewer.asked()),
-            page: last
-                .unwrap_or_else(|| panic!("the page is silent: {}", browser.logged()))
-                .clone(),
+            page: last.unwrap_or_else(|| silent()).clone(),
             errors: said
                 .into_iter()
                 .filter(|said| said["error"].is_string())
