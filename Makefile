@@ -47,7 +47,8 @@ check: ## formatting, lints, documentation
 test: deps ## all tests but the long ones
 	$(CARGO) test --locked
 
-test-long: deps ## what takes longer: real VLC, more seeds
+test-long: ## what takes longer: real VLC, hls.js in Chromium, more seeds
+	@scripts/deps --long
 	$(CARGO) test --locked --test it -- --ignored --test-threads 1
 
 bench: deps ## Seawall beside nginx, as ratios in one run; what a decision and a segment cost

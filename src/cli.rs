@@ -413,10 +413,10 @@ pub struct Surge {
 #[derive(Debug, Args)]
 pub struct Compare {
     /// What a run was before: its summary.json, or the folder with its report. Several, of other seeds, with commas.
-    #[arg(value_name = "A", value_delimiter = ',')]
+    #[arg(value_name = "A", required = true, num_args = 1, value_delimiter = ',')]
     pub a: Vec<PathBuf>,
     /// What it is now, likewise.
-    #[arg(value_name = "B", value_delimiter = ',')]
+    #[arg(value_name = "B", required = true, num_args = 1, value_delimiter = ',')]
     pub b: Vec<PathBuf>,
     /// Changes of so many per cent and less are noise.
     #[arg(long, value_name = "PERCENT", default_value_t = compare::NOISE * 100.0)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::predict::{Key, KeyLog};
 use super::record::Viewer;
 use crate::policy::status::MissQueue;
-use crate::theory::collapse;
+use crate::theory::waiters::{FetchTime, Waiters};
 
 /// The most points of one distribution.
 pub const POINTS_MAX: usize = 100;
@@ -112,9 +112,12 @@ fn waiters(
     let counts: Vec<u64> = thinned((0..=collapsed_most.max(expected_most)).collect());
     let mut expected = vec![0.0; counts.len()];
     for (mean, keys) in means {
-        let beyond = collapse::waiters_beyond_each(mean, &counts);
-        for (expected, beyond) in expected.iter_mut().zip(beyond) {
-            *expected += beyond * keys;
+        let waiters = Waiters {
+            mean,
+            fetch_time: FetchTime::Fixed,
+        };
+        for (expected, &count) in expected.iter_mut().zip(&counts) {
+            *expected += waiters.beyond(count) * keys;
         }
     }
     let share = |count: f64| count / keys.len() as f64;

@@ -383,8 +383,8 @@ fn legend(chart: &Chart<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::phases::{FaultRow, PhaseRow};
+    use super::super::sample;
     use super::super::verdict::Ruling;
-    use super::super::{markdown, sample, text};
     use super::*;
     use crate::policy::status::MissQueue;
 
@@ -501,64 +501,5 @@ mod tests {
     #[test]
     fn a_page_without_a_run_says_so() {
         assert!(render(&[]).contains("no run"));
-    }
-
-    /// Everything that can be long or many at once.
-    fn trouble(summary: &mut Summary) {
-        summary.scenario =
-            "a-scenario-whose-name-is-as-long-as-the-grammar-allows-it-to-be".to_owned();
-        summary.verdict = Verdict::Fail;
-        summary.interrupted = true;
-        summary.generator_faults =
-            vec!["its wake-ups were late: p99 31.0 ms, more than 20 ms".to_owned()];
-        summary.origin.not_binding =
-            Some("12 requests were beyond the bound of the log".to_owned());
-        summary.origin.predicted = (1_234_567, 2_345_678);
-        summary.checks[0].ruling = Ruling::Fail;
-        summary.checks[1].ruling = Ruling::NotJudged("the run was interrupted".to_owned());
-        let phase = summary.phases[0].clone();
-        summary.phases = (0..12)
-            .map(|index| PhaseRow {
-                name: format!("restart of edge {index}"),
-                from_s: f64::from(index * 5),
-                until_s: f64::from(index * 5 + 5),
-                ..phase.clone()
-            })
-            .collect();
-        let fault = summary.faults[0].clone();
-        summary.faults = (0..12)
-            .map(|index| FaultRow {
-                from_s: f64::from(index * index) / 2.2,
-                until_s: (index % 3 > 0).then(|| f64::from(index * index) / 2.2 + 1.0),
-                ..fault.clone()
-            })
-            .collect();
-        let edge = summary.edges[0].clone();
-        summary.edges = vec![edge; 30];
-    }
-
-    #[test]
-    #[ignore = "prints pages to look at: SEAWALL_PAGE is one, two, trouble, comparison, text, markdown, csv or json"]
-    fn print_a_page() {
-        let of = |miss_queue| sample::summary(&sample::record(miss_queue));
-        let (on, off) = (MissQueue::Flights, MissQueue::Off);
-        let both = || Comparison::of(&[of(on)], &[of(off)], compare::NOISE);
-        let page = match std::env::var("SEAWALL_PAGE").as_deref() {
-            Ok("two") => sample_page(&[on, off], |_| ()),
-            Ok("trouble") => sample_page(&[on], trouble),
-            Ok("comparison") => comparison(&both()),
-            Ok("json") => serde_json::to_string_pretty(&of(on)).unwrap(),
-            Ok("csv") => Series::of(&sample::record(on)).csv(),
-            Ok("markdown") => markdown::render(&of(on)),
-            Ok("text") => {
-                let page = text::Page {
-                    width: 80,
-                    ..text::Page::default()
-                };
-                text::render(&of(on), page) + &text::comparison(&both(), page)
-            }
-            _ => sample_page(&[on], |_| ()),
-        };
-        println!("{page}");
     }
 }
