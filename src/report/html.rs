@@ -382,9 +382,7 @@ fn legend(chart: &Chart<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::phases::{FaultRow, PhaseRow};
     use super::super::sample;
-    use super::super::verdict::Ruling;
     use super::*;
     use crate::policy::status::MissQueue;
 
