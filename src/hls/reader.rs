@@ -12,6 +12,8 @@ use crate::time::UnixTime;
 pub struct Variant {
     /// BANDWIDTH: the peak, in bits per second.
     pub bandwidth_bps: u64,
+    /// AVERAGE-BANDWIDTH, in bits per second, if the playlist tells.
+    pub average_bps: Option<u64>,
     /// Path of the media playlist.
     pub path: String,
 }
@@ -72,6 +74,7 @@ pub fn multivariant(base: &str, text: &[u8]) -> Result<Vec<Variant>, Unreadable>
         .map(|variant| {
             Ok(Variant {
                 bandwidth_bps: variant.bandwidth,
+                average_bps: variant.average_bandwidth,
                 path: resolve(base, &variant.uri).ok_or(Unreadable::Empty)?,
             })
         })
@@ -193,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_multivariant_playlist_offers_renditions() {
-        let text = b"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-STREAM-INF:BANDWIDTH=230000,RESOLUTION=320x180\n180p/media.m3u8\n\
+        let text = b"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-STREAM-INF:BANDWIDTH=230000,AVERAGE-BANDWIDTH=200000\n180p/media.m3u8\n\
             #EXT-X-STREAM-INF:BANDWIDTH=840000\n360p/media.m3u8\n";
         let variants = multivariant("/live/demo/main.m3u8", text).unwrap();
         assert_eq!(
@@ -201,10 +204,12 @@ mod tests {
             [
                 Variant {
                     bandwidth_bps: 230_000,
+                    average_bps: Some(200_000),
                     path: "/live/demo/180p/media.m3u8".to_owned()
                 },
                 Variant {
                     bandwidth_bps: 840_000,
+                    average_bps: None,
                     path: "/live/demo/360p/media.m3u8".to_owned()
                 },
             ]

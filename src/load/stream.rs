@@ -107,6 +107,7 @@ pub(super) struct Offered {
     /// Its index in the log.
     pub(super) rendition: u32,
     pub(super) bandwidth_bps: u64,
+    pub(super) average_bps: u64,
     /// Path of its media playlist.
     pub(super) path: String,
 }
@@ -188,6 +189,7 @@ impl Watched {
             Err(_) if matches!(self, Self::Foreign { .. }) && reader::media(base, text).is_ok() => {
                 vec![Variant {
                     bandwidth_bps: 0,
+                    average_bps: None,
                     path: path.to_owned(),
                 }]
             }
@@ -221,6 +223,7 @@ impl Watched {
             Some(Offered {
                 rendition,
                 bandwidth_bps: variant.bandwidth_bps,
+                average_bps: variant.average_bps.unwrap_or(variant.bandwidth_bps),
                 path: variant.path,
             })
         };

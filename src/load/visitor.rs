@@ -254,6 +254,9 @@ impl Visitor<'_> {
             // A player cannot know that bytes are wrong; the log does.
             (Object::Segment { .. }, Outcome::Ok | Outcome::WrongBytes) => {
                 let bytes = entry.trace.whole_bytes.unwrap_or(entry.trace.bytes);
+                if let Some(at) = entry.trace.first_byte {
+                    self.player.on_first_byte(at);
+                }
                 self.player.on_segment(clock.now(), bytes);
             }
             (_, Outcome::Ok) => {}
@@ -358,11 +361,13 @@ impl Visitor<'_> {
         if offered.is_empty() {
             return Outcome::Unreadable;
         }
-        let bandwidths = offered.iter().map(|offered| offered.bandwidth_bps);
-        let bandwidths = bandwidths.collect();
+        let needs = offered.iter().map(|offered| abr::Needs {
+            peak_bps: offered.bandwidth_bps,
+            average_bps: offered.average_bps,
+        });
+        let needs = needs.collect();
         self.variants = offered;
-        self.player
-            .on_multivariant(self.world.clock.now(), bandwidths);
+        self.player.on_multivariant(self.world.clock.now(), needs);
         Outcome::Ok
     }
 

@@ -1,7 +1,9 @@
 //! Adaptive bitrate: which rendition a player asks for next, with the estimator and the thresholds of hls.js.
 //!
 //! Two exponentially weighted averages of the measured bandwidth, one fast and one slow; the lower of both counts. A
-//! rendition is held while it needs less than 0.95 of the estimate, and a higher one is taken below 0.7 of it.
+//! rendition is held while it needs no more than 0.95 of the estimate, and a higher one is taken up to 0.7 of it. What it
+//! needs is its average if two segments are buffered, else its peak. How long the first byte took is no matter of
+//! bandwidth: it is estimated apart and taken off.
 
 use std::time::Duration;
 
@@ -43,12 +45,36 @@ impl Mode {
 const FAST_HALF_LIFE_S: f64 = 3.0;
 const SLOW_HALF_LIFE_S: f64 = 9.0;
 const FIRST_GUESS_BPS: f64 = 500_000.0;
-const HOLD_BELOW: f64 = 0.95;
-const CLIMB_BELOW: f64 = 0.7;
-/// What the simple rule holds and climbs below.
-const THROUGHPUT_BELOW: f64 = 0.9;
-/// A download counts as at least this long: an answer from next door must not look like a line without limits.
+const HOLD_UP_TO: f64 = 0.95;
+const CLIMB_UP_TO: f64 = 0.7;
+/// Before anything was measured, a rendition may need all of the first guess.
+const BEGIN_UP_TO: f64 = 1.0;
+/// What the simple rule holds and climbs up to.
+const THROUGHPUT_UP_TO: f64 = 0.9;
+/// A download counts as at least this long, and a small one as at least what it takes at [`FASTEST_BPS`]: an answer from
+/// next door must not look like a line without limits.
 const SHORTEST_SAMPLE: Duration = Duration::from_millis(50);
+const FASTEST_BPS: f64 = 800e6;
+/// The first byte counts as taking at least this long.
+const SHORTEST_FIRST_BYTE: Duration = Duration::from_millis(5);
+
+/// What a rendition needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// BANDWIDTH: bits per second at its peak.
+    pub peak_bps: u64,
+    /// AVERAGE-BANDWIDTH: bits per second on average; the peak if the playlist does not tell.
+    pub average_bps: u64,
+}
+
+/// How much a player has buffered when it chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cushion {
+    /// Two segments or more: a peak passes before they are played.
+    TwoSegments,
+    /// Less than that.
+    Less,
+}
 
 /// What a player knows of its bandwidth.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +82,8 @@ pub struct Estimator {
     rule: Rule,
     fast: Average,
     slow: Average,
+    /// Seconds until the first byte.
+    first_byte_s: Average,
     last_bps: Option<f64>,
 }
 
@@ -72,14 +100,24 @@ impl Estimator {
             rule,
             fast: Average::new(FAST_HALF_LIFE_S),
             slow: Average::new(SLOW_HALF_LIFE_S),
+            first_byte_s: Average::new(SLOW_HALF_LIFE_S),
             last_bps: None,
         }
     }
 
-    /// Takes one finished download into account.
-    pub fn on_download(&mut self, bytes: u64, took: Duration) {
-        let took_s = took.max(SHORTEST_SAMPLE).as_secs_f64();
-        let bps = bytes as f64 * 8.0 / took_s;
+    /// Takes one finished download into account, whose first byte came after `first_byte`.
+    pub fn on_download(&mut self, bytes: u64, took: Duration, first_byte: Duration) {
+        let waited_s = first_byte.as_secs_f64();
+        // The longer it took, the less it weighs.
+        let weight = std::f64::consts::SQRT_2 * libm::exp(-waited_s * waited_s / 2.0);
+        let shortest_s = SHORTEST_FIRST_BYTE.as_secs_f64();
+        self.first_byte_s.add(weight, waited_s.max(shortest_s));
+        let usual_s = self.first_byte_s.value().unwrap_or(waited_s);
+        let took_s = took.as_secs_f64() - waited_s.min(usual_s);
+        let bits = bytes as f64 * 8.0;
+        let shortest_s = SHORTEST_SAMPLE.as_secs_f64().min(bits / FASTEST_BPS);
+        let took_s = took_s.max(shortest_s);
+        let bps = bits / took_s.max(f64::MIN_POSITIVE);
         self.fast.add(took_s, bps);
         self.slow.add(took_s, bps);
         self.last_bps = Some(bps);
@@ -94,24 +132,38 @@ impl Estimator {
         }
     }
 
-    /// The rendition to ask for next: an index into `bandwidths_bps`, which rises.
-    pub fn choose(&self, bandwidths_bps: &[u64], current: usize) -> usize {
+    /// The rendition to begin with: an index into `offered`, which rises.
+    pub fn begin(&self, offered: &[Needs]) -> usize {
         let estimate = self.estimate_bps();
-        let affordable = |&(index, &bps): &(usize, &u64)| {
-            let share = match self.rule {
-                Rule::Throughput => THROUGHPUT_BELOW,
-                Rule::HlsJs if index > current => CLIMB_BELOW,
-                Rule::HlsJs => HOLD_BELOW,
-            };
-            (bps as f64) < share * estimate
-        };
-        bandwidths_bps
-            .iter()
-            .enumerate()
-            .rev()
-            .find(affordable)
-            .map_or(0, |(index, _)| index)
+        highest(offered, |_, needs| {
+            needs.peak_bps as f64 <= BEGIN_UP_TO * estimate
+        })
     }
+
+    /// The rendition to ask for next: an index into `offered`, which rises.
+    pub fn choose(&self, offered: &[Needs], current: usize, cushion: Cushion) -> usize {
+        let estimate = self.estimate_bps();
+        highest(offered, |index, needs| match self.rule {
+            Rule::Throughput => needs.peak_bps as f64 <= THROUGHPUT_UP_TO * estimate,
+            Rule::HlsJs => {
+                let share = match index > current {
+                    true => CLIMB_UP_TO,
+                    false => HOLD_UP_TO,
+                };
+                let bps = match cushion {
+                    Cushion::TwoSegments => needs.average_bps,
+                    Cushion::Less => needs.peak_bps,
+                };
+                bps as f64 <= share * estimate
+            }
+        })
+    }
+}
+
+/// The highest rendition that can be afforded, or the lowest.
+fn highest(offered: &[Needs], affordable: impl Fn(usize, &Needs) -> bool) -> usize {
+    let affordable = |index: &usize| affordable(*index, &offered[*index]);
+    (0..offered.len()).rev().find(affordable).unwrap_or(0)
 }
 
 /// An exponentially weighted average that is exact from its first sample on.
@@ -148,12 +200,23 @@ impl Average {
 mod tests {
     use super::*;
 
-    const LADDER: [u64; 3] = [230_000, 840_000, 2_400_000];
+    const fn needs(peak_bps: u64, average_bps: u64) -> Needs {
+        Needs {
+            peak_bps,
+            average_bps,
+        }
+    }
+
+    const LADDER: [Needs; 3] = [
+        needs(230_000, 200_000),
+        needs(840_000, 700_000),
+        needs(2_400_000, 2_000_000),
+    ];
 
     fn after(samples: &[(u64, u64)]) -> Estimator {
         let mut estimator = Estimator::default();
         for &(bytes, millis) in samples {
-            estimator.on_download(bytes, Duration::from_millis(millis));
+            estimator.on_download(bytes, Duration::from_millis(millis), Duration::ZERO);
         }
         estimator
     }
@@ -161,7 +224,9 @@ mod tests {
     #[test]
     fn the_first_guess_is_half_a_megabit() {
         assert_eq!(after(&[]).estimate_bps(), 500_000.0);
-        assert_eq!(after(&[]).choose(&LADDER, 0), 0);
+        assert_eq!(after(&[]).begin(&LADDER), 0);
+        // All of it counts: nothing is known that a margin could be taken of.
+        assert_eq!(after(&[]).begin(&[LADDER[0], needs(500_000, 400_000)]), 1);
     }
 
     #[test]
@@ -177,17 +242,19 @@ mod tests {
 
     #[test]
     fn a_very_short_download_is_not_a_line_without_limits() {
-        assert!((after(&[(62_500, 1)]).estimate_bps() - 1e7).abs() < 1.0);
+        // 62,500 bytes count as 625 microseconds at least, 12,500,000 as 50 ms.
+        assert!((after(&[(62_500, 0)]).estimate_bps() - 8e8).abs() < 1.0);
+        assert!((after(&[(12_500_000, 1)]).estimate_bps() - 2e9).abs() < 1.0);
     }
 
     #[test]
     fn the_simple_rule_believes_the_last_download() {
         let mut estimator = Estimator::new(Rule::Throughput);
-        estimator.on_download(1_250_000, Duration::from_secs(1));
-        assert_eq!(estimator.choose(&LADDER, 0), 2);
-        estimator.on_download(125_000, Duration::from_secs(1));
+        estimator.on_download(1_250_000, Duration::from_secs(1), Duration::ZERO);
+        assert_eq!(estimator.choose(&LADDER, 0, Cushion::Less), 2);
+        estimator.on_download(125_000, Duration::from_secs(1), Duration::ZERO);
         assert_eq!(estimator.estimate_bps(), 1e6);
-        assert_eq!(estimator.choose(&LADDER, 2), 1);
+        assert_eq!(estimator.choose(&LADDER, 2, Cushion::Less), 1);
     }
 
     #[test]
@@ -203,10 +270,38 @@ mod tests {
         ] {
             let estimator = after(&[(kbps * 125, 1_000)]);
             assert_eq!(
-                estimator.choose(&LADDER, current),
+                estimator.choose(&LADDER, current, Cushion::Less),
                 chosen,
                 "{kbps} kb/s from {current}"
             );
+        }
+    }
+
+    #[test]
+    fn two_buffered_segments_let_the_average_count() {
+        // 0.7 of 1,100 kb/s lie between the average and the peak of the second rendition, 0.95 of 800 kb/s too.
+        for (kbps, current) in [(1_100, 0), (800, 1)] {
+            let estimator = after(&[(kbps * 125, 1_000)]);
+            assert_eq!(estimator.choose(&LADDER, current, Cushion::Less), 0);
+            assert_eq!(estimator.choose(&LADDER, current, Cushion::TwoSegments), 1);
+        }
+    }
+
+    #[test]
+    fn estimates_are_those_of_hls_js() {
+        let mut estimator = Estimator::default();
+        // (bytes, whole, first byte in ms, estimate), as ewma-bandwidth-estimator.ts of hls.js 1.7.4 works them out.
+        for (bytes, whole, first_byte, bps) in [
+            (45_600, 1_100, 80, 357_647.058_824),
+            (45_600, 420, 300, 594_374.314_194),
+            (168_000, 1_900, 20, 670_291.255_280),
+            (168_000, 60, 10, 1_134_479.353_522),
+            (1_000, 1, 1, 1_137_314.464_288),
+        ] {
+            let millis = Duration::from_millis;
+            estimator.on_download(bytes, millis(whole), millis(first_byte));
+            let estimate = estimator.estimate_bps();
+            assert!((estimate - bps).abs() < 1e-3, "{estimate} is not {bps}");
         }
     }
 }

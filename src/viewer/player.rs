@@ -19,6 +19,9 @@ use crate::time::{Timestamp, UnixTime};
 
 /// A player joins this many target durations behind the end of the playlist.
 const TARGETS_BEHIND_LIVE: u32 = 3;
+/// Nearer to the end of the playlist than this many target durations a playlist is reloaded after its last segment's
+/// duration, further away after a target duration.
+const TARGETS_NEAR_LIVE: u32 = 4;
 /// No segment is asked for while this much media is buffered.
 const BUFFER_MAX: Duration = Duration::from_secs(30);
 /// A request without its whole answer after this long has failed.
@@ -107,7 +110,7 @@ pub struct Player {
     seat: Seat,
     quality: Quality,
     estimator: abr::Estimator,
-    bandwidths_bps: Vec<u64>,
+    offered: Vec<abr::Needs>,
     rendition: usize,
     /// The newest media playlist of the current rendition; empty right after a switch.
     listed: Vec<Listed>,
@@ -122,10 +125,20 @@ pub struct Player {
     /// Failures in a row at the edge where it is, and how often it has gone to the next one.
     failures_here: u32,
     moves: u32,
-    asked: Option<(Object, Timestamp)>,
+    asked: Option<Asked>,
     in_transit: Option<Transit>,
     buffer: Buffer,
     left: bool,
+}
+
+/// A request under way.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    object: Object,
+    due: Timestamp,
+    at: Timestamp,
+    /// How long the first byte took; nothing until it is known.
+    first_byte: Duration,
 }
 
 /// A segment on the last mile.
@@ -133,6 +146,7 @@ pub struct Player {
 struct Transit {
     arrives: Timestamp,
     asked_at: Timestamp,
+    first_byte: Duration,
     bytes: u64,
     segment: Listed,
     offset: Duration,
@@ -145,7 +159,7 @@ impl Player {
             seat,
             quality: Quality::default(),
             estimator: abr::Estimator::new(seat.abr),
-            bandwidths_bps: Vec::new(),
+            offered: Vec::new(),
             rendition: 0,
             listed: Vec::new(),
             newest_seen: 0,
@@ -207,11 +221,14 @@ impl Player {
             _ => playlist,
         };
         if earliest.0 <= now {
-            self.asked = Some((earliest.1, now));
-            return Action::Get {
-                object: earliest.1,
-                due: earliest.0,
-            };
+            let (due, object) = earliest;
+            self.asked = Some(Asked {
+                object,
+                due,
+                at: now,
+                first_byte: Duration::ZERO,
+            });
+            return Action::Get { object, due };
         }
         let arrives = self.in_transit.map(|transit| transit.arrives);
         let seeks = self.seat.seeks.map(|(at, _)| at).filter(|&at| at > now);
@@ -219,20 +236,20 @@ impl Player {
         Action::WakeAt(others.into_iter().flatten().fold(earliest.0, Ord::min))
     }
 
-    /// The multivariant playlist came: `bandwidths_bps` rises.
-    pub fn on_multivariant(&mut self, now: Timestamp, bandwidths_bps: Vec<u64>) {
+    /// The multivariant playlist came: what it offers rises.
+    pub fn on_multivariant(&mut self, now: Timestamp, offered: Vec<abr::Needs>) {
         self.asked = None;
         self.playlist_failures = 0;
         self.failures_here = 0;
-        self.rendition = self.estimator.choose(&bandwidths_bps, 0);
-        self.bandwidths_bps = bandwidths_bps;
+        self.rendition = self.estimator.begin(&offered);
+        self.offered = offered;
         self.playlist_due = now;
     }
 
     /// A media playlist came.
     pub fn on_playlist(&mut self, now: Timestamp, target_duration: Duration, listed: Vec<Listed>) {
         self.advance(now);
-        let asked_at = self.asked.take().map_or(now, |(_, at)| at);
+        let due = self.asked.take().map_or(now, |asked| asked.due);
         self.playlist_failures = 0;
         self.failures_here = 0;
         let newest = listed.last().map_or(0, |segment| segment.number);
@@ -241,15 +258,18 @@ impl Player {
             self.quality.playlists_went_back += 1;
         }
         self.newest_seen = self.newest_seen.max(newest);
-        let interval = listed
+        let last = listed
             .last()
             .map_or(target_duration, |segment| segment.duration);
+        let near_live = target_duration * TARGETS_NEAR_LIVE;
         let interval = match self.seat.manners.polling {
             Polling::Aggressive => AGGRESSIVE_RELOAD,
-            Polling::Spec if unchanged => interval / 2,
-            Polling::Spec => interval,
+            Polling::Spec if unchanged => target_duration / 2,
+            Polling::Spec if self.behind_end(&listed) < near_live => last.min(target_duration),
+            Polling::Spec => target_duration,
         };
-        self.playlist_due = (asked_at + interval).max(now);
+        // From when it was due, not from when it was asked for: lateness does not add up.
+        self.playlist_due = (due + interval).max(now);
         if let Some(first) = listed.first() {
             self.find_next(first.number, target_duration, &listed);
         }
@@ -260,10 +280,23 @@ impl Player {
         }
     }
 
+    /// The answer to what was asked for began to come at `at`.
+    pub fn on_first_byte(&mut self, at: Timestamp) {
+        if let Some(asked) = &mut self.asked {
+            asked.first_byte = at.since(asked.at);
+        }
+    }
+
     /// The segment that was asked for came from the wire: `bytes` of it now travel the last mile.
     pub fn on_segment(&mut self, now: Timestamp, bytes: u64) {
         self.advance(now);
-        let Some((Object::Segment { number, .. }, asked_at)) = self.asked.take() else {
+        let Some(Asked {
+            object: Object::Segment { number, .. },
+            at: asked_at,
+            first_byte,
+            ..
+        }) = self.asked.take()
+        else {
             return;
         };
         self.segment_failures = 0;
@@ -281,6 +314,7 @@ impl Player {
         self.in_transit = Some(Transit {
             arrives: now + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)),
             asked_at,
+            first_byte,
             bytes,
             segment,
             offset,
@@ -290,7 +324,7 @@ impl Player {
     /// What was asked for did not come. `retry_after` is what the answer asked for, if there was one.
     pub fn on_failure(&mut self, now: Timestamp, retry_after: Option<Duration>) {
         self.advance(now);
-        let Some((object, _)) = self.asked.take() else {
+        let Some(Asked { object, .. }) = self.asked.take() else {
             return;
         };
         if let Object::Segment { number, .. } = object
@@ -343,7 +377,7 @@ impl Player {
 
     /// The playlist to fetch next.
     fn playlist(&self) -> Object {
-        match self.bandwidths_bps.is_empty() {
+        match self.offered.is_empty() {
             true => Object::Multivariant,
             false => Object::MediaPlaylist {
                 rendition: self.rendition,
@@ -394,6 +428,17 @@ impl Player {
         self.in_transit = None;
         self.buffer.clear();
         self.segment_due = now;
+    }
+
+    /// How far the playhead is behind the end of a new playlist; before a place to join is chosen, its whole length.
+    fn behind_end(&self, listed: &[Listed]) -> Duration {
+        let (next, offset) = self.next_segment.unwrap_or_default();
+        let to_come = listed.iter().filter(|segment| segment.number >= next);
+        let to_come: Duration = to_come.map(|segment| segment.duration).sum();
+        let in_transit = self.in_transit.map_or(Duration::ZERO, |transit| {
+            transit.segment.duration - transit.offset
+        });
+        self.buffer.level() + in_transit + to_come.saturating_sub(offset)
     }
 
     /// Whether the playlist lists the next segment.
@@ -451,17 +496,24 @@ impl Player {
             self.quality.live_latency_at_start = self.quality.live_latency;
         }
         self.quality.media += media;
-        if let Some(&bps) = self.bandwidths_bps.get(self.rendition) {
-            self.quality.media_bits += bps as f64 * media.as_secs_f64();
+        if let Some(needs) = self.offered.get(self.rendition) {
+            self.quality.media_bits += needs.peak_bps as f64 * media.as_secs_f64();
         }
+        let took = now.since(transit.asked_at);
         self.estimator
-            .on_download(transit.bytes, now.since(transit.asked_at));
+            .on_download(transit.bytes, took, transit.first_byte);
         self.segment_due = now;
-        self.consider_switch(now);
+        let cushion = match self.buffer.level() >= duration * 2 {
+            true => abr::Cushion::TwoSegments,
+            false => abr::Cushion::Less,
+        };
+        self.consider_switch(now, cushion);
     }
 
-    fn consider_switch(&mut self, now: Timestamp) {
-        let chosen = self.estimator.choose(&self.bandwidths_bps, self.rendition);
+    fn consider_switch(&mut self, now: Timestamp, cushion: abr::Cushion) {
+        let chosen = self
+            .estimator
+            .choose(&self.offered, self.rendition, cushion);
         if chosen != self.rendition {
             self.rendition = chosen;
             self.quality.switches += 1;
@@ -510,6 +562,14 @@ mod tests {
             .collect()
     }
 
+    fn ladder() -> Vec<abr::Needs> {
+        let needs = |bps| abr::Needs {
+            peak_bps: bps,
+            average_bps: bps,
+        };
+        vec![needs(230_000), needs(840_000)]
+    }
+
     fn seat(leaves_ms: u64) -> Seat {
         Seat {
             arrives: at(1_000),
@@ -536,7 +596,7 @@ mod tests {
     fn joined_as(seat: Seat) -> Player {
         let mut player = Player::new(seat);
         player.next(at(1_000));
-        player.on_multivariant(at(1_010), vec![230_000, 840_000]);
+        player.on_multivariant(at(1_010), ladder());
         player.next(at(1_010));
         player.on_playlist(at(1_020), TARGET, listed(1..=10));
         player
@@ -561,7 +621,7 @@ mod tests {
         let mut player = player(60_000);
         assert_eq!(player.next(at(500)), Action::WakeAt(at(1_000)));
         assert_eq!(player.next(at(1_000)), get(Object::Multivariant, 1_000));
-        player.on_multivariant(at(1_010), vec![230_000, 840_000]);
+        player.on_multivariant(at(1_010), ladder());
         assert_eq!(
             player.next(at(1_010)),
             get(Object::MediaPlaylist { rendition: 0 }, 1_010)
@@ -594,7 +654,8 @@ mod tests {
     }
 
     #[test]
-    fn reloads_count_from_the_start_of_the_request_and_halve_when_nothing_changed() {
+    fn reloads_count_from_when_they_were_due_and_an_unchanged_playlist_halves_the_target_duration()
+    {
         let mut player = joined(60_000);
         player.next(at(1_020));
         player.on_segment(at(1_030), 12_500);
@@ -608,12 +669,19 @@ mod tests {
             player.on_segment(arrives, 12_500);
         }
         player.next(at(1_430));
-        // Asked for at 1,010: due again 2,880 ms later.
-        assert_eq!(player.next(at(2_000)), Action::WakeAt(at(3_890)));
+        // Due at 1,010, with all of the playlist ahead: due again a target duration later.
+        assert_eq!(player.next(at(2_000)), Action::WakeAt(at(4_010)));
         let playlist = Object::MediaPlaylist { rendition: 0 };
-        assert_eq!(player.next(at(3_892)), get(playlist, 3_890));
-        player.on_playlist(at(3_950), TARGET, listed(1..=10));
-        assert_eq!(player.next(at(3_950)), Action::WakeAt(at(3_892 + 1_440)));
+        assert_eq!(player.next(at(4_012)), get(playlist, 4_010));
+        player.on_playlist(at(4_050), TARGET, listed(1..=10));
+        assert_eq!(player.next(at(4_050)), Action::WakeAt(at(4_010 + 1_500)));
+        // Less than four target durations behind the end: due again a segment's duration later.
+        assert_eq!(player.next(at(5_510)), get(playlist, 5_510));
+        player.on_playlist(at(5_520), TARGET, listed(2..=11));
+        assert_eq!(player.next(at(5_520)), get(segment(11), 5_520));
+        player.on_segment(at(5_530), 12_500);
+        player.next(at(5_630));
+        assert_eq!(player.next(at(5_640)), Action::WakeAt(at(5_510 + 2_880)));
     }
 
     /// A player that has played since 1,240 with 3,240 ms of media: the end of segment 7, and segment 8.
@@ -695,7 +763,7 @@ mod tests {
             ..seat(60_000)
         });
         player.next(at(0));
-        player.on_multivariant(at(1), vec![230_000, 840_000]);
+        player.on_multivariant(at(1), ladder());
         player.next(at(1));
         player.on_playlist(at(2), TARGET, listed(1..=10));
         player.next(at(2));
@@ -780,7 +848,7 @@ mod tests {
         // At once, at the next edge.
         assert_eq!(player.moves(), 1);
         assert_eq!(player.next(at(2_010)), get(Object::Multivariant, 2_010));
-        player.on_multivariant(at(2_020), vec![230_000]);
+        player.on_multivariant(at(2_020), ladder()[..1].to_vec());
         player.next(at(2_020));
         player.on_failure(at(2_030), None);
         assert_eq!(player.moves(), 1, "failures in a row, not in all");
@@ -790,8 +858,6 @@ mod tests {
     fn an_early_player_asks_for_the_next_segment_and_takes_its_absence_for_no_failure() {
         let mut early = seat(60_000);
         early.early = true;
-        // A byte takes 8 ns.
-        early.last_mile_bps = 1_000_000_000;
         let mut player = joined_as(early);
         for (number, millis) in (7..=10).zip(1_020..) {
             let asked = player.next(at(millis));
@@ -802,8 +868,8 @@ mod tests {
         assert!(matches!(asked, Action::Get { object, .. } if object == segment(11)));
         player.on_failure(at(1_100), None);
         assert_eq!(player.quality().retries, 0);
-        // The playlist, asked for at 1,010, tells when to ask again.
-        assert_eq!(player.next(at(1_100)), Action::WakeAt(at(1_010 + 2_880)));
+        // The playlist, due at 1,010, tells when to ask again.
+        assert_eq!(player.next(at(1_100)), Action::WakeAt(at(1_010 + 3_000)));
     }
 
     #[test]
