@@ -17,7 +17,7 @@ help: ## list the commands
 	@echo "  make surge-NAME       play another scenario: $(SCENARIOS) (AB=KNOB=A,B: twice)"
 
 demo: build ## start everything, play the celebrity surge with the miss queue and without, print the report
-	@$(SEAWALL) up --surge celebrity-live
+	@$(SEAWALL) up --surge celebrity-live --report reports/demo
 
 run: build ## a live stream behind three edges, until Ctrl-C
 	@$(SEAWALL) up
@@ -27,9 +27,9 @@ surge-celebrity: build ## play the celebrity surge (MISS_QUEUE=off: without the 
 	@$(SEAWALL) surge celebrity-live $(if $(MISS_QUEUE),--miss-queue $(MISS_QUEUE)) $(if $(SEED),--seed $(SEED)) \
 		$(foreach url,$(TARGET),--target $(url)) $(if $(TARGET),--origin-admin $(or $(ORIGIN_ADMIN),http://127.0.0.1:9000))
 
-# MISS_QUEUE=, SEED= and AB=KNOB=A,B as above; each at a cluster of its own.
+# MISS_QUEUE=, SEED= and AB=KNOB=A,B as above; each at a cluster of its own, with a report under reports/.
 $(SCENARIOS:%=surge-%): surge-%: build
-	@$(SEAWALL) surge $* $(if $(MISS_QUEUE),--miss-queue $(MISS_QUEUE)) $(if $(SEED),--seed $(SEED)) $(if $(AB),--ab $(AB))
+	@$(SEAWALL) surge $* --report reports/$* $(if $(MISS_QUEUE),--miss-queue $(MISS_QUEUE)) $(if $(SEED),--seed $(SEED)) $(if $(AB),--ab $(AB))
 
 watch-vlc: ## open VLC at the first edge (URL=... for another stream)
 	@command -v vlc >/dev/null || { echo "VLC is not installed: apt-get install vlc"; exit 1; }

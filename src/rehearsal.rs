@@ -274,6 +274,7 @@ async fn at_venue(
         .zip(faults)
         .any(|(_, fault)| fault.what.edge().is_some());
     let struck = struck.then(|| "an edge lost its cache or fell silent in mid-run".to_owned());
+    record.warm_up = warm_up(scenario);
     record.phases = phases(scenario, record.elapsed);
     record.faults = done;
     record.levels = levels.take(&record);
@@ -337,6 +338,7 @@ async fn at_running_edges(
     let told = |progress: Progress| bar.show(&progress, None);
     let mut record = load::run(&plan, clock, told, stop.child_token()).await?;
     bar.finish();
+    record.warm_up = warm_up(scenario);
     record.phases = phases(scenario, record.elapsed);
     let hits = match (count().await?, before) {
         (Some(after), Some(before)) => venue::origin_hits(&after.since(&before), None, several),
@@ -354,6 +356,10 @@ async fn at_running_edges(
         summary: summary::summarize(&record, &hits, &counts, thresholds),
         record,
     })
+}
+
+fn warm_up(scenario: &Scenario) -> Duration {
+    Duration::try_from_secs_f64(scenario.real.warm_up_s).unwrap_or_default()
 }
 
 /// The phases of a scenario, each until the next begins, the last until the end.

@@ -77,6 +77,9 @@ pub struct RealProfile {
     /// How viewers reach the edges.
     #[serde(default)]
     pub lines: Lines,
+    /// What is wanted so early is left out of latencies: caches and players warm up, counted from the start of the run.
+    #[serde(default)]
+    pub warm_up_s: f64,
     /// What goes wrong, and when.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
@@ -508,6 +511,11 @@ fn broken_rule(scenario: &Scenario) -> Option<(&'static str, &'static str)> {
             },
             "real.audience.abr",
             "must be fixed to one of real.audience.renditions",
+        ),
+        (
+            span(scenario.real.warm_up_s),
+            "real.warm_up_s",
+            "must be from 0 to 86400",
         ),
         (
             percent(audience.manners.early_percent),

@@ -190,6 +190,7 @@ pub async fn run(
         viewers: crowd.gone,
         viewers_scheduled: crowd.scheduled,
         viewers_dropped: crowd.dropped,
+        warm_up: Duration::ZERO,
         phases: Vec::new(),
         faults: Vec::new(),
         levels: Vec::new(),

@@ -39,7 +39,7 @@ pub enum Since {
 }
 
 /// Rows for each kind by both clocks, then for each result of segments.
-pub fn rows(requests: &[Request]) -> Vec<Row> {
+pub fn rows<'a>(requests: impl IntoIterator<Item = &'a Request> + Clone) -> Vec<Row> {
     let by_kind = Kind::ALL
         .into_iter()
         .flat_map(|kind| [(kind, None, Since::Intended), (kind, None, Since::Sent)]);
@@ -48,7 +48,7 @@ pub fn rows(requests: &[Request]) -> Vec<Row> {
         .map(|word| (Kind::Segment, Some(word), Since::Sent));
     by_kind
         .chain(by_word)
-        .filter_map(|(kind, word, since)| row(requests, kind, word, since))
+        .filter_map(|(kind, word, since)| row(requests.clone(), kind, word, since))
         .collect()
 }
 

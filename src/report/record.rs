@@ -42,6 +42,8 @@ pub struct RunRecord {
     pub viewers_scheduled: u32,
     /// Viewers that could not be started within a second of their time.
     pub viewers_dropped: u32,
+    /// What was wanted so early is left out of latencies, counted from the start of the run.
+    pub warm_up: Duration,
     /// The stretches of the run that have a name, in their order; they may leave gaps, and don't overlap.
     pub phases: Vec<Phase>,
     /// Trouble that was made on purpose, by when it began.

@@ -66,6 +66,7 @@ pub(super) fn record(miss_queue: MissQueue) -> RunRecord {
         requests_unlogged: 0,
         viewers_scheduled: VIEWERS,
         viewers_dropped: 0,
+        warm_up: Duration::ZERO,
         phases: vec![
             phase("baseline", 0, 12),
             phase("surge", 12, 24),

@@ -47,6 +47,9 @@ pub struct Summary {
     pub requests_unlogged: u64,
     pub origin: Origin,
     pub waiters: Waiters,
+    /// What was wanted so early is left out of latencies.
+    #[serde(default)]
+    pub warm_up_s: f64,
     pub latency: Vec<latency::Row>,
     pub experience: Experience,
     pub generator: Generator,
@@ -186,7 +189,8 @@ pub fn summarize(
         requests_unlogged: record.requests_unlogged,
         origin: origin(record, hits, edges, &keys, &ahead, &totals, fetch),
         waiters: waiters(record.miss_queue, edges, &totals),
-        latency: latency::rows(&record.requests),
+        warm_up_s: record.warm_up.as_secs_f64(),
+        latency: latency::rows(warmed_up(record)),
         experience: experience::gather(&record.viewers),
         generator: record.generator,
         generator_faults: generator_faults(record),
@@ -204,6 +208,13 @@ pub fn summarize(
     summary.checks = verdict::check(&summary, thresholds);
     summary.verdict = verdict::of(&summary);
     summary
+}
+
+/// The requests that were wanted after the warm-up.
+fn warmed_up(record: &RunRecord) -> impl Iterator<Item = &Request> + Clone {
+    let from = record.began_at + record.warm_up;
+    let requests = record.requests.iter();
+    requests.filter(move |request| request.due >= from)
 }
 
 impl Summary {
@@ -535,6 +546,7 @@ mod tests {
             viewers: Vec::new(),
             viewers_scheduled: 0,
             viewers_dropped: 0,
+            warm_up: Duration::ZERO,
             phases: Vec::new(),
             faults: Vec::new(),
             levels: Vec::new(),

@@ -193,7 +193,7 @@ pub(super) fn results(summary: &Summary) -> Table {
         table.rows.push(cells);
     }
     table.notes.push(format!(
-        "{} segments were received and equal, byte for byte, {}.",
+        "{} segments were received: all of them are, byte for byte, {}.",
         grouped(summary.outcomes(Kind::Segment, Outcome::Ok)),
         summary.held_against
     ));
@@ -352,6 +352,12 @@ pub(super) fn latency(summary: &Summary) -> Table {
         "wanted: from when the player wanted it to its last byte, a late generator included; sent: from when it was sent"
             .to_owned(),
     );
+    if summary.warm_up_s > 0.0 {
+        table.notes.push(format!(
+            "what was wanted in the first {} s is left out",
+            summary.warm_up_s
+        ));
+    }
     table
 }
 

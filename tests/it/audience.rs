@@ -19,7 +19,8 @@ use seawall::report::summary::Summary;
 use seawall::report::verdict::Verdict;
 use seawall::scenario::{self, Scenario};
 use seawall::serve::clock::Clock;
-use seawall::theory::collapse::Demand;
+use seawall::theory::collapse::{Demand, leak_share};
+use seawall::theory::interval::{Confidence, Interval};
 use seawall::viewer::abr;
 use seawall::viewer::audience::{Arrivals, LastMile, Sessions};
 use tokio_util::sync::CancellationToken;
@@ -398,6 +399,50 @@ async fn poisson_polls_cost_the_origin_what_renewal_theory_says_with_the_queue_a
             "{miss_queue}: {measured:.3} fetches per second and key, {expected:.3} expected"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes three minutes"]
+async fn what_leaks_without_the_queue_is_a_fetch_over_a_segment_in_the_mean_of_five_seeds() {
+    const SEEDS: u64 = 5;
+    let mut scenario = short(600, 30.0);
+    let real = &mut scenario.real;
+    real.stage.edges = 1;
+    // Reloads keep the phase of the arrival: evenly over four segments, evenly over each.
+    real.audience.arrivals = Arrivals::Steady { over_s: 4.0 * 2.88 };
+    real.audience.abr = abr::Mode::Fixed("180p".to_owned());
+    real.audience.last_mile.at_least_bps = 1_000_000;
+    let stop = CancellationToken::new();
+    let mut surplus = Vec::new();
+    for seed in 1..=SEEDS {
+        scenario.seed = seed;
+        let played = rehearsal::at_own_cluster(&scenario, MissQueue::Off, Clock::start(), &stop)
+            .await
+            .unwrap();
+        let origin = &played.summary.origin;
+        assert_eq!(
+            origin.measured.segment, origin.predicted.0,
+            "exactly, in each run"
+        );
+        // (fetches - floor) / requests against L / D, with the fetch time as viewers saw it.
+        let asked = played.summary.requests[2].total as f64;
+        let leak = (origin.measured.segment - origin.keys) as f64 / asked;
+        let segment = Duration::from_secs_f64(origin.window_ms / 1e3);
+        let fetch = Duration::from_secs_f64(origin.fetch_ms.unwrap() / 1e3);
+        let expected = leak_share(fetch, segment);
+        println!(
+            "seed {seed}: {:.3} % leak, {:.3} % expected",
+            leak * 1e2,
+            expected * 1e2
+        );
+        surplus.push(leak - expected);
+    }
+    let interval = Interval::of(&surplus, Confidence::Percent99).unwrap();
+    println!("{interval:?}");
+    assert!(
+        interval.contains(0.0),
+        "the mean of what leaks beyond L/D is not zero: {surplus:?}, {interval:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

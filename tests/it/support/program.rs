@@ -206,6 +206,7 @@ fn installed_by(program: &str) -> &'static str {
     match program {
         "ffmpeg" | "ffprobe" | "ffplay" => "apt-get install ffmpeg",
         "cvlc" => "apt-get install vlc-bin vlc-plugin-base",
+        "chromium" | "npm" => "scripts/deps --long",
         "setpriv" => "apt-get install util-linux",
         _ => "make deps",
     }
