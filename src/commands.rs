@@ -83,15 +83,24 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
     if flags.processes {
         return processes::up(config, stop_signal()?).await;
     }
-    let scenario = flags.surge.as_deref().map(scenario::find).transpose()?;
-    if let Some(scenario) = &scenario {
+    let mut scenario = flags.surge.as_deref().map(scenario::find).transpose()?;
+    if let Some(scenario) = &mut scenario {
+        let stage = &mut scenario.real.stage;
+        if stage.processes || stage.channels > 1 {
+            let name = &scenario.name;
+            anyhow::bail!(
+                "{name:?} wants edges that are processes, or several channels: play it with `seawall surge {name}`"
+            );
+        }
         // The stage is the scenario's; its channel has a name of its own, so that it never meets another layout on disk.
-        let stage = &scenario.real.stage;
+        stage.shields = config.edge.shields.or(stage.shields);
+        stage.lay_over(&mut config);
+        config.edge.count = stage.edges;
+        config.edge.shields = stage.shields;
         config.channel.name.clone_from(&scenario.name);
         config.channel.parts_per_segment = stage.parts_per_segment;
-        config.edge.count = stage.edges;
-        config.edge.shields = config.edge.shields.or(stage.shields);
         config.origin.delay_ms = stage.origin_delay_ms;
+        config.origin.window = stage.window;
     }
     let stop = stop_signal()?;
     let clock = Clock::start();
@@ -111,6 +120,7 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
                 origin: &origin,
                 edges: &edges,
                 channels: std::slice::from_ref(&channel),
+                playlist_fresh_percent: config.edge.limits.playlist_fresh_percent,
             };
             let code = rehearsal::both(
                 &scenario,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::bail;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -11,6 +12,9 @@ use crate::serve::cluster::{Doors, OriginRoom};
 use crate::serve::edge;
 use crate::serve::origin::OriginConfig;
 use crate::serve::token::Token;
+
+/// How long it may take until a full window is there.
+const ON_AIR: Duration = Duration::from_secs(120);
 
 /// An origin with its broadcast in this process, which ends with `off_air`. Returns when it can be joined at
 /// its live edge.
@@ -51,10 +55,18 @@ pub(crate) async fn open_origin_with(
         anyhow::Ok((origin, channels))
     });
     let (origin, channels): (OriginRoom, Vec<Channel>) = opened.await??;
-    for channel in &channels {
-        while !origin.origin.store().is_current(channel) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+    let filling = async {
+        for channel in &channels {
+            while !origin.origin.store().is_current(channel) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
         }
+    };
+    if tokio::time::timeout(ON_AIR, filling).await.is_err() {
+        bail!(
+            "after {} s the stream is not on air: is this machine too slow for {count} channels of this ladder?",
+            ON_AIR.as_secs()
+        );
     }
     Ok((origin, channels))
 }

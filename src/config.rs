@@ -384,6 +384,13 @@ impl Config {
             "1 to 1000000",
         )?;
         within_range(
+            "edge.limits.playlist_fresh_percent",
+            limits.playlist_fresh_percent,
+            0,
+            100,
+            "0 to 100",
+        )?;
+        within_range(
             "edge.access_log_one_of",
             edge.access_log_one_of,
             1,
@@ -512,7 +519,7 @@ impl EdgeLimits {
             origin_queue_wait: Duration::from_millis(self.origin_queue_wait_ms),
             held_max: self.held_max,
             blocked_max: self.blocked_max,
-            playlist_fresh_percent: self.playlist_fresh_percent.min(100),
+            playlist_fresh_percent: self.playlist_fresh_percent,
             eviction: self.eviction,
             retries_per_flight_max: self.retries_per_flight_max,
             retry_budget_percent: self.retry_budget_percent,

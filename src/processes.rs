@@ -100,7 +100,15 @@ impl Start<'_> {
         labels: &[&str],
     ) -> anyhow::Result<(Part, Vec<String>)> {
         let program = std::env::current_exe().context("cannot find this very program")?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        for (name, _) in std::env::vars_os() {
+            // What the environment says of a whole cluster is in the file already, and may be meant for another part.
+            let name = name.to_string_lossy();
+            if name.starts_with("SEAWALL_") && name != "SEAWALL_LOG" {
+                command.env_remove(name.as_ref());
+            }
+        }
+        let mut child = command
             .args(arguments)
             .args(["--config", self.file])
             .env("SEAWALL_TOKEN", &self.token)

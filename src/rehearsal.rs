@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -208,7 +207,11 @@ pub async fn at_own_cluster(
     clock: Clock,
     stop: &CancellationToken,
 ) -> anyhow::Result<Played> {
-    let cluster = Cluster::open(scenario, clock).await?;
+    let opening = Cluster::open(scenario, clock);
+    let Some(cluster) = stop.run_until_cancelled(opening).await else {
+        bail!("interrupted before the stream was on air");
+    };
+    let cluster = cluster?;
     let stage = &scenario.real.stage;
     let edges = Edges::open(
         stage,
@@ -223,6 +226,7 @@ pub async fn at_own_cluster(
         origin: &cluster.origin,
         edges: &edges,
         channels: &cluster.channels,
+        playlist_fresh_percent: venue::playlist_fresh_percent(stage),
     };
     let played = at_venue(scenario, &venue, miss_queue, clock, stop).await;
     edges.stop().await;
@@ -269,17 +273,13 @@ async fn at_venue(
     let (record, done, ()) = tokio::join!(run, trouble, counting);
     bar.finish();
     let mut record = record?;
-    let struck = done
-        .iter()
-        .zip(faults)
-        .any(|(_, fault)| fault.what.edge().is_some());
+    let struck = done.iter().any(|(what, _)| what.edge().is_some());
     let struck = struck.then(|| "an edge lost its cache or fell silent in mid-run".to_owned());
     record.warm_up = warm_up(scenario);
     record.phases = phases(scenario, record.elapsed);
-    record.faults = done;
+    record.faults = done.into_iter().map(|(_, fault)| fault).collect();
     record.levels = levels.take(&record);
-    let peak = levels.followers_peak.load(Ordering::Relaxed);
-    let (hits, counts) = venue.since(&before, struck, peak).await;
+    let (hits, counts) = venue.since(&before, struck).await;
     let thresholds = &scenario.real.thresholds;
     Ok(Played {
         summary: summary::summarize(&record, &hits, &counts, thresholds),
@@ -386,8 +386,6 @@ fn phases(scenario: &Scenario, elapsed: Duration) -> Vec<Phase> {
 #[derive(Default)]
 struct Levels {
     counted: Mutex<Vec<Level>>,
-    /// The most followers of one flight: each audit tells the most since the one before.
-    followers_peak: AtomicU32,
 }
 
 impl Levels {
@@ -411,9 +409,6 @@ impl Levels {
         for second in 0.. {
             let audits = venue.edges.audits().await;
             let waiters = audits.iter().flatten().map(|audit| audit.waiters).sum();
-            let peaks = audits.iter().flatten().map(|audit| audit.followers_peak);
-            self.followers_peak
-                .fetch_max(peaks.max().unwrap_or(0), Ordering::Relaxed);
             let hits = venue.origin.origin.hits().total();
             self.lock().push(Level {
                 at: clock.now().since(began),

@@ -176,7 +176,29 @@ pub enum Trouble {
     ViewersOffline(f64),
 }
 
+impl Fault {
+    /// Whether another strikes the same while this one lasts: the end of one would end both.
+    fn meets(&self, other: &Self) -> bool {
+        let end = |fault: &Self| fault.until_s.unwrap_or(f64::INFINITY);
+        let overlap = self.at_s < end(other) && other.at_s < end(self);
+        overlap && self.what.means() == other.what.means()
+    }
+}
+
 impl Trouble {
+    /// What it strikes: an edge by its number, or one of the others by a number of its own.
+    fn means(self) -> (u32, &'static str) {
+        match self {
+            Self::EdgeKilled(edge) | Self::EdgeSilent(edge) | Self::EdgeRestarted(edge) => {
+                (edge, "edge")
+            }
+            Self::OriginSlow(_) | Self::OriginUnavailable(_) => (0, "answers"),
+            Self::OriginStopped => (0, "door"),
+            Self::StreamStalled | Self::ClockDrift(_) => (0, "broadcast"),
+            Self::ViewersOffline(_) => (0, "viewers"),
+        }
+    }
+
     /// The edge that it strikes, counted from 1.
     pub fn edge(self) -> Option<u32> {
         match self {
@@ -411,6 +433,7 @@ fn broken_rule(scenario: &Scenario) -> Option<(&'static str, &'static str)> {
         lines,
         faults,
         phases,
+        thresholds,
         ..
     } = &scenario.real;
     let percent = |value: f64| (0.0..=100.0).contains(&value);
@@ -581,6 +604,24 @@ fn broken_rule(scenario: &Scenario) -> Option<(&'static str, &'static str)> {
             "must begin at 0 or later, end after they begin, name edges that there are, and have numbers in their range",
         ),
         (
+            faults.iter().enumerate().all(|(index, fault)| {
+                let others = &faults[index + 1..];
+                !others.iter().any(|other| fault.meets(other))
+            }),
+            "real.faults",
+            "must not strike the same edge, origin, stream or viewers twice at the same time",
+        ),
+        (
+            stage.channels == 1 || scenario.name.len() <= 60,
+            "name",
+            "must have at most 60 letters where there are several channels",
+        ),
+        (
+            thresholds.are_in_range(),
+            "real.thresholds",
+            "must have shares from 0 to 1, per cent from 0 to 100, and times above 0",
+        ),
+        (
             !stage.processes || stage.shields.is_none(),
             "real.stage.shields",
             "must be left out where edges are processes: there are no shields then",
@@ -689,6 +730,17 @@ mod tests {
             ("shape = 2.0", "shape = nan", "real.audience.arrivals"),
             ("\"360p\"]", "\"361p\"]", "real.audience.renditions"),
             ("\"hls.js\"", "{ fixed = \"720p\" }", "real.audience.abr"),
+            (
+                "stalled_share_max = 0.05",
+                "stalled_share_max = nan",
+                "real.thresholds",
+            ),
+            (
+                "[real.thresholds]",
+                "[[real.faults]]\nat_s = 1\nwhat = { origin-slow = 1 }\n[[real.faults]]\nat_s = 9\nwhat = { origin-slow = 2 }\n\n\
+                 [real.thresholds]",
+                "real.faults",
+            ),
         ] {
             let text = text().replace(from, to);
             let message = parse("mine.toml", &text).unwrap_err().to_string();

@@ -5,7 +5,7 @@ use http::Uri;
 
 use crate::ask;
 use crate::hls::names::LivePath;
-use crate::hls::reader::{self, MediaFacts, Variant};
+use crate::hls::reader::{self, MediaFacts, Unreadable, Variant};
 use crate::hls::timeline::Channel;
 use crate::load::Stream;
 
@@ -89,6 +89,8 @@ async fn foreign(base: &str, paths: Vec<String>) -> anyhow::Result<Stream> {
     let text = ask::get_bytes(&url).await?;
     let (bandwidths_bps, facts) = match reader::media(&url, &text) {
         Ok(facts) if !facts.listed.is_empty() => (vec![0], facts),
+        Ok(_) => bail!("{url} lists no segment yet"),
+        Err(error @ Unreadable::ByteRanges) => return Err(error).context(url),
         _ => {
             let mut variants = reader::multivariant(&url, &text)
                 .with_context(|| format!("{url} is no HLS playlist that can be played"))?;

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::hls::timeline::Channel;
 use crate::load::Network;
 use crate::policy::key::Kind;
+use crate::policy::limits::Limits;
 use crate::policy::status::MissQueue;
 use crate::processes::{self, Part, Start};
 use crate::report::counts::{Askers, Caches, EdgeCounts, OriginHits, SegmentHits, Unasked};
@@ -56,6 +57,8 @@ pub struct Venue<'a> {
     pub edges: &'a Edges,
     /// The channels, the most popular first.
     pub channels: &'a [Channel],
+    /// For how much of a target duration the edges keep a playlist, in per cent.
+    pub playlist_fresh_percent: u32,
 }
 
 /// What was counted before a run, to be taken off what is counted after it.
@@ -233,14 +236,7 @@ impl Edges {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
-            let again = self.audits().await;
-            for (audit, before) in again.iter().zip(&mut audits) {
-                let peak = before.as_ref().map_or(0, |audit| audit.followers_peak);
-                before.clone_from(audit);
-                if let Some(audit) = before {
-                    audit.followers_peak = audit.followers_peak.max(peak);
-                }
-            }
+            audits = self.audits().await;
         }
         audits
     }
@@ -268,7 +264,7 @@ impl Edges {
 
 impl Stage {
     /// What it says of edges, over a configuration.
-    fn lay_over(&self, config: &mut Config) {
+    pub fn lay_over(&self, config: &mut Config) {
         let edge = &mut config.edge;
         edge.cache_bytes = self.cache_bytes.unwrap_or(edge.cache_bytes);
         let limits = &mut edge.limits;
@@ -288,14 +284,8 @@ impl Venue<'_> {
         }
     }
 
-    /// What was counted since then, once every fetch has landed. `struck`: why the edges' own counts are void; `peak`: the
-    /// most followers of one flight, by audits in between.
-    pub async fn since(
-        &self,
-        before: &Before,
-        struck: Option<String>,
-        peak: u32,
-    ) -> (OriginHits, EdgeCounts) {
+    /// What was counted since then, once every fetch has landed. `struck`: why the edges' own counts are void.
+    pub async fn since(&self, before: &Before, struck: Option<String>) -> (OriginHits, EdgeCounts) {
         let after = self.edges.settled().await;
         let askers = self.edges.askers();
         let clients: Vec<_> = askers.group_of_client.keys().cloned().collect();
@@ -340,9 +330,10 @@ impl Venue<'_> {
                 .collect::<Vec<_>>()
             });
         let layout = self.channels.first().map(|channel| &channel.layout);
-        let playlist_lifetime = layout
-            .filter(|_| first_asker == 0)
-            .map(|layout| Duration::from_secs(layout.target_duration_s().into()) / 2);
+        let playlist_lifetime = layout.filter(|_| first_asker == 0).map(|layout| {
+            let target = Duration::from_secs(layout.target_duration_s().into());
+            target * self.playlist_fresh_percent / 100
+        });
         let counts = EdgeCounts {
             segment_requests: all_told
                 .then(|| grown(|audit| audit.segment_requests, 0, edge_count)),
@@ -350,7 +341,7 @@ impl Venue<'_> {
                 .iter()
                 .take(edge_count)
                 .flatten()
-                .map(|audit| u64::from(audit.followers_peak.max(peak)))
+                .map(|audit| u64::from(audit.followers_peak))
                 .max(),
             segment_retries: grown(|audit| audit.segment_retries, first_asker, usize::MAX),
             unasked: unasked.collect(),
@@ -366,7 +357,8 @@ impl Venue<'_> {
         (hits, counts)
     }
 
-    /// Does what a scenario wants done, when it is due, until all of it is done or the run ends. Gives what was done.
+    /// Does what a scenario wants done, when it is due, until all of it is done or the run ends; then all is mended. Gives what
+    /// was done.
     pub async fn make_trouble(
         &self,
         faults: &[scenario::Fault],
@@ -374,7 +366,7 @@ impl Venue<'_> {
         network: &Network,
         clock: Clock,
         stop: &CancellationToken,
-    ) -> Vec<record::Fault> {
+    ) -> Vec<(Trouble, record::Fault)> {
         let seconds = |span: f64| Duration::try_from_secs_f64(span).unwrap_or_default();
         let acts = faults.iter().map(|fault| async move {
             let due = |at_s: f64| clock.instant(began + seconds(at_s));
@@ -402,21 +394,29 @@ impl Venue<'_> {
                     }
                 };
                 stop.run_until_cancelled(over).await;
-                if let Err(error) = self.mend(fault.what, network).await {
-                    tracing::error!("{what}: its end could not be brought about: {error:#}");
+                match self.mend(fault.what, network).await {
+                    Ok(()) => until = Some(clock.now().since(began)),
+                    Err(error) => {
+                        tracing::error!("{what}: its end could not be brought about: {error:#}");
+                    }
                 }
-                until = Some(clock.now().since(began));
             } else if let Trouble::ClockDrift(millis) = fault.what {
                 stop.run_until_cancelled(self.drift(millis, clock)).await;
             }
-            Some(record::Fault { from, until, what })
+            Some((fault.what, record::Fault { from, until, what }))
         });
         let mut done: Vec<_> = futures_util::future::join_all(acts)
             .await
             .into_iter()
             .flatten()
             .collect();
-        done.sort_by_key(|fault| fault.from);
+        done.sort_by_key(|(_, fault)| fault.from);
+        // Whoever goes on with this venue finds it as it was; edges that were lost stay lost.
+        for (what, _) in done.iter().filter(|(_, fault)| fault.until.is_none()) {
+            if what.edge().is_none() {
+                let _ = self.mend(*what, network).await;
+            }
+        }
         done
     }
 
@@ -428,6 +428,18 @@ impl Venue<'_> {
             let lost = clock.now().since(begun).mul_f64(millis_per_second / 1e3);
             self.origin.pace.be_late(lost);
         }
+    }
+
+    /// The port is free when the last connection from before has ended.
+    async fn reopen(&self) -> anyhow::Result<()> {
+        const ATTEMPTS: u32 = 50;
+        for _ in 1..ATTEMPTS {
+            if self.origin.reopen().is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(self.origin.reopen()?)
     }
 
     async fn strike(&self, trouble: Trouble, network: &Network) -> anyhow::Result<()> {
@@ -467,12 +479,18 @@ impl Venue<'_> {
             Trouble::OriginSlow(_) | Trouble::OriginUnavailable(_) => {
                 self.origin.origin.faults().end();
             }
-            Trouble::OriginStopped => self.origin.reopen()?,
+            Trouble::OriginStopped => self.reopen().await?,
             Trouble::StreamStalled | Trouble::ClockDrift(_) => self.origin.pace.recover(),
             Trouble::ViewersOffline(_) => network.restore(),
         }
         Ok(())
     }
+}
+
+/// The share of a target duration that playlists are kept at a stage, in per cent.
+pub fn playlist_fresh_percent(stage: &Stage) -> u32 {
+    let usual = Limits::default().playlist_fresh_percent;
+    stage.playlist_fresh_percent.unwrap_or(usual)
 }
 
 /// A cluster of its own for one run: opened cold, and stopped after it.

@@ -89,7 +89,7 @@ pub fn multivariant(base: &str, text: &[u8]) -> Result<Vec<Variant>, Unreadable>
 pub fn media(base: &str, text: &[u8]) -> Result<MediaFacts, Unreadable> {
     check_lines(text)?;
     let (_, playlist) = m3u8_rs::parse_media_playlist(text).map_err(|_| Unreadable::Malformed)?;
-    if playlist.target_duration == 0 {
+    if !(1..=3_600).contains(&playlist.target_duration) {
         return Err(Unreadable::Malformed);
     }
     let mut expected_at = None;

@@ -155,7 +155,11 @@ pub async fn run(
     let world = Arc::new(World {
         clock,
         began: clock.now(),
-        watched: Watched::new(&plan.stream, allowed),
+        watched: Watched::new(
+            &plan.stream,
+            allowed,
+            matches!(audience.abr, abr::Mode::Fixed(_)),
+        ),
         edges,
         pools,
         one_part_of: plan.lines.one_part_of,

@@ -52,7 +52,11 @@ impl Stream {
             }
             Self::Foreign { bandwidths_bps, .. } => bandwidths_bps
                 .iter()
-                .map(|bps| format!("{} kb/s", bps / 1_000))
+                .map(|bps| match bps {
+                    // A media playlist says nothing of its bandwidth.
+                    0 => "the stream".to_owned(),
+                    bps => format!("{} kb/s", bps / 1_000),
+                })
                 .collect(),
         }
     }
@@ -97,6 +101,8 @@ pub(super) enum Watched {
     Foreign {
         paths: Vec<String>,
         bandwidths_bps: Vec<u64>,
+        /// Whether nobody is to have a choice: the lowest rendition alone.
+        one: bool,
         bodies: Fingerprints,
     },
 }
@@ -118,7 +124,8 @@ const PREPARED: u64 = 4;
 const CHANNELS_PREPARED_MAX: usize = 4;
 
 impl Watched {
-    pub(super) fn new(stream: &Stream, allowed: Vec<u32>) -> Self {
+    /// `one`: viewers keep to one rendition, whichever they find.
+    pub(super) fn new(stream: &Stream, allowed: Vec<u32>, one: bool) -> Self {
         match stream {
             Stream::Channels(channels) => {
                 let channels: Vec<_> = channels.iter().cloned().map(Arc::new).collect();
@@ -135,6 +142,7 @@ impl Watched {
             } => Self::Foreign {
                 paths: paths.clone(),
                 bandwidths_bps: bandwidths_bps.clone(),
+                one,
                 bodies: Fingerprints::default(),
             },
         }
@@ -196,6 +204,9 @@ impl Watched {
             Err(_) => return Vec::new(),
         };
         variants.sort_by_key(|variant| variant.bandwidth_bps);
+        if let Self::Foreign { one: true, .. } = self {
+            variants.truncate(1);
+        }
         let offered = |(place, variant): (u32, Variant)| {
             let rendition = match self {
                 Self::Channels {
@@ -344,7 +355,7 @@ mod tests {
         let names = one.renditions();
         assert_eq!(two.renditions()[0], format!("a/{}", names[0]));
         assert_eq!(two.renditions().len(), 2 * names.len());
-        let watched = Watched::new(&two, vec![0]);
+        let watched = Watched::new(&two, vec![0], false);
         let offered = watched.offered(
             1,
             "/live/b/main.m3u8",

@@ -66,11 +66,10 @@ impl Verifier {
 
     fn cell(&self, rendition: u32, number: u64) -> Arc<OnceCell<Bytes>> {
         let mut kept = self.kept.lock().expect("no holder of this lock panics");
-        let cell = Arc::clone(kept.entry((number, rendition)).or_default());
-        if kept.len() > self.kept_max {
+        if kept.len() >= self.kept_max && !kept.contains_key(&(number, rendition)) {
             kept.pop_first();
         }
-        cell
+        Arc::clone(kept.entry((number, rendition)).or_default())
     }
 }
 

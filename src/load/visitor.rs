@@ -102,7 +102,8 @@ pub(super) async fn play(world: Arc<World>, visit: Visit) -> record::Viewer {
         unix_at_zero: world.clock.unix_at(Timestamp::ZERO),
         abr: world.abr,
         manners: world.manners,
-        early: visit.early,
+        // Of other streams no segment has a name before it is listed.
+        early: visit.early && matches!(world.watched, Watched::Channels { .. }),
         seeks: visit.seeks.map(|at| (world.began + at, world.seek_back)),
         chances: player::Chances {
             seed: world.seed,

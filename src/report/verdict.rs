@@ -34,6 +34,17 @@ pub struct Thresholds {
     pub flights: FlightThresholds,
 }
 
+impl Thresholds {
+    /// Whether every limit can be held; what is left out has none.
+    pub fn are_in_range(&self) -> bool {
+        let percent = |value: f64| (0.0..=100.0).contains(&value);
+        (0.0..=1.0).contains(&self.stalled_share_max)
+            && percent(self.failed_percent_max)
+            && percent(self.offload_segments_percent_min)
+            && self.startup_p95_s_max > 0.0
+    }
+}
+
 impl Default for Thresholds {
     fn default() -> Self {
         Self {
@@ -197,7 +208,10 @@ pub(super) fn check(summary: &Summary, thresholds: &Thresholds) -> Vec<Check> {
             what: "time to the first frame, 95th percentile".to_owned(),
             limit: format!("<= {:.1} s", thresholds.startup_p95_s_max),
             measured: format!("{:.2} s", experience.startup_p95_s),
-            ruling: rule(experience.startup_p95_s <= thresholds.startup_p95_s_max),
+            // Where nobody has seen a first frame there is nothing to be proud of.
+            ruling: rule(
+                experience.started > 0 && experience.startup_p95_s <= thresholds.startup_p95_s_max,
+            ),
         });
     }
     checks

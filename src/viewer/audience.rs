@@ -59,7 +59,8 @@ pub struct Manners {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Polling {
-    /// After a segment's duration; after half of it when nothing had changed (RFC 8216, section 6.3.4).
+    /// After a segment's duration near live and a target duration further behind; after half a target duration when
+    /// nothing had changed (RFC 8216, section 6.3.4).
     #[default]
     Spec,
     /// Every half second, whatever came.
@@ -296,11 +297,13 @@ impl Intermission {
         let back = seconds(self.back_s + self.back_over_s * comes).max(gone);
         let second = Visit {
             arrives: back,
+            seeks: visit.seeks.filter(|&at| at >= back),
             ..visit
         };
         let stays_away = returns * 100.0 >= self.return_percent || back >= visit.leaves;
         let first = Visit {
             leaves: gone,
+            seeks: visit.seeks.filter(|&at| at < gone),
             ..visit
         };
         (first, (!stays_away).then_some(second))

@@ -436,7 +436,7 @@ impl Player {
         let to_come = listed.iter().filter(|segment| segment.number >= next);
         let to_come: Duration = to_come.map(|segment| segment.duration).sum();
         let in_transit = self.in_transit.map_or(Duration::ZERO, |transit| {
-            transit.segment.duration - transit.offset
+            transit.segment.duration.saturating_sub(transit.offset)
         });
         self.buffer.level() + in_transit + to_come.saturating_sub(offset)
     }
@@ -452,9 +452,9 @@ impl Player {
     /// Chooses the first segment, or steps over those that have left the playlist.
     fn find_next(&mut self, head: u64, target_duration: Duration, listed: &[Listed]) {
         match &mut self.next_segment {
-            Some((number, _)) if *number < head => {
-                self.quality.skipped += (head - *number) as u32;
-                *number = head;
+            Some(next) if next.0 < head => {
+                self.quality.skipped += (head - next.0) as u32;
+                *next = (head, Duration::ZERO);
             }
             Some(_) => {}
             None => {
@@ -485,7 +485,7 @@ impl Player {
             begins_at,
             ..
         } = transit.segment;
-        let media = duration - transit.offset;
+        let media = duration.saturating_sub(transit.offset);
         let begins = self.buffer.append(media, duration);
         self.quality.live_latency = begins_at.map(|begins_at| {
             let unix = self.seat.unix_at_zero + now.since(Timestamp::ZERO);
@@ -898,5 +898,20 @@ mod tests {
             (startup, 0),
             "a seek is neither a start nor a stall"
         );
+    }
+
+    #[test]
+    fn a_segment_that_left_takes_the_place_to_begin_within_it_along() {
+        let mut player = joined(60_000);
+        // It was to begin 2,520 ms into segment 7, which is gone; segment 20 lasts half a second.
+        let mut listed = listed(20..=29);
+        listed[0].duration = Duration::from_millis(500);
+        player.on_playlist(at(1_030), TARGET, listed);
+        assert!(
+            matches!(player.next(at(1_030)), Action::Get { object, .. } if object == segment(20))
+        );
+        player.on_segment(at(1_040), 12_500);
+        player.next(at(1_140));
+        assert_eq!(player.quality().media, Duration::from_millis(500));
     }
 }

@@ -136,6 +136,8 @@ async fn another_server_with_another_encoder_can_be_surged_at() {
     let mut scenario = short(40, 8.0);
     // Nobody stalls for want of bandwidth of their own.
     scenario.real.audience.last_mile.at_least_bps = 1_500_000;
+    // There the name of a segment is known when it is listed, so nobody asks before.
+    scenario.real.audience.manners.early_percent = 50.0;
     let scenario = written(&folder, &scenario);
     for playlist in ["main.m3u8", "media.m3u8"] {
         let target = format!("http://{}/{playlist}", foreign.addr);

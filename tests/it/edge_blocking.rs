@@ -40,8 +40,14 @@ async fn playlists(head: &Arc<AtomicUsize>, target: u32) -> FaultOrigin {
 async fn many_who_wait_for_a_segment_are_answered_together_by_a_playlist_that_lists_it() {
     const VIEWERS: usize = 500;
     let head = Arc::new(AtomicUsize::new(10));
-    let origin = playlists(&head, 2).await;
-    let edge = TestEdge::start(&origin.url());
+    let origin = playlists(&head, 4).await;
+    // Who waits for a playlist still to come has no seat on its flight.
+    let limits = Limits {
+        waiters_per_flight_max: VIEWERS as u32,
+        waiters_max: VIEWERS as u32,
+        ..Limits::default()
+    };
+    let edge = TestEdge::start_with(&origin.url(), MissQueue::Flights, limits);
     let addr = edge.addr;
     let viewers: Vec<_> = (0..VIEWERS)
         .map(|viewer| {
@@ -54,6 +60,7 @@ async fn many_who_wait_for_a_segment_are_answered_together_by_a_playlist_that_li
         edge.metric(BLOCKED) == VIEWERS as f64
     })
     .await;
+    assert_eq!(edge.edge.waiters(), 0, "they hold no seat");
     let plain = client::get(addr, PLAYLIST).await;
     assert!(
         plain.status == 200 && plain.whole,
@@ -159,4 +166,25 @@ async fn while_the_origin_fails_a_waiting_request_asks_no_more_often_than_failur
     // 250, 500 and 1,000 ms after one another, for three seconds.
     let asked = failing.hits(PLAYLIST);
     assert!((3..=8).contains(&asked), "{asked} requests");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn playlists_that_come_stale_are_not_asked_for_without_end() {
+    // As a shield answers whose own origin is down: at once, and with an age.
+    let origin = FaultOrigin::start(|_, _| {
+        let text = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:9\n#EXTINF:1,\n9.ts\n#EXTINF:1,\n10.ts\n";
+        Behaviour::ok_with("age: 1\r\n", text)
+    })
+    .await;
+    let edge = TestEdge::start(&origin.url());
+    let addr = edge.addr;
+    let viewers: Vec<_> = (0..50)
+        .map(|_| tokio::spawn(async move { client::get(addr, &for_segment(11)).await.status }))
+        .collect();
+    for viewer in viewers {
+        assert_eq!(viewer.await.unwrap(), 503);
+    }
+    // Three target durations of a second, a sixteenth of one between two requests at least.
+    let asked = origin.hits(PLAYLIST);
+    assert!((3..=60).contains(&asked), "{asked} requests");
 }

@@ -432,6 +432,28 @@ async fn a_newly_listed_segment_is_fetched_before_anybody_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_playlist_is_not_handed_out_before_what_it_lists_is_here() {
+    let head = Arc::new(AtomicUsize::new(20));
+    let newest = head.clone();
+    let origin = FaultOrigin::start(move |arrived, _| match arrived.target.as_str() {
+        PLAYLIST => list(newest.load(Ordering::Relaxed) as u64),
+        _ => Behaviour::Late(
+            Duration::from_millis(100),
+            Box::new(Behaviour::ok("segment")),
+        ),
+    })
+    .await;
+    let edge = TestEdge::start(&origin.url());
+    client::get(edge.addr, PLAYLIST).await;
+    for number in 21..24 {
+        head.store(number, Ordering::Relaxed);
+        eventually_asking(&edge, PLAYLIST, &format!("\n{number}.ts")).await;
+        let reply = client::get(edge.addr, &segment(number as u64)).await;
+        assert!(reply.header("cache-status").contains("; hit"), "{reply:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_circle_of_three_is_found_whatever_a_viewer_says_of_other_caches() {
     let reserve = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let doors = [reserve(), reserve(), reserve()];

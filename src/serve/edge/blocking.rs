@@ -2,8 +2,8 @@
 //! lists it, and by no older one.
 //!
 //! However many wait, the origin is asked as if one viewer polled: all of them sleep until the stored playlist ends to be
-//! fresh, which is when its next segment is due, and then board one flight. They hold places of their own, so that plain
-//! requests keep theirs.
+//! fresh, which is when its next segment is due. Whoever wakes first begins a flight, and all of them are told when it has
+//! landed. They hold places of their own and no seat on a flight, so that plain requests keep theirs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,17 +14,16 @@ use http::StatusCode;
 use super::Edge;
 use super::answer::{self, Waited};
 use super::fetch::{self, Flight};
-use super::flights::{Landing, Seat};
 use super::metrics::Reason;
 use super::pass::RequestStream;
-use super::routes::{Answered, Asked, Heard, Role};
+use super::routes::{Answered, Asked, Role};
 use super::store::Entry;
 use crate::policy::collapse::Boarding;
 use crate::policy::edge::Reload;
 use crate::policy::status::{FetchError, MissQueue, Served, Shed, Way};
 use crate::time::Timestamp;
 
-/// How long after a failure it is looked again, where the failure itself does not tell.
+/// How long after a flight that has changed nothing the next one may begin, at most.
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl Asked<'_> {
@@ -37,8 +36,9 @@ impl Asked<'_> {
         let Some(_place) = Place::take(edge) else {
             return self.unserved(FetchError::Shed(Shed::BlockedFull), None, Role::Follower);
         };
-        let mut waited = false;
+        let (mut waited, mut flew) = (false, false);
         loop {
+            // Before the store is looked into: what lands from now on is not missed.
             let news = edge.renditions.newest(self.key);
             let target_duration = news
                 .as_ref()
@@ -48,46 +48,12 @@ impl Asked<'_> {
             if now >= until {
                 return self.unserved(FetchError::Shed(Shed::Deadline), None, Role::Follower);
             }
-            let (mut reload, mut entry) = self.outlook(number, now);
-            if reload == Reload::Ask {
-                let begin = |key: &_, generation| {
-                    let flight = Flight::Listed(generation);
-                    fetch::begin(edge, key, self.ask(), flight, Reason::Miss)
-                };
-                let look_again = || {
-                    let (reload, entry) = self.outlook(number, edge.clock.now());
-                    (reload != Reload::Ask).then_some((reload, entry))
-                };
-                let boarded = edge
-                    .flights
-                    .board(self.key, &edge.limits(), look_again, begin);
-                let (role, mut seat) = match boarded {
-                    Ok(again) => {
-                        (reload, entry) = again;
-                        (Role::Follower, None)
-                    }
-                    Err(Boarding::Shed(shed)) => {
-                        return self.unserved(FetchError::Shed(shed), None, Role::Follower);
-                    }
-                    Err(Boarding::Lead(_, seat)) => (Role::Leader, Some(seat)),
-                    Err(Boarding::Follow(_, seat)) => (Role::Follower, Some(seat)),
-                };
-                if let Some(seat) = &mut seat {
-                    waited = true;
-                    match landing_of(edge, seat, until).await {
-                        Some(landing) if lists(&landing, number) => {
-                            let watch = seat.watch.clone();
-                            return self
-                                .answer_heard(role, watch, Heard::Landing(landing), body)
-                                .await;
-                        }
-                        Some(Landing::Failed(..)) => tokio::time::sleep(PAUSE).await,
-                        Some(_) | None => {}
-                    }
-                    continue;
-                }
-            }
-            match (reload, entry) {
+            let (reload, entry) = self.outlook(number, now);
+            let pause = PAUSE.min(target_duration / 16);
+            // Not at once after a landing that has changed nothing, whoever it was for.
+            let landed = entry.as_ref().and_then(|entry| entry.landing);
+            let again_at = landed.map(|landing| landing.at + pause);
+            let wake_at = match (reload, entry) {
                 (Reload::Answer(decision), Some(entry)) if !waited => {
                     return self.by_store(&entry, decision, now, body).await;
                 }
@@ -95,20 +61,71 @@ impl Asked<'_> {
                 (Reload::TooFar, _) => {
                     return self.refused(StatusCode::BAD_REQUEST, "too-far-ahead");
                 }
-                (Reload::Wait(at), _) => {
-                    waited = true;
-                    let wake = tokio::time::sleep_until(edge.clock.instant(at.min(until)));
-                    match news {
-                        Some(mut news) => tokio::select! {
-                            () = wake => {}
-                            _ = news.changed() => {}
-                        },
-                        None => wake.await,
+                (Reload::Plain | Reload::Answer(_), _) => return self.serve(body).await,
+                (Reload::Wait(at), _) => at,
+                (Reload::Ask, _) if again_at.is_some_and(|at| now < at) => again_at.unwrap_or(now),
+                // A flight that was turned away by a bound leaves no trace in the store.
+                (Reload::Ask, _) if flew => {
+                    flew = false;
+                    now + pause
+                }
+                (Reload::Ask, _) => {
+                    flew = true;
+                    if news.is_none() {
+                        // The first playlist of a rendition is waited for as any other object.
+                        waited = true;
+                        if let Err(shed) = self.first_playlist(number, until).await {
+                            return self.unserved(FetchError::Shed(shed), None, Role::Follower);
+                        }
+                        continue;
                     }
+                    self.begin_flight(number);
+                    until
                 }
-                (Reload::Plain | Reload::Ask | Reload::Answer(_), _) => {
-                    return self.serve(body).await;
-                }
+            };
+            waited = true;
+            let wake = tokio::time::sleep_until(edge.clock.instant(wake_at.min(until)));
+            match news {
+                Some(mut news) => tokio::select! {
+                    () = wake => {}
+                    _ = news.changed() => {}
+                },
+                None => wake.await,
+            }
+        }
+    }
+
+    /// Begins a flight that nobody has a seat on, unless one is under way or has just landed.
+    fn begin_flight(&self, number: u64) {
+        let edge = self.edge;
+        let settled = || self.outlook(number, edge.clock.now()).0 != Reload::Ask;
+        edge.flights.refresh(self.key, settled, |key, generation| {
+            let flight = Flight::Listed(generation);
+            fetch::begin(edge, key, self.ask(), flight, Reason::Miss)
+        });
+    }
+
+    /// Waits for the first playlist of a rendition to land, on a seat among the waiters.
+    async fn first_playlist(&self, number: u64, until: Timestamp) -> Result<(), Shed> {
+        let edge = self.edge;
+        let begin = |key: &_, generation| {
+            let flight = Flight::Listed(generation);
+            fetch::begin(edge, key, self.ask(), flight, Reason::Miss)
+        };
+        let landed_already = || {
+            let (reload, _) = self.outlook(number, edge.clock.now());
+            (reload != Reload::Ask).then_some(())
+        };
+        let boarded = edge
+            .flights
+            .board(self.key, &edge.limits(), landed_already, begin);
+        match boarded {
+            Ok(()) => Ok(()),
+            Err(Boarding::Shed(shed)) => Err(shed),
+            Err(Boarding::Lead(_, mut seat) | Boarding::Follow(_, mut seat)) => {
+                let landed = seat.watch.wait_for(|progress| progress.landing.is_some());
+                let _ = tokio::time::timeout_at(edge.clock.instant(until), landed).await;
+                Ok(())
             }
         }
     }
@@ -135,21 +152,6 @@ impl Asked<'_> {
             served: Served::Collapsed,
             response: warp::Reply::into_response(response),
         }
-    }
-}
-
-fn lists(landing: &Landing, number: u64) -> bool {
-    matches!(landing, Landing::Object(object, _) if object.head.is_some_and(|head| head >= number))
-}
-
-/// How the flight of a seat lands; `None` if it doesn't in time.
-async fn landing_of(edge: &Edge, seat: &mut Seat, until: Timestamp) -> Option<Landing> {
-    let landed = seat.watch.wait_for(|progress| progress.landing.is_some());
-    match tokio::time::timeout_at(edge.clock.instant(until), landed).await {
-        Ok(Ok(progress)) => progress.landing.clone(),
-        // The fetch was dropped unlanded: the edge is going down.
-        Ok(Err(_)) => Some(Landing::Failed(FetchError::Broken, None)),
-        Err(_) => None,
     }
 }
 

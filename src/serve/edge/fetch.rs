@@ -17,7 +17,7 @@ use super::store::{Entry, Failure, LastLanding};
 use crate::policy::collapse::Generation;
 use crate::policy::edge::PASS;
 use crate::policy::freshness::Negative;
-use crate::policy::key::Key;
+use crate::policy::key::{Key, Kind};
 use crate::policy::status::FetchError;
 
 /// Whether a fetch is in the table of flights.
@@ -85,6 +85,9 @@ async fn fly(
     if let Landing::Object(..) = landing {
         edge.store.evict();
     }
+    if key.as_ref().kind() == Kind::MediaPlaylist {
+        edge.renditions.stored(key);
+    }
     progress.send_modify(|progress| progress.landing = Some(landing));
 }
 
@@ -146,7 +149,7 @@ fn publish(edge: &Edge, key: &Key, generation: Option<Generation>, landing: &Lan
 mod tests {
     use super::*;
     use crate::policy::collapse::Boarding;
-    use crate::policy::key::{KeyRef, Kind};
+    use crate::policy::key::KeyRef;
     use crate::policy::limits::Limits;
     use crate::policy::status::MissQueue;
     use crate::serve::clock::Clock;

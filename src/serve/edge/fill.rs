@@ -122,16 +122,23 @@ impl Fetch<'_> {
         let mut validity = validity_of(facts);
         if let Some(facts) = facts {
             let (fit, due) = edge.renditions.landed(key, facts, validity.made_at, now);
-            validity = validity.until_due(now, due, facts);
             match fit {
                 Fit::Older => {
                     edge.metrics.regressions_blocked.inc();
                     return Err(FetchError::Outdated);
                 }
-                Fit::Newer(Some(listed)) => listed::newly(edge, key, listed),
+                Fit::Newer(Some(numbers)) => {
+                    let ahead = listed::newly(edge, key, numbers);
+                    // While nobody waits viewers have the one before: who gets this one finds its segments here.
+                    tokio::select! {
+                        () = listed::landed(ahead, facts.target_duration / 4) => {}
+                        () = self.until_waited_for() => {}
+                    }
+                }
                 Fit::Reset => listed::forget_absences(edge, key),
                 Fit::Newer(None) => {}
             }
+            validity = validity.until_due(edge.clock.now(), due, facts);
         }
         let object = Object::new(head.headers.clone(), body, validity, self.ahead)
             .listing_up_to(facts.map(|facts| facts.head));

@@ -2,25 +2,28 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Edge;
 use super::fetch::{self, Ask, Flight};
+use super::flights::Watch;
 use super::metrics::Reason;
 use crate::hls::names::LivePath;
 use crate::policy::key::{Key, KeyRef, Kind};
 use crate::policy::status::MissQueue;
 
 /// What a playlist lists for the first time is there now: a remembered 404 of it is forgotten, and it is fetched ahead,
-/// so that the first viewer who asks finds at least its flight.
-pub(super) fn newly(edge: &Arc<Edge>, playlist: &Key, numbers: RangeInclusive<u64>) {
+/// so that the first viewer who asks finds at least its flight. Gives the flights that were begun for that.
+pub(super) fn newly(edge: &Arc<Edge>, playlist: &Key, numbers: RangeInclusive<u64>) -> Vec<Watch> {
     /// A playlist that jumps far ahead is no reason to fetch everything between.
     const AHEAD_MAX: usize = 4;
     let Key::Live {
         channel, rendition, ..
     } = playlist
     else {
-        return;
+        return Vec::new();
     };
+    let mut begun = Vec::new();
     for number in numbers.rev().take(AHEAD_MAX) {
         let key = KeyRef::Live {
             channel,
@@ -59,9 +62,22 @@ pub(super) fn newly(edge: &Arc<Edge>, playlist: &Key, numbers: RangeInclusive<u6
                 .is_some_and(|entry| entry.object.is_some())
         };
         edge.flights.refresh(key, settled, |key, generation| {
-            fetch::begin(edge, key, ask, Flight::Listed(generation), Reason::Prefetch)
+            let flight = Flight::Listed(generation);
+            let watch = fetch::begin(edge, key, ask, flight, Reason::Prefetch);
+            begun.push(watch.clone());
+            watch
         });
     }
+    begun
+}
+
+/// Waits until all of these have landed, whatever they bring, or for `at_most`.
+pub(super) async fn landed(flights: Vec<Watch>, at_most: Duration) {
+    let landing = flights.into_iter().map(|mut watch| async move {
+        // A fetch that is dropped unlanded will not land any more.
+        let _ = watch.wait_for(|progress| progress.landing.is_some()).await;
+    });
+    let _ = tokio::time::timeout(at_most, futures_util::future::join_all(landing)).await;
 }
 
 /// A stream has begun anew: what is known not to be there may come under its old number.

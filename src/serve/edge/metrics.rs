@@ -229,9 +229,9 @@ impl Metrics {
         self.followers_peak.fetch_max(followers, Ordering::Relaxed);
     }
 
-    /// The most followers of one flight since the last call.
-    pub fn take_followers_peak(&self) -> u32 {
-        self.followers_peak.swap(0, Ordering::Relaxed)
+    /// The most followers of one flight so far.
+    pub fn followers_peak(&self) -> u32 {
+        self.followers_peak.load(Ordering::Relaxed)
     }
 
     /// A request goes to the origin.

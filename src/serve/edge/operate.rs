@@ -100,7 +100,7 @@ pub struct Audit {
     pub segment_requests: u64,
     /// Attempts within flights for segments, beyond the first, so far.
     pub segment_retries: u64,
-    /// The most followers of one flight since the last audit.
+    /// The most followers of one flight so far.
     pub followers_peak: u32,
     /// Requests that wait for a flight now.
     pub waiters: u32,
@@ -233,7 +233,7 @@ impl Edge {
             miss_queue: self.miss_queue.to_string(),
             segment_requests: self.metrics.requests(Kind::Segment),
             segment_retries: self.metrics.segment_fetches(&again),
-            followers_peak: self.metrics.take_followers_peak(),
+            followers_peak: self.metrics.followers_peak(),
             waiters: self.waiters(),
             fetches: self.tasks(),
             unasked: self.unasked(),

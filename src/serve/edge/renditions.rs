@@ -82,6 +82,16 @@ impl Renditions {
         landed
     }
 
+    /// A fetch of a rendition's playlist has landed, well or not, and the store knows: whoever waits for news looks again.
+    pub(super) fn stored(&self, key: &Key) {
+        let Some(name) = name_of(key.as_ref()) else {
+            return;
+        };
+        if let Some(rendition) = self.lock().get(&name) {
+            rendition.newest.send_modify(|_| ());
+        }
+    }
+
     /// Forgets the rendition of a key: its next playlist is the first.
     pub(super) fn forget(&self, key: KeyRef<'_>) {
         if let Some(name) = name_of(key) {

@@ -101,6 +101,10 @@ impl Counter {
         request: &HeaderMap,
     ) -> warp::reply::Response {
         let _answering = Answering::begin(&self.figures.inflight);
+        if method == Method::OPTIONS {
+            // Asks for nothing, so it is neither a hit nor slow: browsers ask so first, and edges whether we answer at all.
+            return answer::preflight().into_response();
+        }
         let path = LivePath::parse(path);
         let version = match path {
             Some(LivePath::MediaPlaylist { channel, .. }) => self.store.newest(channel),
