@@ -448,6 +448,50 @@ async fn what_leaks_without_the_queue_is_a_fetch_over_a_segment_in_the_mean_of_f
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_leaves_a_report_and_a_worse_one_is_told_from_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(&folder, &short(30, 5.0));
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let played = run(&["surge", &path, "--report", &at("a"), "--json"]).await;
+    let summary: Summary = serde_json::from_str(&played.out).unwrap();
+    let left = |name: &str| std::fs::read_to_string(folder.path().join("a").join(name)).unwrap();
+    let written: Summary = serde_json::from_str(&left("summary.json")).unwrap();
+    assert_eq!(written, summary);
+    assert!(left("timeseries.csv").lines().count() > 5);
+    assert!(left("report.md").contains("short"));
+    let page = left("report.html");
+    assert!(
+        page.contains("<svg") && !page.contains("src="),
+        "nothing is asked for"
+    );
+
+    let same = run(&["compare", &at("a"), &at("a/summary.json")]).await;
+    assert_eq!(same.code, Some(0), "{same:?}");
+    let mut worse = summary;
+    worse.origin.measured.segment *= 3;
+    std::fs::write(at("b.json"), serde_json::to_string(&worse).unwrap()).unwrap();
+    let page = at("comparison.html");
+    let told = run(&["compare", &at("a"), &at("b.json"), "--html", &page]).await;
+    assert_eq!(told.code, Some(4), "{told:?}");
+    assert!(told.out.contains("origin hits"), "{}", told.out);
+    assert!(
+        std::fs::read_to_string(&page)
+            .unwrap()
+            .contains("origin hits")
+    );
+    let json = run(&["compare", &at("a"), &at("b.json"), "--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(json["trend"], "worse");
+    for (missing, why) in [("nothing", "cannot read"), ("short.toml", "is no summary")] {
+        let ended = run(&["compare", &at("a"), &at(missing)]).await;
+        assert!(
+            ended.code == Some(1) && ended.err.contains(why),
+            "{ended:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_interrupted_reports_the_part_that_was_played() {
     let folder = tempfile::tempdir().unwrap();
     let path = written(&folder, &short(30, 60.0));
