@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::generator::Watch;
 use super::line::{Edge, Pool};
 use super::network::Network;
+use super::playlists::Playlists;
 use super::stream::{Stream, Watched};
 use super::visitor::{self, Log, World};
 use crate::policy::status::MissQueue;
@@ -155,6 +156,7 @@ pub async fn run(
     let world = Arc::new(World {
         clock,
         began: clock.now(),
+        playlists: Playlists::default(),
         watched: Watched::new(
             &plan.stream,
             allowed,

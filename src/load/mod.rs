@@ -10,6 +10,7 @@ mod driver;
 mod generator;
 mod line;
 mod network;
+mod playlists;
 mod stream;
 #[cfg(test)]
 mod tests;

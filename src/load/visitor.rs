@@ -11,6 +11,7 @@ use super::client::{Connection, Sink, Trace, Wanted};
 use super::generator::Watch;
 use super::line::{Edge, Pool};
 use super::network::Network;
+use super::playlists::{Playlists, Read};
 use super::stream::{Offered, Watched};
 use crate::hls::reader;
 use crate::report::record::{self, Outcome, Request, ResultWord};
@@ -18,13 +19,14 @@ use crate::serve::clock::Clock;
 use crate::time::Timestamp;
 use crate::viewer::abr;
 use crate::viewer::audience::{Manners, Visit};
-use crate::viewer::player::{self, Action, Listed, Object, Player, Seat, TIMEOUT};
+use crate::viewer::player::{self, Action, Object, Player, Seat, TIMEOUT};
 
 /// What all viewers of a run share.
 pub(super) struct World {
     pub(super) clock: Clock,
     pub(super) began: Timestamp,
     pub(super) watched: Watched,
+    pub(super) playlists: Playlists,
     pub(super) edges: Vec<Edge>,
     /// One per edge; none where each viewer has a connection of its own.
     pub(super) pools: Vec<Pool>,
@@ -116,7 +118,7 @@ pub(super) async fn play(world: Arc<World>, visit: Visit) -> record::Viewer {
         own: None,
         visit,
         variants: Vec::new(),
-        listed: Vec::new(),
+        playlist: None,
         text: Vec::new(),
         world: &world,
     };
@@ -147,8 +149,9 @@ struct Visitor<'a> {
     own: Option<Connection>,
     /// Renditions as the player numbers them.
     variants: Vec<Offered>,
-    listed: Vec<reader::Listed>,
-    /// Kept from playlist to playlist, so that reading one allocates nothing.
+    /// The playlist that it has.
+    playlist: Option<Arc<Read>>,
+    /// Kept from playlist to playlist, so that receiving one allocates nothing.
     text: Vec<u8>,
 }
 
@@ -274,8 +277,7 @@ impl Visitor<'_> {
         if parts < 2 {
             return None;
         }
-        let mut listed = self.listed.iter();
-        let segment = listed.find(|segment| segment.number == number)?;
+        let segment = self.listed(number)?;
         let bits = self.variants[rendition].bandwidth_bps as f64 * segment.duration.as_secs_f64();
         Some((bits as u64 / 8 / parts).max(1_024))
     }
@@ -328,9 +330,7 @@ impl Visitor<'_> {
             }
             Object::Segment { rendition, number } => {
                 let rendition = self.variants[rendition].rendition;
-                let mut listed = self.listed.iter();
-                let listed = listed.find(|segment| segment.number == number);
-                let path = match listed {
+                let path = match self.listed(number) {
                     Some(segment) => segment.path.clone(),
                     None => watched
                         .path_of(rendition, number)
@@ -376,27 +376,26 @@ impl Visitor<'_> {
         let record::Object::MediaPlaylist { rendition } = logged else {
             return Outcome::Unreadable;
         };
-        let Ok(facts) = reader::media(&self.base(path), &self.text) else {
+        let world = self.world;
+        let base = self.base(path);
+        let read = world.playlists.read(rendition, &base, &self.text, |facts| {
+            let mut listed = facts.listed.iter();
+            listed.all(|segment| world.watched.is_named_so(rendition, segment))
+        });
+        let Some(read) = read else {
             return Outcome::Unreadable;
         };
-        let world = self.world;
-        let is_named_so = |segment| world.watched.is_named_so(rendition, segment);
-        if !facts.listed.iter().all(is_named_so) {
-            return Outcome::Unreadable;
-        }
-        let listed = facts
-            .listed
-            .iter()
-            .map(|segment| Listed {
-                number: segment.number,
-                duration: segment.duration,
-                begins_at: segment.begins_at,
-            })
-            .collect();
-        self.listed = facts.listed;
+        let (target_duration, listed) = (read.facts.target_duration, read.listed.clone());
+        self.playlist = Some(read);
         self.player
-            .on_playlist(world.clock.now(), facts.target_duration, listed);
+            .on_playlist(world.clock.now(), target_duration, listed);
         Outcome::Ok
+    }
+
+    /// A segment as its playlist lists it.
+    fn listed(&self, number: u64) -> Option<&reader::Listed> {
+        let mut listed = self.playlist.as_ref()?.facts.listed.iter();
+        listed.find(|segment| segment.number == number)
     }
 }
 
