@@ -432,6 +432,44 @@ async fn a_newly_listed_segment_is_fetched_before_anybody_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn readers_who_have_the_head_alone_move_on_to_the_next_attempt() {
+    let origin = FaultOrigin::start(|_, number| match number {
+        0 => Behaviour::Truncated {
+            headers: String::new(),
+            body: body(),
+            sent: 0,
+        },
+        _ => Behaviour::ok(body()),
+    })
+    .await;
+    let edge = TestEdge::start(&origin.url());
+    let readers: Vec<_> = (0..20)
+        .map(|_| tokio::spawn(client::get(edge.addr, SEGMENT)))
+        .collect();
+    for reader in readers {
+        let reply = reader.await.unwrap();
+        assert!(reply.status == 200 && reply.whole && reply.body == body());
+    }
+    assert_eq!(origin.hits(SEGMENT), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_of_another_length_are_cut_off_and_not_deceived() {
+    let origin = FaultOrigin::start(|_, number| match number {
+        0 => Behaviour::Truncated {
+            headers: String::new(),
+            body: body(),
+            sent: 0,
+        },
+        _ => Behaviour::ok("another"),
+    })
+    .await;
+    let edge = TestEdge::start(&origin.url());
+    let reply = client::get(edge.addr, SEGMENT).await;
+    assert!(!reply.whole, "{reply:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_playlist_is_not_handed_out_before_what_it_lists_is_here() {
     let head = Arc::new(AtomicUsize::new(20));
     let newest = head.clone();

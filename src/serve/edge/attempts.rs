@@ -139,7 +139,8 @@ impl Fetch<'_> {
 
     /// Whether what has come in so far can be added to, or done anew without a viewer seeing it.
     fn can_go_on(&self) -> bool {
-        !self.is_streamed() || self.etag.is_some() || self.progress.borrow().head.is_none()
+        let unseen = self.received == 0 || self.progress.borrow().head.is_none();
+        !self.is_streamed() || self.etag.is_some() || unseen
     }
 
     /// Ends as soon as somebody waits for it; at once where nobody could be seen to.
