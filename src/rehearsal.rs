@@ -407,8 +407,7 @@ impl Levels {
     ) {
         let first = venue.origin.origin.hits().total();
         for second in 0.. {
-            let audits = venue.edges.audits().await;
-            let waiters = audits.iter().flatten().map(|audit| audit.waiters).sum();
+            let waiters = venue.edges.waiters().await;
             let hits = venue.origin.origin.hits().total();
             self.lock().push(Level {
                 at: clock.now().since(began),

@@ -228,6 +228,20 @@ impl Edges {
         }
     }
 
+    /// Requests that wait for a flight now, over all edges.
+    pub async fn waiters(&self) -> u32 {
+        match self {
+            Self::Rooms(tiers) => {
+                let rooms = tiers.edges.iter().chain(&tiers.shields);
+                rooms.map(|room| room.edge.waiters()).sum()
+            }
+            Self::Processes(_) => {
+                let audits = self.audits().await;
+                audits.iter().flatten().map(|audit| audit.waiters).sum()
+            }
+        }
+    }
+
     /// The audits once every fetch that an audience has left behind has landed, so that all counts speak of the same ones.
     async fn settled(&self) -> Vec<Option<Audit>> {
         let mut audits = self.audits().await;
@@ -344,6 +358,7 @@ impl Venue<'_> {
                 .map(|audit| u64::from(audit.followers_peak))
                 .max(),
             segment_retries: grown(|audit| audit.segment_retries, first_asker, usize::MAX),
+            evicted: grown(|audit| audit.evicted, 0, usize::MAX),
             unasked: unasked.collect(),
             playlist_lifetime,
             caches: if is_cold {

@@ -56,6 +56,8 @@ pub struct EdgeCounts {
     pub unasked: Vec<Unasked>,
     /// How long a media playlist stays fresh at an edge; `None` if unknown.
     pub playlist_lifetime: Option<Duration>,
+    /// Objects that the edges' caches let go for want of room: who asks for one of them again costs a hit more.
+    pub evicted: u64,
     /// Why the edges' own counts are void, if they are: one of them was killed in mid-run, say.
     pub struck: Option<String>,
     /// Whether the caches were empty when the run began.

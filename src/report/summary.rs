@@ -205,6 +205,16 @@ pub fn summarize(
             record.segment_duration,
         ),
     };
+    if edges.evicted > 0 && !thresholds.origin_hits_exact {
+        // A scenario that wants exactness is judged all the same: its caches are to be large enough.
+        let why = || {
+            format!(
+                "the caches had to let {} objects go; whoever asks for one of them again costs a hit more",
+                edges.evicted
+            )
+        };
+        summary.origin.not_binding.get_or_insert_with(why);
+    }
     summary.checks = verdict::check(&summary, thresholds);
     summary.verdict = verdict::of(&summary);
     summary
@@ -642,6 +652,23 @@ mod tests {
         assert_eq!(failed(&summary), 0);
         let why = summary.origin.not_binding.unwrap();
         assert_eq!(why, "somebody else asked the edges for segments, 1 times");
+    }
+
+    #[test]
+    fn a_prediction_says_that_full_caches_make_it_too_low_unless_it_is_to_be_exact() {
+        let twice = hits(&[("edge-1", 7, 2), ("edge-1", 8, 1), ("edge-2", 7, 1)]);
+        let full = EdgeCounts {
+            evicted: 3,
+            ..edges()
+        };
+        let strict = summary(&record(MissQueue::Flights), &twice, &full);
+        assert_eq!(
+            (strict.verdict, strict.origin.not_binding),
+            (Verdict::Fail, None)
+        );
+        let loose = Thresholds::default();
+        let loose = summarize(&record(MissQueue::Flights), &twice, &full, &loose);
+        assert!(text::headline(&loose).contains("let 3 objects go"));
     }
 
     #[test]

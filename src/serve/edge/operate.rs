@@ -100,6 +100,8 @@ pub struct Audit {
     pub segment_requests: u64,
     /// Attempts within flights for segments, beyond the first, so far.
     pub segment_retries: u64,
+    /// Objects that its cache has let go for want of room so far.
+    pub evicted: u64,
     /// The most followers of one flight so far.
     pub followers_peak: u32,
     /// Requests that wait for a flight now.
@@ -233,6 +235,7 @@ impl Edge {
             miss_queue: self.miss_queue.to_string(),
             segment_requests: self.metrics.requests(Kind::Segment),
             segment_retries: self.metrics.segment_fetches(&again),
+            evicted: self.store.evicted(),
             followers_peak: self.metrics.followers_peak(),
             waiters: self.waiters(),
             fetches: self.tasks(),

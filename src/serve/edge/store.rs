@@ -4,7 +4,7 @@
 //! it on reading. Its default policy (TinyLFU) refuses new live segments when it is full, hence LRU.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{AGE, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
@@ -151,6 +152,8 @@ impl Entry {
 pub struct Store {
     cache: Cache<Key, Arc<Entry>>,
     capacity_bytes: u64,
+    /// Objects that were let go for want of room.
+    evicted: Arc<AtomicU64>,
 }
 
 impl Store {
@@ -160,7 +163,14 @@ impl Store {
             Eviction::Lru => EvictionPolicy::lru(),
             Eviction::TinyLfu => EvictionPolicy::tiny_lfu(),
         };
+        let evicted = Arc::new(AtomicU64::new(0));
+        let counted = evicted.clone();
         let cache = Cache::builder()
+            .eviction_listener(move |_, _, cause| {
+                if cause == RemovalCause::Size {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+            })
             .max_capacity(capacity_bytes)
             .weigher(|key: &Key, entry: &Arc<Entry>| entry.weight(key))
             .eviction_policy(policy)
@@ -168,6 +178,7 @@ impl Store {
         Self {
             cache,
             capacity_bytes,
+            evicted,
         }
     }
 
@@ -211,6 +222,11 @@ impl Store {
         };
         self.put(key.clone(), entry);
         true
+    }
+
+    /// Objects that were let go for want of room, so far.
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
     }
 
     /// Every key of which something is known.
