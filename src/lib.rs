@@ -51,6 +51,8 @@ pub mod tiers;
 
 pub mod venue;
 
+pub mod trouble;
+
 pub mod ab;
 
 pub mod targets;

@@ -1,5 +1,4 @@
-//! Where a run is played: an origin with its channels, and edges before it, in this process or each in one of its own. And
-//! what can be done to them on purpose, in mid-run.
+//! Where a run is played: an origin with its channels, and edges before it, in this process or each in one of its own.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,21 +12,18 @@ use crate::ask;
 use crate::compose;
 use crate::config::Config;
 use crate::hls::timeline::Channel;
-use crate::load::Network;
 use crate::policy::key::Kind;
 use crate::policy::limits::Limits;
 use crate::policy::status::MissQueue;
 use crate::processes::{self, Part, Start};
 use crate::report::counts::{Askers, Caches, EdgeCounts, OriginHits, SegmentHits, Unasked};
 use crate::report::record;
-use crate::scenario::{self, Scenario, Stage, Trouble};
+use crate::scenario::{Scenario, Stage};
 use crate::serve::clock::Clock;
 use crate::serve::cluster::{Doors, EdgeRoom, OriginRoom};
 use crate::serve::edge::operate::Audit;
-use crate::serve::origin::Fault;
 use crate::serve::origin::hits::Snapshot;
 use crate::tiers::{Plan, Tiers};
-use crate::time::Timestamp;
 
 /// The edges of a venue.
 pub enum Edges {
@@ -89,7 +85,10 @@ impl EdgeProcess {
     }
 
     /// Starts it again where it was, if it is dead.
-    async fn revive(&self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn revive(&self) -> anyhow::Result<()> {
         let mut part = self.part.lock().await;
         if part.is_none() {
             let address = |url: &str| url.trim_start_matches("http://").to_owned();
@@ -103,20 +102,26 @@ impl EdgeProcess {
         Ok(())
     }
 
-    async fn signal(&self, signal: Signal) {
+    /// Sends it a signal, if it lives.
+    pub async fn signal(&self, signal: Signal) {
         if let Some(part) = &*self.part.lock().await {
             part.signal(signal);
         }
     }
 
-    async fn kill(&self) -> anyhow::Result<()> {
+    /// Kills it (SIGKILL), if it lives.
+    ///
+    /// # Errors
+    /// The system does not let us.
+    pub async fn kill(&self) -> anyhow::Result<()> {
         if let Some(mut part) = self.part.lock().await.take() {
             part.child.kill().await?;
         }
         Ok(())
     }
 
-    async fn end(&self) {
+    /// Ends it in order, if it lives.
+    pub async fn end(&self) {
         if let Some(mut part) = self.part.lock().await.take() {
             part.end().await;
         }
@@ -265,7 +270,11 @@ impl Edges {
         }
     }
 
-    fn process_of(&self, edge: u32) -> anyhow::Result<&EdgeProcess> {
+    /// The process of an edge, counted from 1.
+    ///
+    /// # Errors
+    /// The edges are no processes, or there is no such one.
+    pub fn process_of(&self, edge: u32) -> anyhow::Result<&EdgeProcess> {
         let Self::Processes(edges) = self else {
             bail!("edges in this process can be neither killed nor silenced")
         };
@@ -370,135 +379,6 @@ impl Venue<'_> {
             askers,
         };
         (hits, counts)
-    }
-
-    /// Does what a scenario wants done, when it is due, until all of it is done or the run ends; then all is mended. Gives what
-    /// was done.
-    pub async fn make_trouble(
-        &self,
-        faults: &[scenario::Fault],
-        began: Timestamp,
-        network: &Network,
-        clock: Clock,
-        stop: &CancellationToken,
-    ) -> Vec<(Trouble, record::Fault)> {
-        let seconds = |span: f64| Duration::try_from_secs_f64(span).unwrap_or_default();
-        let acts = faults.iter().map(|fault| async move {
-            let due = |at_s: f64| clock.instant(began + seconds(at_s));
-            let waiting = stop.run_until_cancelled(tokio::time::sleep_until(due(fault.at_s)));
-            waiting.await?;
-            let from = clock.now().since(began);
-            let mut what = fault.what.to_string();
-            if let Err(error) = self.strike(fault.what, network).await {
-                tracing::error!("{what}: that could not be done: {error:#}");
-                what += " (could not be done)";
-            }
-            let mut until = None;
-            if let Trouble::EdgeRestarted(_) = fault.what {
-                until = Some(clock.now().since(began));
-            } else if let Some(until_s) = fault.until_s {
-                let over = tokio::time::sleep_until(due(until_s));
-                let over = async {
-                    if let Trouble::ClockDrift(millis) = fault.what {
-                        tokio::select! {
-                            () = self.drift(millis, clock) => {}
-                            () = over => {}
-                        }
-                    } else {
-                        over.await;
-                    }
-                };
-                stop.run_until_cancelled(over).await;
-                match self.mend(fault.what, network).await {
-                    Ok(()) => until = Some(clock.now().since(began)),
-                    Err(error) => {
-                        tracing::error!("{what}: its end could not be brought about: {error:#}");
-                    }
-                }
-            } else if let Trouble::ClockDrift(millis) = fault.what {
-                stop.run_until_cancelled(self.drift(millis, clock)).await;
-            }
-            Some((fault.what, record::Fault { from, until, what }))
-        });
-        let mut done: Vec<_> = futures_util::future::join_all(acts)
-            .await
-            .into_iter()
-            .flatten()
-            .collect();
-        done.sort_by_key(|(_, fault)| fault.from);
-        // Whoever goes on with this venue finds it as it was; edges that were lost stay lost.
-        for (what, _) in done.iter().filter(|(_, fault)| fault.until.is_none()) {
-            if what.edge().is_none() {
-                let _ = self.mend(*what, network).await;
-            }
-        }
-        done
-    }
-
-    /// The broadcaster's clock loses time, until this is dropped.
-    async fn drift(&self, millis_per_second: f64, clock: Clock) {
-        let begun = clock.now();
-        loop {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            let lost = clock.now().since(begun).mul_f64(millis_per_second / 1e3);
-            self.origin.pace.be_late(lost);
-        }
-    }
-
-    /// The port is free when the last connection from before has ended.
-    async fn reopen(&self) -> anyhow::Result<()> {
-        const ATTEMPTS: u32 = 50;
-        for _ in 1..ATTEMPTS {
-            if self.origin.reopen().is_ok() {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        Ok(self.origin.reopen()?)
-    }
-
-    async fn strike(&self, trouble: Trouble, network: &Network) -> anyhow::Result<()> {
-        let faults = self.origin.origin.faults();
-        match trouble {
-            Trouble::EdgeKilled(edge) => self.edges.process_of(edge)?.kill().await?,
-            Trouble::EdgeSilent(edge) => {
-                self.edges.process_of(edge)?.signal(Signal::STOP).await;
-            }
-            Trouble::EdgeRestarted(edge) => {
-                let edge = self.edges.process_of(edge)?;
-                edge.end().await;
-                edge.revive().await?;
-            }
-            Trouble::OriginSlow(millis) => {
-                let longer = Duration::try_from_secs_f64(millis / 1e3).unwrap_or_default();
-                faults.begin(Fault::Slow(longer));
-            }
-            Trouble::OriginUnavailable(percent) => {
-                faults.begin_for_some(percent, Fault::Unavailable);
-            }
-            Trouble::OriginStopped => self.origin.shut(),
-            Trouble::StreamStalled => self.origin.pace.stall(),
-            Trouble::ClockDrift(_) => {}
-            Trouble::ViewersOffline(percent) => network.cut(percent),
-        }
-        Ok(())
-    }
-
-    async fn mend(&self, trouble: Trouble, network: &Network) -> anyhow::Result<()> {
-        match trouble {
-            Trouble::EdgeKilled(edge) => self.edges.process_of(edge)?.revive().await?,
-            Trouble::EdgeSilent(edge) => {
-                self.edges.process_of(edge)?.signal(Signal::CONT).await;
-            }
-            Trouble::EdgeRestarted(_) => {}
-            Trouble::OriginSlow(_) | Trouble::OriginUnavailable(_) => {
-                self.origin.origin.faults().end();
-            }
-            Trouble::OriginStopped => self.reopen().await?,
-            Trouble::StreamStalled | Trouble::ClockDrift(_) => self.origin.pace.recover(),
-            Trouble::ViewersOffline(_) => network.restore(),
-        }
-        Ok(())
     }
 }
 

@@ -1,0 +1,145 @@
+//! Trouble that a scenario wants, made at a venue when it is due and mended when it is over.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio_util::sync::CancellationToken;
+
+use crate::load::Network;
+use crate::report::record;
+use crate::scenario::{self, Trouble};
+use crate::serve::clock::Clock;
+use crate::serve::origin::Fault;
+use crate::time::Timestamp;
+use crate::venue::Venue;
+
+impl Venue<'_> {
+    /// Does what a scenario wants done, when it is due, until all of it is done or the run ends; then all is mended. Gives what
+    /// was done.
+    pub async fn make_trouble(
+        &self,
+        faults: &[scenario::Fault],
+        began: Timestamp,
+        network: &Network,
+        clock: Clock,
+        stop: &CancellationToken,
+    ) -> Vec<(Trouble, record::Fault)> {
+        let seconds = |span: f64| Duration::try_from_secs_f64(span).unwrap_or_default();
+        let acts = faults.iter().map(|fault| async move {
+            let due = |at_s: f64| clock.instant(began + seconds(at_s));
+            let waiting = stop.run_until_cancelled(tokio::time::sleep_until(due(fault.at_s)));
+            waiting.await?;
+            let from = clock.now().since(began);
+            let mut what = fault.what.to_string();
+            if let Err(error) = self.strike(fault.what, network).await {
+                tracing::error!("{what}: that could not be done: {error:#}");
+                what += " (could not be done)";
+            }
+            let mut until = None;
+            if let Trouble::EdgeRestarted(_) = fault.what {
+                until = Some(clock.now().since(began));
+            } else if let Some(until_s) = fault.until_s {
+                let over = tokio::time::sleep_until(due(until_s));
+                let over = async {
+                    if let Trouble::ClockDrift(millis) = fault.what {
+                        tokio::select! {
+                            () = self.drift(millis, clock) => {}
+                            () = over => {}
+                        }
+                    } else {
+                        over.await;
+                    }
+                };
+                stop.run_until_cancelled(over).await;
+                match self.mend(fault.what, network).await {
+                    Ok(()) => until = Some(clock.now().since(began)),
+                    Err(error) => {
+                        tracing::error!("{what}: its end could not be brought about: {error:#}");
+                    }
+                }
+            } else if let Trouble::ClockDrift(millis) = fault.what {
+                stop.run_until_cancelled(self.drift(millis, clock)).await;
+            }
+            Some((fault.what, record::Fault { from, until, what }))
+        });
+        let mut done: Vec<_> = futures_util::future::join_all(acts)
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
+        done.sort_by_key(|(_, fault)| fault.from);
+        // Whoever goes on with this venue finds it as it was; edges that were lost stay lost.
+        for (what, _) in done.iter().filter(|(_, fault)| fault.until.is_none()) {
+            if what.edge().is_none() {
+                let _ = self.mend(*what, network).await;
+            }
+        }
+        done
+    }
+
+    /// The broadcaster's clock loses time, until this is dropped.
+    async fn drift(&self, millis_per_second: f64, clock: Clock) {
+        let begun = clock.now();
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let lost = clock.now().since(begun).mul_f64(millis_per_second / 1e3);
+            self.origin.pace.be_late(lost);
+        }
+    }
+
+    /// The port is free when the last connection from before has ended.
+    async fn reopen(&self) -> anyhow::Result<()> {
+        const ATTEMPTS: u32 = 50;
+        for _ in 1..ATTEMPTS {
+            if self.origin.reopen().is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(self.origin.reopen()?)
+    }
+
+    async fn strike(&self, trouble: Trouble, network: &Network) -> anyhow::Result<()> {
+        let faults = self.origin.origin.faults();
+        match trouble {
+            Trouble::EdgeKilled(edge) => self.edges.process_of(edge)?.kill().await?,
+            Trouble::EdgeSilent(edge) => {
+                self.edges.process_of(edge)?.signal(Signal::STOP).await;
+            }
+            Trouble::EdgeRestarted(edge) => {
+                let edge = self.edges.process_of(edge)?;
+                edge.end().await;
+                edge.revive().await?;
+            }
+            Trouble::OriginSlow(millis) => {
+                let longer = Duration::try_from_secs_f64(millis / 1e3).unwrap_or_default();
+                faults.begin(Fault::Slow(longer));
+            }
+            Trouble::OriginUnavailable(percent) => {
+                faults.begin_for_some(percent, Fault::Unavailable);
+            }
+            Trouble::OriginStopped => self.origin.shut(),
+            Trouble::StreamStalled => self.origin.pace.stall(),
+            Trouble::ClockDrift(_) => {}
+            Trouble::ViewersOffline(percent) => network.cut(percent),
+        }
+        Ok(())
+    }
+
+    async fn mend(&self, trouble: Trouble, network: &Network) -> anyhow::Result<()> {
+        match trouble {
+            Trouble::EdgeKilled(edge) => self.edges.process_of(edge)?.revive().await?,
+            Trouble::EdgeSilent(edge) => {
+                self.edges.process_of(edge)?.signal(Signal::CONT).await;
+            }
+            Trouble::EdgeRestarted(_) => {}
+            Trouble::OriginSlow(_) | Trouble::OriginUnavailable(_) => {
+                self.origin.origin.faults().end();
+            }
+            Trouble::OriginStopped => self.reopen().await?,
+            Trouble::StreamStalled | Trouble::ClockDrift(_) => self.origin.pace.recover(),
+            Trouble::ViewersOffline(_) => network.restore(),
+        }
+        Ok(())
+    }
+}
