@@ -24,7 +24,8 @@ use seawall::serve::clock::Clock;
 use seawall::serve::cluster::{self, Doors, OriginRoom};
 use seawall::serve::origin::{Fault, OriginConfig, OriginFaults};
 use seawall::time::Timestamp;
-use seawall::viewer::audience::{Arrivals, Sessions};
+use seawall::viewer::arrivals::Arrivals;
+use seawall::viewer::audience::Sessions;
 use tokio_util::sync::CancellationToken;
 
 /// The length of a round of viewers.

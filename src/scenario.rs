@@ -15,7 +15,8 @@ use crate::policy::limits::Eviction;
 use crate::report::verdict::Thresholds;
 use crate::tiers::Shields;
 use crate::viewer::abr;
-use crate::viewer::audience::{Arrivals, Audience, Sessions};
+use crate::viewer::arrivals::Arrivals;
+use crate::viewer::audience::{Audience, Sessions};
 
 /// A surge with a name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

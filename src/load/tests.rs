@@ -28,7 +28,8 @@ use crate::report::summary::{self, Summary};
 use crate::report::verdict::{FlightThresholds, Thresholds, Verdict};
 use crate::serve::clock::Clock;
 use crate::viewer::abr;
-use crate::viewer::audience::{Arrivals, Audience, LastMile, Manners, Sessions};
+use crate::viewer::arrivals::Arrivals;
+use crate::viewer::audience::{Audience, LastMile, Manners, Sessions};
 
 /// What the edge does to segments.
 #[derive(Clone, Copy)]

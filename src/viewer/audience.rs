@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng, SeedableRng};
-use rand_distr::{Distribution, Gamma, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use super::abr;
+use super::arrivals::Arrivals;
+use super::chance::{Purpose, below, generator, log_normal, seconds, uniform, zipf};
 
 /// How an audience comes, stays and goes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,80 +106,6 @@ pub struct Intermission {
     pub back_s: f64,
     /// Over how long they return, evenly drawn.
     pub back_over_s: f64,
-}
-
-/// When viewers arrive, counted from the start of the run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Arrivals {
-    /// All in the same instant.
-    AtOnce,
-    /// At a steady rate: evenly over `over_s`.
-    #[serde(rename_all = "snake_case")]
-    Steady { over_s: f64 },
-    /// A crowd before, evenly over the time until `at_s`; then all others within `within_s`.
-    #[serde(rename_all = "snake_case")]
-    Step {
-        before_percent: f64,
-        at_s: f64,
-        within_s: f64,
-    },
-    /// At a rate that grows from nothing in a straight line until `over_s`.
-    #[serde(rename_all = "snake_case")]
-    Ramp { over_s: f64 },
-    /// As word of mouth spreads: half of them by `midpoint_s`, with a scale of `scale_s`; what falls outside of 0 to
-    /// `within_s` is drawn again.
-    #[serde(rename_all = "snake_case")]
-    Logistic {
-        midpoint_s: f64,
-        scale_s: f64,
-        within_s: f64,
-    },
-    /// At a rate that grows e-fold every `growth_s`, and breaks off at `cliff_s`: everybody wants to be there by then.
-    #[serde(rename_all = "snake_case")]
-    SteepThenCliff { growth_s: f64, cliff_s: f64 },
-    /// As written down: a file of one column `arrives_s`, a line per viewer.
-    Replay(Replay),
-    /// After a push message: delays follow Gamma(shape, scale); what falls beyond `within_s` is drawn again.
-    #[serde(rename_all = "snake_case")]
-    Gamma {
-        shape: f64,
-        scale_s: f64,
-        within_s: f64,
-    },
-}
-
-/// Arrivals that were written down.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Replay {
-    /// The file, beside the scenario.
-    pub csv: String,
-    /// What it says, in seconds from the start of the run; filled in by whoever has read it.
-    #[serde(skip)]
-    pub arrives_s: std::sync::Arc<[f64]>,
-}
-
-impl Replay {
-    /// Reads the text of such a file.
-    ///
-    /// # Errors
-    /// The number of the first line that is no time, and what is wrong with it.
-    pub fn read(&mut self, text: &str) -> Result<(), (usize, &'static str)> {
-        let mut lines = (1..)
-            .zip(text.lines())
-            .filter(|(_, line)| !line.trim().is_empty());
-        match lines.next() {
-            Some((_, header)) if header.trim() == "arrives_s" => {}
-            _ => return Err((1, "the first line must be `arrives_s`")),
-        }
-        let time = |(number, line): (usize, &str)| match line.trim().parse::<f64>() {
-            Ok(at_s) if (0.0..=86_400.0).contains(&at_s) => Ok(at_s),
-            _ => Err((number, "a time must be a number of seconds from 0 to 86400")),
-        };
-        self.arrives_s = lines.map(time).collect::<Result<_, _>>()?;
-        Ok(())
-    }
 }
 
 /// When viewers leave.
@@ -310,94 +236,6 @@ impl Intermission {
     }
 }
 
-/// What a generator is for.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Purpose {
-    Arrival = 1,
-    Session = 2,
-    Edge = 3,
-    LastMile = 4,
-    Channel = 5,
-    Seek = 6,
-    Early = 7,
-    Intermission = 8,
-    Retry = 9,
-}
-
-pub(super) fn generator(seed: u64, purpose: Purpose, viewer: u32) -> ChaCha8Rng {
-    let mut generator = ChaCha8Rng::seed_from_u64(seed);
-    generator.set_stream(((purpose as u64) << 32) | u64::from(viewer));
-    generator
-}
-
-/// Evenly from 0 to `count - 1`.
-fn below(count: u32, chance: &mut ChaCha8Rng) -> u32 {
-    ((u64::from(chance.next_u32()) * u64::from(count.max(1))) >> 32) as u32
-}
-
-/// A rank from 0 to `count - 1` with a probability that falls as 1/(rank + 1).
-fn zipf(count: u32, chance: &mut ChaCha8Rng) -> u32 {
-    let whole: f64 = (1..=count.max(1)).map(|rank| 1.0 / f64::from(rank)).sum();
-    let mut left = uniform(chance) * whole;
-    for rank in 1..count {
-        left -= 1.0 / f64::from(rank);
-        if left < 0.0 {
-            return rank - 1;
-        }
-    }
-    count.saturating_sub(1)
-}
-
-impl Arrivals {
-    /// How long after the start a viewer arrives.
-    fn draw(&self, viewer: u32, chance: &mut ChaCha8Rng) -> Duration {
-        match *self {
-            Self::AtOnce => Duration::ZERO,
-            Self::Steady { over_s } => seconds(over_s * uniform(chance)),
-            Self::Step {
-                before_percent,
-                at_s,
-                within_s,
-            } => {
-                let is_before = uniform(chance) * 100.0 < before_percent;
-                let share = uniform(chance);
-                seconds(if is_before {
-                    at_s * share
-                } else {
-                    at_s + within_s * share
-                })
-            }
-            Self::Ramp { over_s } => seconds(over_s * uniform(chance).sqrt()),
-            Self::Logistic {
-                midpoint_s,
-                scale_s,
-                within_s,
-            } => within(within_s, || {
-                let share = uniform(chance);
-                midpoint_s + scale_s * libm::log(share / (1.0 - share))
-            }),
-            Self::SteepThenCliff { growth_s, cliff_s } => {
-                // The inverse of (e^(t/growth) - 1) / (e^(cliff/growth) - 1), written so that nothing overflows.
-                let least = libm::exp(-cliff_s / growth_s);
-                let share = uniform(chance);
-                seconds((cliff_s + growth_s * libm::log(share + (1.0 - share) * least)).max(0.0))
-            }
-            Self::Gamma {
-                shape,
-                scale_s,
-                within_s,
-            } => {
-                let gamma = Gamma::new(shape, scale_s).expect("a scenario's numbers are checked");
-                within(within_s, || gamma.sample(chance))
-            }
-            Self::Replay(ref replay) => {
-                let written = replay.arrives_s.get(viewer as usize);
-                seconds(written.copied().unwrap_or_default())
-            }
-        }
-    }
-}
-
 impl Sessions {
     /// How long after the start of the run a viewer leaves that came at `arrives`.
     fn draw(&self, arrives: Duration, chance: &mut ChaCha8Rng) -> Duration {
@@ -420,30 +258,6 @@ impl LastMile {
         let bps = log_normal(self.median_bps as f64, self.sigma, chance) as u64;
         bps.max(self.at_least_bps)
     }
-}
-
-/// Draws until a time lies between zero and the bound. That makes every scenario end: past 1,000 draws the last moment is
-/// taken.
-fn within(within_s: f64, draw: impl FnMut() -> f64) -> Duration {
-    std::iter::repeat_with(draw)
-        .take(1_000)
-        .find(|at_s| (0.0..=within_s).contains(at_s))
-        .map_or(seconds(within_s), seconds)
-}
-
-/// `exp` comes from libm: a run is the same on every machine.
-fn log_normal(median: f64, sigma: f64, chance: &mut ChaCha8Rng) -> f64 {
-    let deviation: f64 = StandardNormal.sample(chance);
-    median * libm::exp(sigma * deviation)
-}
-
-/// Evenly from [0, 1).
-pub(super) fn uniform(chance: &mut ChaCha8Rng) -> f64 {
-    (chance.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
-}
-
-fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -544,73 +358,6 @@ mod tests {
             .filter(|visit| visit.leaves - visit.arrives < Duration::from_secs(60))
             .count();
         assert!((1_880..2_120).contains(&short), "{short}");
-    }
-
-    /// Arrivals of 10,000 viewers in seconds, sorted.
-    fn arrivals(arrivals: Arrivals) -> Vec<f64> {
-        let mut audience = audience(10_000);
-        audience.arrivals = arrivals;
-        let visits = draw(&audience, edges(1), 11);
-        visits
-            .iter()
-            .map(|visit| visit.arrives.as_secs_f64())
-            .collect()
-    }
-
-    #[test]
-    fn every_shape_of_arrivals_has_its_quartiles() {
-        let logistic = Arrivals::Logistic {
-            midpoint_s: 30.0,
-            scale_s: 4.0,
-            within_s: 60.0,
-        };
-        let cliff = Arrivals::SteepThenCliff {
-            growth_s: 5.0,
-            cliff_s: 20.0,
-        };
-        let step = Arrivals::Step {
-            before_percent: 25.0,
-            at_s: 20.0,
-            within_s: 4.0,
-        };
-        for (shape, quartiles) in [
-            (Arrivals::Steady { over_s: 40.0 }, [10.0, 20.0, 30.0]),
-            (Arrivals::Ramp { over_s: 40.0 }, [20.0, 28.284, 34.641]),
-            // midpoint + scale x ln(p / (1 - p))
-            (logistic, [25.606, 30.0, 34.394]),
-            // growth x ln(1 + p (e^4 - 1))
-            (cliff, [13.338, 16.625, 18.588]),
-            (step, [20.0, 21.333, 22.667]),
-        ] {
-            let drawn = arrivals(shape.clone());
-            for (quartile, expected) in [2_500, 5_000, 7_500].into_iter().zip(quartiles) {
-                let value: f64 = drawn[quartile];
-                assert!(
-                    (value - expected).abs() < 0.6,
-                    "{shape:?}: {value} is not {expected}"
-                );
-            }
-        }
-        assert!(arrivals(Arrivals::AtOnce).iter().all(|&at_s| at_s == 0.0));
-    }
-
-    #[test]
-    fn arrivals_that_were_written_down_are_replayed() {
-        let mut replay = Replay::default();
-        replay.read("arrives_s\n3.5\n\n0.25\n").unwrap();
-        assert_eq!(
-            replay.read("arrives_s\n1\nsoon\n"),
-            Err((3, "a time must be a number of seconds from 0 to 86400"))
-        );
-        assert_eq!(replay.clone().read("1\n2\n").unwrap_err().0, 1);
-        let mut audience = audience(2);
-        audience.arrivals = Arrivals::Replay(replay);
-        let visits = draw(&audience, edges(1), 1);
-        let drawn: Vec<_> = visits
-            .iter()
-            .map(|visit| (visit.viewer, visit.arrives.as_millis()))
-            .collect();
-        assert_eq!(drawn, [(1, 250), (0, 3_500)]);
     }
 
     #[test]

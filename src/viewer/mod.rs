@@ -4,7 +4,9 @@
 //! went, each time with the time. Nothing here reads a clock, and chance comes from seeded generators alone.
 
 pub mod abr;
+pub mod arrivals;
 pub mod audience;
 mod buffer;
+mod chance;
 pub mod player;
 pub mod quality;

@@ -12,8 +12,9 @@
 use std::time::Duration;
 
 use super::abr;
-use super::audience::{self, Manners, Polling, Purpose, Retries};
+use super::audience::{Manners, Polling, Retries};
 use super::buffer::{Begins, Buffer};
+use super::chance::{self, Purpose};
 use super::quality::{Exit, Quality};
 use crate::time::{Timestamp, UnixTime};
 
@@ -351,8 +352,8 @@ impl Player {
                 let Chances { seed, viewer } = self.seat.chances;
                 // Each retry of a viewer is a chance of its own.
                 let seed = seed.wrapping_add(u64::from(self.quality.retries) << 32);
-                let mut chance = audience::generator(seed, Purpose::Retry, viewer);
-                longest.mul_f64(audience::uniform(&mut chance))
+                let mut chance = chance::generator(seed, Purpose::Retry, viewer);
+                longest.mul_f64(chance::uniform(&mut chance))
             }
         };
         *due = now + wait.max(retry_after.unwrap_or_default());

@@ -22,7 +22,8 @@ use seawall::serve::clock::Clock;
 use seawall::theory::collapse::{Demand, leak_share};
 use seawall::theory::interval::{Confidence, Interval};
 use seawall::viewer::abr;
-use seawall::viewer::audience::{Arrivals, LastMile, Sessions};
+use seawall::viewer::arrivals::Arrivals;
+use seawall::viewer::audience::{LastMile, Sessions};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::client;

@@ -16,7 +16,8 @@ use seawall::policy::status::MissQueue;
 use seawall::report::record::Process;
 use seawall::time::Timestamp;
 use seawall::viewer::abr;
-use seawall::viewer::audience::{Arrivals, Audience, LastMile, Manners, Sessions};
+use seawall::viewer::arrivals::Arrivals;
+use seawall::viewer::audience::{Audience, LastMile, Manners, Sessions};
 use tokio_util::sync::CancellationToken;
 
 use self::browser::{Browser, HLS_JS};

@@ -22,7 +22,8 @@ use seawall::serve::edge;
 use seawall::serve::listener;
 use seawall::serve::origin::{Fault, OriginConfig};
 use seawall::serve::workers::Workers;
-use seawall::viewer::audience::{Arrivals, Sessions};
+use seawall::viewer::arrivals::Arrivals;
+use seawall::viewer::audience::Sessions;
 use seawall::viewer::quality::Exit;
 use tokio_util::sync::CancellationToken;
 
