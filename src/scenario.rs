@@ -3,18 +3,19 @@
 //! A scenario says who comes (the audience), to what (the stage: edges, segments, an origin with a delay), what goes wrong
 //! when (faults), and what must come out (thresholds). An unknown key is refused with its line and column.
 
-use std::fmt;
+mod fault;
+mod rules;
+
 use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::hls::ladder::Rendition;
+pub use self::fault::{Fault, Trouble};
 use crate::load::Lines;
 use crate::policy::limits::Eviction;
 use crate::report::verdict::Thresholds;
 use crate::tiers::Shields;
-use crate::viewer::abr;
 use crate::viewer::arrivals::Arrivals;
 use crate::viewer::audience::{Audience, Sessions};
 
@@ -138,111 +139,6 @@ pub struct Phase {
     pub name: String,
     /// When it begins, counted from the start of the run.
     pub from_s: f64,
-}
-
-/// Trouble that is made on purpose.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fault {
-    /// When it begins, counted from the start of the run.
-    pub at_s: f64,
-    /// When it is over; left out: never.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until_s: Option<f64>,
-    /// What is done.
-    pub what: Trouble,
-}
-
-/// What can go wrong. Edges are counted from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Trouble {
-    /// An edge is killed (SIGKILL); when that is over it is started again, with nothing in its cache.
-    EdgeKilled(u32),
-    /// An edge falls silent (SIGSTOP): connections stand, and nothing comes.
-    EdgeSilent(u32),
-    /// An edge is ended in order (SIGTERM) and started again, with nothing in its cache.
-    EdgeRestarted(u32),
-    /// Every answer of the origin takes so much longer, in milliseconds.
-    OriginSlow(f64),
-    /// Of a hundred answers of the origin so many are 503.
-    OriginUnavailable(f64),
-    /// The origin takes no connection.
-    OriginStopped,
-    /// The broadcaster publishes nothing.
-    StreamStalled,
-    /// The broadcaster's clock loses so many milliseconds per second.
-    ClockDrift(f64),
-    /// Of a hundred viewers so many reach nobody: what they have open breaks.
-    ViewersOffline(f64),
-}
-
-impl Fault {
-    /// Whether another strikes the same while this one lasts: the end of one would end both.
-    fn meets(&self, other: &Self) -> bool {
-        let end = |fault: &Self| fault.until_s.unwrap_or(f64::INFINITY);
-        let overlap = self.at_s < end(other) && other.at_s < end(self);
-        overlap && self.what.means() == other.what.means()
-    }
-}
-
-impl Trouble {
-    /// What it strikes: an edge by its number, or one of the others by a number of its own.
-    fn means(self) -> (u32, &'static str) {
-        match self {
-            Self::EdgeKilled(edge) | Self::EdgeSilent(edge) | Self::EdgeRestarted(edge) => {
-                (edge, "edge")
-            }
-            Self::OriginSlow(_) | Self::OriginUnavailable(_) => (0, "answers"),
-            Self::OriginStopped => (0, "door"),
-            Self::StreamStalled | Self::ClockDrift(_) => (0, "broadcast"),
-            Self::ViewersOffline(_) => (0, "viewers"),
-        }
-    }
-
-    /// The edge that it strikes, counted from 1.
-    pub fn edge(self) -> Option<u32> {
-        match self {
-            Self::EdgeKilled(edge) | Self::EdgeSilent(edge) | Self::EdgeRestarted(edge) => {
-                Some(edge)
-            }
-            _ => None,
-        }
-    }
-
-    fn fits(self, edges: u32) -> bool {
-        match self {
-            Self::EdgeKilled(edge) | Self::EdgeSilent(edge) | Self::EdgeRestarted(edge) => {
-                (1..=edges).contains(&edge)
-            }
-            Self::OriginSlow(millis) => (0.0..=60_000.0).contains(&millis),
-            Self::ClockDrift(millis) => (0.0..=900.0).contains(&millis),
-            Self::OriginUnavailable(percent) | Self::ViewersOffline(percent) => {
-                (0.0..=100.0).contains(&percent)
-            }
-            Self::OriginStopped | Self::StreamStalled => true,
-        }
-    }
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::EdgeKilled(edge) => write!(f, "edge-{edge} is killed"),
-            Self::EdgeSilent(edge) => write!(f, "edge-{edge} falls silent"),
-            Self::EdgeRestarted(edge) => write!(f, "edge-{edge} is restarted"),
-            Self::OriginSlow(millis) => write!(f, "the origin is {millis} ms slower"),
-            Self::OriginUnavailable(percent) => {
-                write!(f, "the origin answers {percent} % with 503")
-            }
-            Self::OriginStopped => f.write_str("the origin is gone"),
-            Self::StreamStalled => f.write_str("the stream stalls"),
-            Self::ClockDrift(millis) => {
-                write!(f, "the broadcaster's clock loses {millis} ms per second")
-            }
-            Self::ViewersOffline(percent) => write!(f, "{percent} % of the viewers are offline"),
-        }
-    }
 }
 
 /// Why a scenario cannot be played.
@@ -408,7 +304,7 @@ impl Scenario {
     pub fn checked(mut self, origin: &str) -> Result<Self, Refused> {
         let RealProfile { stage, faults, .. } = &mut self.real;
         stage.processes |= faults.iter().any(|fault| fault.what.edge().is_some());
-        match broken_rule(&self) {
+        match rules::broken(&self) {
             None => Ok(self),
             Some((key, rule)) => Err(Refused::OutOfRange {
                 origin: origin.to_owned(),
@@ -424,227 +320,6 @@ impl Stage {
     pub fn origin_delay(&self) -> Duration {
         Duration::try_from_secs_f64(self.origin_delay_ms / 1e3).unwrap_or_default()
     }
-}
-
-/// The first key whose value is outside its range, and the rule.
-fn broken_rule(scenario: &Scenario) -> Option<(&'static str, &'static str)> {
-    let RealProfile {
-        stage,
-        audience,
-        lines,
-        faults,
-        phases,
-        thresholds,
-        ..
-    } = &scenario.real;
-    let percent = |value: f64| (0.0..=100.0).contains(&value);
-    let span = |seconds: f64| (0.0..=86_400.0).contains(&seconds);
-    let positive = |value: f64| value > 0.0 && value <= 86_400.0;
-    let arrivals_fit = match audience.arrivals {
-        Arrivals::AtOnce => true,
-        Arrivals::Steady { over_s } | Arrivals::Ramp { over_s } => positive(over_s),
-        Arrivals::Step {
-            before_percent,
-            at_s,
-            within_s,
-        } => percent(before_percent) && positive(at_s) && positive(within_s),
-        Arrivals::Logistic {
-            midpoint_s,
-            scale_s,
-            within_s,
-        } => span(midpoint_s) && positive(scale_s) && positive(within_s),
-        Arrivals::SteepThenCliff { growth_s, cliff_s } => positive(growth_s) && positive(cliff_s),
-        Arrivals::Replay(ref replay) => replay.arrives_s.len() >= audience.viewers as usize,
-        Arrivals::Gamma {
-            shape,
-            scale_s,
-            within_s,
-        } => positive(shape) && positive(scale_s) && positive(within_s),
-    };
-    let sessions_fit = match audience.sessions {
-        Sessions::TheEnd { until_s, plunge_s } => positive(until_s) && span(plunge_s),
-        Sessions::Fixed { each_s } => positive(each_s),
-        Sessions::LogNormal {
-            median_s,
-            sigma,
-            at_most_s,
-        } => positive(median_s) && (0.0..=10.0).contains(&sigma) && positive(at_most_s),
-    };
-    let last_mile = &audience.last_mile;
-    let known = |name: &String| Rendition::named(name).is_some();
-    let rules = [
-        (
-            crate::hls::names::is_name(&scenario.name),
-            "name",
-            "must be 1 to 64 of a-z, 0-9, - and _",
-        ),
-        (
-            !scenario.about.is_empty() && !scenario.about.contains('\n'),
-            "about",
-            "must be one line",
-        ),
-        (
-            (1..=64).contains(&stage.edges),
-            "real.stage.edges",
-            "must be from 1 to 64",
-        ),
-        (
-            (3..=30).contains(&stage.parts_per_segment),
-            "real.stage.parts_per_segment",
-            "must be from 3 to 30 (parts of 0.32 s)",
-        ),
-        (
-            (0.0..=10_000.0).contains(&stage.origin_delay_ms),
-            "real.stage.origin_delay_ms",
-            "must be from 0 to 10000",
-        ),
-        (
-            (1..=lines.viewers_max()).contains(&audience.viewers),
-            "real.audience.viewers",
-            "must be from 1 to 4000, where each has a connection of its own; to 100000 with real.lines.pool",
-        ),
-        (
-            arrivals_fit,
-            "real.audience.arrivals",
-            "must have numbers above 0 and at most 86400, per cent at most 100, and a replay as many lines as viewers",
-        ),
-        (
-            sessions_fit,
-            "real.audience.sessions",
-            "must have times above 0 and at most 86400 s, and a sigma of at most 10",
-        ),
-        (
-            last_mile.median_bps > 0 && last_mile.at_least_bps > 0,
-            "real.audience.last_mile",
-            "must have bandwidths above 0",
-        ),
-        (
-            (0.0..=10.0).contains(&last_mile.sigma),
-            "real.audience.last_mile.sigma",
-            "must be from 0 to 10",
-        ),
-        (
-            !audience.renditions.is_empty() && audience.renditions.iter().all(known),
-            "real.audience.renditions",
-            "must name at least one of 180p, 360p, 720p and 1080p, and nothing else",
-        ),
-        (
-            match &audience.abr {
-                abr::Mode::HlsJs | abr::Mode::Throughput => true,
-                abr::Mode::Fixed(name) => audience.renditions.contains(name),
-            },
-            "real.audience.abr",
-            "must be fixed to one of real.audience.renditions",
-        ),
-        (
-            span(scenario.real.warm_up_s),
-            "real.warm_up_s",
-            "must be from 0 to 86400",
-        ),
-        (
-            percent(audience.manners.early_percent),
-            "real.audience.manners.early_percent",
-            "must be from 0 to 100",
-        ),
-        (
-            audience.seekers.is_none_or(|seekers| {
-                percent(seekers.percent) && positive(seekers.back_s) && span(seekers.within_s)
-            }),
-            "real.audience.seekers",
-            "must have per cent from 0 to 100, and times above 0",
-        ),
-        (
-            audience.intermission.is_none_or(|pause| {
-                let percents = [pause.leave_percent, pause.return_percent];
-                let spans = [pause.from_s, pause.over_s, pause.back_s, pause.back_over_s];
-                percents.into_iter().all(percent) && spans.into_iter().all(span)
-            }),
-            "real.audience.intermission",
-            "must have per cent from 0 to 100, and times from 0 to 86400 s",
-        ),
-        (
-            lines.pool.is_none_or(|pool| (1..=8_192).contains(&pool)),
-            "real.lines.pool",
-            "must be from 1 to 8192 connections",
-        ),
-        (
-            lines.one_part_of <= 64,
-            "real.lines.one_part_of",
-            "must be from 1 to 64",
-        ),
-        (
-            (1..=200).contains(&stage.channels),
-            "real.stage.channels",
-            "must be from 1 to 200",
-        ),
-        (
-            (4..=600).contains(&stage.window),
-            "real.stage.window",
-            "must be from 4 to 600 segments",
-        ),
-        (
-            stage.cache_bytes.is_none_or(|bytes| bytes >= 1 << 20),
-            "real.stage.cache_bytes",
-            "must be at least 1048576",
-        ),
-        (
-            stage
-                .playlist_fresh_percent
-                .is_none_or(|share| share <= 100),
-            "real.stage.playlist_fresh_percent",
-            "must be from 0 to 100",
-        ),
-        (
-            faults.iter().all(|fault| {
-                let over = fault
-                    .until_s
-                    .is_none_or(|until_s| until_s > fault.at_s && span(until_s));
-                span(fault.at_s) && over && fault.what.fits(stage.edges)
-            }),
-            "real.faults",
-            "must begin at 0 or later, end after they begin, name edges that there are, and have numbers in their range",
-        ),
-        (
-            faults.iter().enumerate().all(|(index, fault)| {
-                let others = &faults[index + 1..];
-                !others.iter().any(|other| fault.meets(other))
-            }),
-            "real.faults",
-            "must not strike the same edge, origin, stream or viewers twice at the same time",
-        ),
-        (
-            stage.channels == 1 || scenario.name.len() <= 60,
-            "name",
-            "must have at most 60 letters where there are several channels",
-        ),
-        (
-            thresholds.are_in_range(),
-            "real.thresholds",
-            "must have shares from 0 to 1, per cent from 0 to 100, and times above 0",
-        ),
-        (
-            !stage.processes || stage.shields.is_none(),
-            "real.stage.shields",
-            "must be left out where edges are processes: there are no shields then",
-        ),
-        (
-            phases.is_sorted_by(|before, after| before.from_s < after.from_s)
-                && phases
-                    .iter()
-                    .all(|phase| span(phase.from_s) && !phase.name.is_empty()),
-            "real.phases",
-            "must have names, and begin one after another",
-        ),
-        (
-            (1..=5_000_000).contains(&scenario.real.requests_logged_max),
-            "real.requests_logged_max",
-            "must be from 1 to 5000000",
-        ),
-    ];
-    rules
-        .into_iter()
-        .find(|(holds, _, _)| !holds)
-        .map(|(_, key, rule)| (key, rule))
 }
 
 /// The name that is fewest edits away from `wanted`, if that is at most a third of its length or only its end is missing.

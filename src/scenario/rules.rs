@@ -1,0 +1,228 @@
+//! The range of every value of a scenario, and the sentence for whoever is outside.
+
+use super::{RealProfile, Scenario};
+use crate::hls::ladder::Rendition;
+use crate::viewer::abr;
+use crate::viewer::arrivals::Arrivals;
+use crate::viewer::audience::Sessions;
+
+/// The first key whose value is outside its range, and the rule.
+pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)> {
+    let RealProfile {
+        stage,
+        audience,
+        lines,
+        faults,
+        phases,
+        thresholds,
+        ..
+    } = &scenario.real;
+    let percent = |value: f64| (0.0..=100.0).contains(&value);
+    let span = |seconds: f64| (0.0..=86_400.0).contains(&seconds);
+    let positive = |value: f64| value > 0.0 && value <= 86_400.0;
+    let arrivals_fit = match audience.arrivals {
+        Arrivals::AtOnce => true,
+        Arrivals::Steady { over_s } | Arrivals::Ramp { over_s } => positive(over_s),
+        Arrivals::Step {
+            before_percent,
+            at_s,
+            within_s,
+        } => percent(before_percent) && positive(at_s) && positive(within_s),
+        Arrivals::Logistic {
+            midpoint_s,
+            scale_s,
+            within_s,
+        } => span(midpoint_s) && positive(scale_s) && positive(within_s),
+        Arrivals::SteepThenCliff { growth_s, cliff_s } => positive(growth_s) && positive(cliff_s),
+        Arrivals::Replay(ref replay) => replay.arrives_s.len() >= audience.viewers as usize,
+        Arrivals::Gamma {
+            shape,
+            scale_s,
+            within_s,
+        } => positive(shape) && positive(scale_s) && positive(within_s),
+    };
+    let sessions_fit = match audience.sessions {
+        Sessions::TheEnd { until_s, plunge_s } => positive(until_s) && span(plunge_s),
+        Sessions::Fixed { each_s } => positive(each_s),
+        Sessions::LogNormal {
+            median_s,
+            sigma,
+            at_most_s,
+        } => positive(median_s) && (0.0..=10.0).contains(&sigma) && positive(at_most_s),
+    };
+    let last_mile = &audience.last_mile;
+    let known = |name: &String| Rendition::named(name).is_some();
+    let rules = [
+        (
+            crate::hls::names::is_name(&scenario.name),
+            "name",
+            "must be 1 to 64 of a-z, 0-9, - and _",
+        ),
+        (
+            !scenario.about.is_empty() && !scenario.about.contains('\n'),
+            "about",
+            "must be one line",
+        ),
+        (
+            (1..=64).contains(&stage.edges),
+            "real.stage.edges",
+            "must be from 1 to 64",
+        ),
+        (
+            (3..=30).contains(&stage.parts_per_segment),
+            "real.stage.parts_per_segment",
+            "must be from 3 to 30 (parts of 0.32 s)",
+        ),
+        (
+            (0.0..=10_000.0).contains(&stage.origin_delay_ms),
+            "real.stage.origin_delay_ms",
+            "must be from 0 to 10000",
+        ),
+        (
+            (1..=lines.viewers_max()).contains(&audience.viewers),
+            "real.audience.viewers",
+            "must be from 1 to 4000, where each has a connection of its own; to 100000 with real.lines.pool",
+        ),
+        (
+            arrivals_fit,
+            "real.audience.arrivals",
+            "must have numbers above 0 and at most 86400, per cent at most 100, and a replay as many lines as viewers",
+        ),
+        (
+            sessions_fit,
+            "real.audience.sessions",
+            "must have times above 0 and at most 86400 s, and a sigma of at most 10",
+        ),
+        (
+            last_mile.median_bps > 0 && last_mile.at_least_bps > 0,
+            "real.audience.last_mile",
+            "must have bandwidths above 0",
+        ),
+        (
+            (0.0..=10.0).contains(&last_mile.sigma),
+            "real.audience.last_mile.sigma",
+            "must be from 0 to 10",
+        ),
+        (
+            !audience.renditions.is_empty() && audience.renditions.iter().all(known),
+            "real.audience.renditions",
+            "must name at least one of 180p, 360p, 720p and 1080p, and nothing else",
+        ),
+        (
+            match &audience.abr {
+                abr::Mode::HlsJs | abr::Mode::Throughput => true,
+                abr::Mode::Fixed(name) => audience.renditions.contains(name),
+            },
+            "real.audience.abr",
+            "must be fixed to one of real.audience.renditions",
+        ),
+        (
+            span(scenario.real.warm_up_s),
+            "real.warm_up_s",
+            "must be from 0 to 86400",
+        ),
+        (
+            percent(audience.manners.early_percent),
+            "real.audience.manners.early_percent",
+            "must be from 0 to 100",
+        ),
+        (
+            audience.seekers.is_none_or(|seekers| {
+                percent(seekers.percent) && positive(seekers.back_s) && span(seekers.within_s)
+            }),
+            "real.audience.seekers",
+            "must have per cent from 0 to 100, and times above 0",
+        ),
+        (
+            audience.intermission.is_none_or(|pause| {
+                let percents = [pause.leave_percent, pause.return_percent];
+                let spans = [pause.from_s, pause.over_s, pause.back_s, pause.back_over_s];
+                percents.into_iter().all(percent) && spans.into_iter().all(span)
+            }),
+            "real.audience.intermission",
+            "must have per cent from 0 to 100, and times from 0 to 86400 s",
+        ),
+        (
+            lines.pool.is_none_or(|pool| (1..=8_192).contains(&pool)),
+            "real.lines.pool",
+            "must be from 1 to 8192 connections",
+        ),
+        (
+            lines.one_part_of <= 64,
+            "real.lines.one_part_of",
+            "must be from 1 to 64",
+        ),
+        (
+            (1..=200).contains(&stage.channels),
+            "real.stage.channels",
+            "must be from 1 to 200",
+        ),
+        (
+            (4..=600).contains(&stage.window),
+            "real.stage.window",
+            "must be from 4 to 600 segments",
+        ),
+        (
+            stage.cache_bytes.is_none_or(|bytes| bytes >= 1 << 20),
+            "real.stage.cache_bytes",
+            "must be at least 1048576",
+        ),
+        (
+            stage
+                .playlist_fresh_percent
+                .is_none_or(|share| share <= 100),
+            "real.stage.playlist_fresh_percent",
+            "must be from 0 to 100",
+        ),
+        (
+            faults.iter().all(|fault| {
+                let over = fault
+                    .until_s
+                    .is_none_or(|until_s| until_s > fault.at_s && span(until_s));
+                span(fault.at_s) && over && fault.what.fits(stage.edges)
+            }),
+            "real.faults",
+            "must begin at 0 or later, end after they begin, name edges that there are, and have numbers in their range",
+        ),
+        (
+            faults.iter().enumerate().all(|(index, fault)| {
+                let others = &faults[index + 1..];
+                !others.iter().any(|other| fault.meets(other))
+            }),
+            "real.faults",
+            "must not strike the same edge, origin, stream or viewers twice at the same time",
+        ),
+        (
+            stage.channels == 1 || scenario.name.len() <= 60,
+            "name",
+            "must have at most 60 letters where there are several channels",
+        ),
+        (
+            thresholds.are_in_range(),
+            "real.thresholds",
+            "must have shares from 0 to 1, per cent from 0 to 100, and times above 0",
+        ),
+        (
+            !stage.processes || stage.shields.is_none(),
+            "real.stage.shields",
+            "must be left out where edges are processes: there are no shields then",
+        ),
+        (
+            phases.is_sorted_by(|before, after| before.from_s < after.from_s)
+                && phases
+                    .iter()
+                    .all(|phase| span(phase.from_s) && !phase.name.is_empty()),
+            "real.phases",
+            "must have names, and begin one after another",
+        ),
+        (
+            (1..=5_000_000).contains(&scenario.real.requests_logged_max),
+            "real.requests_logged_max",
+            "must be from 1 to 5000000",
+        ),
+    ];
+    rules
+        .into_iter()
+        .find(|(holds, _, _)| !holds)
+        .map(|(_, key, rule)| (key, rule))
+}
