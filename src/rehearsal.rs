@@ -121,8 +121,8 @@ async fn compared(
     Ok(code_of(&summaries))
 }
 
-/// Plays a scenario at a venue, and with the same seed at as many edges without the miss queue; prints both beside each
-/// other, and the whole report of the first.
+/// Plays a scenario at a venue, and with the same seed at as many edges without the miss queue; prints the whole report of
+/// the first, what the second comes to, and both beside each other.
 ///
 /// # Errors
 /// No port is free, or an edge cannot be reached.
@@ -154,8 +154,9 @@ pub async fn both(
     }
     let (on, off) = (on.summary, off.summary);
     cli::print(&format!(
-        "\n{}\n{}",
+        "\n{}\n{}\n{}",
         text::render(&on, page()),
+        text::verdict(&off, page()),
         text::beside(&on, &off, labels, page())
     ))?;
     Ok(code_of(&[&on, &off]))

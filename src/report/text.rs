@@ -30,6 +30,12 @@ pub fn render(summary: &Summary, page: Page) -> String {
     page.wrap(&text)
 }
 
+/// What a run comes to and which thresholds say so, without the rest of its report.
+pub fn verdict(summary: &Summary, page: Page) -> String {
+    let text = opening(summary, page) + "\n" + &write(&tables::checks(summary), page);
+    page.wrap(&text)
+}
+
 /// Two runs of one scenario and seed beside each other, under their labels.
 pub fn beside(first: &Summary, second: &Summary, labels: [&str; 2], page: Page) -> String {
     let table = compare::beside([first, second], labels);

@@ -365,3 +365,21 @@ async fn waiters_that_poll_cost_one_hit_and_wait_for_their_next_look() {
         .count();
     assert_eq!((origin.hits(SEGMENT), collapsed), (1, 49));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_after_somebody_has_the_whole_never_misses_even_without_the_queue() {
+    for miss_queue in [MissQueue::Off, MissQueue::Flights] {
+        let origin = FaultOrigin::start(|_, _| Behaviour::ok(vec![7; 2_000_000])).await;
+        let edge = TestEdge::start_with(&origin.url(), miss_queue, Limits::default());
+        for number in 0..60 {
+            let path = format!("/live/demo/720p/{number}.ts");
+            let first = client::get(edge.addr, &path).await;
+            assert!(first.whole, "{first:?}");
+            let second = client::get(edge.addr, &path).await;
+            assert!(
+                second.header("cache-status").contains("; hit"),
+                "{miss_queue} {number}: {second:?}"
+            );
+        }
+    }
+}

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use tokio::sync::watch;
 
@@ -41,6 +42,7 @@ pub(super) async fn fetch(
         etag: None,
         validity: None,
         received: 0,
+        last: None,
         held_bytes: HeldBytes::none(edge),
     };
     fetch.run(reason).await
@@ -83,6 +85,8 @@ pub(super) struct Fetch<'a> {
     /// Until when what has come in so far may be served.
     pub(super) validity: Option<Validity>,
     pub(super) received: u64,
+    /// The end of a whole body, which viewers get once it is stored.
+    pub(super) last: Option<Bytes>,
     pub(super) held_bytes: HeldBytes<'a>,
 }
 

@@ -88,7 +88,12 @@ async fn fly(
     if key.as_ref().kind() == Kind::MediaPlaylist {
         edge.renditions.stored(key);
     }
-    progress.send_modify(|progress| progress.landing = Some(landing));
+    progress.send_modify(|progress| {
+        if let Landing::Object(object, _) = &landing {
+            progress.complete(&object.body);
+        }
+        progress.landing = Some(landing);
+    });
 }
 
 /// Writes into the store what a landing means for the key.

@@ -50,6 +50,7 @@ impl Fetch<'_> {
     /// Forgets what an earlier attempt brought, which no viewer has seen.
     fn begin_anew(&mut self) {
         self.received = 0;
+        self.last = None;
         self.etag = None;
         self.progress.send_modify(|progress| {
             progress.head = None;
@@ -114,7 +115,7 @@ impl Fetch<'_> {
         self.validity = Some(validity_of(None));
         self.progress
             .send_modify(|progress| progress.head = Some(head.clone()));
-        self.read(body, 0).await?;
+        self.read(body, 0, announced).await?;
         let body = self.whole(announced)?;
         let facts = (kind == Kind::MediaPlaylist)
             .then(|| hls::facts::of_media_playlist(&body))
@@ -182,15 +183,21 @@ impl Fetch<'_> {
         if !same {
             return Err(FetchError::Changed);
         }
-        self.read(body, skip).await?;
+        self.read(body, skip, Some(length)).await?;
         let body = self.whole(Some(length))?;
         let validity = self.validity.ok_or(FetchError::Changed)?;
         let object = Object::new(head.headers.clone(), body, validity, self.ahead);
         Ok(Landing::Object(Arc::new(object), head))
     }
 
-    /// Adds a body to what has come in, but for its first `skip` bytes.
-    async fn read(&mut self, mut body: Incoming, mut skip: u64) -> Result<(), FetchError> {
+    /// Adds a body to what has come in, but for its first `skip` bytes. What completes the `announced` length is held back:
+    /// a viewer has the whole only when the store has it too, and so nobody who asks after that viewer can miss.
+    async fn read(
+        &mut self,
+        mut body: Incoming,
+        mut skip: u64,
+        announced: Option<u64>,
+    ) -> Result<(), FetchError> {
         let edge = self.edge;
         while let Some(mut chunk) = upstream::next_chunk(&mut body, &edge.limits()).await? {
             edge.metrics.origin_bytes.inc_by(chunk.len() as u64);
@@ -207,8 +214,12 @@ impl Fetch<'_> {
             self.held_bytes
                 .more(chunk.len() as u64)
                 .map_err(FetchError::Shed)?;
-            self.progress
-                .send_modify(|progress| progress.chunks.push(chunk));
+            if Some(self.received) == announced {
+                self.last = Some(chunk);
+            } else {
+                self.progress
+                    .send_modify(|progress| progress.chunks.push(chunk));
+            }
         }
         Ok(())
     }
@@ -217,7 +228,9 @@ impl Fetch<'_> {
         if announced.is_some_and(|length| length != self.received) {
             return Err(FetchError::Truncated);
         }
-        Ok(joined(&self.progress.borrow().chunks, self.received))
+        let progress = self.progress.borrow();
+        let parts: Vec<_> = progress.chunks.iter().chain(&self.last).cloned().collect();
+        Ok(joined(&parts, self.received))
     }
 }
 

@@ -32,6 +32,16 @@ pub struct Progress {
     pub landing: Option<Landing>,
 }
 
+impl Progress {
+    /// The whole body is known: what is not among the chunks yet follows.
+    pub(super) fn complete(&mut self, body: &Bytes) {
+        let here: usize = self.chunks.iter().map(Bytes::len).sum();
+        if here < body.len() {
+            self.chunks.push(body.slice(here..));
+        }
+    }
+}
+
 /// The head of an answer that is still coming in.
 #[derive(Debug)]
 pub struct Head {
