@@ -241,3 +241,156 @@ async fn an_edge_that_is_killed_is_back_within_two_seconds_and_asks_once_per_obj
         assert_eq!(origin.hits(target), 2, "once before and once after");
     }
 }
+
+/// Resident memory of a program in KiB.
+fn resident_kib(program: &Program) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.unwrap().trim().trim_end_matches(" kB");
+    kib.parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_silent_connections_cost_little_keep_nobody_out_and_are_dropped() {
+    const SILENT: usize = 10_000;
+    seawall::serve::cluster::raise_descriptor_limit();
+    let origin = FaultOrigin::start(|_, _| Behaviour::ok("served")).await;
+    let (program, addr) = edge(&origin, "127.0.0.1:0", None).await;
+    let before = resident_kib(&program);
+    let mut silent = Vec::with_capacity(SILENT);
+    while silent.len() < SILENT {
+        let some = (0..500).map(|_| tokio::net::TcpStream::connect(addr));
+        let connected = futures_util::future::try_join_all(some).await;
+        silent.extend(connected.unwrap());
+    }
+    for number in 0..20 {
+        let path = format!("/live/demo/720p/{number}.ts");
+        let reply = client::get(addr, &path).await;
+        assert_eq!((reply.status, reply.body), (200, b"served".to_vec()));
+    }
+    let each = resident_kib(&program).saturating_sub(before) as f64 / SILENT as f64;
+    assert!(each < 32.0, "{each} KiB for a connection that says nothing");
+    // The head of a request must be there within ten seconds.
+    let begun = Instant::now();
+    for mut connection in silent {
+        let left = Duration::from_secs(20).saturating_sub(begun.elapsed());
+        let mut rest = Vec::new();
+        let reading = tokio::io::AsyncReadExt::read_to_end(&mut connection, &mut rest);
+        let closed = tokio::time::timeout(left, reading).await;
+        assert!(closed.is_ok(), "it is still open after 20 s");
+    }
+    assert_eq!(client::get(addr, "/live/demo/720p/1.ts").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_that_is_cut_off_and_one_that_is_not_fetch_each_object_once() {
+    let origin = FaultOrigin::start(|arrived, _| Behaviour::ok(arrived.target.clone())).await;
+    let there = TestEdge::start(&origin.url());
+    let relay = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let relay_addr = relay.local_addr().unwrap();
+    drop(relay);
+    let cut_off = TestEdge::start(&format!("http://{relay_addr}"));
+    let targets: Vec<_> = (0..10)
+        .map(|number| format!("/live/demo/720p/{number}.ts"))
+        .collect();
+    let herd = || {
+        targets
+            .iter()
+            .flat_map(|target| vec![target.clone(); 10])
+            .collect()
+    };
+    for reply in ask_all(there.addr, herd()).await {
+        assert_eq!(reply.status, 200);
+    }
+    for reply in ask_all(cut_off.addr, herd()).await {
+        assert!(matches!(reply.status, 502 | 503), "{reply:?}");
+    }
+    // The line is mended: whatever comes in goes on to the origin.
+    let relay = tokio::net::TcpListener::bind(relay_addr).await.unwrap();
+    let to = origin.addr;
+    tokio::spawn(async move {
+        while let Ok((mut from, _)) = relay.accept().await {
+            tokio::spawn(async move {
+                let mut to = tokio::net::TcpStream::connect(to).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+            });
+        }
+    });
+    let begun = Instant::now();
+    for target in &targets {
+        // Failures are remembered for a second at most, and the breaker waits no longer.
+        while client::get(cut_off.addr, target).await.status != 200 {
+            assert!(
+                begun.elapsed() < Duration::from_secs(10),
+                "{target} never came back"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(origin.hits(target), 2, "once at each edge");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wall_clock_that_is_stepped_by_an_hour_makes_nothing_younger_or_older() {
+    let folder = tempfile::tempdir().unwrap();
+    let steps = folder.path().join("clock");
+    let step = |by: &str| std::fs::write(&steps, by).unwrap();
+    step("+0");
+    let library = ["x86_64-linux-gnu", "aarch64-linux-gnu"]
+        .map(|target| format!("/usr/lib/{target}/faketime/libfaketimeMT.so.1"))
+        .into_iter()
+        .find(|path| std::path::Path::new(path).exists())
+        .expect("libfaketime is there: make deps");
+    let origin = FaultOrigin::start(|_, _| Behaviour::ok(LIST)).await;
+    let settings = [
+        ("LD_PRELOAD", library.as_str()),
+        ("FAKETIME_TIMESTAMP_FILE", steps.to_str().unwrap()),
+        ("FAKETIME_NO_CACHE", "1"),
+        // As on a real machine: the wall clock is stepped, the monotonic one is not.
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ];
+    let upstream = origin.url();
+    let args = [
+        "edge",
+        "--upstream",
+        &upstream,
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+    ];
+    let edge = Program::seawall_with(&args, &settings);
+    let addr = edge.address("edge").await;
+    let segment = "/live/demo/720p/7.ts";
+    client::get(addr, segment).await;
+    for (by, seconds) in [("+1h", 3_600), ("-1h", -3_600), ("+0", 0)] {
+        step(by);
+        let told = Command::new("date")
+            .arg("+%s")
+            .envs(settings)
+            .output()
+            .unwrap();
+        let told: i64 = String::from_utf8(told.stdout)
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
+        let now = std::time::SystemTime::UNIX_EPOCH
+            .elapsed()
+            .unwrap()
+            .as_secs() as i64;
+        assert!((told - now - seconds).abs() <= 5, "the clock is stepped");
+        client::get(addr, PLAYLIST).await;
+        let playlist = client::get(addr, PLAYLIST).await;
+        let segment = client::get(addr, segment).await;
+        for reply in [&playlist, &segment] {
+            let age: u64 = reply.header("age").parse().unwrap();
+            assert!(age <= 30, "{by}: {age} s old");
+            assert!(
+                reply.header("cache-status").contains("hit"),
+                "{by}: {reply:?}"
+            );
+        }
+    }
+    assert_eq!(origin.hits(segment), 1, "no step made it stale");
+}
