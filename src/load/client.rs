@@ -2,29 +2,38 @@
 //!
 //! Whatever is known of a request is written into its [`Trace`] as it becomes known, so that a request that is given up in
 //! the middle leaves what it knew.
+//!
+//! Everything happens in the viewer's own task, and bodies are looked at where they were received, in one buffer per
+//! thread: a generator that copies and hands over would measure itself.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, Write};
+use std::pin::Pin;
+use std::task::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::Crc;
-use http::header::{CONTENT_RANGE, HOST, HeaderValue, RANGE, RETRY_AFTER, USER_AGENT};
-use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Body, Incoming};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_util::task::AbortOnDropHandle;
 
+use super::answer::{Answer, Head, Step};
 use super::line::Edge;
 use super::stream::Fingerprints;
 use super::verifier::Verifier;
-use crate::report::cache_status;
 use crate::report::record::{Outcome, ResultWord};
 use crate::serve::clock::Clock;
 use crate::time::Timestamp;
 
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("seawall/", env!("CARGO_PKG_VERSION")));
+const AGENT: &str = concat!("seawall/", env!("CARGO_PKG_VERSION"));
+
+/// Bytes that are received at once.
+const RECEIVED_AT_ONCE: usize = 128 * 1024;
+
+thread_local! {
+    static RECEIVED: RefCell<Vec<u8>> = RefCell::new(vec![0; RECEIVED_AT_ONCE]);
+}
 
 /// The longest playlist that is read; a longer one is refused as unreadable.
 const PLAYLIST_BYTES_MAX: usize = 256 * 1024;
@@ -89,13 +98,9 @@ pub(super) struct Wanted<'a> {
 /// A connection to one edge. It is made when it is first needed, and made again when it was closed.
 pub(super) struct Connection {
     edge: Edge,
-    open: Option<Open>,
-}
-
-/// An open connection that waits for its next request. The task moves its bytes and ends with it.
-struct Open {
-    sender: SendRequest<Empty<Bytes>>,
-    _moves_bytes: AbortOnDropHandle<()>,
+    open: Option<TcpStream>,
+    /// Kept from request to request, so that writing one allocates nothing.
+    request: Vec<u8>,
 }
 
 impl Connection {
@@ -103,6 +108,7 @@ impl Connection {
         Self {
             edge: edge.clone(),
             open: None,
+            request: Vec::new(),
         }
     }
 
@@ -127,16 +133,189 @@ impl Connection {
         sink: Sink<'_>,
         trace: &mut Trace,
     ) -> Result<(), Outcome> {
-        let (open, response) = self.send(clock, wanted, trace).await?;
-        trace.first_byte = Some(clock.now());
-        trace.status = response.status().as_u16();
-        trace.word = word(response.headers());
-        trace.retry_after = retry_after(response.headers());
-        trace.whole_bytes = (trace.status == 206)
-            .then(|| whole_bytes(response.headers()))
-            .flatten();
-        let outcome = match (trace.status, sink) {
-            (200, Sink::Collect(into)) => collect(response.into_body(), into, trace).await,
+        wanted
+            .write(&self.edge, &mut self.request)
+            .ok_or(Outcome::Unreadable)?;
+        let mut stream = self.send(clock, trace).await?;
+        let mut reception = Reception::new(clock, wanted, sink, trace);
+        let keeps = reception.receive(&mut stream).await?;
+        // A body that was not read to its end leaves a connection that is good for nothing.
+        self.open = keeps.then_some(stream);
+        reception.outcome()
+    }
+
+    /// Sends the request. A connection that the edge had closed meanwhile is replaced, once.
+    async fn send(&mut self, clock: Clock, trace: &mut Trace) -> Result<TcpStream, Outcome> {
+        if let Some(mut kept) = self.open.take().filter(is_quiet) {
+            trace.sent = Some(clock.now());
+            if kept.write_all(&self.request).await.is_ok() {
+                return Ok(kept);
+            }
+        }
+        let address = self.edge.address;
+        let connected = TcpStream::connect(address).await;
+        let mut new = connected.map_err(|_| Outcome::Refused)?;
+        new.set_nodelay(true).map_err(|_| Outcome::Refused)?;
+        trace.sent = Some(clock.now());
+        let written = new.write_all(&self.request).await;
+        written.map_err(|_| Outcome::Reset)?;
+        Ok(new)
+    }
+}
+
+/// Whether a kept connection is still open, and the edge has said nothing without being asked.
+fn is_quiet(kept: &TcpStream) -> bool {
+    let read = kept.try_read(&mut [0]);
+    read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}
+
+impl Wanted<'_> {
+    /// Writes the request; `None` if the path cannot stand in one: a foreign playlist may name what is no path.
+    fn write(&self, edge: &Edge, into: &mut Vec<u8>) -> Option<()> {
+        let stands = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !self.path.starts_with('/') || !stands(self.path) {
+            return None;
+        }
+        into.clear();
+        let Edge { host, .. } = edge;
+        write!(
+            into,
+            "GET {} HTTP/1.1\r\nhost: {host}\r\nuser-agent: {AGENT}\r\n",
+            self.path
+        )
+        .ok()?;
+        if let Some(last) = self.first_bytes.and_then(|bytes| bytes.checked_sub(1)) {
+            write!(into, "range: bytes=0-{last}\r\n").ok()?;
+        }
+        for (name, value) in &self.told {
+            write!(into, "{name}: {value}\r\n").ok()?;
+        }
+        into.extend_from_slice(b"\r\n");
+        Some(())
+    }
+}
+
+/// An answer that is being received.
+struct Reception<'a> {
+    clock: Clock,
+    trace: &'a mut Trace,
+    first_bytes: Option<u64>,
+    sink: Sink<'a>,
+    answer: Answer,
+    head: Option<Head>,
+    body: Received,
+}
+
+/// What has become of a body so far.
+enum Received {
+    /// Nothing: it is passed over, because the answer is no good.
+    Skipped,
+    /// It is being collected.
+    Collected,
+    /// What is still expected, and whether something else came.
+    Compared { expected: Bytes, differs: bool },
+    /// Its checksum.
+    Digested(Crc),
+}
+
+/// What a reception wants next.
+enum Next {
+    Bytes,
+    /// The bytes that the segment must have; then it goes on with these, which came already.
+    Expected(Vec<u8>),
+    /// Nothing: the answer is whole. Whether the connection may be used again.
+    Nothing {
+        keeps: bool,
+    },
+}
+
+impl<'a> Reception<'a> {
+    fn new(clock: Clock, wanted: &Wanted<'_>, sink: Sink<'a>, trace: &'a mut Trace) -> Self {
+        Self {
+            clock,
+            trace,
+            first_bytes: wanted.first_bytes,
+            sink,
+            answer: Answer::default(),
+            head: None,
+            body: Received::Skipped,
+        }
+    }
+
+    /// Receives until the answer is whole; whether the connection may be used again.
+    async fn receive(&mut self, stream: &mut TcpStream) -> Result<bool, Outcome> {
+        loop {
+            let mut next = read(stream, |bytes| self.take(bytes)).await?;
+            while let Next::Expected(came) = next {
+                if let Sink::Compare {
+                    verifier,
+                    rendition,
+                    number,
+                } = self.sink
+                {
+                    let expected = verifier.expected(rendition, number).await;
+                    self.compare_with(expected);
+                }
+                next = self.go_on(&came)?;
+            }
+            if let Next::Nothing { keeps } = next {
+                return Ok(keeps);
+            }
+        }
+    }
+
+    /// What came from the socket: some bytes, its end, or an error.
+    fn take(&mut self, came: io::Result<&[u8]>) -> Result<Next, Outcome> {
+        match (came, &self.head) {
+            (Ok(bytes), _) if !bytes.is_empty() => self.go_on(bytes),
+            (Ok(_), Some(_)) if self.answer.ends_with_its_connection() => {
+                Ok(Next::Nothing { keeps: false })
+            }
+            (_, Some(_)) => Err(Outcome::Truncated),
+            (_, None) => Err(Outcome::Reset),
+        }
+    }
+
+    fn go_on(&mut self, bytes: &[u8]) -> Result<Next, Outcome> {
+        let mut rest = bytes;
+        loop {
+            let read = self.answer.next(rest);
+            let broken = self.head.map_or(Outcome::Reset, |_| Outcome::Truncated);
+            let (step, taken) = read.map_err(|_| broken)?;
+            rest = &rest[taken..];
+            match step {
+                Step::More => return Ok(Next::Bytes),
+                Step::Head(head) => {
+                    self.on_head(head);
+                    if let Some(next) = self.begin(head, rest) {
+                        return Ok(next);
+                    }
+                }
+                Step::Body(part) => self.on_body(part)?,
+                Step::End => {
+                    let keeps = rest.is_empty() && self.head.is_some_and(|head| head.keeps);
+                    return Ok(Next::Nothing { keeps });
+                }
+            }
+        }
+    }
+
+    fn on_head(&mut self, head: Head) {
+        self.head = Some(head);
+        self.trace.first_byte = Some(self.clock.now());
+        self.trace.status = head.status;
+        self.trace.word = head.word;
+        self.trace.retry_after = head.retry_after;
+        self.trace.whole_bytes = head.whole_bytes;
+    }
+
+    /// Decides what becomes of the body; says what it wants if that is not the body's bytes.
+    fn begin(&mut self, head: Head, came: &[u8]) -> Option<Next> {
+        match (head.status, &mut self.sink) {
+            (200, Sink::Collect(into)) => {
+                into.clear();
+                self.body = Received::Collected;
+            }
             (
                 200 | 206,
                 Sink::Compare {
@@ -145,174 +324,83 @@ impl Connection {
                     number,
                 },
             ) => {
-                let expected = verifier.expected(rendition, number).await;
-                let asked = match trace.status {
-                    206 => wanted.first_bytes.unwrap_or(u64::MAX),
-                    _ => u64::MAX,
+                let Some(expected) = verifier.made(*rendition, *number) else {
+                    return Some(Next::Expected(came.to_vec()));
                 };
-                let length = usize::try_from(asked)
-                    .unwrap_or(usize::MAX)
-                    .min(expected.len());
-                compare(response.into_body(), &expected[..length], trace).await
+                self.compare_with(expected);
+            }
+            (200 | 206, Sink::Fingerprint { .. }) => self.body = Received::Digested(Crc::new()),
+            // Beyond some length a new connection is cheaper than what is left of this one.
+            _ if head.length.is_none_or(|length| length > ERROR_BYTES_MAX) => {
+                return Some(Next::Nothing { keeps: false });
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn compare_with(&mut self, mut expected: Bytes) {
+        if self.trace.status == 206 {
+            let asked = self.first_bytes.and_then(|bytes| bytes.try_into().ok());
+            expected.truncate(asked.unwrap_or(usize::MAX));
+        }
+        self.body = Received::Compared {
+            expected,
+            differs: false,
+        };
+    }
+
+    fn on_body(&mut self, part: &[u8]) -> Result<(), Outcome> {
+        self.trace.bytes += part.len() as u64;
+        match (&mut self.body, &mut self.sink) {
+            (Received::Collected, Sink::Collect(into)) => {
+                if into.len() + part.len() > PLAYLIST_BYTES_MAX {
+                    return Err(Outcome::Unreadable);
+                }
+                into.extend_from_slice(part);
+            }
+            (Received::Compared { expected, differs }, _) => match expected.starts_with(part) {
+                true if !*differs => drop(expected.split_to(part.len())),
+                _ => *differs = true,
+            },
+            (Received::Digested(digest), _) => digest.update(part),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// How it went, once the answer is whole.
+    fn outcome(self) -> Result<(), Outcome> {
+        match (self.body, self.sink) {
+            (Received::Skipped, _) => Err(Outcome::Status),
+            (Received::Compared { differs: true, .. }, _) => Err(Outcome::WrongBytes),
+            (Received::Compared { expected, .. }, _) if !expected.is_empty() => {
+                Err(Outcome::Truncated)
             }
             (
-                200 | 206,
+                Received::Digested(body),
                 Sink::Fingerprint {
                     bodies,
                     rendition,
                     number,
                 },
-            ) => {
-                let body = digest(response.into_body(), trace).await;
-                body.and_then(|body| match bodies.agrees(rendition, number, body.into()) {
-                    true => Ok(()),
-                    false => Err(Outcome::WrongBytes),
-                })
-            }
-            _ => skip(response.into_body(), trace).await,
-        };
-        // A body that was not read to its end leaves a connection that is good for nothing.
-        let whole = matches!(outcome, Ok(()) | Err(Outcome::Status | Outcome::WrongBytes));
-        self.open = whole.then_some(open);
-        outcome
-    }
-
-    /// Sends the request. A connection that the edge had closed meanwhile is replaced, once, if the request did not leave.
-    async fn send(
-        &mut self,
-        clock: Clock,
-        wanted: &Wanted<'_>,
-        trace: &mut Trace,
-    ) -> Result<(Open, Response<Incoming>), Outcome> {
-        let mut head = Request::get(wanted.path)
-            .header(HOST, &self.edge.host)
-            .header(USER_AGENT, AGENT);
-        if let Some(last) = wanted.first_bytes.and_then(|bytes| bytes.checked_sub(1)) {
-            head = head.header(RANGE, format!("bytes=0-{last}"));
-        }
-        for (name, value) in &wanted.told {
-            head = head.header(*name, value);
-        }
-        // A foreign playlist may name what is no path.
-        let mut request = head.body(Empty::new()).map_err(|_| Outcome::Unreadable)?;
-        let mut kept = self.open.take().filter(|open| open.sender.is_ready());
-        loop {
-            let is_new = kept.is_none();
-            let mut open = match kept.take() {
-                Some(open) => open,
-                None => self.connect().await.map_err(|_| Outcome::Refused)?,
-            };
-            trace.sent = Some(clock.now());
-            match open.sender.try_send_request(request).await {
-                Ok(response) => return Ok((open, response)),
-                Err(mut failed) => match failed.take_message() {
-                    Some(unsent) if !is_new => request = unsent,
-                    Some(_) => return Err(Outcome::Refused),
-                    None => return Err(Outcome::Reset),
-                },
-            }
+            ) => match bodies.agrees(rendition, number, body.into()) {
+                true => Ok(()),
+                false => Err(Outcome::WrongBytes),
+            },
+            _ => Ok(()),
         }
     }
+}
 
-    async fn connect(&self) -> std::io::Result<Open> {
-        let stream = TcpStream::connect(self.edge.address).await?;
-        stream.set_nodelay(true)?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(std::io::Error::other)?;
-        let moves_bytes = AbortOnDropHandle::new(tokio::spawn(async move {
-            // How it ended shows in the request that was under way.
-            let _ = connection.await;
-        }));
-        sender.ready().await.map_err(std::io::Error::other)?;
-        Ok(Open {
-            sender,
-            _moves_bytes: moves_bytes,
+/// What `take` makes of the next bytes, of the end (none), or of what went wrong.
+async fn read<T>(stream: &mut TcpStream, mut take: impl FnMut(io::Result<&[u8]>) -> T) -> T {
+    poll_fn(|context| {
+        RECEIVED.with_borrow_mut(|received| {
+            let mut buffer = ReadBuf::new(received);
+            let read = ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer));
+            take(read.map(|()| buffer.filled())).into()
         })
-    }
-}
-
-async fn collect(mut body: Incoming, into: &mut Vec<u8>, trace: &mut Trace) -> Result<(), Outcome> {
-    into.clear();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Outcome::Truncated)?;
-        let Some(data) = frame.data_ref() else {
-            continue;
-        };
-        trace.bytes += data.len() as u64;
-        if into.len() + data.len() > PLAYLIST_BYTES_MAX {
-            return Err(Outcome::Unreadable);
-        }
-        into.extend_from_slice(data);
-    }
-    Ok(())
-}
-
-async fn compare(mut body: Incoming, expected: &[u8], trace: &mut Trace) -> Result<(), Outcome> {
-    let mut rest = expected;
-    let mut differs = false;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Outcome::Truncated)?;
-        let Some(data) = frame.data_ref() else {
-            continue;
-        };
-        trace.bytes += data.len() as u64;
-        match rest.strip_prefix(&data[..]) {
-            Some(behind) if !differs => rest = behind,
-            _ => differs = true,
-        }
-    }
-    match (differs, rest.is_empty()) {
-        (true, _) => Err(Outcome::WrongBytes),
-        (false, false) => Err(Outcome::Truncated),
-        (false, true) => Ok(()),
-    }
-}
-
-async fn digest(mut body: Incoming, trace: &mut Trace) -> Result<Crc, Outcome> {
-    let mut digest = Crc::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Outcome::Truncated)?;
-        if let Some(data) = frame.data_ref() {
-            trace.bytes += data.len() as u64;
-            digest.update(data);
-        }
-    }
-    Ok(digest)
-}
-
-async fn skip(mut body: Incoming, trace: &mut Trace) -> Result<(), Outcome> {
-    if body
-        .size_hint()
-        .upper()
-        .is_none_or(|size| size > ERROR_BYTES_MAX)
-    {
-        return Err(Outcome::Truncated);
-    }
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Outcome::Truncated)?;
-        trace.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-    }
-    Err(Outcome::Status)
-}
-
-fn word(headers: &HeaderMap) -> ResultWord {
-    // A list may be spread over several lines (RFC 9110, section 5.3); the last line holds the nearest cache.
-    headers
-        .get_all("cache-status")
-        .iter()
-        .next_back()
-        .and_then(|field| field.to_str().ok())
-        .map_or(ResultWord::Unmarked, cache_status::word)
-}
-
-/// The last number of `bytes 0-99/1000`.
-fn whole_bytes(headers: &HeaderMap) -> Option<u64> {
-    let range = headers.get(CONTENT_RANGE)?.to_str().ok()?;
-    range.rsplit_once('/')?.1.parse().ok()
-}
-
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    })
+    .await
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::{HeaderValue, Uri};
+use http::Uri;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -316,9 +316,10 @@ async fn resolve(targets: &[String]) -> Result<Vec<Edge>, Unplayable> {
             .map_err(unresolved)?
             .next()
             .ok_or_else(|| unresolved(std::io::ErrorKind::NotFound.into()))?;
-        let host = HeaderValue::from_str(&authority)
-            .map_err(|_| Unplayable::NotATarget(target.clone()))?;
-        edges.push(Edge { address, host });
+        edges.push(Edge {
+            address,
+            host: authority,
+        });
     }
     Ok(edges)
 }

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use http::HeaderValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::client::Connection;
@@ -12,7 +11,7 @@ use super::client::Connection;
 #[derive(Clone, Debug)]
 pub(super) struct Edge {
     pub(super) address: SocketAddr,
-    pub(super) host: HeaderValue,
+    pub(super) host: String,
 }
 
 /// Connections to one edge, lent for one request each, in the order of asking.

@@ -43,6 +43,12 @@ impl Verifier {
             .clone()
     }
 
+    /// The same, if they are made already.
+    pub(super) fn made(&self, rendition: u32, number: u64) -> Option<Bytes> {
+        let kept = self.kept.lock().expect("no holder of this lock panics");
+        kept.get(&(number, rendition))?.get().cloned()
+    }
+
     /// Begins to make a segment that somebody is about to ask for. The task ends when the segment is made.
     pub(super) fn prepare(&self, rendition: u32, number: u64) {
         let cell = self.cell(rendition, number);

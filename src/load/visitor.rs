@@ -348,7 +348,7 @@ impl Visitor<'_> {
             // Other servers may name themselves.
             Watched::Foreign { .. } => {
                 let host = &self.world.edges[self.at as usize].host;
-                format!("http://{}{path}", host.to_str().unwrap_or_default())
+                format!("http://{host}{path}")
             }
         }
     }
