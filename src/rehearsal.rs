@@ -27,6 +27,7 @@ use crate::scenario::{self, Scenario};
 use crate::serve::clock::Clock;
 use crate::serve::cluster;
 use crate::serve::origin::hits::Snapshot;
+use crate::serve::workers::Workers;
 use crate::targets::{self, Target};
 use crate::time::Timestamp;
 use crate::venue::{self, Cluster, Edges, Venue};
@@ -257,6 +258,7 @@ async fn at_venue(
         process,
         lines: scenario.real.lines,
         network: Network::default(),
+        workers: workers(process)?,
     };
     let bar = Bar::new(&scenario.name, miss_queue);
     let over = stop.child_token();
@@ -334,6 +336,7 @@ async fn at_running_edges(
         process: Process::Own,
         lines: scenario.real.lines,
         network: Network::default(),
+        workers: workers(Process::Own)?,
     };
     let bar = Bar::new(&scenario.name, flags.miss_queue);
     let told = |progress: Progress| bar.show(&progress, None);
@@ -439,6 +442,16 @@ impl Levels {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Level>> {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where viewers live: with their servers, if those run in this process too; else on half of the cores, because the
+/// servers have the others on the same machine, and one thread drives more viewers than a small server bears.
+fn workers(process: Process) -> anyhow::Result<Workers> {
+    if process == Process::SharedWithServers {
+        return Ok(Workers::Here);
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Workers::start((cores / 2).max(1)).context("cannot start threads for the viewers")
 }
 
 /// Refuses a run that would fail for want of descriptors in its middle.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::Uri;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ use super::visitor::{self, Log, World};
 use crate::policy::status::MissQueue;
 use crate::report::record::{Process, RunRecord, Viewer};
 use crate::serve::clock::Clock;
+use crate::serve::workers::Workers;
 use crate::viewer::abr;
 use crate::viewer::audience::{self, Audience, Choice, Visit};
 
@@ -50,6 +52,8 @@ pub struct RunPlan {
     pub lines: Lines,
     /// The viewers' network, by which they can be cut off.
     pub network: Network,
+    /// Where the viewers live: each stays on one thread, with the connections that it borrows.
+    pub workers: Workers,
 }
 
 /// How viewers reach the edges, and how much of each segment they ask for.
@@ -144,13 +148,21 @@ pub async fn run(
         channels: plan.stream.channels(),
     };
     let visits = audience::draw(&plan.audience, choice, plan.seed);
+    let workers = plan.workers.runtimes();
     let pool = |edge: &Edge, size: u32| {
-        let share = size.div_ceil(edges.len() as u32).max(1);
+        let share = size.div_ceil((edges.len() * workers.len()) as u32).max(1);
         Pool::new(edge.clone(), share as usize)
     };
-    let pools = plan.lines.pool.map_or_else(Vec::new, |size| {
-        edges.iter().map(|edge| pool(edge, size)).collect()
-    });
+    let pools = |size| {
+        edges
+            .iter()
+            .map(|edge| pool(edge, size))
+            .collect::<Vec<_>>()
+    };
+    let pools = workers
+        .iter()
+        .map(|_| plan.lines.pool.map_or_else(Vec::new, pools))
+        .collect();
     let audience = &plan.audience;
     let seek_back_s = audience.seekers.map_or(0.0, |seekers| seekers.back_s);
     let world = Arc::new(World {
@@ -174,7 +186,7 @@ pub async fn run(
         watch: Watch::start(plan.process),
         stop,
     });
-    let mut crowd = Crowd::new(Arc::clone(&world), &visits, progress);
+    let mut crowd = Crowd::new(Arc::clone(&world), workers, &visits, progress);
     for visit in visits {
         crowd.admit(visit).await;
     }
@@ -208,6 +220,7 @@ pub async fn run(
 /// The viewers that are there. It owns their tasks; each ends when its viewer leaves or the run is stopped.
 struct Crowd<P> {
     world: Arc<World>,
+    workers: Vec<Handle>,
     present: JoinSet<Viewer>,
     gone: Vec<Viewer>,
     started: u32,
@@ -219,11 +232,12 @@ struct Crowd<P> {
 }
 
 impl<P: Fn(Progress)> Crowd<P> {
-    fn new(world: Arc<World>, visits: &[Visit], progress: P) -> Self {
+    fn new(world: Arc<World>, workers: Vec<Handle>, visits: &[Visit], progress: P) -> Self {
         let mut ticks = tokio::time::interval(PROGRESS_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         Self {
             world,
+            workers,
             present: JoinSet::new(),
             gone: Vec::with_capacity(visits.len()),
             started: 0,
@@ -259,8 +273,9 @@ impl<P: Fn(Progress)> Crowd<P> {
             return;
         }
         self.started += 1;
-        self.present
-            .spawn(visitor::play(Arc::clone(&self.world), visit));
+        let worker = visit.viewer as usize % self.workers.len();
+        let visiting = visitor::play(Arc::clone(&self.world), visit, worker);
+        self.present.spawn_on(visiting, &self.workers[worker]);
         while let Some(viewer) = self.present.try_join_next() {
             self.gone.push(viewer.expect("a visit does not panic"));
         }

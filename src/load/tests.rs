@@ -27,6 +27,7 @@ use crate::report::record::{Kind, Outcome, Process, RunRecord};
 use crate::report::summary::{self, Summary};
 use crate::report::verdict::{FlightThresholds, Thresholds, Verdict};
 use crate::serve::clock::Clock;
+use crate::serve::workers::Workers;
 use crate::viewer::abr;
 use crate::viewer::arrivals::Arrivals;
 use crate::viewer::audience::{Audience, LastMile, Manners, Sessions};
@@ -190,6 +191,7 @@ async fn surge(trouble: Trouble, stop: CancellationToken) -> Ran {
         process: Process::SharedWithServers,
         lines: Lines::default(),
         network: Network::default(),
+        workers: Workers::Here,
     };
     let record = run(&plan, clock, |_| (), stop).await.unwrap();
     Ran { record, edge }

@@ -28,8 +28,8 @@ pub(super) struct World {
     pub(super) watched: Watched,
     pub(super) playlists: Playlists,
     pub(super) edges: Vec<Edge>,
-    /// One per edge; none where each viewer has a connection of its own.
-    pub(super) pools: Vec<Pool>,
+    /// For each worker one per edge; none where each viewer has a connection of its own.
+    pub(super) pools: Vec<Vec<Pool>>,
     /// Of each segment one part of so many is asked for; the last mile carries the whole.
     pub(super) one_part_of: u64,
     pub(super) abr: abr::Rule,
@@ -95,8 +95,8 @@ impl Log {
     }
 }
 
-/// Plays one visit to its end: until the viewer leaves, its player gives up, or the run is stopped.
-pub(super) async fn play(world: Arc<World>, visit: Visit) -> record::Viewer {
+/// Plays one visit to its end, at this worker: until the viewer leaves, its player gives up, or the run is stopped.
+pub(super) async fn play(world: Arc<World>, visit: Visit, worker: usize) -> record::Viewer {
     let player = Player::new(Seat {
         arrives: world.began + visit.arrives,
         leaves: world.began + visit.leaves,
@@ -116,6 +116,7 @@ pub(super) async fn play(world: Arc<World>, visit: Visit) -> record::Viewer {
         player,
         at: visit.edge,
         own: None,
+        pools: &world.pools[worker],
         visit,
         variants: Vec::new(),
         playlist: None,
@@ -147,6 +148,8 @@ struct Visitor<'a> {
     at: u32,
     /// Its own connection, where there is no pool.
     own: Option<Connection>,
+    /// Those of its worker, one per edge.
+    pools: &'a [Pool],
     /// Renditions as the player numbers them.
     variants: Vec<Offered>,
     /// The playlist that it has.
@@ -227,7 +230,7 @@ impl Visitor<'_> {
         let deadline = clock.instant(clock.now() + TIMEOUT);
         let trace = &mut entry.trace;
         let exchange = async {
-            if let Some(pool) = world.pools.get(self.at as usize) {
+            if let Some(pool) = self.pools.get(self.at as usize) {
                 let mut lent = pool.borrow().await;
                 lent.connection().get(clock, &wanted, sink, trace).await
             } else {

@@ -1,4 +1,4 @@
-//! Threads that serve connections, one current-thread runtime each: what a connection does never crosses to another core.
+//! Threads that serve connections or viewers, one current-thread runtime each: what they do never crosses to another core.
 //!
 //! On tokio's shared runtime a task that becomes ready may be stolen, and idle threads are woken to steal it. For many
 //! short answers that costs more than it gains. A connection stays on the worker that it was given; who accepts spreads
@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Where connections are served.
+/// Where connections are served, or viewers live.
 #[derive(Clone, Debug)]
 pub enum Workers {
-    /// On the runtime that accepts them.
+    /// On the runtime that accepts or starts them.
     Here,
     /// On threads of their own.
     Threads(Arc<Threads>),
@@ -50,6 +50,14 @@ impl Workers {
             next: AtomicUsize::new(0),
             _stop: stop.drop_guard(),
         })))
+    }
+
+    /// The runtimes of all of them.
+    pub fn runtimes(&self) -> Vec<Handle> {
+        match self {
+            Self::Here => vec![Handle::current()],
+            Self::Threads(threads) => threads.runtimes.clone(),
+        }
     }
 
     /// The runtime for the next connection: each in turn.
