@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use super::answer::{Answer, Head, Step};
 use super::line::Edge;
 use super::stream::Fingerprints;
-use super::verifier::Verifier;
+use super::verifier::{self, Verifier};
 use crate::report::record::{Outcome, ResultWord};
 use crate::serve::clock::Clock;
 use crate::time::Timestamp;
@@ -253,7 +253,7 @@ impl<'a> Reception<'a> {
                     number,
                 } = self.sink
                 {
-                    let expected = verifier.expected(rendition, number).await;
+                    let expected = verifier.expected(rendition, number, self.asked()).await;
                     self.compare_with(expected);
                 }
                 next = self.go_on(&came)?;
@@ -324,7 +324,8 @@ impl<'a> Reception<'a> {
                     number,
                 },
             ) => {
-                let Some(expected) = verifier.made(*rendition, *number) else {
+                let (verifier, rendition, number) = (*verifier, *rendition, *number);
+                let Some(expected) = verifier.made(rendition, number, self.asked()) else {
                     return Some(Next::Expected(came.to_vec()));
                 };
                 self.compare_with(expected);
@@ -339,15 +340,19 @@ impl<'a> Reception<'a> {
         None
     }
 
-    fn compare_with(&mut self, mut expected: Bytes) {
-        if self.trace.status == 206 {
-            let asked = self.first_bytes.and_then(|bytes| bytes.try_into().ok());
-            expected.truncate(asked.unwrap_or(usize::MAX));
-        }
+    fn compare_with(&mut self, expected: Bytes) {
         self.body = Received::Compared {
             expected,
             differs: false,
         };
+    }
+
+    /// How many of the first bytes this answer is to bring.
+    fn asked(&self) -> u64 {
+        match (self.trace.status, self.first_bytes) {
+            (206, Some(bytes)) => bytes,
+            _ => verifier::WHOLE,
+        }
     }
 
     fn on_body(&mut self, part: &[u8]) -> Result<(), Outcome> {

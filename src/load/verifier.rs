@@ -1,7 +1,8 @@
-//! The bytes that each segment must have: regenerated once, then shared by everybody who receives it.
+//! The bytes that each segment must have: regenerated once, then shared by everybody who receives it. Where viewers ask for
+//! the first part of each segment, no more than that is made.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use tokio::sync::OnceCell;
@@ -22,8 +23,17 @@ pub(super) struct Verifier {
     kept_max: usize,
 }
 
-/// Segments by number, then rendition: the oldest come first.
-type Kept = BTreeMap<(u64, u32), Arc<OnceCell<Bytes>>>;
+/// What is kept.
+#[derive(Default)]
+struct Kept {
+    /// Segments by number, then rendition, then how many of their first bytes: the oldest come first.
+    segments: BTreeMap<(u64, u32, u64), Arc<OnceCell<Bytes>>>,
+    /// How many first bytes of a segment were asked for last, by rendition.
+    asked: BTreeMap<u32, u64>,
+}
+
+/// All of a segment, however long it is.
+pub(super) const WHOLE: u64 = u64::MAX;
 
 impl Verifier {
     /// For the segments of these channels, whose ladders are alike.
@@ -31,58 +41,70 @@ impl Verifier {
         Self {
             kept_max: KEPT_MAX + KEPT_PER_CHANNEL_MAX * channels.len(),
             channels,
-            kept: Mutex::new(Kept::new()),
+            kept: Mutex::default(),
         }
     }
 
-    /// The bytes of segment `number` of the rendition with this index in the log.
-    pub(super) async fn expected(&self, rendition: u32, number: u64) -> Bytes {
-        self.cell(rendition, number)
-            .get_or_init(|| self.make(rendition, number))
+    /// The first `bytes` of segment `number` of the rendition with this index in the log, or all if it has fewer.
+    pub(super) async fn expected(&self, rendition: u32, number: u64, bytes: u64) -> Bytes {
+        self.cell(rendition, number, bytes)
+            .get_or_init(|| self.make(rendition, number, bytes))
             .await
             .clone()
     }
 
     /// The same, if they are made already.
-    pub(super) fn made(&self, rendition: u32, number: u64) -> Option<Bytes> {
-        let kept = self.kept.lock().expect("no holder of this lock panics");
-        kept.get(&(number, rendition))?.get().cloned()
+    pub(super) fn made(&self, rendition: u32, number: u64, bytes: u64) -> Option<Bytes> {
+        let kept = self.lock();
+        let cell = kept.segments.get(&(number, rendition, bytes))?;
+        cell.get().cloned()
     }
 
-    /// Begins to make a segment that somebody is about to ask for. The task ends when the segment is made.
+    /// Begins to make a segment that somebody is about to ask for, as much of it as of the last one of its rendition. The
+    /// task ends when that is made.
     pub(super) fn prepare(&self, rendition: u32, number: u64) {
-        let cell = self.cell(rendition, number);
+        let asked = self.lock().asked.get(&rendition).copied();
+        let bytes = asked.unwrap_or(WHOLE);
+        let cell = self.cell(rendition, number, bytes);
         if cell.initialized() || Arc::strong_count(&cell) > 2 {
             return;
         }
-        let making = self.make(rendition, number);
+        let making = self.make(rendition, number, bytes);
         tokio::spawn(async move {
             cell.get_or_init(|| making).await;
         });
     }
 
-    fn make(&self, rendition: u32, number: u64) -> impl Future<Output = Bytes> + use<> {
+    fn make(&self, rendition: u32, number: u64, bytes: u64) -> impl Future<Output = Bytes> + use<> {
         let (channel, rendition) = stream::local(&self.channels[0], rendition);
         make(
             Arc::clone(&self.channels[channel as usize]),
             rendition,
             number,
+            usize::try_from(bytes).unwrap_or(usize::MAX),
         )
     }
 
-    fn cell(&self, rendition: u32, number: u64) -> Arc<OnceCell<Bytes>> {
-        let mut kept = self.kept.lock().expect("no holder of this lock panics");
-        if kept.len() >= self.kept_max && !kept.contains_key(&(number, rendition)) {
-            kept.pop_first();
+    fn cell(&self, rendition: u32, number: u64, bytes: u64) -> Arc<OnceCell<Bytes>> {
+        let key = (number, rendition, bytes);
+        let mut kept = self.lock();
+        kept.asked.insert(rendition, bytes);
+        let segments = &mut kept.segments;
+        if segments.len() >= self.kept_max && !segments.contains_key(&key) {
+            segments.pop_first();
         }
-        Arc::clone(kept.entry((number, rendition)).or_default())
+        Arc::clone(segments.entry(key).or_default())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().expect("no holder of this lock panics")
     }
 }
 
-async fn make(channel: Arc<Channel>, rendition: u32, number: u64) -> Bytes {
+async fn make(channel: Arc<Channel>, rendition: u32, number: u64, bytes: usize) -> Bytes {
     let made = tokio::task::spawn_blocking(move || {
         let rendition = &channel.layout.ladder[rendition as usize];
-        media::segment(&channel, rendition, number)
+        media::segment_start(&channel, rendition, number, bytes)
     });
     made.await.expect("segments of every rendition can be made")
 }

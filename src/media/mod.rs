@@ -33,6 +33,11 @@ const SHOW_DELAY_TICKS: u64 = ts::CLOCK_HZ / 2;
 /// All segments of a rendition have one size: what its bitrate allows, less fewer than 16 packets to keep the continuity
 /// counters whole. Only where the card and the sound alone take more is it larger.
 pub fn segment(channel: &Channel, rendition: &Rendition, number: u64) -> Bytes {
+    segment_start(channel, rendition, number, usize::MAX)
+}
+
+/// The first `bytes` of the same, or all if it has fewer; no more is made than that takes.
+pub fn segment_start(channel: &Channel, rendition: &Rendition, number: u64, bytes: usize) -> Bytes {
     let begins_ticks = channel.media_offset(number).as_millis() as u64 * (ts::CLOCK_HZ / 1_000);
     let clock_ticks = begins_ticks + CLOCK_LEAD_TICKS;
     let frames = channel.layout.frames_per_segment();
@@ -43,9 +48,13 @@ pub fn segment(channel: &Channel, rendition: &Rendition, number: u64) -> Bytes {
         target_packets.saturating_sub(Mux::TABLE_PACKETS + sound.packets),
         frames,
     );
-    let mut mux = Mux::new(number, target_packets);
+    let room_packets = target_packets.min(bytes.div_ceil(ts::PACKET_BYTES));
+    let mut mux = Mux::new(number, room_packets);
     let mut video = Video::new(channel, rendition, number);
     for frame in 0..frames {
+        if mux.len() >= bytes {
+            break;
+        }
         let ticks = clock_ticks + u64::from(frame) * FRAME_TICKS;
         let head = PesHead {
             track: Track::Video,
@@ -63,7 +72,9 @@ pub fn segment(channel: &Channel, rendition: &Rendition, number: u64) -> Bytes {
         mux.pes(&head, &access_unit, packets);
         sound.append_before(&mut mux, head.pts + FRAME_TICKS);
     }
-    Bytes::from(mux.into_bytes())
+    let mut made = mux.into_bytes();
+    made.truncate(bytes);
+    Bytes::from(made)
 }
 
 /// Packets of 188 bytes that a segment has at its rendition's bitrate.
@@ -135,6 +146,17 @@ mod tests {
                 ladder: Rendition::known().to_vec(),
             },
             started_at: UnixTime::from_millis(1_790_000_000_123),
+        }
+    }
+
+    #[test]
+    fn the_start_of_a_segment_is_made_alone_and_is_the_same() {
+        let channel = channel();
+        let number = channel.first_number() + 3;
+        let whole = segment(&channel, lowest(&channel), number);
+        for bytes in [0, 1, 188, 10_000, whole.len(), usize::MAX] {
+            let start = segment_start(&channel, lowest(&channel), number, bytes);
+            assert_eq!(start, whole.slice(..bytes.min(whole.len())), "{bytes}");
         }
     }
 

@@ -184,6 +184,11 @@ impl Mux {
     }
 
     /// The whole segment.
+    /// Bytes so far.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
