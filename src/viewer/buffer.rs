@@ -64,6 +64,11 @@ impl Buffer {
         (!above.is_zero()).then(|| self.drained_at + above)
     }
 
+    /// Whether something plays, and goes on until then if nothing is appended.
+    pub(super) fn lasts_until(&self, then: Timestamp) -> bool {
+        self.state == State::Playing && self.drained_at + self.level >= then
+    }
+
     /// Throws all of it away: the viewer has sought another place. What it waits for now is no stall.
     pub(super) fn clear(&mut self) {
         self.level = Duration::ZERO;

@@ -153,6 +153,13 @@ struct Transit {
     offset: Duration,
 }
 
+impl Transit {
+    /// From the request until it is in the buffer.
+    fn took(&self) -> Duration {
+        self.arrives.since(self.asked_at)
+    }
+}
+
 impl Player {
     /// A player that begins with the multivariant playlist when its viewer arrives.
     pub fn new(seat: Seat) -> Self {
@@ -231,7 +238,8 @@ impl Player {
             });
             return Action::Get { object, due };
         }
-        let arrives = self.in_transit.map(|transit| transit.arrives);
+        let in_transit = self.in_transit.filter(|transit| self.waits_for(transit));
+        let arrives = in_transit.map(|transit| transit.arrives);
         let seeks = self.seat.seeks.map(|(at, _)| at).filter(|&at| at > now);
         let others = [Some(self.seat.leaves), arrives, seeks];
         Action::WakeAt(others.into_iter().flatten().fold(earliest.0, Ord::min))
@@ -401,6 +409,23 @@ impl Player {
         Some((since, Object::Segment { rendition, number }))
     }
 
+    /// Whether something is to be done as soon as this segment arrives. If not, the player may sleep on: whenever it wakes
+    /// up, what happened meanwhile is reckoned as of when it happened.
+    fn waits_for(&self, transit: &Transit) -> bool {
+        let (next, _) = self.next_segment.unwrap_or_default();
+        let gets_next = self.lists_next() || (self.seat.early && self.next_to_come(next).is_some());
+        gets_next || !self.buffer.lasts_until(transit.arrives) || self.may_switch_on(transit)
+    }
+
+    /// Whether the download of this segment may lead to another rendition, whatever is buffered when it ends.
+    fn may_switch_on(&self, transit: &Transit) -> bool {
+        let mut estimator = self.estimator;
+        estimator.on_download(transit.bytes, transit.took(), transit.first_byte);
+        let chosen = |cushion| estimator.choose(&self.offered, self.rendition, cushion);
+        let cushions = [abr::Cushion::TwoSegments, abr::Cushion::Less];
+        cushions.map(chosen) != [self.rendition; 2]
+    }
+
     /// What segment `number` must be if it follows the newest that is listed.
     fn next_to_come(&self, number: u64) -> Option<Listed> {
         let newest = self.listed.last()?;
@@ -500,9 +525,8 @@ impl Player {
         if let Some(needs) = self.offered.get(self.rendition) {
             self.quality.media_bits += needs.peak_bps as f64 * media.as_secs_f64();
         }
-        let took = now.since(transit.asked_at);
         self.estimator
-            .on_download(transit.bytes, took, transit.first_byte);
+            .on_download(transit.bytes, transit.took(), transit.first_byte);
         self.segment_due = now;
         let cushion = match self.buffer.level() >= duration * 2 {
             true => abr::Cushion::TwoSegments,
@@ -914,5 +938,64 @@ mod tests {
         player.on_segment(at(1_040), 12_500);
         player.next(at(1_140));
         assert_eq!(player.quality().media, Duration::from_millis(500));
+    }
+
+    /// What a player asked for, when, and what it lived through, if it is woken up whenever it wants to be and at these
+    /// times too. Its line gets slower and faster again, some segments are missing.
+    fn lived(extra_ms: &[u64], last_mile_bps: u64) -> (Vec<(Action, Timestamp)>, String) {
+        let mut player = Player::new(Seat {
+            last_mile_bps,
+            seeks: Some((at(31_000), Duration::from_secs(12))),
+            ..seat(60_000)
+        });
+        let mut extra: Vec<_> = extra_ms.iter().map(|&millis| at(millis)).collect();
+        extra.sort_unstable();
+        let (mut now, mut asked) = (at(1_000), Vec::new());
+        loop {
+            match player.next(now) {
+                Action::Leave => {
+                    return (
+                        asked,
+                        format!("{:?} {:?}", player.quality(), player.stalls()),
+                    );
+                }
+                Action::WakeAt(due) => {
+                    let sooner = extra.iter().find(|&&extra| extra > now && extra < due);
+                    now = *sooner.unwrap_or(&due);
+                }
+                get @ Action::Get { object, .. } => {
+                    asked.push((get, now));
+                    now = now + Duration::from_millis(15);
+                    let newest = now.since(Timestamp::ZERO).as_millis() as u64 / 2_880 + 10;
+                    match object {
+                        Object::Multivariant => player.on_multivariant(now, ladder()),
+                        Object::MediaPlaylist { .. } => {
+                            player.on_playlist(now, TARGET, listed(newest - 9..=newest));
+                        }
+                        Object::Segment { number, .. }
+                            if number % 13 == 0 && asked.len() % 3 == 0 =>
+                        {
+                            player.on_failure(now, None);
+                        }
+                        Object::Segment { rendition, number } => {
+                            let bytes = ladder()[rendition].peak_bps * 2_880 / 8_000;
+                            player.on_segment(now, bytes * (1 + number % 4));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_player_that_is_woken_up_more_often_than_it_wants_does_the_same(
+            extra_ms in proptest::collection::vec(1_000_u64..60_000, 0..200),
+            last_mile_kbps in 300_u64..6_000,
+        ) {
+            let alone = lived(&[], last_mile_kbps * 1_000);
+            proptest::prop_assert!(alone.0.len() > 20);
+            proptest::prop_assert_eq!(lived(&extra_ms, last_mile_kbps * 1_000), alone);
+        }
     }
 }
