@@ -23,6 +23,7 @@ use seawall::scenario;
 use seawall::serve::clock::Clock;
 use seawall::serve::cluster::{self, Doors, OriginRoom};
 use seawall::serve::origin::{Fault, OriginConfig, OriginFaults};
+use seawall::serve::workers::Workers;
 use seawall::time::Timestamp;
 use seawall::viewer::arrivals::Arrivals;
 use seawall::viewer::audience::Sessions;
@@ -189,6 +190,7 @@ fn plan(
         process: Process::SharedWithServers,
         lines: Lines::default(),
         network: Network::default(),
+        workers: Workers::Here,
     }
 }
 

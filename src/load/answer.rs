@@ -264,11 +264,10 @@ mod tests {
 
     use super::*;
 
+    type Read = (Option<Head>, Vec<u8>, Option<usize>);
+
     /// Reads `text` in pieces that end at `cuts`: the head, the body, the bytes behind the end if it ended.
-    fn read(
-        text: &[u8],
-        cuts: &[usize],
-    ) -> Result<(Option<Head>, Vec<u8>, Option<usize>), Malformed> {
+    fn read(text: &[u8], cuts: &[usize]) -> Result<Read, Malformed> {
         let mut ends: Vec<_> = cuts.iter().map(|cut| cut % (text.len() + 1)).collect();
         ends.push(text.len());
         ends.sort_unstable();

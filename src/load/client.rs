@@ -26,7 +26,11 @@ use crate::report::record::{Outcome, ResultWord};
 use crate::serve::clock::Clock;
 use crate::time::Timestamp;
 
-const AGENT: &str = concat!("seawall/", env!("CARGO_PKG_VERSION"));
+const AGENT_LINE: &str = concat!(
+    "\r\nuser-agent: seawall/",
+    env!("CARGO_PKG_VERSION"),
+    "\r\n"
+);
 
 /// Bytes that are received at once.
 const RECEIVED_AT_ONCE: usize = 128 * 1024;
@@ -177,13 +181,16 @@ impl Wanted<'_> {
             return None;
         }
         into.clear();
-        let Edge { host, .. } = edge;
-        write!(
-            into,
-            "GET {} HTTP/1.1\r\nhost: {host}\r\nuser-agent: {AGENT}\r\n",
-            self.path
-        )
-        .ok()?;
+        let always = [
+            "GET ",
+            self.path,
+            " HTTP/1.1\r\nhost: ",
+            &edge.host,
+            AGENT_LINE,
+        ];
+        for text in always {
+            into.extend_from_slice(text.as_bytes());
+        }
         if let Some(last) = self.first_bytes.and_then(|bytes| bytes.checked_sub(1)) {
             write!(into, "range: bytes=0-{last}\r\n").ok()?;
         }

@@ -333,7 +333,7 @@ async fn resolve(targets: &[String]) -> Result<Vec<Edge>, Unplayable> {
             .ok_or_else(|| unresolved(std::io::ErrorKind::NotFound.into()))?;
         edges.push(Edge {
             address,
-            host: authority,
+            host: authority.into(),
         });
     }
     Ok(edges)

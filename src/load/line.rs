@@ -11,7 +11,7 @@ use super::client::Connection;
 #[derive(Clone, Debug)]
 pub(super) struct Edge {
     pub(super) address: SocketAddr,
-    pub(super) host: String,
+    pub(super) host: Arc<str>,
 }
 
 /// Connections to one edge, lent for one request each, in the order of asking.

@@ -13,7 +13,7 @@ pub(super) struct Read {
     text: Vec<u8>,
     pub(super) facts: MediaFacts,
     /// The same segments as players know them.
-    pub(super) listed: Vec<Listed>,
+    pub(super) listed: Arc<[Listed]>,
 }
 
 /// Texts per rendition that are remembered: the newest of each edge, more or less.

@@ -120,6 +120,7 @@ pub(super) async fn play(world: Arc<World>, visit: Visit, worker: usize) -> reco
         visit,
         variants: Vec::new(),
         playlist: None,
+        path: String::new(),
         text: Vec::new(),
         world: &world,
     };
@@ -154,7 +155,8 @@ struct Visitor<'a> {
     variants: Vec<Offered>,
     /// The playlist that it has.
     playlist: Option<Arc<Read>>,
-    /// Kept from playlist to playlist, so that receiving one allocates nothing.
+    /// Both are kept from request to request, so that asking and receiving allocate nothing.
+    path: String,
     text: Vec<u8>,
 }
 
@@ -193,7 +195,9 @@ impl Visitor<'_> {
     async fn get(&mut self, object: Object, due: Timestamp) {
         let world = self.world;
         let clock = world.clock;
-        let (path, logged) = self.locate(object);
+        let mut path = std::mem::take(&mut self.path);
+        path.clear();
+        let logged = self.locate(object, &mut path);
         let mut entry = Entry {
             log: &world.log,
             clock,
@@ -257,6 +261,7 @@ impl Visitor<'_> {
                 Object::Segment { .. } => Outcome::Ok,
             };
         }
+        self.path = path;
         match (object, entry.outcome) {
             // A player cannot know that bytes are wrong; the log does.
             (Object::Segment { .. }, Outcome::Ok | Outcome::WrongBytes) => {
@@ -316,30 +321,32 @@ impl Visitor<'_> {
         ]
     }
 
-    /// Path and name in the log of what the player asks for.
-    fn locate(&self, object: Object) -> (String, record::Object) {
+    /// Writes the path of what the player asks for; says its name in the log.
+    fn locate(&self, object: Object, path: &mut String) -> record::Object {
         let watched = &self.world.watched;
         match object {
             Object::Multivariant => {
-                let path = watched.start(self.visit.channel, self.at);
-                (path, record::Object::Multivariant)
+                path.push_str(&watched.start(self.visit.channel, self.at));
+                record::Object::Multivariant
             }
             Object::MediaPlaylist { rendition } => {
-                let Offered {
-                    rendition, path, ..
-                } = &self.variants[rendition];
-                let rendition = *rendition;
-                (path.clone(), record::Object::MediaPlaylist { rendition })
+                let offered = &self.variants[rendition];
+                path.push_str(&offered.path);
+                let rendition = offered.rendition;
+                record::Object::MediaPlaylist { rendition }
             }
             Object::Segment { rendition, number } => {
                 let rendition = self.variants[rendition].rendition;
-                let path = match self.listed(number) {
-                    Some(segment) => segment.path.clone(),
-                    None => watched
-                        .path_of(rendition, number)
-                        .expect("only where names follow from numbers does a player ask early"),
-                };
-                (path, record::Object::Segment { rendition, number })
+                match self.listed(number) {
+                    Some(segment) => path.push_str(&segment.path),
+                    None => {
+                        let named = watched.path_of(rendition, number);
+                        path.push_str(&named.expect(
+                            "only where names follow from numbers does a player ask early",
+                        ));
+                    }
+                }
+                record::Object::Segment { rendition, number }
             }
         }
     }

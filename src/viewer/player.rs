@@ -9,6 +9,7 @@
 //! due first goes first. The last mile is modelled here: a segment is in the buffer only bytes / bandwidth after it came
 //! from the wire, and until then the player asks for no other segment.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::abr;
@@ -114,7 +115,7 @@ pub struct Player {
     offered: Vec<abr::Needs>,
     rendition: usize,
     /// The newest media playlist of the current rendition; empty right after a switch.
-    listed: Vec<Listed>,
+    listed: Arc<[Listed]>,
     newest_seen: u64,
     /// The next segment to fetch, and how far into it playback begins.
     next_segment: Option<(u64, Duration)>,
@@ -169,7 +170,7 @@ impl Player {
             estimator: abr::Estimator::new(seat.abr),
             offered: Vec::new(),
             rendition: 0,
-            listed: Vec::new(),
+            listed: Arc::default(),
             newest_seen: 0,
             next_segment: None,
             playlist_due: seat.arrives,
@@ -256,7 +257,12 @@ impl Player {
     }
 
     /// A media playlist came.
-    pub fn on_playlist(&mut self, now: Timestamp, target_duration: Duration, listed: Vec<Listed>) {
+    pub fn on_playlist(
+        &mut self,
+        now: Timestamp,
+        target_duration: Duration,
+        listed: Arc<[Listed]>,
+    ) {
         self.advance(now);
         let due = self.asked.take().map_or(now, |asked| asked.due);
         self.playlist_failures = 0;
@@ -543,7 +549,7 @@ impl Player {
             self.rendition = chosen;
             self.quality.switches += 1;
             // The other rendition's playlist is needed before its segments.
-            self.listed.clear();
+            self.listed = Arc::default();
             self.newest_seen = 0;
             self.playlist_due = now;
         }
@@ -577,7 +583,7 @@ mod tests {
         Timestamp::from_nanos(millis * 1_000_000)
     }
 
-    fn listed(numbers: std::ops::RangeInclusive<u64>) -> Vec<Listed> {
+    fn listed(numbers: std::ops::RangeInclusive<u64>) -> Arc<[Listed]> {
         numbers
             .map(|number| Listed {
                 number,
@@ -929,9 +935,9 @@ mod tests {
     fn a_segment_that_left_takes_the_place_to_begin_within_it_along() {
         let mut player = joined(60_000);
         // It was to begin 2,520 ms into segment 7, which is gone; segment 20 lasts half a second.
-        let mut listed = listed(20..=29);
+        let mut listed = listed(20..=29).to_vec();
         listed[0].duration = Duration::from_millis(500);
-        player.on_playlist(at(1_030), TARGET, listed);
+        player.on_playlist(at(1_030), TARGET, listed.into());
         assert!(
             matches!(player.next(at(1_030)), Action::Get { object, .. } if object == segment(20))
         );

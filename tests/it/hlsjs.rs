@@ -14,6 +14,7 @@ use seawall::hls::names::LivePath;
 use seawall::load::{self, Lines, Network, RunPlan, Stream};
 use seawall::policy::status::MissQueue;
 use seawall::report::record::Process;
+use seawall::serve::workers::Workers;
 use seawall::time::Timestamp;
 use seawall::viewer::abr;
 use seawall::viewer::arrivals::Arrivals;
@@ -119,6 +120,7 @@ async fn watch(stage: &Stage, line: &Line, bandwidth_bps: u64) {
         process: Process::SharedWithServers,
         lines: Lines::default(),
         network: Network::default(),
+        workers: Workers::Here,
     };
     let stop = CancellationToken::new();
     load::run(&plan, stage.clock, |_| (), stop).await.unwrap();

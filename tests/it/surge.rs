@@ -207,6 +207,7 @@ async fn play(
         process: Process::SharedWithServers,
         lines: Lines::default(),
         network: Network::default(),
+        workers: Workers::Here,
     };
     load::run(&plan, clock, |_| {}, CancellationToken::new())
         .await
