@@ -15,7 +15,7 @@ use procfs::process::Process as OfSystem;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use seawall::hls::timeline::Layout;
-use seawall::load::{self, Lines, Network, RunPlan, Stream};
+use seawall::load::{self, Lines, Metrics, Network, RunPlan, Stream};
 use seawall::policy::key::Kind;
 use seawall::policy::status::MissQueue;
 use seawall::report::record::{Outcome, Process, Request, RunRecord};
@@ -104,7 +104,7 @@ async fn soak(length: Duration, viewers: u32, seed: u64) -> anyhow::Result<()> {
     let (mut outside_all, mut wrong) = (0, 0);
     let rounds = length.as_secs().div_ceil(ROUND.as_secs()).max(1);
     for round in 1..=rounds {
-        let plan = plan(viewers, seed + round, &edges, &channel);
+        let plan = plan(viewers, seed + round, &edges, &channel, clock);
         let record = load::run(&plan, clock, |_| {}, CancellationToken::new()).await?;
         let troubles = troubles
             .lock()
@@ -167,6 +167,7 @@ fn plan(
     seed: u64,
     edges: &[Edge],
     channel: &seawall::hls::timeline::Channel,
+    clock: Clock,
 ) -> RunPlan {
     let mut audience = scenario::built_in().remove(0).real.audience;
     audience.viewers = viewers;
@@ -191,6 +192,7 @@ fn plan(
         lines: Lines::default(),
         network: Network::default(),
         workers: Workers::Here,
+        metrics: Metrics::unseen(clock),
     }
 }
 

@@ -247,6 +247,9 @@ pub struct Up {
     /// Leave the report of that surge in this folder: report.html, report.md, summary.json, timeseries.csv.
     #[arg(long, env = "SEAWALL_REPORT", value_name = "DIR", requires = "surge")]
     pub report: Option<PathBuf>,
+    /// Let a Prometheus scrape what the audience of that surge lives through, here: 127.0.0.1:9070.
+    #[arg(long, env = "SEAWALL_METRICS", value_name = "ADDR", value_parser = address, requires = "surge")]
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Flags of `seawall broadcast`.
@@ -404,6 +407,9 @@ pub struct Surge {
     /// Leave a report in this folder: report.html, report.md, summary.json, timeseries.csv.
     #[arg(long, env = "SEAWALL_REPORT", value_name = "DIR")]
     pub report: Option<PathBuf>,
+    /// Let a Prometheus scrape what the audience lives through while the surge is played, here: 127.0.0.1:9070.
+    #[arg(long, env = "SEAWALL_METRICS", value_name = "ADDR", value_parser = address)]
+    pub metrics: Option<SocketAddr>,
     /// Print the summary as one JSON document.
     #[arg(long)]
     pub json: bool,

@@ -122,11 +122,15 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
                 channels: std::slice::from_ref(&channel),
                 playlist_fresh_percent: config.edge.limits.playlist_fresh_percent,
             };
+            let registry = Registry::new(&[]);
+            let metrics = rehearsal::metrics(&scenario, &registry, clock);
+            let _door = rehearsal::door(flags.metrics, registry)?;
             let code = rehearsal::both(
                 &scenario,
                 &venue,
                 &config,
                 flags.report.as_deref(),
+                &metrics,
                 clock,
                 &stop,
             )

@@ -1,6 +1,7 @@
 //! A rehearsal: a scenario is played, and what the audience saw is laid beside what origin and edges counted.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::ab::{Ab, Side};
 use crate::ask;
 use crate::cli;
 use crate::config::Config;
-use crate::load::{self, Network, Progress, RunPlan, Stream};
+use crate::load::{self, Metrics, Network, Plot, Progress, RunPlan, Stream};
 use crate::policy::status::MissQueue;
 use crate::report::counts::{Caches, EdgeCounts, OriginHits};
 use crate::report::documents;
@@ -25,7 +26,8 @@ use crate::report::text::{self, Ink, Page};
 use crate::report::verdict::Verdict;
 use crate::scenario::{self, Scenario};
 use crate::serve::clock::Clock;
-use crate::serve::cluster;
+use crate::serve::cluster::{self, MetricsDoor};
+use crate::serve::metrics::Registry;
 use crate::serve::origin::hits::Snapshot;
 use crate::serve::workers::Workers;
 use crate::targets::{self, Target};
@@ -56,13 +58,17 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
     scenario.real.audience.viewers = flags.viewers.unwrap_or(scenario.real.audience.viewers);
     let scenario = scenario.checked(&flags.scenario)?;
     let clock = Clock::start();
+    let registry = Registry::new(&[]);
+    let metrics = metrics(&scenario, &registry, clock);
+    let _door = door(flags.metrics, registry)?;
+    let metrics = &metrics;
     if let Some(comparison) = &flags.ab {
-        return compared(&scenario, comparison, flags, clock, &stop).await;
+        return compared(&scenario, comparison, flags, metrics, clock, &stop).await;
     }
     let played = if flags.targets.is_empty() {
-        at_own_cluster(&scenario, flags.miss_queue, clock, &stop).await?
+        at_own_cluster(&scenario, flags.miss_queue, metrics, clock, &stop).await?
     } else {
-        at_running_edges(&scenario, flags, clock, &stop).await?
+        at_running_edges(&scenario, flags, metrics, clock, &stop).await?
     };
     let summary = &played.summary;
     if let Some(folder) = &flags.report {
@@ -84,6 +90,7 @@ async fn compared(
     scenario: &Scenario,
     comparison: &Ab,
     flags: &cli::Surge,
+    metrics: &Metrics,
     clock: Clock,
     stop: &CancellationToken,
 ) -> anyhow::Result<u8> {
@@ -93,7 +100,7 @@ async fn compared(
         let mut varied = scenario.clone();
         comparison.lay_over(side, &mut varied, &mut miss_queue);
         let varied = varied.checked(&flags.scenario)?;
-        played.push(at_own_cluster(&varied, miss_queue, clock, stop).await?);
+        played.push(at_own_cluster(&varied, miss_queue, metrics, clock, stop).await?);
         if stop.is_cancelled() {
             break;
         }
@@ -132,10 +139,11 @@ pub async fn both(
     venue: &Venue<'_>,
     config: &Config,
     report: Option<&Path>,
+    metrics: &Metrics,
     clock: Clock,
     stop: &CancellationToken,
 ) -> anyhow::Result<u8> {
-    let on = at_venue(scenario, venue, MissQueue::Flights, clock, stop).await?;
+    let on = at_venue(scenario, venue, MissQueue::Flights, metrics, clock, stop).await?;
     if stop.is_cancelled() {
         cli::print(&text::render(&on.summary, page()))?;
         return Ok(code_of(&[&on.summary]));
@@ -146,7 +154,7 @@ pub async fn both(
         edges: &without,
         ..*venue
     };
-    let off = at_venue(scenario, &bare, MissQueue::Off, clock, stop).await;
+    let off = at_venue(scenario, &bare, MissQueue::Off, metrics, clock, stop).await;
     without.stop().await;
     let off = off?;
     let labels = ["miss queue on", "miss queue off"];
@@ -206,6 +214,7 @@ fn code_of(summaries: &[&Summary]) -> u8 {
 pub async fn at_own_cluster(
     scenario: &Scenario,
     miss_queue: MissQueue,
+    metrics: &Metrics,
     clock: Clock,
     stop: &CancellationToken,
 ) -> anyhow::Result<Played> {
@@ -230,7 +239,7 @@ pub async fn at_own_cluster(
         channels: &cluster.channels,
         playlist_fresh_percent: venue::playlist_fresh_percent(stage),
     };
-    let played = at_venue(scenario, &venue, miss_queue, clock, stop).await;
+    let played = at_venue(scenario, &venue, miss_queue, metrics, clock, stop).await;
     edges.stop().await;
     cluster.stop().await;
     played
@@ -241,6 +250,7 @@ async fn at_venue(
     scenario: &Scenario,
     venue: &Venue<'_>,
     miss_queue: MissQueue,
+    metrics: &Metrics,
     clock: Clock,
     stop: &CancellationToken,
 ) -> anyhow::Result<Played> {
@@ -259,6 +269,7 @@ async fn at_venue(
         lines: scenario.real.lines,
         network: Network::default(),
         workers: workers(process)?,
+        metrics: metrics.clone(),
     };
     let bar = Bar::new(&scenario.name, miss_queue);
     let over = stop.child_token();
@@ -294,6 +305,7 @@ async fn at_venue(
 async fn at_running_edges(
     scenario: &Scenario,
     flags: &cli::Surge,
+    metrics: &Metrics,
     clock: Clock,
     stop: &CancellationToken,
 ) -> anyhow::Result<Played> {
@@ -337,6 +349,7 @@ async fn at_running_edges(
         lines: scenario.real.lines,
         network: Network::default(),
         workers: workers(Process::Own)?,
+        metrics: metrics.clone(),
     };
     let bar = Bar::new(&scenario.name, flags.miss_queue);
     let told = |progress: Progress| bar.show(&progress, None);
@@ -362,8 +375,44 @@ async fn at_running_edges(
     })
 }
 
+/// Opens the door to the audience's metrics, if one is wanted, and says where it is.
+///
+/// # Errors
+/// The port is taken.
+pub fn door(at: Option<SocketAddr>, registry: Registry) -> anyhow::Result<Option<MetricsDoor>> {
+    let Some(at) = at else {
+        return Ok(None);
+    };
+    let door = MetricsDoor::open(at, registry)?;
+    eprintln!("audience http://{}/metrics", door.addr);
+    Ok(Some(door))
+}
+
+/// What the audience of this scenario counts, with its phases and whatever goes wrong on purpose.
+pub fn metrics(scenario: &Scenario, registry: &Registry, clock: Clock) -> Metrics {
+    let phases = scenario.real.phases.iter();
+    let phases = phases.map(|phase| (phase.name.clone(), seconds(phase.from_s)));
+    let phases: Vec<_> = phases.collect();
+    let faults = scenario.real.faults.iter();
+    let faults = faults.flat_map(|fault| {
+        let begins = (fault.what.to_string(), seconds(fault.at_s));
+        let over = |until_s| (format!("{}: over", fault.what), seconds(until_s));
+        [Some(begins), fault.until_s.map(over)]
+    });
+    let plot = Plot {
+        scenario: scenario.name.clone(),
+        events: phases.iter().cloned().chain(faults.flatten()).collect(),
+        phases,
+    };
+    Metrics::new(registry, plot, clock)
+}
+
 fn warm_up(scenario: &Scenario) -> Duration {
-    Duration::try_from_secs_f64(scenario.real.warm_up_s).unwrap_or_default()
+    seconds(scenario.real.warm_up_s)
+}
+
+fn seconds(span_s: f64) -> Duration {
+    Duration::try_from_secs_f64(span_s).unwrap_or_default()
 }
 
 /// The phases of a scenario, each until the next begins, the last until the end.
@@ -372,7 +421,7 @@ fn phases(scenario: &Scenario, elapsed: Duration) -> Vec<Phase> {
         .real
         .phases
         .iter()
-        .map(|phase| Duration::try_from_secs_f64(phase.from_s).unwrap_or_default())
+        .map(|phase| seconds(phase.from_s))
         .collect();
     let ends = begins.iter().skip(1).copied().chain([elapsed]);
     let named = scenario.real.phases.iter().zip(&begins).zip(ends);

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::generator::Watch;
 use super::line::{Edge, Pool};
+use super::metrics::Metrics;
 use super::network::Network;
 use super::playlists::Playlists;
 use super::stream::{Stream, Watched};
@@ -54,6 +55,8 @@ pub struct RunPlan {
     pub network: Network,
     /// Where the viewers live: each stays on one thread, with the connections that it borrows.
     pub workers: Workers,
+    /// What the audience counts meanwhile.
+    pub metrics: Metrics,
 }
 
 /// How viewers reach the edges, and how much of each segment they ask for.
@@ -184,8 +187,10 @@ pub async fn run(
         network: plan.network.clone(),
         log: Log::new(plan.requests_logged_max),
         watch: Watch::start(plan.process),
+        metrics: plan.metrics.clone(),
         stop,
     });
+    let _playing = world.metrics.begins(world.began);
     let mut crowd = Crowd::new(Arc::clone(&world), workers, &visits, progress);
     for visit in visits {
         crowd.admit(visit).await;

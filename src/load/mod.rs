@@ -10,6 +10,7 @@ mod client;
 mod driver;
 mod generator;
 mod line;
+mod metrics;
 mod network;
 mod playlists;
 mod stream;
@@ -19,5 +20,6 @@ mod verifier;
 mod visitor;
 
 pub use driver::{Lines, Progress, RunPlan, Unplayable, run};
+pub use metrics::{Metrics, Plot};
 pub use network::Network;
 pub use stream::Stream;

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Lines, Network, RunPlan, Stream, run};
+use super::{Lines, Metrics, Network, RunPlan, Stream, run};
 use crate::hls::ladder::Rendition;
 use crate::hls::names::LivePath;
 use crate::hls::timeline::{Channel, Layout};
@@ -192,6 +192,7 @@ async fn surge(trouble: Trouble, stop: CancellationToken) -> Ran {
         lines: Lines::default(),
         network: Network::default(),
         workers: Workers::Here,
+        metrics: Metrics::unseen(clock),
     };
     let record = run(&plan, clock, |_| (), stop).await.unwrap();
     Ran { record, edge }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::{Connection, Sink, Trace, Wanted};
 use super::generator::Watch;
 use super::line::{Edge, Pool};
+use super::metrics::{Counted, Metrics};
 use super::network::Network;
 use super::playlists::{Playlists, Read};
 use super::stream::{Offered, Watched};
@@ -40,6 +41,7 @@ pub(super) struct World {
     pub(super) network: Network,
     pub(super) log: Log,
     pub(super) watch: Watch,
+    pub(super) metrics: Metrics,
     pub(super) stop: CancellationToken,
 }
 
@@ -115,6 +117,7 @@ pub(super) async fn play(world: Arc<World>, visit: Visit, worker: usize) -> reco
     let mut visitor = Visitor {
         player,
         at: visit.edge,
+        counted: world.metrics.joins(),
         own: None,
         pools: &world.pools[worker],
         visit,
@@ -145,6 +148,7 @@ struct Visitor<'a> {
     world: &'a World,
     visit: Visit,
     player: Player,
+    counted: Counted<'a>,
     /// The edge where it is now.
     at: u32,
     /// Its own connection, where there is no pool.
@@ -164,11 +168,10 @@ impl Visitor<'_> {
     async fn watch(&mut self) {
         let clock = self.world.clock;
         loop {
-            let stalls = self.player.quality().stalls;
             let action = self.player.next(clock.now());
-            let stalled = self.player.quality().stalls - stalls;
+            let stalls = self.counted.notice(&self.player);
             let tally = &self.world.log.tally;
-            tally.stalls.fetch_add(stalled.into(), Ordering::Relaxed);
+            tally.stalls.fetch_add(stalls.into(), Ordering::Relaxed);
             match action {
                 Action::Leave => return,
                 Action::WakeAt(at) => {

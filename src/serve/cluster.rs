@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use warp::{Filter, Reply};
 
@@ -124,22 +124,11 @@ impl Room {
         };
         // Operators keep their view while viewers drain: their own door closes with a token that falls later.
         let drained = CancellationToken::new();
-        let admin_limits = Limits {
-            connections: 256,
-            drain: std::time::Duration::from_secs(1),
-            methods: &[
-                http::Method::GET,
-                http::Method::HEAD,
-                http::Method::POST,
-                http::Method::DELETE,
-            ],
-            ..Limits::default()
-        };
         room.tasks.spawn(listener::serve(
             operators,
             admin_routes,
             listener::nothing_at_once,
-            admin_limits,
+            Limits::operators(),
             None,
             drained.clone(),
         ));
@@ -166,6 +155,37 @@ impl Room {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+/// A door for operators alone, to what is no room: an audience. It closes when this is dropped.
+#[derive(Debug)]
+pub struct MetricsDoor {
+    /// Where it is.
+    pub addr: SocketAddr,
+    _stop: DropGuard,
+}
+
+impl MetricsDoor {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// The port is taken.
+    pub fn open(addr: SocketAddr, registry: Registry) -> Result<Self, BindError> {
+        let socket = listener::bind(addr, "--metrics")?;
+        let addr = socket.local_addr().unwrap_or(addr);
+        let stop = CancellationToken::new();
+        // Ends with the token, which falls with what is returned.
+        tokio::spawn(listener::serve(
+            socket,
+            admin::routes(registry, Arc::new(|| Ok(()))),
+            listener::nothing_at_once,
+            Limits::operators(),
+            None,
+            stop.clone(),
+        ));
+        let _stop = stop.drop_guard();
+        Ok(Self { addr, _stop })
     }
 }
 

@@ -35,6 +35,8 @@ const fn plain(name: &'static str, help: &'static str, labels: &'static [&'stati
 }
 
 const SECONDS: &[f64] = &[0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+const STARTUP_SECONDS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0];
+const LATENCY_SECONDS: &[f64] = &[1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 60.0];
 const WAITERS: &[f64] = &[
     0.0, 1.0, 2.0, 5.0, 10.0, 50.0, 200.0, 1_000.0, 5_000.0, 20_000.0,
 ];
@@ -106,6 +108,25 @@ table! {
         labels: &[],
         buckets: SECONDS,
     };
+    VIEWERS = plain("seawall_viewers", "Simulated viewers that are there, by what their player shows.", &["state"]);
+    VIEWER_JOINS = plain("seawall_viewer_joins_total", "Simulated viewers that have come.", &[]);
+    VIEWER_FAILURES = plain("seawall_viewer_failures_total", "Players that gave up, before the first frame or after it.", &["reason"]);
+    VIEWER_STALLS = plain("seawall_viewer_stalls_total", "Rebuffering events after the first frame.", &[]);
+    VIEWER_STARTUP = Metric {
+        name: "seawall_viewer_startup_seconds",
+        help: "From a viewer's arrival to the first frame.",
+        labels: &[],
+        buckets: STARTUP_SECONDS,
+    };
+    VIEWER_REBUFFERED = plain("seawall_viewer_rebuffer_seconds_total", "Time that players stood still after the first frame.", &[]);
+    VIEWER_LIVE_LATENCY = Metric {
+        name: "seawall_viewer_live_latency_seconds",
+        help: "How far the playhead is behind live, told whenever a segment comes.",
+        labels: &[],
+        buckets: LATENCY_SECONDS,
+    };
+    SCENARIO_PHASE = plain("seawall_scenario_phase", "1 while this phase of the scenario lasts; `scenario` and `phase` name it.", &[]);
+    EVENT = plain("seawall_event_timestamp_seconds", "UNIX time at which a fault or a phase of the scenario began; `event` names it.", &[]);
     BUILD_INFO = plain("seawall_build_info", "1, with the version as a label.", &[]);
     PROCESS_CPU = plain("process_cpu_seconds_total", "CPU seconds of the whole process, user and system.", &[]);
     PROCESS_MEMORY = plain("process_resident_memory_bytes", "Resident memory of the whole process.", &[]);
@@ -177,6 +198,17 @@ impl Registry {
     /// A gauge for a collector of one's own to register.
     pub fn unregistered_gauge(&self, metric: Metric) -> prometheus::IntGauge {
         prometheus::IntGauge::with_opts(self.opts(metric)).expect("the table holds valid names")
+    }
+
+    /// A gauge with fractions for a collector of one's own to register.
+    pub fn unregistered_float_gauge(&self, metric: Metric) -> prometheus::Gauge {
+        prometheus::Gauge::with_opts(self.opts(metric)).expect("the table holds valid names")
+    }
+
+    /// Registers a counter with fractions.
+    pub fn float_counter(&self, metric: Metric) -> prometheus::Counter {
+        let counter = prometheus::Counter::with_opts(self.opts(metric));
+        self.register(counter.expect("the table holds valid names"))
     }
 
     /// A family of gauges for a collector of one's own to register.

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use super::player::Playback;
 use super::quality::Quality;
 use crate::time::Timestamp;
 
 /// The buffer of one player.
 #[derive(Debug)]
 pub(super) struct Buffer {
-    state: State,
+    playback: Playback,
     level: Duration,
     /// The level is that of this point in time.
     drained_at: Timestamp,
@@ -19,14 +20,6 @@ pub(super) struct Buffer {
 
 /// Stalls of one viewer whose times are kept.
 const STALLS_MAX: usize = 64;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Before the first frame.
-    Filling,
-    Playing,
-    Stalled,
-}
 
 /// What an appended segment does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +33,7 @@ pub(super) enum Begins {
 impl Buffer {
     pub(super) fn new(at: Timestamp) -> Self {
         Self {
-            state: State::Filling,
+            playback: Playback::Starting,
             level: Duration::ZERO,
             drained_at: at,
             dry_since: at,
@@ -51,6 +44,11 @@ impl Buffer {
     /// When it was dry, from when until when, the first times.
     pub(super) fn stalls(&self) -> &[(Timestamp, Timestamp)] {
         &self.stalls
+    }
+
+    /// What is shown.
+    pub(super) fn playback(&self) -> Playback {
+        self.playback
     }
 
     /// Media that is left to play.
@@ -66,13 +64,13 @@ impl Buffer {
 
     /// Whether something plays, and goes on until then if nothing is appended.
     pub(super) fn lasts_until(&self, then: Timestamp) -> bool {
-        self.state == State::Playing && self.drained_at + self.level >= then
+        self.playback == Playback::Playing && self.drained_at + self.level >= then
     }
 
     /// Throws all of it away: the viewer has sought another place. What it waits for now is no stall.
     pub(super) fn clear(&mut self) {
         self.level = Duration::ZERO;
-        self.state = State::Filling;
+        self.playback = Playback::Starting;
     }
 
     /// Lets time pass until `now`.
@@ -80,21 +78,21 @@ impl Buffer {
         let passed = now.since(self.drained_at);
         let dry_at = self.drained_at + self.level;
         self.drained_at = self.drained_at.max(now);
-        match self.state {
-            State::Playing if passed > self.level => {
+        match self.playback {
+            Playback::Playing if passed > self.level => {
                 quality.played += self.level;
                 quality.stalled += passed - self.level;
                 quality.stalls += 1;
                 self.dry_since = dry_at;
                 self.level = Duration::ZERO;
-                self.state = State::Stalled;
+                self.playback = Playback::Stalled;
             }
-            State::Playing => {
+            Playback::Playing => {
                 quality.played += passed;
                 self.level -= passed;
             }
-            State::Stalled => quality.stalled += passed,
-            State::Filling => {}
+            Playback::Stalled => quality.stalled += passed,
+            Playback::Starting => {}
         }
     }
 
@@ -104,20 +102,20 @@ impl Buffer {
     /// first frame waits for a whole segment's worth of media. After a stall any segment resumes.
     pub(super) fn append(&mut self, media: Duration, segment: Duration) -> Begins {
         self.level += media;
-        match self.state {
-            State::Filling if self.level < segment => Begins::NotNow,
-            State::Filling => {
-                self.state = State::Playing;
+        match self.playback {
+            Playback::Starting if self.level < segment => Begins::NotNow,
+            Playback::Starting => {
+                self.playback = Playback::Playing;
                 Begins::Now
             }
-            State::Stalled => {
+            Playback::Stalled => {
                 if self.stalls.len() < STALLS_MAX {
                     self.stalls.push((self.dry_since, self.drained_at));
                 }
-                self.state = State::Playing;
+                self.playback = Playback::Playing;
                 Begins::NotNow
             }
-            State::Playing => Begins::NotNow,
+            Playback::Playing => Begins::NotNow,
         }
     }
 }

@@ -106,6 +106,31 @@ pub struct Chances {
     pub viewer: u32,
 }
 
+/// What a player shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Playback {
+    /// Nothing yet, or nothing from where the viewer has sought.
+    Starting,
+    /// Moving pictures.
+    Playing,
+    /// A picture that stands still: the buffer ran dry.
+    Stalled,
+}
+
+impl Playback {
+    /// All of them, in their order.
+    pub const ALL: [Self; 3] = [Self::Starting, Self::Playing, Self::Stalled];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Playing => "playing",
+            Self::Stalled => "stalled",
+        }
+    }
+}
+
 /// The player of one viewer.
 #[derive(Debug)]
 pub struct Player {
@@ -204,6 +229,11 @@ impl Player {
     /// What it takes its bandwidth for, in bits per second.
     pub fn estimate_bps(&self) -> f64 {
         self.estimator.estimate_bps()
+    }
+
+    /// What it shows.
+    pub fn playback(&self) -> Playback {
+        self.buffer.playback()
     }
 
     /// When it has stalled so far, from when until when; a stall that goes on is not among them.

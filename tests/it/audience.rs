@@ -19,6 +19,8 @@ use seawall::report::summary::Summary;
 use seawall::report::verdict::Verdict;
 use seawall::scenario::{self, Scenario};
 use seawall::serve::clock::Clock;
+use seawall::serve::cluster::MetricsDoor;
+use seawall::serve::metrics::Registry;
 use seawall::theory::collapse::{Demand, leak_share};
 use seawall::theory::interval::{Confidence, Interval};
 use seawall::viewer::abr;
@@ -31,6 +33,7 @@ use crate::support::edge::TestEdge;
 use crate::support::eventually;
 use crate::support::fault_origin::{Behaviour, FaultOrigin};
 use crate::support::program::{Program, run};
+use crate::support::rehearse::rehearse;
 
 /// A scenario in a file of its own.
 fn written(folder: &tempfile::TempDir, scenario: &Scenario) -> String {
@@ -315,14 +318,10 @@ async fn one_seed_is_one_schedule_and_another_seed_is_another() {
         sigma: 0.0,
         at_least_bps: 1,
     };
-    let stop = CancellationToken::new();
     let mut schedules = Vec::new();
     for seed in [7, 7, 8] {
         scenario.seed = seed;
-        let played =
-            rehearsal::at_own_cluster(&scenario, MissQueue::Flights, Clock::start(), &stop)
-                .await
-                .unwrap();
+        let played = rehearse(&scenario, MissQueue::Flights).await;
         assert_eq!(played.record.viewers_dropped, 0);
         schedules.push(schedule(&played.record));
     }
@@ -415,13 +414,10 @@ async fn what_leaks_without_the_queue_is_a_fetch_over_a_segment_in_the_mean_of_f
     real.audience.arrivals = Arrivals::Steady { over_s: 4.0 * 2.88 };
     real.audience.abr = abr::Mode::Fixed("180p".to_owned());
     real.audience.last_mile.at_least_bps = 1_000_000;
-    let stop = CancellationToken::new();
     let mut surplus = Vec::new();
     for seed in 1..=SEEDS {
         scenario.seed = seed;
-        let played = rehearsal::at_own_cluster(&scenario, MissQueue::Off, Clock::start(), &stop)
-            .await
-            .unwrap();
+        let played = rehearse(&scenario, MissQueue::Off).await;
         let origin = &played.summary.origin;
         assert_eq!(
             origin.measured.segment, origin.predicted.0,
@@ -504,4 +500,84 @@ async fn a_run_that_is_interrupted_reports_the_part_that_was_played() {
     let summary: Summary = serde_json::from_str(&ended.out).unwrap();
     assert!(summary.interrupted && summary.verdict == Verdict::Interrupted);
     assert_eq!(summary.viewers.started, 30);
+}
+
+/// The value of a sample whose name and labels begin so.
+fn sample(text: &str, series: &str) -> f64 {
+    let line = text.lines().find(|line| line.starts_with(series));
+    let value = line.and_then(|line| line.rsplit_once(' '));
+    value
+        .unwrap_or_else(|| panic!("no {series} in\n{text}"))
+        .1
+        .parse()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_scrapes_sees_the_viewers_their_trouble_and_the_phase_while_a_surge_is_played() {
+    let mut scenario = scenario::find("origin-brownout").unwrap();
+    scenario.real.audience.viewers = 80;
+    scenario.real.audience.arrivals = Arrivals::AtOnce;
+    scenario.real.audience.sessions = Sessions::TheEnd {
+        until_s: 9.0,
+        plunge_s: 0.0,
+    };
+    scenario.real.faults.truncate(1);
+    scenario.real.faults[0].at_s = 3.0;
+    scenario.real.faults[0].until_s = Some(4.0);
+    let (clock, registry) = (Clock::start(), Registry::new(&[]));
+    let metrics = rehearsal::metrics(&scenario, &registry, clock);
+    let door = MetricsDoor::open(([127, 0, 0, 1], 0).into(), registry).unwrap();
+    let scrape = async || {
+        let reply = client::get(door.addr, "/metrics").await;
+        assert_eq!(reply.status, 200);
+        String::from_utf8(reply.body).unwrap()
+    };
+    assert_eq!(sample(&scrape().await, "seawall_viewer_joins_total"), 0.0);
+    let stop = CancellationToken::new();
+    let playing = rehearsal::at_own_cluster(&scenario, MissQueue::Flights, &metrics, clock, &stop);
+    let event = "seawall_event_timestamp_seconds{event=\"";
+    let watching = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let text = scrape().await;
+            let begun = text
+                .lines()
+                .filter(|line| line.starts_with(event) && !line.ends_with(" 0"));
+            if begun.count() >= 2 {
+                return text;
+            }
+        }
+    };
+    let (played, during) = tokio::join!(playing, watching);
+    let summary = played.unwrap().summary;
+    let viewers = ["starting", "playing", "stalled"]
+        .map(|state| sample(&during, &format!("seawall_viewers{{state=\"{state}\"}}")));
+    assert_eq!(viewers.iter().sum::<f64>(), 80.0, "{viewers:?}");
+    assert!(viewers[1] > 40.0, "{viewers:?}");
+    let after = scrape().await;
+    let experience = &summary.experience;
+    for (series, told) in [
+        (
+            "seawall_viewer_joins_total",
+            u64::from(summary.viewers.started),
+        ),
+        ("seawall_viewer_startup_seconds_count", experience.started),
+        ("seawall_viewer_stalls_total", experience.stalls),
+        (
+            "seawall_viewer_failures_total{reason=\"fatal\"}",
+            experience.fatal,
+        ),
+        ("seawall_viewers{state=\"playing\"}", 0),
+    ] {
+        assert_eq!(sample(&after, series), told as f64, "{series}");
+    }
+    let phase = "seawall_scenario_phase{";
+    let phases = |text: &str| {
+        text.lines()
+            .filter(|line| line.starts_with(phase) && line.ends_with(" 1"))
+            .count()
+    };
+    let named = usize::from(!scenario.real.phases.is_empty());
+    assert_eq!((phases(&during), phases(&after)), (named, 0));
 }

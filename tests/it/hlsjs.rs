@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use seawall::hls::names::LivePath;
-use seawall::load::{self, Lines, Network, RunPlan, Stream};
+use seawall::load::{self, Lines, Metrics, Network, RunPlan, Stream};
 use seawall::policy::status::MissQueue;
 use seawall::report::record::Process;
 use seawall::serve::workers::Workers;
@@ -121,6 +121,7 @@ async fn watch(stage: &Stage, line: &Line, bandwidth_bps: u64) {
         lines: Lines::default(),
         network: Network::default(),
         workers: Workers::Here,
+        metrics: Metrics::unseen(stage.clock),
     };
     let stop = CancellationToken::new();
     load::run(&plan, stage.clock, |_| (), stop).await.unwrap();

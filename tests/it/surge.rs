@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use seawall::hls::timeline::{Channel, Layout};
-use seawall::load::{self, Lines, Network, RunPlan, Stream};
+use seawall::load::{self, Lines, Metrics, Network, RunPlan, Stream};
 use seawall::policy::key::Kind;
 use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
-use seawall::rehearsal;
 use seawall::report::record::{Outcome, Process, RunRecord};
 use seawall::report::verdict::Ruling;
 use seawall::scenario::{self, Scenario};
@@ -29,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::client;
 use crate::support::program::Program;
+use crate::support::rehearse::rehearse;
 
 /// `celebrity-live`, smaller and shorter.
 fn small(viewers: u32, until_s: f64) -> Scenario {
@@ -51,10 +51,7 @@ fn small(viewers: u32, until_s: f64) -> Scenario {
 async fn five_hundred_viewers_cost_the_origin_what_their_log_says_with_the_queue_and_without() {
     let scenario = small(500, 14.0);
     for miss_queue in [MissQueue::Flights, MissQueue::Off] {
-        let stop = CancellationToken::new();
-        let played = rehearsal::at_own_cluster(&scenario, miss_queue, Clock::start(), &stop)
-            .await
-            .unwrap();
+        let played = rehearse(&scenario, miss_queue).await;
         let summary = played.summary;
         let origin = &summary.origin;
         assert_eq!(origin.not_binding, None, "{miss_queue}");
@@ -116,10 +113,7 @@ async fn behind_shields_the_origin_is_asked_once_per_group_however_many_edges() 
     scenario.real.stage.shields = Some("2x2".parse().unwrap());
     let renditions = ["180p", "360p", "720p"].map(str::to_owned);
     scenario.real.audience.renditions = renditions.to_vec();
-    let stop = CancellationToken::new();
-    let played = rehearsal::at_own_cluster(&scenario, MissQueue::Flights, Clock::start(), &stop)
-        .await
-        .unwrap();
+    let played = rehearse(&scenario, MissQueue::Flights).await;
     let summary = played.summary;
     let origin = &summary.origin;
     assert_eq!(origin.not_binding, None);
@@ -208,6 +202,7 @@ async fn play(
         lines: Lines::default(),
         network: Network::default(),
         workers: Workers::Here,
+        metrics: Metrics::unseen(clock),
     };
     load::run(&plan, clock, |_| {}, CancellationToken::new())
         .await

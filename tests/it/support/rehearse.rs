@@ -1,0 +1,16 @@
+//! A scenario played to its end at a cluster of its own.
+
+use seawall::load::Metrics;
+use seawall::policy::status::MissQueue;
+use seawall::rehearsal::{self, Played};
+use seawall::scenario::Scenario;
+use seawall::serve::clock::Clock;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) async fn rehearse(scenario: &Scenario, miss_queue: MissQueue) -> Played {
+    let (clock, stop) = (Clock::start(), CancellationToken::new());
+    let metrics = Metrics::unseen(clock);
+    rehearsal::at_own_cluster(scenario, miss_queue, &metrics, clock, &stop)
+        .await
+        .unwrap()
+}
