@@ -3,6 +3,7 @@
 //! A segment that could not be published is tried again until no playlist could list it any more; then it is dropped, and
 //! the stream goes on with what is still of use.
 
+mod figures;
 pub mod sink;
 
 use std::convert::Infallible;
@@ -10,15 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use prometheus::{Histogram, IntCounter};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use figures::Figures;
 pub use sink::Sink;
 
 use self::sink::Rejected;
 use super::clock::Clock;
-use super::metrics::{BROADCAST_FAILED, BROADCAST_LATENESS, BROADCAST_PUBLISHED, Registry};
 use crate::hls::timeline::{Channel, Layout};
 use crate::media;
 use crate::time::UnixTime;
@@ -51,19 +51,6 @@ pub struct Broadcaster {
     figures: Figures,
     trouble: Trouble,
     pace: Pace,
-}
-
-impl Figures {
-    /// Registers them.
-    pub fn new(registry: &Registry) -> Self {
-        Self {
-            published: registry.counter(BROADCAST_PUBLISHED),
-            failed: registry.counter(BROADCAST_FAILED),
-            lateness: registry
-                .histograms(BROADCAST_LATENESS)
-                .with_label_values::<&str>(&[]),
-        }
-    }
 }
 
 /// When a broadcast publishes what is due: on time, unless it is made late or held up on purpose. Copies share it.
@@ -117,14 +104,6 @@ impl Pace {
     }
 }
 
-/// What broadcasts of one process count; copies share it.
-#[derive(Clone, Debug)]
-pub struct Figures {
-    published: IntCounter,
-    failed: IntCounter,
-    lateness: Histogram,
-}
-
 impl Broadcaster {
     /// A broadcast of `channel` into `sink`; `window` is how many segments the origin's playlists list. If the origin knows
     /// the channel already, its `started_at` takes the place of the one given here.
@@ -158,6 +137,10 @@ impl Broadcaster {
 
     async fn broadcast(&mut self) -> Result<Infallible, BroadcastError> {
         self.describe().await?;
+        for rendition in &self.channel.layout.ladder {
+            // From the start, not from the first segment on.
+            self.figures.of(&self.channel.name, &rendition.name);
+        }
         let began = self.clock.unix();
         tracing::info!(
             channel = self.channel.name,
@@ -217,7 +200,8 @@ impl Broadcaster {
                     .publish(&self.channel.name, rendition, number, body.clone())
                     .await;
                 let Err(rejected) = sent else {
-                    self.figures.published.inc();
+                    let figures = self.figures.of(&self.channel.name, rendition);
+                    figures.published(number);
                     break;
                 };
                 self.figures.failed.inc();
@@ -317,6 +301,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::serve::metrics::Registry;
     use crate::serve::origin::Store;
     use crate::serve::origin::testing::{Fixture, Listening, TOKEN};
     use crate::serve::token::Token;

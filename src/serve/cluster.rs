@@ -212,6 +212,10 @@ impl EdgeRoom {
         clock: Clock,
     ) -> Result<Self, StartError> {
         let edge = Edge::new(config, clock)?;
+        let runtimes = workers.metrics();
+        runtimes
+            .into_iter()
+            .for_each(|runtime| edge.registry().watch(runtime));
         let ready = edge.clone();
         let readiness: Readiness = Arc::new(move || ready.ready());
         let admin_routes = edge

@@ -4,13 +4,20 @@
 //! own; variable labels take words of enums only, and every combination that can occur exists at 0 from the start.
 //! `prometheus` 0.14 hashes label values without a separator, so configured names must never be variable labels.
 
-use std::collections::HashMap;
+mod process;
 
-use prometheus::core::{Collector, Desc};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, TextEncoder,
+    Counter, Encoder, Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts,
+    TextEncoder,
 };
+use tokio::runtime::RuntimeMetrics;
+
+use self::process::Process;
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -35,11 +42,12 @@ const fn plain(name: &'static str, help: &'static str, labels: &'static [&'stati
 }
 
 const SECONDS: &[f64] = &[0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// For families with many children: from a hit to the deadlines of playlists (1 s) and segments (4 s).
+const SECONDS_COARSE: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 4.0];
+const WAKEUP_SECONDS: &[f64] = &[0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25];
 const STARTUP_SECONDS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0];
 const LATENCY_SECONDS: &[f64] = &[1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 60.0];
-const WAITERS: &[f64] = &[
-    0.0, 1.0, 2.0, 5.0, 10.0, 50.0, 200.0, 1_000.0, 5_000.0, 20_000.0,
-];
+const WAITERS: &[f64] = &[0.0, 1.0, 10.0, 100.0, 1_000.0, 5_000.0, 20_000.0];
 
 macro_rules! table {
     ($($constant:ident = $row:expr;)*) => {
@@ -57,14 +65,27 @@ table! {
         name: "seawall_edge_request_duration_seconds",
         help: "From a viewer's request to the head of its answer, by how it was served.",
         labels: &["kind", "path"],
-        buckets: SECONDS,
+        buckets: SECONDS_COARSE,
     };
+    EDGE_REQUESTS_INFLIGHT = plain("seawall_edge_requests_inflight", "Viewer requests whose answer's head is not made yet; a fresh hit takes no time and is never among them.", &["kind"]);
     EDGE_CONNECTIONS = plain("seawall_edge_connections", "Open connections of viewers.", &[]);
     EDGE_CONNECTIONS_ACCEPTED = plain("seawall_edge_connections_accepted_total", "Connections of viewers accepted.", &[]);
     EDGE_CONNECTIONS_REFUSED = plain("seawall_edge_connections_refused_total", "Connections refused with 503 because the edge was full.", &[]);
     EDGE_SHED = plain("seawall_edge_shed_total", "Requests answered 503 because a bound was reached, by bound.", &["reason"]);
-    EDGE_MISS_WAITERS = plain("seawall_edge_miss_waiters", "Requests that wait for a flight now.", &[]);
-    EDGE_MISS_WAITERS_PEAK = plain("seawall_edge_miss_waiters_peak", "The most requests that waited at once since the last scrape.", &[]);
+    EDGE_MISS_WAITERS = plain("seawall_edge_miss_waiters", "Requests that wait for a flight now.", &["kind"]);
+    EDGE_MISS_WAITERS_PEAK = plain("seawall_edge_miss_waiters_peak", "The most requests that waited at once since the last scrape.", &["kind"]);
+    EDGE_MISS_WAIT_SECONDS = Metric {
+        name: "seawall_edge_miss_wait_seconds",
+        help: "How long a request waited for a fetch, its leader too, by how the wait ended.",
+        labels: &["outcome"],
+        buckets: SECONDS_COARSE,
+    };
+    EDGE_WAKEUP_LAG_SECONDS = Metric {
+        name: "seawall_edge_wakeup_lag_seconds",
+        help: "From the head or the landing that a request waited for until its task ran.",
+        labels: &[],
+        buckets: WAKEUP_SECONDS,
+    };
     EDGE_WAITERS_PER_FETCH = Metric {
         name: "seawall_edge_waiters_per_fetch",
         help: "Followers that a landed flight served beside its leader.",
@@ -77,14 +98,19 @@ table! {
         name: "seawall_edge_origin_fetch_seconds",
         help: "From a request to the origin to the last byte of its answer.",
         labels: &["kind"],
-        buckets: SECONDS,
+        buckets: SECONDS_COARSE,
     };
     EDGE_ORIGIN_BYTES = plain("seawall_edge_origin_bytes_total", "Body bytes received from the origin.", &[]);
     EDGE_FLIGHTS = plain("seawall_edge_flights", "Flights under way.", &[]);
+    EDGE_FLIGHT_RETRIES = plain("seawall_edge_flight_retries_total", "Attempts of fetches that began anew after a failure.", &[]);
+    EDGE_FLIGHT_RESUMES = plain("seawall_edge_flight_resumes_total", "Attempts of fetches that asked for the rest of a body which broke off.", &[]);
+    EDGE_FLIGHTS_CANCELLED = plain("seawall_edge_flights_cancelled_total", "Flights that were given up or taken out of the table before they landed, by why.", &["why"]);
     EDGE_DUPLICATE_FETCHES = plain("seawall_edge_duplicate_origin_fetches_total", "Fetches begun while another for the same key was under way; must stay 0 with the miss queue on.", &[]);
     EDGE_PREFETCHED_USED = plain("seawall_edge_prefetched_used_total", "Segments fetched ahead that a viewer asked for later.", &[]);
     EDGE_NEGATIVES_PURGED = plain("seawall_edge_negatives_purged_total", "Remembered failures of segments that were forgotten because a playlist lists them now.", &[]);
     EDGE_REGRESSIONS_BLOCKED = plain("seawall_edge_playlist_regressions_blocked_total", "Playlists older than one that was served already, and so not served.", &[]);
+    EDGE_PLAYLIST_SEQUENCE = plain("seawall_edge_playlist_media_sequence", "Newest segment number that the newest playlist lists, by stream and rendition.", &[]);
+    EDGE_PLAYLIST_UPDATED = plain("seawall_edge_playlist_updated_timestamp_seconds", "UNIX time at which a playlist last brought something new, by stream and rendition.", &[]);
     EDGE_HELD = plain("seawall_edge_held_fetches", "Fetches that wait for a segment which is about to be published.", &[]);
     EDGE_BLOCKED = plain("seawall_edge_blocked_requests", "Requests that wait for a playlist which is still to come (`_HLS_msn`).", &[]);
     EDGE_UPSTREAMS_DOWN = plain("seawall_edge_upstreams_down", "Servers upstream that do not answer when the edge sees to their health; checked where there are several.", &[]);
@@ -94,13 +120,21 @@ table! {
     EDGE_CACHE_ENTRIES = plain("seawall_edge_cache_entries", "Objects in the cache.", &[]);
     EDGE_CACHE_BYTES = plain("seawall_edge_cache_bytes", "Bytes in the cache.", &[]);
     EDGE_CACHE_CAPACITY = plain("seawall_edge_cache_capacity_bytes", "Bytes that the cache may hold.", &[]);
+    EDGE_EVICTIONS = plain("seawall_edge_evictions_total", "Objects that the cache let go: for want of room, or because they were purged or made void.", &["cause"]);
     EDGE_STALE_SERVED = plain("seawall_edge_stale_served_total", "Stale answers by why they were allowed.", &["why"]);
     ORIGIN_HITS = plain("seawall_origin_hits_total", "Requests that reached the origin, by kind; `client` names the edge that asked.", &["kind"]);
     ORIGIN_RESPONSE_BYTES = plain("seawall_origin_response_bytes_total", "Body bytes that the origin's answers announced.", &["kind"]);
     ORIGIN_INFLIGHT = plain("seawall_origin_inflight", "Requests that the origin is answering.", &[]);
+    ORIGIN_REQUEST_SECONDS = Metric {
+        name: "seawall_origin_request_duration_seconds",
+        help: "From a request at the origin to its whole answer, what it was told to wait included.",
+        labels: &["kind"],
+        buckets: SECONDS,
+    };
     ORIGIN_REJECTED = plain("seawall_origin_rejected_total", "Requests that the origin refused, by why.", &["reason"]);
     ORIGIN_MEDIA_SEQUENCE = plain("seawall_origin_media_sequence", "Newest segment number that the origin lists.", &[]);
-    BROADCAST_PUBLISHED = plain("seawall_broadcaster_segments_published_total", "Segments handed to the origin.", &[]);
+    BROADCAST_PUBLISHED = plain("seawall_broadcaster_segments_published_total", "Segments handed to the origin, by stream and rendition.", &[]);
+    BROADCAST_SEQUENCE = plain("seawall_broadcaster_media_sequence", "Number of the newest segment handed to the origin, by stream and rendition.", &[]);
     BROADCAST_FAILED = plain("seawall_broadcaster_publish_failures_total", "Attempts to publish a segment that failed.", &[]);
     BROADCAST_LATENESS = Metric {
         name: "seawall_broadcaster_publish_lateness_seconds",
@@ -131,6 +165,13 @@ table! {
     PROCESS_CPU = plain("process_cpu_seconds_total", "CPU seconds of the whole process, user and system.", &[]);
     PROCESS_MEMORY = plain("process_resident_memory_bytes", "Resident memory of the whole process.", &[]);
     PROCESS_FDS = plain("process_open_fds", "Open file descriptors of the whole process.", &[]);
+    PROCESS_FDS_MAX = plain("process_max_fds", "File descriptors that the process may have open.", &[]);
+    PROCESS_THREADS = plain("process_threads", "Threads of the whole process.", &[]);
+    PROCESS_STARTED = plain("process_start_time_seconds", "UNIX time at which the process began.", &[]);
+    RUNTIME_WORKERS = plain("seawall_runtime_workers", "Threads that run the tasks of this room: the shared runtime's, and the workers of an edge that runs alone.", &[]);
+    RUNTIME_BUSY = plain("seawall_runtime_busy_seconds_total", "Seconds that those threads spent running tasks, all together.", &[]);
+    RUNTIME_TASKS = plain("seawall_runtime_alive_tasks", "Tasks that have begun and not ended.", &[]);
+    RUNTIME_QUEUE = plain("seawall_runtime_queue_depth", "Tasks that wait in the queues which threads share; what one thread keeps for itself is not counted.", &[]);
 }
 
 /// Where the metrics of one room (an edge, the origin) are registered; its const labels stand on each.
@@ -138,21 +179,37 @@ table! {
 pub struct Registry {
     inner: prometheus::Registry,
     consts: HashMap<String, String>,
+    /// The runtimes that its room's tasks run on.
+    runtimes: Arc<Mutex<Vec<RuntimeMetrics>>>,
+    /// Whose turn it is to render: a reading that adds or takes is for one scrape alone.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Registry {
-    /// A registry whose metrics all carry `consts`, plus the figures of the process and the build.
+    /// A registry whose metrics all carry `consts`, plus the figures of the build, of the process, and of the runtime that
+    /// this is called on.
     pub fn new(consts: &[(&str, &str)]) -> Self {
         let bare = Self {
             inner: prometheus::Registry::new(),
             consts: HashMap::new(),
+            runtimes: Arc::default(),
+            turn: Arc::default(),
         };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            bare.watch(runtime.metrics());
+        }
         bare.with(&[("version", env!("CARGO_PKG_VERSION"))])
             .gauges(BUILD_INFO)
             .with_label_values::<&str>(&[])
             .set(1);
-        bare.register(Process::new());
+        bare.register(Process::new(bare.runtimes.clone()));
         bare.with(consts)
+    }
+
+    /// Counts one more runtime among those of the room.
+    pub fn watch(&self, runtime: RuntimeMetrics) {
+        let mut runtimes = self.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
+        runtimes.push(runtime);
     }
 
     /// The same registry with more const labels on what is registered through it.
@@ -166,6 +223,8 @@ impl Registry {
         Self {
             inner: self.inner.clone(),
             consts: all,
+            runtimes: self.runtimes.clone(),
+            turn: self.turn.clone(),
         }
     }
 
@@ -195,6 +254,11 @@ impl Registry {
         self.gauges(metric).with_label_values::<&str>(&[])
     }
 
+    /// Registers a gauge without labels whose value has fractions.
+    pub fn fractional_gauge(&self, metric: Metric) -> Gauge {
+        self.register(Gauge::with_opts(self.opts(metric)).expect("the table holds valid names"))
+    }
+
     /// A gauge for a collector of one's own to register.
     pub fn unregistered_gauge(&self, metric: Metric) -> prometheus::IntGauge {
         prometheus::IntGauge::with_opts(self.opts(metric)).expect("the table holds valid names")
@@ -216,6 +280,11 @@ impl Registry {
         IntGaugeVec::new(self.opts(metric), metric.labels).expect("the table holds valid names")
     }
 
+    /// A family of counters for a collector of one's own to register.
+    pub fn unregistered_counters(&self, metric: Metric) -> IntCounterVec {
+        IntCounterVec::new(self.opts(metric), metric.labels).expect("the table holds valid names")
+    }
+
     /// Registers a family of histograms.
     pub fn histograms(&self, metric: Metric) -> HistogramVec {
         let opts = HistogramOpts {
@@ -233,8 +302,9 @@ impl Registry {
         collector
     }
 
-    /// Everything registered, in Prometheus' text format.
+    /// Everything registered, in Prometheus' text format. One caller after another.
     pub fn render(&self) -> Vec<u8> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = Vec::with_capacity(16 * 1024);
         TextEncoder::new()
             .encode(&self.inner.gather(), &mut text)
@@ -255,51 +325,17 @@ impl Registry {
     }
 }
 
-/// CPU, memory and descriptors of the process, read when scraped. CPU seconds keep their fractions; the collector of
-/// `prometheus` counts whole seconds, in which a surge on a small machine is lost.
-#[derive(Clone, Debug)]
-struct Process {
-    cpu: prometheus::Counter,
-    memory: prometheus::IntGauge,
-    fds: prometheus::IntGauge,
-}
-
-impl Process {
-    fn new() -> Self {
-        let opts = |metric: Metric| Opts::new(metric.name, metric.help);
-        Self {
-            cpu: prometheus::Counter::with_opts(opts(PROCESS_CPU))
-                .expect("the table holds valid names"),
-            memory: prometheus::IntGauge::with_opts(opts(PROCESS_MEMORY))
-                .expect("the table holds valid names"),
-            fds: prometheus::IntGauge::with_opts(opts(PROCESS_FDS))
-                .expect("the table holds valid names"),
-        }
-    }
-}
-
-impl Collector for Process {
-    fn desc(&self) -> Vec<&Desc> {
-        [self.cpu.desc(), self.memory.desc(), self.fds.desc()].concat()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        if let Ok(process) = procfs::process::Process::myself() {
-            if let Ok(stat) = process.stat() {
-                let seconds = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;
-                self.cpu.inc_by((seconds - self.cpu.get()).max(0.0));
-                self.memory.set((stat.rss * procfs::page_size()) as i64);
-            }
-            if let Ok(count) = process.fd_count() {
-                self.fds.set(count as i64);
-            }
-        }
-        [
-            self.cpu.collect(),
-            self.memory.collect(),
-            self.fds.collect(),
-        ]
-        .concat()
+/// One value of a figure that is read when scraped. Made anew each time, so that two scrapes at once cannot add up what
+/// both have read.
+fn sample(metric: Metric, value: f64) -> Vec<MetricFamily> {
+    if metric.name.ends_with("_total") {
+        let counter = Counter::new(metric.name, metric.help).expect("the table holds valid names");
+        counter.inc_by(value.max(0.0));
+        counter.collect()
+    } else {
+        let gauge = Gauge::new(metric.name, metric.help).expect("the table holds valid names");
+        gauge.set(value);
+        gauge.collect()
     }
 }
 
@@ -353,5 +389,20 @@ mod tests {
         let text = String::from_utf8(Registry::new(&[]).render()).unwrap();
         assert!(text.contains("process_cpu_seconds_total "));
         assert!(text.contains("process_open_fds "));
+    }
+
+    #[tokio::test]
+    async fn a_runtime_that_is_watched_adds_its_workers() {
+        let registry = Registry::new(&[]);
+        let workers = |registry: &Registry| {
+            let text = String::from_utf8(registry.render()).unwrap();
+            let line = text
+                .lines()
+                .find(|line| line.starts_with("seawall_runtime_workers "));
+            line.unwrap().rsplit(' ').next().unwrap().to_owned()
+        };
+        assert_eq!(workers(&registry), "1");
+        registry.watch(tokio::runtime::Handle::current().metrics());
+        assert_eq!(workers(&registry), "2");
     }
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, RuntimeMetrics};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Where connections are served, or viewers live.
@@ -57,6 +57,14 @@ impl Workers {
         match self {
             Self::Here => vec![Handle::current()],
             Self::Threads(threads) => threads.runtimes.clone(),
+        }
+    }
+
+    /// The figures of runtimes of their own.
+    pub(super) fn metrics(&self) -> Vec<RuntimeMetrics> {
+        match self {
+            Self::Here => Vec::new(),
+            Self::Threads(threads) => threads.runtimes.iter().map(Handle::metrics).collect(),
         }
     }
 

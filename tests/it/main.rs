@@ -21,6 +21,7 @@ mod edge_herd;
 mod edge_origin;
 mod hlsjs;
 mod layers;
+mod metrics;
 mod operating;
 mod origin_stream;
 mod playback;

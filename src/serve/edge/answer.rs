@@ -417,6 +417,7 @@ mod tests {
                 .map(|text| Bytes::from_static(text.as_bytes()))
                 .collect(),
             landing,
+            landed_at: Timestamp::ZERO,
         }
     }
 

@@ -117,6 +117,7 @@ impl Fetch<'_> {
                     } else {
                         Reason::Retry
                     };
+                    self.edge.metrics.goes_on(reason);
                     tokio::time::sleep(retry::pause(failures)).await;
                 }
                 Landing::Refused(StatusCode::NOT_FOUND, _) => {

@@ -18,7 +18,7 @@ use crate::policy::collapse::Generation;
 use crate::policy::edge::PASS;
 use crate::policy::freshness::Negative;
 use crate::policy::key::{Key, Kind};
-use crate::policy::status::FetchError;
+use crate::policy::status::{FetchError, Shed};
 
 /// Whether a fetch is in the table of flights.
 #[derive(Clone, Copy, Debug)]
@@ -88,11 +88,18 @@ async fn fly(
     if key.as_ref().kind() == Kind::MediaPlaylist {
         edge.renditions.stored(key);
     }
+    if let Landing::Failed(FetchError::Shed(shed @ (Shed::Deserted | Shed::Background)), _) =
+        landing
+    {
+        edge.metrics.given_up(shed);
+    }
+    let now = edge.clock.now();
     progress.send_modify(|progress| {
         if let Landing::Object(object, _) = &landing {
             progress.complete(&object.body);
         }
         progress.landing = Some(landing);
+        progress.landed_at = now;
     });
 }
 

@@ -104,6 +104,7 @@ impl Fetch<'_> {
             headers: head::viewer_headers(key, &parts.headers, edge.upstream.via()),
             length: announced,
             waited: now.since(begun),
+            told_at: now,
             ttl_s: validity_of(None).ttl_s(now),
             cache_status: parts.headers.get("cache-status").map(head::detached),
         });
@@ -123,6 +124,8 @@ impl Fetch<'_> {
         let mut validity = validity_of(facts);
         if let Some(facts) = facts {
             let (fit, due) = edge.renditions.landed(key, facts, validity.made_at, now);
+            edge.playlists
+                .landed(key, &fit, facts.head, edge.clock.unix_at(now));
             match fit {
                 Fit::Older => {
                     edge.metrics.regressions_blocked.inc();

@@ -17,9 +17,10 @@ use tokio::sync::watch;
 use super::operate::InspectedFlight;
 use super::store::Object;
 use crate::policy::collapse::{self, Boarding, Generation, Landed};
-use crate::policy::key::{Key, KeyRef};
+use crate::policy::key::{Key, KeyRef, Kind};
 use crate::policy::limits::Limits;
 use crate::policy::status::FetchError;
+use crate::time::Timestamp;
 
 /// What is known of a fetch so far. It only grows once a viewer has seen a part of it.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,8 @@ pub struct Progress {
     pub chunks: Vec<Bytes>,
     /// How the fetch ended.
     pub landing: Option<Landing>,
+    /// When that was told.
+    pub landed_at: Timestamp,
 }
 
 impl Progress {
@@ -51,6 +54,8 @@ pub struct Head {
     pub length: Option<u64>,
     /// From the request until this head.
     pub waited: Duration,
+    /// When it was told to those who wait.
+    pub told_at: Timestamp,
     /// Seconds that the object will be fresh, as far as the head alone can tell.
     pub ttl_s: i64,
     /// What the caches before us said of it.
@@ -91,7 +96,16 @@ pub struct Table {
     shards: Vec<Mutex<collapse::Flights<Key, Watch>>>,
     hasher: std::hash::RandomState,
     waiters: AtomicU32,
-    waiters_peak: AtomicU32,
+    /// In the order of [`Kind::ALL`].
+    of_kind: [Waiters; Kind::ALL.len()],
+}
+
+/// Requests for one kind of object that wait for flights.
+#[derive(Debug, Default)]
+struct Waiters {
+    now: AtomicU32,
+    /// The most since somebody took it.
+    peak: AtomicU32,
 }
 
 impl Table {
@@ -102,7 +116,7 @@ impl Table {
             shards,
             hasher: Default::default(),
             waiters: AtomicU32::new(0),
-            waiters_peak: AtomicU32::new(0),
+            of_kind: Default::default(),
         }
     }
 
@@ -219,14 +233,23 @@ impl Table {
         self.waiters.load(Ordering::Relaxed)
     }
 
-    /// The most requests that waited at once since the last call.
-    pub fn take_waiters_peak(&self) -> u32 {
-        self.waiters_peak.swap(self.waiters(), Ordering::Relaxed)
+    /// Requests for this kind of object that wait for a flight.
+    pub fn waiters_for(&self, kind: Kind) -> u32 {
+        self.of_kind[kind as usize].now.load(Ordering::Relaxed)
+    }
+
+    /// The most requests for this kind of object that waited at once since the last call.
+    pub fn take_waiters_peak(&self, kind: Kind) -> u32 {
+        let Waiters { now, peak } = &self.of_kind[kind as usize];
+        let now = now.load(Ordering::Relaxed);
+        peak.swap(now, Ordering::Relaxed).max(now)
     }
 
     fn seat(self: &Arc<Self>, key: Key, generation: Generation, watch: Watch) -> Seat {
-        let waiters = self.waiters.fetch_add(1, Ordering::Relaxed) + 1;
-        self.waiters_peak.fetch_max(waiters, Ordering::Relaxed);
+        self.waiters.fetch_add(1, Ordering::Relaxed);
+        let Waiters { now, peak } = &self.of_kind[key.as_ref().kind() as usize];
+        let waiters = now.fetch_add(1, Ordering::Relaxed) + 1;
+        peak.fetch_max(waiters, Ordering::Relaxed);
         Seat {
             watch,
             _place: Place {
@@ -272,6 +295,9 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.table.waiters.fetch_sub(1, Ordering::Relaxed);
+        let kind = self.key.as_ref().kind();
+        let of_kind = &self.table.of_kind[kind as usize];
+        of_kind.now.fetch_sub(1, Ordering::Relaxed);
         self.table
             .shard(self.key.as_ref())
             .leave(&self.key, self.generation);

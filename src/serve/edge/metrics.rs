@@ -1,22 +1,18 @@
 //! What an edge counts, with every child resolved once.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{Histogram, IntCounter, IntGauge, IntGaugeVec};
+use prometheus::{Histogram, IntCounter, IntGauge};
 
-use super::flights::{Landing, Table};
-use super::store::Store;
-use super::upstream::Upstream;
-use crate::policy::admission::Class;
+use super::flights::Landing;
 use crate::policy::edge::WhyStale;
 use crate::policy::key::Kind;
 use crate::policy::status::{FetchError, Served, Shed};
+use crate::serve::clock::Clock;
 use crate::serve::listener;
 use crate::serve::metrics::{self as table, Registry};
+use crate::time::Timestamp;
 
 /// Why the origin was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,11 +50,16 @@ impl Reason {
         let possible = match outcome {
             // Nobody is left to count it then.
             "panicked" => false,
-            "outdated" => kind == Kind::MediaPlaylist,
-            "changed" => matches!(self, Self::Retry | Self::Resume),
-            "ok" | "refused" => self != Self::Pass,
+            "outdated" => kind == Kind::MediaPlaylist && self != Self::Pass,
+            "changed" => {
+                matches!(self, Self::Retry | Self::Resume) && Self::Resume.occurs_for(kind)
+            }
+            "ok" => self != Self::Pass,
+            "refused" => !matches!(self, Self::Pass | Self::Resume),
             "private" => self != Self::Resume,
-            _ => true,
+            // A request that is passed on ends here with the head of its answer.
+            "connect" | "first-byte-timeout" | "broken" => true,
+            _ => self != Self::Pass,
         };
         possible && self.occurs_for(kind)
     }
@@ -88,6 +89,26 @@ impl Reason {
 const OUTCOMES_BESIDE_ERRORS: [&str; 3] = ["ok", "refused", "private"];
 const CODES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 const PATHS: [&str; 3] = ["hit", "waited", "fetched"];
+/// Why a flight is over before it landed: nobody wanted it any more, nobody waited for it while the origin was busy, or
+/// its key was purged.
+const CANCELLED: [&str; 3] = ["deserted", "background", "purged"];
+
+/// How a request's wait for a fetch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitEnd {
+    /// There was an answer, be it that there is no such object.
+    Served,
+    /// The fetch failed.
+    Failed,
+    /// It took too long.
+    Deadline,
+    /// The viewer left.
+    Left,
+}
+
+impl WaitEnd {
+    const WORDS: [&str; 4] = ["served", "failed", "deadline", "left"];
+}
 
 /// The counters of one edge.
 #[derive(Debug)]
@@ -96,6 +117,9 @@ pub struct Metrics {
     responses: [IntCounter; CODES.len()],
     response_bytes: [IntCounter; Kind::ALL.len()],
     request_seconds: [[Histogram; PATHS.len()]; Kind::ALL.len()],
+    requests_inflight: [IntGauge; Kind::ALL.len()],
+    wait_seconds: [Histogram; WaitEnd::WORDS.len()],
+    wakeup_lag: Histogram,
     shed: [IntCounter; Shed::ALL.len()],
     stale: [IntCounter; WhyStale::ALL.len()],
     waiters_per_fetch: [Histogram; Kind::ALL.len()],
@@ -103,6 +127,9 @@ pub struct Metrics {
     origin_fetches: [[Vec<Option<IntCounter>>; Reason::ALL.len()]; Kind::ALL.len()],
     origin_seconds: [Histogram; Kind::ALL.len()],
     origin_inflight: IntGauge,
+    flight_retries: IntCounter,
+    flight_resumes: IntCounter,
+    flights_cancelled: [IntCounter; CANCELLED.len()],
     /// Body bytes received from the origin.
     pub origin_bytes: IntCounter,
     /// Fetches begun while another for the same key was under way.
@@ -118,13 +145,16 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers everything; the store's and the table's figures are read when scraped.
-    pub fn new(registry: &Registry, levels: Levels) -> Self {
-        registry.register(levels);
+    /// Registers everything.
+    pub fn new(registry: &Registry) -> Self {
         let requests = registry.counters(table::EDGE_REQUESTS);
         let responses = registry.counters(table::EDGE_RESPONSES);
         let response_bytes = registry.counters(table::EDGE_RESPONSE_BYTES);
         let request_seconds = registry.histograms(table::EDGE_REQUEST_SECONDS);
+        let requests_inflight = registry.gauges(table::EDGE_REQUESTS_INFLIGHT);
+        let wait_seconds = registry.histograms(table::EDGE_MISS_WAIT_SECONDS);
+        let wakeup_lag = registry.histograms(table::EDGE_WAKEUP_LAG_SECONDS);
+        let cancelled = registry.counters(table::EDGE_FLIGHTS_CANCELLED);
         let shed = registry.counters(table::EDGE_SHED);
         let stale = registry.counters(table::EDGE_STALE_SERVED);
         let waiters_per_fetch = registry.histograms(table::EDGE_WAITERS_PER_FETCH);
@@ -140,6 +170,10 @@ impl Metrics {
             request_seconds: Kind::ALL.map(|kind| {
                 PATHS.map(|path| request_seconds.with_label_values(&[kind.word(), path]))
             }),
+            requests_inflight: Kind::ALL
+                .map(|kind| requests_inflight.with_label_values(&[kind.word()])),
+            wait_seconds: WaitEnd::WORDS.map(|word| wait_seconds.with_label_values(&[word])),
+            wakeup_lag: wakeup_lag.with_label_values::<&str>(&[]),
             shed: Shed::ALL.map(|shed_by| shed.with_label_values(&[shed_by.word()])),
             stale: WhyStale::ALL.map(|why| stale.with_label_values(&[why.word()])),
             waiters_per_fetch: Kind::ALL
@@ -157,6 +191,9 @@ impl Metrics {
             }),
             origin_seconds: Kind::ALL.map(|kind| origin_seconds.with_label_values(&[kind.word()])),
             origin_inflight: registry.gauge(table::EDGE_ORIGIN_FETCHES_INFLIGHT),
+            flight_retries: registry.counter(table::EDGE_FLIGHT_RETRIES),
+            flight_resumes: registry.counter(table::EDGE_FLIGHT_RESUMES),
+            flights_cancelled: CANCELLED.map(|why| cancelled.with_label_values(&[why])),
             origin_bytes: registry.counter(table::EDGE_ORIGIN_BYTES),
             duplicate_fetches: registry.counter(table::EDGE_DUPLICATE_FETCHES),
             prefetched_used: registry.counter(table::EDGE_PREFETCHED_USED),
@@ -194,6 +231,46 @@ impl Metrics {
             Served::Shed | Served::Error => return,
         };
         self.request_seconds[kind as usize][path].observe(took.as_secs_f64());
+    }
+
+    /// A request goes its way to an answer that is not at hand.
+    pub fn request_begins(&self, kind: Kind) -> Inflight<'_> {
+        let gauge = &self.requests_inflight[kind as usize];
+        gauge.inc();
+        Inflight(gauge)
+    }
+
+    /// A request waits for a fetch.
+    pub fn wait_begins(&self, clock: Clock) -> Waiting<'_> {
+        Waiting {
+            metrics: self,
+            clock,
+            began: clock.now(),
+            end: WaitEnd::Left,
+        }
+    }
+
+    /// A request that slept runs again, so long after what it waited for was told.
+    pub fn woken(&self, lag: Duration) {
+        self.wakeup_lag.observe(lag.as_secs_f64());
+    }
+
+    /// A fetch makes one more attempt.
+    pub fn goes_on(&self, reason: Reason) {
+        match reason {
+            Reason::Resume => self.flight_resumes.inc(),
+            _ => self.flight_retries.inc(),
+        }
+    }
+
+    /// A flight that nobody waited for was given up before it asked the origin.
+    pub fn given_up(&self, by: Shed) {
+        self.flights_cancelled[usize::from(by != Shed::Deserted)].inc();
+    }
+
+    /// A flight was under way for a key that was purged: who waits is served, and nothing is kept.
+    pub fn purged_under_way(&self) {
+        self.flights_cancelled[2].inc();
     }
 
     /// Viewer requests for this kind of object so far.
@@ -279,101 +356,35 @@ impl Drop for FetchCounted<'_> {
     }
 }
 
-/// Levels that are read when scraped, so that no request pays for them.
-#[derive(Clone, Debug)]
-pub struct Levels {
-    store: Store,
-    flights: Arc<Table>,
-    upstream: Arc<Upstream>,
-    held: Arc<AtomicUsize>,
-    blocked: Arc<AtomicUsize>,
-    waiters: IntGauge,
-    waiters_peak: IntGauge,
-    flights_gauge: IntGauge,
-    entries: IntGauge,
-    bytes: IntGauge,
-    capacity: IntGauge,
-    held_gauge: IntGauge,
-    blocked_gauge: IntGauge,
-    upstreams_down: IntGauge,
-    breaker: IntGauge,
-    queue_depth: IntGaugeVec,
-}
+/// A request that is counted as in flight until this is dropped.
+#[derive(Debug)]
+pub struct Inflight<'a>(&'a IntGauge);
 
-impl Levels {
-    /// The levels of these parts of an edge.
-    pub fn new(
-        registry: &Registry,
-        store: Store,
-        flights: Arc<Table>,
-        upstream: Arc<Upstream>,
-        [held, blocked]: [Arc<AtomicUsize>; 2],
-    ) -> Self {
-        let unregistered = |metric| registry.unregistered_gauge(metric);
-        Self {
-            store,
-            flights,
-            upstream,
-            held,
-            blocked,
-            waiters: unregistered(table::EDGE_MISS_WAITERS),
-            waiters_peak: unregistered(table::EDGE_MISS_WAITERS_PEAK),
-            flights_gauge: unregistered(table::EDGE_FLIGHTS),
-            entries: unregistered(table::EDGE_CACHE_ENTRIES),
-            bytes: unregistered(table::EDGE_CACHE_BYTES),
-            capacity: unregistered(table::EDGE_CACHE_CAPACITY),
-            held_gauge: unregistered(table::EDGE_HELD),
-            blocked_gauge: unregistered(table::EDGE_BLOCKED),
-            upstreams_down: unregistered(table::EDGE_UPSTREAMS_DOWN),
-            breaker: unregistered(table::EDGE_BREAKER_STATE),
-            queue_depth: registry.unregistered_gauges(table::EDGE_ORIGIN_QUEUE_DEPTH),
-        }
-    }
-
-    fn all(&self) -> [&dyn Collector; 11] {
-        [
-            &self.waiters,
-            &self.waiters_peak,
-            &self.flights_gauge,
-            &self.entries,
-            &self.bytes,
-            &self.capacity,
-            &self.held_gauge,
-            &self.blocked_gauge,
-            &self.upstreams_down,
-            &self.breaker,
-            &self.queue_depth,
-        ]
+impl Drop for Inflight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 
-impl Collector for Levels {
-    fn desc(&self) -> Vec<&Desc> {
-        self.all().into_iter().flat_map(Collector::desc).collect()
-    }
+/// A request's wait for a fetch; one that is dropped without an end has been left.
+#[derive(Debug)]
+pub struct Waiting<'a> {
+    metrics: &'a Metrics,
+    clock: Clock,
+    began: Timestamp,
+    end: WaitEnd,
+}
 
-    fn collect(&self) -> Vec<MetricFamily> {
-        self.waiters.set(self.flights.waiters().into());
-        self.waiters_peak
-            .set(self.flights.take_waiters_peak().into());
-        self.flights_gauge.set(self.flights.under_way() as i64);
-        self.entries.set(self.store.entries() as i64);
-        self.bytes.set(self.store.bytes() as i64);
-        self.capacity.set(self.store.capacity_bytes() as i64);
-        self.held_gauge
-            .set(self.held.load(Ordering::Relaxed) as i64);
-        self.blocked_gauge
-            .set(self.blocked.load(Ordering::Relaxed) as i64);
-        self.upstreams_down.set(self.upstream.down() as i64);
-        self.breaker.set(self.upstream.breaker_state().into());
-        for class in [Class::LiveEdge, Class::Older] {
-            self.queue_depth
-                .with_label_values(&[class.word()])
-                .set(self.upstream.queue_depth(class) as i64);
-        }
-        self.all()
-            .into_iter()
-            .flat_map(Collector::collect)
-            .collect()
+impl Waiting<'_> {
+    /// It ended so.
+    pub fn ends(mut self, end: WaitEnd) {
+        self.end = end;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let waited = self.clock.now().since(self.began);
+        self.metrics.wait_seconds[self.end as usize].observe(waited.as_secs_f64());
     }
 }

@@ -21,11 +21,13 @@ pub mod flights;
 mod head;
 mod health;
 mod hold;
+mod levels;
 mod listed;
 pub mod metrics;
 pub mod operate;
 mod pass;
 pub mod place;
+mod playlists;
 mod polling;
 mod renditions;
 mod routes;
@@ -41,7 +43,9 @@ use tokio_util::task::TaskTracker;
 
 use self::access::AccessLog;
 use self::flights::Table;
-use self::metrics::{Levels, Metrics};
+use self::levels::Levels;
+use self::metrics::Metrics;
+use self::playlists::Playlists;
 use self::renditions::Renditions;
 use self::store::{Object, Store};
 use self::upstream::{OriginBound, Upstream, UpstreamError};
@@ -94,6 +98,7 @@ pub struct Edge {
     store: Store,
     flights: Arc<Table>,
     renditions: Renditions,
+    playlists: Playlists,
     /// Fetches that wait for a segment which is about to be there.
     held: Arc<AtomicUsize>,
     /// Requests that wait for a playlist which is still to come.
@@ -141,7 +146,8 @@ impl Edge {
             upstream.clone(),
             [held.clone(), blocked.clone()],
         );
-        let metrics = Metrics::new(&registry, levels);
+        registry.register(levels);
+        let metrics = Metrics::new(&registry);
         let dropped = registry.counter(EDGE_ACCESS_LOG_DROPPED);
         let access_log = access_log
             .map(|config| AccessLog::open(&config, dropped))
@@ -156,6 +162,7 @@ impl Edge {
             store,
             flights,
             renditions: Renditions::default(),
+            playlists: Playlists::new(&registry),
             held,
             blocked,
             upstream,
@@ -201,11 +208,6 @@ impl Edge {
     /// Requests that wait for a flight.
     pub fn waiters(&self) -> u32 {
         self.flights.waiters()
-    }
-
-    /// The most requests that waited at once since the last call, or the last scrape.
-    pub fn take_waiters_peak(&self) -> u32 {
-        self.flights.take_waiters_peak()
     }
 
     /// Channel, rendition and number of every segment that was fetched ahead and not asked for since.

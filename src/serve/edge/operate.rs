@@ -14,6 +14,7 @@ use warp::reply::Response;
 use super::Edge;
 use super::metrics::Reason;
 use super::routes::key_of;
+use super::store::Cause;
 use crate::hls::names::LivePath;
 use crate::policy::freshness::Freshness;
 use crate::policy::key::{Key, Kind};
@@ -235,7 +236,7 @@ impl Edge {
             miss_queue: self.miss_queue.to_string(),
             segment_requests: self.metrics.requests(Kind::Segment),
             segment_retries: self.metrics.segment_fetches(&again),
-            evicted: self.store.evicted(),
+            evicted: self.store.evicted(Cause::Size),
             followers_peak: self.metrics.followers_peak(),
             waiters: self.waiters(),
             fetches: self.tasks(),
@@ -445,6 +446,7 @@ impl Edge {
         // What is on its way was asked for before the purge: it is for those who wait for it, and is not kept.
         let (flew, known) = self.flights.forget(key, change);
         if flew {
+            self.metrics.purged_under_way();
             self.upstream.fetches_are_void(key);
         }
         flew || known

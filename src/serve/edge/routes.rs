@@ -14,7 +14,7 @@ use super::access::Line;
 use super::answer::{self, Request, Waited};
 use super::fetch::{self, Ask, Flight};
 use super::flights::{Head, Landing, Watch};
-use super::metrics::Reason;
+use super::metrics::{Reason, WaitEnd};
 use super::pass::{self, RequestStream};
 use super::store::Entry;
 use super::upstream;
@@ -92,6 +92,7 @@ impl Edge {
         let path = LivePath::parse(uri.path());
         let key = key_of(path, &uri, self.upstream.authority().as_str());
         let kind = key.kind();
+        let _inflight = self.metrics.request_begins(kind);
         let asked = Asked {
             edge: &self,
             key,
@@ -468,17 +469,31 @@ impl Asked<'_> {
     async fn hear(&self, watch: &mut Watch) -> Heard {
         // A playlist is small and of no use in part: who waits for it gets it whole, with its lifetime, packed if asked.
         let streams = matches!(self.request.kind, Kind::Segment | Kind::Other);
+        let (clock, metrics) = (&self.edge.clock, &self.edge.metrics);
         let listening = async {
+            let mut slept = false;
+            let woken = |told_at: Timestamp, slept| {
+                if slept {
+                    metrics.woken(clock.now().since(told_at));
+                }
+            };
             loop {
                 {
                     let progress = watch.borrow_and_update();
-                    if let Some(landing) = &progress.landing {
+                    // The head comes first, and is what woke those who make do with it.
+                    let head = progress.head.as_ref().filter(|_| streams);
+                    let landing = progress.landing.as_ref();
+                    if landing.is_some() || head.is_some() {
+                        woken(head.map_or(progress.landed_at, |head| head.told_at), slept);
+                    }
+                    if let Some(landing) = landing {
                         return Heard::Landing(landing.clone());
                     }
-                    if let Some(head) = progress.head.as_ref().filter(|_| streams) {
+                    if let Some(head) = head {
                         return Heard::Head(head.clone());
                     }
                 }
+                slept = true;
                 if watch.changed().await.is_err() {
                     // The fetch was dropped unlanded: the edge is going down.
                     return Heard::Landing(Landing::Failed(FetchError::Broken, None));
@@ -486,9 +501,16 @@ impl Asked<'_> {
             }
         };
         let wait_max = edge::wait_max(self.request.kind, &self.edge.limits());
-        tokio::time::timeout(wait_max, listening)
+        let waiting = metrics.wait_begins(*clock);
+        let heard = tokio::time::timeout(wait_max, listening)
             .await
-            .unwrap_or(Heard::Deadline)
+            .unwrap_or(Heard::Deadline);
+        waiting.ends(match &heard {
+            Heard::Landing(Landing::Failed(..)) => WaitEnd::Failed,
+            Heard::Landing(_) | Heard::Head(_) => WaitEnd::Served,
+            Heard::Deadline => WaitEnd::Deadline,
+        });
+        heard
     }
 
     /// A request that got nothing from the origin: the stored object may stand in, else the failure is said.

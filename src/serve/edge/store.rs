@@ -152,8 +152,30 @@ impl Entry {
 pub struct Store {
     cache: Cache<Key, Arc<Entry>>,
     capacity_bytes: u64,
-    /// Objects that were let go for want of room.
-    evicted: Arc<AtomicU64>,
+    /// Objects that were let go, in the order of [`Cause::ALL`].
+    evicted: Arc<[AtomicU64; Cause::ALL.len()]>,
+}
+
+/// Why an object is not in the store any more. One that a newer version has replaced is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// There was no room for all.
+    Size,
+    /// It was purged, or made void by what became known.
+    Purged,
+}
+
+impl Cause {
+    /// Every word.
+    pub const ALL: [Self; 2] = [Self::Size, Self::Purged];
+
+    /// The word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Size => "size",
+            Self::Purged => "purged",
+        }
+    }
 }
 
 impl Store {
@@ -163,13 +185,16 @@ impl Store {
             Eviction::Lru => EvictionPolicy::lru(),
             Eviction::TinyLfu => EvictionPolicy::tiny_lfu(),
         };
-        let evicted = Arc::new(AtomicU64::new(0));
+        let evicted = Arc::<[AtomicU64; Cause::ALL.len()]>::default();
         let counted = evicted.clone();
         let cache = Cache::builder()
             .eviction_listener(move |_, _, cause| {
-                if cause == RemovalCause::Size {
-                    counted.fetch_add(1, Ordering::Relaxed);
-                }
+                let cause = match cause {
+                    RemovalCause::Size => Cause::Size,
+                    RemovalCause::Explicit => Cause::Purged,
+                    RemovalCause::Expired | RemovalCause::Replaced => return,
+                };
+                counted[cause as usize].fetch_add(1, Ordering::Relaxed);
             })
             .max_capacity(capacity_bytes)
             .weigher(|key: &Key, entry: &Arc<Entry>| entry.weight(key))
@@ -224,9 +249,9 @@ impl Store {
         true
     }
 
-    /// Objects that were let go for want of room, so far.
-    pub fn evicted(&self) -> u64 {
-        self.evicted.load(Ordering::Relaxed)
+    /// Objects that were let go so far for this reason.
+    pub fn evicted(&self, cause: Cause) -> u64 {
+        self.evicted[cause as usize].load(Ordering::Relaxed)
     }
 
     /// Every key of which something is known.

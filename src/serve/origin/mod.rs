@@ -87,6 +87,7 @@ impl Origin {
             hits: Hits::new(registry),
             faults: OriginFaults::default(),
             delay: config.delay,
+            clock,
             figures: Figures::new(registry),
         };
         Ok(Self {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use prometheus::{IntCounter, IntGauge};
+use prometheus::{Histogram, IntCounter, IntGauge};
 use warp::{Filter, Reply};
 
 use super::answer;
@@ -22,7 +22,10 @@ use super::hits::{self, Hits, Snapshot};
 use super::store::Store;
 use crate::hls::names::LivePath;
 use crate::policy::key::Kind;
-use crate::serve::metrics::{ORIGIN_INFLIGHT, ORIGIN_RESPONSE_BYTES, Registry};
+use crate::serve::clock::Clock;
+use crate::serve::metrics::{
+    ORIGIN_INFLIGHT, ORIGIN_REQUEST_SECONDS, ORIGIN_RESPONSE_BYTES, Registry,
+};
 
 /// What the routes work with.
 #[derive(Debug)]
@@ -32,6 +35,7 @@ pub(super) struct Counter {
     pub(super) faults: OriginFaults,
     /// How long every answer waits before its head.
     pub(super) delay: Duration,
+    pub(super) clock: Clock,
     pub(super) figures: Figures,
 }
 
@@ -41,14 +45,18 @@ pub(super) struct Figures {
     inflight: IntGauge,
     /// In the order of [`Kind::ALL`].
     bytes: [IntCounter; Kind::ALL.len()],
+    /// Likewise.
+    seconds: [Histogram; Kind::ALL.len()],
 }
 
 impl Figures {
     pub(super) fn new(registry: &Registry) -> Self {
         let bytes = registry.counters(ORIGIN_RESPONSE_BYTES);
+        let seconds = registry.histograms(ORIGIN_REQUEST_SECONDS);
         Self {
             inflight: registry.gauge(ORIGIN_INFLIGHT),
             bytes: Kind::ALL.map(|kind| bytes.with_label_values(&[kind.word()])),
+            seconds: Kind::ALL.map(|kind| seconds.with_label_values(&[kind.word()])),
         }
     }
 }
@@ -105,6 +113,7 @@ impl Counter {
             // Asks for nothing, so it is neither a hit nor slow: browsers ask so first, and edges whether we answer at all.
             return answer::preflight().into_response();
         }
+        let began = self.clock.now();
         let path = LivePath::parse(path);
         let version = match path {
             Some(LivePath::MediaPlaylist { channel, .. }) => self.store.newest(channel),
@@ -115,28 +124,28 @@ impl Counter {
             tokio::time::sleep(self.delay).await;
         }
         let kind = hits::kind_of(path);
-        let response = match self.faults.take(kind) {
+        let fault = self.faults.take(kind);
+        let response = match fault {
+            None => self.answer(method, path, request),
             Some(Fault::Slow(longer)) => {
                 tokio::time::sleep(longer).await;
-                return self
-                    .counted(kind, self.answer(method, path, request))
-                    .into_response();
-            }
-            None => {
-                return self
-                    .counted(kind, self.answer(method, path, request))
-                    .into_response();
+                self.answer(method, path, request)
             }
             Some(Fault::Hangs) => std::future::pending().await,
             Some(Fault::Stopped) => return cut_short(Response::default(), 0),
             Some(Fault::Unavailable) => unavailable(method),
-            Some(Fault::Truncated) => {
-                let response = self.counted(kind, self.answer(method, path, request));
-                let half = response.body().len() / 2;
-                return cut_short(response, half);
-            }
+            Some(Fault::Truncated) => self.answer(method, path, request),
         };
-        self.counted(kind, response).into_response()
+        self.figures.bytes[kind as usize].inc_by(response.body().len() as u64);
+        let took = self.clock.now().since(began);
+        self.figures.seconds[kind as usize].observe(took.as_secs_f64());
+        match fault {
+            Some(Fault::Truncated) => {
+                let half = response.body().len() / 2;
+                cut_short(response, half)
+            }
+            _ => response.into_response(),
+        }
     }
 
     fn answer(
@@ -156,11 +165,6 @@ impl Counter {
             Some(document) => answer::found(method, request, &document),
             None => answer::not_found(method),
         }
-    }
-
-    fn counted(&self, kind: Kind, response: Response<Bytes>) -> Response<Bytes> {
-        self.figures.bytes[kind as usize].inc_by(response.body().len() as u64);
-        response
     }
 }
 
