@@ -265,13 +265,13 @@ impl Registry {
     }
 
     /// A gauge with fractions for a collector of one's own to register.
-    pub fn unregistered_float_gauge(&self, metric: Metric) -> prometheus::Gauge {
-        prometheus::Gauge::with_opts(self.opts(metric)).expect("the table holds valid names")
+    pub fn unregistered_float_gauge(&self, metric: Metric) -> Gauge {
+        Gauge::with_opts(self.opts(metric)).expect("the table holds valid names")
     }
 
     /// Registers a counter with fractions.
-    pub fn float_counter(&self, metric: Metric) -> prometheus::Counter {
-        let counter = prometheus::Counter::with_opts(self.opts(metric));
+    pub fn float_counter(&self, metric: Metric) -> Counter {
+        let counter = Counter::with_opts(self.opts(metric));
         self.register(counter.expect("the table holds valid names"))
     }
 
