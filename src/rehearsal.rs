@@ -24,7 +24,7 @@ use crate::report::series::Series;
 use crate::report::summary::{self, Summary};
 use crate::report::text::{self, Ink, Page};
 use crate::report::verdict::Verdict;
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Fault, Scenario, Trouble};
 use crate::serve::clock::Clock;
 use crate::serve::cluster::{self, MetricsDoor};
 use crate::serve::metrics::Registry;
@@ -267,7 +267,7 @@ async fn at_venue(
         requests_logged_max: scenario.real.requests_logged_max,
         process,
         lines: scenario.real.lines,
-        network: Network::default(),
+        network: network(scenario),
         workers: workers(process)?,
         metrics: metrics.clone(),
     };
@@ -490,6 +490,15 @@ impl Levels {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Level>> {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The viewers' network: one that may fail only if the scenario wants that, because it costs something.
+fn network(scenario: &Scenario) -> Network {
+    let fails = |fault: &Fault| matches!(fault.what, Trouble::ViewersOffline(_));
+    match scenario.real.faults.iter().any(fails) {
+        true => Network::that_may_fail(),
+        false => Network::default(),
     }
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// The network of all viewers; copies share it.
-#[derive(Clone, Debug)]
+/// The network of all viewers; copies share it. By default it never fails, and costs nothing.
+#[derive(Clone, Debug, Default)]
 pub struct Network {
-    cut: Arc<watch::Sender<Cut>>,
+    cut: Option<Arc<watch::Sender<Cut>>>,
 }
 
 /// Who is cut off.
@@ -25,33 +25,37 @@ impl Cut {
     }
 }
 
-impl Default for Network {
-    fn default() -> Self {
+impl Network {
+    /// A network that can be cut.
+    pub fn that_may_fail() -> Self {
         Self {
-            cut: Arc::new(watch::channel(Cut::default()).0),
+            cut: Some(Arc::new(watch::channel(Cut::default()).0)),
         }
     }
-}
 
-impl Network {
     /// Cuts off this share of the viewers: what they have open breaks, and what they try fails at once.
     pub fn cut(&self, percent: f64) {
-        self.cut.send_replace(Cut { percent });
+        self.become_so(Cut { percent });
     }
 
     /// All is well again.
     pub fn restore(&self) {
-        self.cut.send_replace(Cut::default());
+        self.become_so(Cut::default());
+    }
+
+    fn become_so(&self, cut: Cut) {
+        let network = self.cut.as_ref();
+        let network = network.expect("who cuts a network has made one that may fail");
+        network.send_replace(cut);
     }
 
     /// Ends when this viewer is cut off.
     pub(super) async fn breaks_for(&self, viewer: u32) {
-        let broken = self
-            .cut
-            .subscribe()
-            .wait_for(|cut| cut.hits(viewer))
-            .await
-            .is_ok();
+        let Some(network) = &self.cut else {
+            return std::future::pending().await;
+        };
+        let mut cut = network.subscribe();
+        let broken = cut.wait_for(|cut| cut.hits(viewer)).await.is_ok();
         if !broken {
             std::future::pending::<()>().await;
         }
@@ -64,11 +68,10 @@ mod tests {
 
     #[test]
     fn the_share_that_is_cut_off_is_the_one_that_was_asked_for() {
-        let network = Network::default();
+        let network = Network::that_may_fail();
         let cut_off = || {
-            (0..1_000)
-                .filter(|&viewer| network.cut.borrow().hits(viewer))
-                .count()
+            let cut = *network.cut.as_ref().unwrap().borrow();
+            (0..1_000).filter(|&viewer| cut.hits(viewer)).count()
         };
         assert_eq!(cut_off(), 0);
         network.cut(30.0);
