@@ -20,6 +20,7 @@ use seawall::policy::key::Kind;
 use seawall::policy::status::MissQueue;
 use seawall::report::record::{Outcome, Process, Request, RunRecord};
 use seawall::scenario;
+use seawall::serve::admin::Admin;
 use seawall::serve::clock::Clock;
 use seawall::serve::cluster::{self, Doors, OriginRoom};
 use seawall::serve::origin::{Fault, OriginConfig, OriginFaults};
@@ -72,7 +73,7 @@ async fn soak(length: Duration, viewers: u32, seed: u64) -> anyhow::Result<()> {
         segments_dir: folder.path().to_owned(),
         ..OriginConfig::default()
     };
-    let origin = OriginRoom::open(config, Doors::free(), None, clock)?;
+    let origin = OriginRoom::open(config, Doors::free(), None, Admin::default(), clock)?;
     let off_air = CancellationToken::new();
     let channel = origin.broadcast("soak", 1, Layout::default(), None, off_air.clone())?;
     while !origin.origin.store().is_current(&channel) {

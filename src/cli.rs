@@ -12,6 +12,7 @@ use crate::ab::Ab;
 use crate::config::Config;
 use crate::policy::status::MissQueue;
 use crate::report::compare;
+use crate::serve::discovery::Target;
 use crate::tiers::Shields;
 
 /// Exit code: all went well.
@@ -63,8 +64,9 @@ Example:
     Broadcast(Broadcast),
     /// Run an origin alone.
     #[command(after_help = "\
-Example:
-  seawall origin --listen 127.0.0.1:8000 --ingest 127.0.0.1:8001 --token SECRET")]
+Examples:
+  seawall origin --listen 127.0.0.1:8000 --ingest 127.0.0.1:8001 --token SECRET
+  seawall origin --targets edge/edge-1=127.0.0.1:9081    a Prometheus finds that edge through the origin")]
     Origin(Origin),
     /// Run one edge in front of any origin.
     #[command(after_help = "\
@@ -192,6 +194,29 @@ pub struct Stream {
     renditions: Option<Vec<String>>,
 }
 
+/// Flags of the admin listener of a room that runs alone.
+#[derive(Debug, Args)]
+pub struct Operators {
+    /// What an operator must bring to change anything, or to see the configuration. Better in SEAWALL_ADMIN_TOKEN than
+    /// here, where `ps` shows it.
+    #[arg(
+        long,
+        env = "SEAWALL_ADMIN_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    admin_token: Option<String>,
+    /// A room elsewhere that `/-/targets` names too, for a Prometheus that knows this address alone: ROOM/NAME=HOST:PORT,
+    /// such as edge/edge-1=127.0.0.1:9081. Repeat it for several.
+    #[arg(
+        long = "targets",
+        env = "SEAWALL_ADMIN_TARGETS",
+        value_name = "TARGET",
+        value_delimiter = ','
+    )]
+    targets: Vec<Target>,
+}
+
 /// Flags of `seawall up`.
 #[derive(Debug, Args)]
 pub struct Up {
@@ -202,7 +227,7 @@ pub struct Up {
     /// How many edges.
     #[arg(long, env = "SEAWALL_EDGES", value_name = "COUNT")]
     edges: Option<u32>,
-    /// What an operator must bring to purge or drain an edge. Better in SEAWALL_ADMIN_TOKEN than here.
+    /// What an operator must bring to change anything, or to see the configuration. Better in SEAWALL_ADMIN_TOKEN.
     #[arg(
         long,
         env = "SEAWALL_ADMIN_TOKEN",
@@ -306,6 +331,8 @@ pub struct Origin {
     /// How long every answer waits, in milliseconds.
     #[arg(long, env = "SEAWALL_ORIGIN_DELAY_MS", value_name = "MS")]
     delay_ms: Option<f64>,
+    #[command(flatten)]
+    operators: Operators,
 }
 
 /// Flags of `seawall edge`.
@@ -337,14 +364,8 @@ pub struct Edge {
     /// Bytes that the cache may hold.
     #[arg(long, env = "SEAWALL_CACHE_BYTES", value_name = "BYTES")]
     cache_bytes: Option<u64>,
-    /// What an operator must bring to purge or drain. Better in SEAWALL_ADMIN_TOKEN than here, where `ps` shows it.
-    #[arg(
-        long,
-        env = "SEAWALL_ADMIN_TOKEN",
-        value_name = "TOKEN",
-        hide_env_values = true
-    )]
-    admin_token: Option<String>,
+    #[command(flatten)]
+    operators: Operators,
 }
 
 /// Flags of `seawall surge`.
@@ -459,6 +480,16 @@ impl File {
     }
 }
 
+impl Operators {
+    fn lay_over(&self, config: &mut Config) {
+        let admin = &mut config.admin;
+        admin.token = self.admin_token.clone().or(admin.token.take());
+        if !self.targets.is_empty() {
+            admin.targets.clone_from(&self.targets);
+        }
+    }
+}
+
 impl Stream {
     fn lay_over(&self, config: &mut Config) {
         set(&mut config.channel.name, &self.channel);
@@ -478,7 +509,7 @@ impl Up {
             set(&mut config.edge.count, &self.edges);
             config.edge.shields = self.shields.or(config.edge.shields);
             let token = self.admin_token.clone();
-            config.edge.admin_token = token.or(config.edge.admin_token.take());
+            config.admin.token = token.or(config.admin.token.take());
             set(&mut config.edge.miss_queue, &self.miss_queue);
             set(&mut config.edge.cache_bytes, &self.cache_bytes);
             set(&mut config.edge.listen, &self.edge_listen);
@@ -521,6 +552,7 @@ impl Origin {
             set(&mut origin.segments, &self.segments);
             set(&mut origin.window, &self.window);
             set(&mut origin.delay_ms, &self.delay_ms);
+            self.operators.lay_over(config);
         })
     }
 }
@@ -541,7 +573,7 @@ impl Edge {
             }
             set(&mut edge.miss_queue, &self.miss_queue);
             set(&mut edge.cache_bytes, &self.cache_bytes);
-            edge.admin_token = self.admin_token.clone().or(edge.admin_token.take());
+            self.operators.lay_over(config);
         })
     }
 }

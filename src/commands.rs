@@ -181,7 +181,14 @@ async fn broadcast(config: Config) -> anyhow::Result<u8> {
 }
 
 async fn origin(config: Config) -> anyhow::Result<u8> {
-    let stop = stop_signal()?;
+    let directory = compose::directory(&config);
+    let learner = directory.clone();
+    let stop = stop_signal_hearing(move |line| {
+        // Whoever has started us tells us what it starts next.
+        if let Ok(target) = line.parse() {
+            learner.learn(target);
+        }
+    })?;
     let clock = Clock::start();
     let doors = Doors {
         listen: config.origin.listen,
@@ -190,8 +197,9 @@ async fn origin(config: Config) -> anyhow::Result<u8> {
         admin_option: "--admin",
     };
     let (setup, ingest) = (compose::origin_config(&config), config.origin.ingest);
-    let origin = tokio::task::spawn_blocking(move || OriginRoom::open(setup, doors, ingest, clock))
-        .await??;
+    let admin = compose::admin(&config, directory);
+    let open = move || OriginRoom::open(setup, doors, ingest, admin, clock);
+    let origin = tokio::task::spawn_blocking(open).await??;
     let mut text = format!(
         "origin   {}\nadmin    http://{}\n",
         origin.url(),
@@ -228,8 +236,8 @@ async fn edge(config: Config) -> anyhow::Result<u8> {
         None => std::thread::available_parallelism()?.get(),
     };
     let workers = Workers::start(threads).context("cannot start the threads that serve viewers")?;
-    let operator = compose::operator_token(&config);
-    let edge = EdgeRoom::open(setup, doors, operator, connections, workers, Clock::start())?;
+    let admin = compose::admin(&config, compose::directory(&config));
+    let edge = EdgeRoom::open(setup, doors, admin, connections, workers, Clock::start())?;
     cli::print(&format!(
         "{:<8} {}   for {}\nadmin    http://{}\n",
         edge.edge.name(),
@@ -268,6 +276,7 @@ fn open_tiers(config: &Config, origin: &OriginRoom, clock: Clock) -> anyhow::Res
         edges: config.edge.count,
         shields: config.edge.shields,
         miss_queue: config.edge.miss_queue,
+        directory: origin.directory.clone(),
         edge_doors: Doors {
             listen: config.edge.listen,
             admin: config.edge.admin,
@@ -306,11 +315,11 @@ fn welcome(channel: &Channel, origin: &OriginRoom, tiers: &Tiers) -> String {
         let (name, url, admin) = (edge.edge.name(), edge.url(), edge.room.admin);
         text += &format!("  {name:<10} {url}{path}   metrics http://{admin}/metrics\n");
     }
+    let (url, admin) = (origin.url(), origin.room.admin);
     text += &format!(
-        "  {:<10} {}{path}   metrics http://{}/metrics\n\n",
-        "origin",
-        origin.url(),
-        origin.room.admin
+        "  {:<10} {url}{path}   metrics http://{admin}/metrics\n\n\
+         A Prometheus finds all of them at http://{admin}/-/targets.\n\n",
+        "origin"
     );
     if let Some(edge) = tiers.edges.first() {
         let url = format!("{}{path}", edge.url());
@@ -323,12 +332,21 @@ fn welcome(channel: &Channel, origin: &OriginRoom, tiers: &Tiers) -> String {
 
 /// A token that falls with Ctrl-C or SIGTERM. A second one ends the program at once.
 fn stop_signal() -> anyhow::Result<CancellationToken> {
+    stop_signal_hearing(|_| ())
+}
+
+/// The same, for a part that hears line by line what the process says that has started it.
+fn stop_signal_hearing(
+    mut hear: impl FnMut(&str) + Send + 'static,
+) -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     if std::env::var_os(processes::ENDS_WITH_STDIN).is_some() {
         let orphaned = stop.clone();
         // Ends with stdin, or with the program: a thread, since a task that reads stdin would keep the runtime from ending.
         std::thread::spawn(move || {
-            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            for line in std::io::stdin().lines().map_while(Result::ok) {
+                hear(&line);
+            }
             orphaned.cancel();
         });
     }

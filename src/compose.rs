@@ -7,8 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::hls::timeline::Channel;
+use crate::serve::admin::Admin;
 use crate::serve::clock::Clock;
 use crate::serve::cluster::{Doors, OriginRoom};
+use crate::serve::discovery::Directory;
 use crate::serve::edge;
 use crate::serve::origin::OriginConfig;
 use crate::serve::token::Token;
@@ -37,11 +39,12 @@ pub(crate) async fn open_origin_with(
     off_air: CancellationToken,
 ) -> anyhow::Result<(OriginRoom, Vec<Channel>)> {
     let (setup, wanted) = (origin_config(config), config.channel.clone());
+    let admin = admin(config, directory(config));
     let runtime = tokio::runtime::Handle::current();
     // The disk may be slow, so it is opened where blocking is allowed.
     let opened = tokio::task::spawn_blocking(move || {
         let _context = runtime.enter();
-        let origin = OriginRoom::open(setup, doors, None, clock)?;
+        let origin = OriginRoom::open(setup, doors, None, admin, clock)?;
         let broadcast = |index: u32| {
             let name = match index {
                 0 => wanted.name.clone(),
@@ -91,9 +94,21 @@ pub(crate) fn edge_config(config: &Config, name: String, upstreams: Vec<String>)
     }
 }
 
-/// What an operator must bring to change something at an edge.
-pub(crate) fn operator_token(config: &Config) -> Option<Token> {
-    config.edge.admin_token.as_deref().map(Token::new)
+/// What operators of a room may see and do, with the rooms that `directory` knows.
+pub(crate) fn admin(config: &Config, directory: Directory) -> Admin {
+    // Plain data of known types: there is nothing that TOML could not hold.
+    let shown = toml::to_string(&config.clone().masked()).unwrap_or_default();
+    Admin {
+        token: config.admin.token.as_deref().map(Token::new),
+        config: shown.into(),
+        directory,
+        ..Admin::default()
+    }
+}
+
+/// The rooms elsewhere that a configuration names.
+pub(crate) fn directory(config: &Config) -> Directory {
+    Directory::of(config.admin.targets.clone())
 }
 
 /// What an origin is made from.

@@ -14,6 +14,7 @@ use crate::hls::names;
 use crate::hls::timeline::Layout;
 use crate::policy::limits::{Eviction, Limits};
 use crate::policy::status::MissQueue;
+use crate::serve::discovery::Target;
 use crate::tiers::Shields;
 
 /// Everything that can be configured; each key has a default.
@@ -28,6 +29,18 @@ pub struct Config {
     pub origin: Origin,
     /// Every edge.
     pub edge: Edge,
+    /// Every admin listener.
+    pub admin: Admin,
+}
+
+/// Every admin listener.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// What an operator must bring to change anything, or to see the configuration; unset: nobody may.
+    pub token: Option<String>,
+    /// Rooms elsewhere that `/-/targets` names too, each as ROOM/NAME=HOST:PORT.
+    pub targets: Vec<Target>,
 }
 
 /// What is broadcast.
@@ -104,8 +117,6 @@ pub struct Edge {
     pub connections_max: Option<usize>,
     /// Whether segments are fetched as soon as a playlist lists them, before a viewer asks.
     pub prefetch: bool,
-    /// What an operator must bring to purge or drain at the admin listener; unset: nobody may.
-    pub admin_token: Option<String>,
     /// A file to which answered requests are logged, one JSON object per line; unset: none are.
     pub access_log: Option<PathBuf>,
     /// One of so many requests is logged.
@@ -249,7 +260,6 @@ impl Default for Edge {
             cache_bytes: 512 << 20,
             connections_max: None,
             prefetch: true,
-            admin_token: None,
             access_log: None,
             access_log_one_of: 1,
             workers: None,
@@ -473,12 +483,18 @@ impl Config {
         for secret in [
             &mut self.origin.token,
             &mut self.broadcast.token,
-            &mut self.edge.admin_token,
+            &mut self.admin.token,
         ]
         .into_iter()
         .flatten()
         {
             *secret = "***".to_owned();
+        }
+        // A URL may hold a name and a password before its host.
+        for url in self.edge.upstreams.iter_mut().chain(&mut self.broadcast.to) {
+            if let (Some(scheme), Some(at)) = (url.find("://"), url.rfind('@')) {
+                url.replace_range(scheme + "://".len()..at, "***");
+            }
         }
         self
     }
@@ -618,7 +634,11 @@ mod tests {
 
     #[test]
     fn secrets_are_masked() {
-        let config = read("origin.token = \"hunter2\"\nbroadcast.token = \"hunter2\"").unwrap();
+        let config = read(
+            "origin.token = \"hunter2\"\nbroadcast.token = \"hunter2\"\nadmin.token = \"hunter2\"\n\
+             broadcast.to = \"http://me:hunter2@origin:8001\"\nedge.upstreams = [\"http://hunter2@a:1\", \"http://b:2\"]",
+        )
+        .unwrap();
         assert!(
             !toml::to_string(&config.masked())
                 .unwrap()

@@ -2,21 +2,22 @@
 //!
 //! Every part is this very program with the same configuration in a temporary file. What they log passes through. A part
 //! that ends early is said and not started again: that is what whoever killed it wants to see. Ctrl-C or SIGTERM ends all
-//! of them, those whom viewers ask first. Each part reads a pipe from here that never says anything: should this process be
-//! killed, the pipe closes, and the part ends by itself.
+//! of them, those whom viewers ask first. Each part reads a pipe from here: should this process be killed, the pipe closes,
+//! and the part ends by itself. The origin is told through it which edges there are, so that a Prometheus finds them.
 
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli;
 use crate::config::Config;
 use crate::hls::names::LivePath;
+use crate::serve::discovery::{Role, Target};
 
 /// Set in the environment of a part, so that it ends when its stdin does.
 pub const ENDS_WITH_STDIN: &str = "SEAWALL_ENDS_WITH_STDIN";
@@ -40,22 +41,20 @@ pub async fn up(config: Config, stop: CancellationToken) -> anyhow::Result<u8> {
             .context("the folder for temporary files has no readable name")?,
         token: token(),
     };
-    let mut parts = Vec::new();
     let origin_at = config.origin.listen.to_string();
     let origin_admin = config.origin.admin.to_string();
     let origin = ["origin", "--listen", &origin_at, "--admin", &origin_admin];
     let origin = [&origin[..], &["--ingest", "127.0.0.1:0"]].concat();
-    let (part, told) = start
+    let (mut origin, told) = start
         .part("origin", &origin, &["origin", "admin", "ingest"])
         .await?;
-    parts.push(part);
     let [origin_url, origin_admin, ingest] = &told[..] else {
         bail!("the origin did not say where it listens");
     };
-    let (part, _) = start
+    let (broadcaster, _) = start
         .part("broadcaster", &["broadcast", "--to", ingest], &[])
         .await?;
-    parts.push(part);
+    let mut edges = Vec::new();
     let mut urls = Vec::new();
     for index in 0..config.edge.count as u16 {
         let name = format!("{}-{}", config.edge.name, index + 1);
@@ -69,11 +68,20 @@ pub async fn up(config: Config, stop: CancellationToken) -> anyhow::Result<u8> {
         ];
         let edge = [&edge[..], &["--upstream", origin_url]].concat();
         let (part, told) = start.part(&name, &edge, &[&name, "admin"]).await?;
+        let address = told[1].trim_start_matches("http://").to_owned();
+        let known = Target {
+            role: Role::Edge,
+            name: name.clone(),
+            address,
+        };
+        origin.tell(&String::from(known)).await;
         let id = part.child.id().unwrap_or(0);
-        parts.push(part);
+        edges.push(part);
         urls.push((name, told[0].clone(), told[1].clone(), id));
     }
     cli::print(&welcome(&config, origin_url, origin_admin, &urls))?;
+    let mut parts = vec![origin, broadcaster];
+    parts.append(&mut edges);
     watch(&mut parts, &stop).await;
     end(parts).await;
     Ok(cli::OK)
@@ -178,6 +186,13 @@ async fn end(mut parts: Vec<Part>) {
 }
 
 impl Part {
+    /// Says a line to it. One that has ended hears nothing, which is said elsewhere.
+    pub(crate) async fn tell(&mut self, line: &str) {
+        if let Some(stdin) = &mut self.child.stdin {
+            let _ = stdin.write_all(format!("{line}\n").as_bytes()).await;
+        }
+    }
+
     /// Sends it a signal; one that has ended already gets none.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = self.child.id().and_then(|id| Pid::from_raw(id as i32));
@@ -219,7 +234,8 @@ fn welcome(
         text += &format!("  {name:<8} {url}{path}   metrics {admin}/metrics   process {id}\n");
     }
     text += &format!(
-        "  {:<8} {origin}{path}   metrics {origin_admin}/metrics\n\n",
+        "  {:<8} {origin}{path}   metrics {origin_admin}/metrics\n\n\
+         A Prometheus finds all of them at {origin_admin}/-/targets.\n\n",
         "origin"
     );
     if let Some((name, url, _, id)) = edges.first() {

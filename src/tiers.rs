@@ -13,8 +13,10 @@ use crate::compose;
 use crate::config::Config;
 use crate::policy::status::MissQueue;
 use crate::report::counts::Askers;
+use crate::serve::admin::Admin;
 use crate::serve::clock::Clock;
 use crate::serve::cluster::{self, Doors, EdgeRoom};
+use crate::serve::discovery::{Directory, Role};
 use crate::serve::edge;
 use crate::serve::workers::Workers;
 
@@ -90,6 +92,8 @@ pub struct Plan<'a> {
     pub shields: Option<Shields>,
     /// What happens to misses, in every tier.
     pub miss_queue: MissQueue,
+    /// Where they are to be found.
+    pub directory: Directory,
     /// Where the first edge listens.
     pub edge_doors: Doors,
     /// Where the first shield listens.
@@ -107,8 +111,8 @@ impl Tiers {
             .map_or(0, |shields| shields.groups * shields.per_group);
         let rooms = (plan.edges + shield_count) as usize;
         let connections = cluster::connections_max(plan.config.edge.connections_max, rooms);
-        let operator = compose::operator_token(plan.config);
-        let open = |name: String, upstreams, prefetch, doors: Doors| {
+        let admin = compose::admin(plan.config, plan.directory.clone());
+        let open = |name: String, role, upstreams, prefetch, doors: Doors| {
             let setup = edge::Config {
                 miss_queue: plan.miss_queue,
                 prefetch,
@@ -117,7 +121,10 @@ impl Tiers {
             EdgeRoom::open(
                 setup,
                 doors,
-                operator.clone(),
+                Admin {
+                    role,
+                    ..admin.clone()
+                },
                 connections,
                 Workers::Here,
                 clock,
@@ -133,7 +140,8 @@ impl Tiers {
                 other => format!("{other}-shield-{group}-{member}"),
             };
             let doors = plan.shield_doors.nth(index as u16);
-            shields.push(open(name, vec![plan.origin.clone()], false, doors)?);
+            let upstreams = vec![plan.origin.clone()];
+            shields.push(open(name, Role::Shield, upstreams, false, doors)?);
         }
         let mut edges = Vec::new();
         for index in 0..plan.edges {
@@ -147,7 +155,8 @@ impl Tiers {
             };
             let name = format!("{}-{}", plan.name, index + 1);
             let doors = plan.edge_doors.nth(index as u16);
-            edges.push(open(name, upstreams, plan.config.edge.prefetch, doors)?);
+            let prefetch = plan.config.edge.prefetch;
+            edges.push(open(name, Role::Edge, upstreams, prefetch, doors)?);
         }
         Ok(Self {
             edges,

@@ -21,6 +21,7 @@ use crate::report::record;
 use crate::scenario::{Scenario, Stage};
 use crate::serve::clock::Clock;
 use crate::serve::cluster::{Doors, EdgeRoom, OriginRoom};
+use crate::serve::discovery::{Directory, Listed, Role};
 use crate::serve::edge::operate::Audit;
 use crate::serve::origin::hits::Snapshot;
 use crate::tiers::{Plan, Tiers};
@@ -43,6 +44,7 @@ pub struct EdgeProcess {
     file: std::sync::Arc<tempfile::TempPath>,
     /// `None` while it is dead.
     part: Mutex<Option<Part>>,
+    _listed: Listed,
 }
 
 /// Where a run is played.
@@ -68,13 +70,16 @@ impl EdgeProcess {
         name: String,
         upstream: &str,
         file: &std::sync::Arc<tempfile::TempPath>,
+        directory: &Directory,
     ) -> anyhow::Result<Self> {
         let any = "127.0.0.1:0".to_owned();
         let (part, told) = start(&name, upstream, file, [any.clone(), any]).await?;
         let [url, admin] = &told[..] else {
             bail!("{name} does not say where it listens")
         };
+        let address = admin.trim_start_matches("http://").parse()?;
         Ok(Self {
+            _listed: directory.list(Role::Edge, &name, address),
             name,
             url: url.clone(),
             admin: admin.clone(),
@@ -172,8 +177,10 @@ impl Edges {
             std::fs::write(file.path(), toml::to_string(&config)?)?;
             let file = std::sync::Arc::new(file.into_temp_path());
             let upstream = origin.url();
-            let opening = (1..=stage.edges)
-                .map(|index| EdgeProcess::open(format!("{name}-{index}"), &upstream, &file));
+            let opening = (1..=stage.edges).map(|index| {
+                let name = format!("{name}-{index}");
+                EdgeProcess::open(name, &upstream, &file, &origin.directory)
+            });
             let edges = futures_util::future::try_join_all(opening).await?;
             return Ok(Self::Processes(edges));
         }
@@ -184,6 +191,7 @@ impl Edges {
             edges: stage.edges,
             shields: stage.shields,
             miss_queue,
+            directory: origin.directory.clone(),
             edge_doors: Doors::free(),
             shield_doors: Doors::free(),
         };

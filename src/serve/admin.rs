@@ -1,41 +1,204 @@
-//! The admin listener's routes: metrics for Prometheus, health for whoever supervises.
+//! The admin listener's routes: metrics for Prometheus, health for whoever supervises, and what a room is set to.
+//!
+//! Whoever scrapes much, slowly or all at once must cost viewers nothing. So there are few connections ([`limits`]), and
+//! one rendering at a time, off the threads that serve viewers, for all who came before it began.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use warp::Filter;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Method, StatusCode};
+use tokio::sync::Semaphore;
+use warp::reply::Response;
+use warp::{Filter, Reply};
 
+use super::discovery::{Directory, Role};
+use super::listener::Limits;
 use super::metrics::Registry;
+use super::token::Token;
 
 /// Whether a room is ready to serve; else the sentence that says why not.
 pub type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
-/// `GET /metrics`, `/healthz` (the process answers) and `/readyz` (503 with the reason until it is ready).
+/// What operators of a room may see and do; copies share the directory.
+#[derive(Clone, Debug, Default)]
+pub struct Admin {
+    /// What they must bring; without one, nobody may what needs it.
+    pub token: Option<Token>,
+    /// The configuration in force, its secrets masked.
+    pub config: Arc<str>,
+    /// The rooms to be found through this one.
+    pub directory: Directory,
+    /// As what an edge is found.
+    pub role: Role,
+}
+
+impl Admin {
+    /// The answer to a request that does not bring the token; `None` if it does.
+    pub(super) fn refusal(&self, request: &HeaderMap) -> Option<Response> {
+        let (code, text) = match &self.token {
+            None => (
+                StatusCode::FORBIDDEN,
+                "there is no admin token here: set admin.token or SEAWALL_ADMIN_TOKEN, and start it again\n",
+            ),
+            Some(token) if token.admits(request) => return None,
+            Some(_) => (
+                StatusCode::UNAUTHORIZED,
+                "the token is missing or wrong: send it as `Authorization: Bearer TOKEN`\n",
+            ),
+        };
+        Some(said(code, text))
+    }
+}
+
+/// The bounds of an admin listener.
+pub fn limits() -> Limits {
+    Limits {
+        connections: 64,
+        drain: Duration::from_secs(1),
+        methods: &[Method::GET, Method::HEAD, Method::POST, Method::DELETE],
+        ..Limits::default()
+    }
+}
+
+/// `GET /metrics`, `/healthz` (the process answers), `/readyz` (503 with the reason until it is ready), `/-/targets` (where
+/// there is more to scrape), and with the token `/-/config`.
 pub fn routes(
     registry: Registry,
     readiness: Readiness,
-) -> impl Filter<Extract = (impl warp::Reply,), Error = warp::Rejection> + Clone + Send + Sync + 'static
-{
-    let metrics = warp::path!("metrics").map(move || {
-        http::Response::builder()
-            .header(http::header::CONTENT_TYPE, "text/plain; version=0.0.4")
-            .body(registry.render())
-            .expect("the head is made of constants")
+    admin: Admin,
+) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + Send + Sync + 'static {
+    let scrapes = Scrapes::new(registry);
+    let metrics = warp::path!("metrics").then(move || {
+        let scrapes = scrapes.clone();
+        async move {
+            match scrapes.text().await {
+                Some(text) => {
+                    let text = http::Response::new(text);
+                    warp::reply::with_header(text, CONTENT_TYPE, "text/plain; version=0.0.4")
+                        .into_response()
+                }
+                None => said(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "no metrics: see the log\n",
+                ),
+            }
+        }
     });
-    let healthz = warp::path!("healthz").map(|| answer(http::StatusCode::OK, "ok\n".to_owned()));
+    let healthz = warp::path!("healthz").map(|| said(StatusCode::OK, "ok\n"));
     let readyz = warp::path!("readyz").map(move || match readiness() {
-        Ok(()) => answer(http::StatusCode::OK, "ready\n".to_owned()),
-        Err(why) => answer(
-            http::StatusCode::SERVICE_UNAVAILABLE,
+        Ok(()) => said(StatusCode::OK, "ready\n"),
+        Err(why) => said(
+            StatusCode::SERVICE_UNAVAILABLE,
             format!("not ready: {why}\n"),
         ),
     });
-    warp::get().and(metrics.or(healthz).unify().or(readyz).unify())
+    let directory = admin.directory.clone();
+    let targets = warp::path!("-" / "targets")
+        .and(warp::header::headers_cloned())
+        .map(move |request| warp::reply::json(&directory.groups(&request)).into_response());
+    let config = warp::path!("-" / "config")
+        .and(warp::header::headers_cloned())
+        .map(move |request| {
+            admin
+                .refusal(&request)
+                .unwrap_or_else(|| said(StatusCode::OK, admin.config.to_string()))
+        });
+    let open = metrics.or(healthz).unify().or(readyz).unify();
+    warp::get().and(open.or(targets).unify().or(config).unify())
 }
 
-fn answer(status: http::StatusCode, text: String) -> http::Response<Vec<u8>> {
-    http::Response::builder()
-        .status(status)
-        .header(http::header::CONTENT_TYPE, "text/plain; charset=utf-8")
-        .body(text.into_bytes())
-        .expect("the head is made of constants")
+/// A sentence, or a short document, as text.
+pub(super) fn said(status: StatusCode, text: impl Into<Bytes>) -> Response {
+    let text = http::Response::new(text.into());
+    let text = warp::reply::with_header(text, CONTENT_TYPE, "text/plain; charset=utf-8");
+    warp::reply::with_status(text, status).into_response()
+}
+
+/// Renders the metrics, for several scrapers at once if they come together.
+#[derive(Clone, Debug)]
+struct Scrapes(Arc<Rendering>);
+
+#[derive(Debug)]
+struct Rendering {
+    registry: Registry,
+    /// One permit: one rendering at a time, and a pause behind each.
+    turn: Arc<Semaphore>,
+    /// Renderings that have begun so far.
+    begun: AtomicU64,
+    /// The last that has ended: its number, and what it brought.
+    last: Mutex<(u64, Bytes)>,
+}
+
+impl Scrapes {
+    /// Behind each rendering: so that not even scrapers without a pause of their own keep a core busy.
+    const PAUSE: Duration = Duration::from_millis(20);
+
+    fn new(registry: Registry) -> Self {
+        Self(Arc::new(Rendering {
+            registry,
+            turn: Arc::new(Semaphore::new(1)),
+            begun: AtomicU64::new(0),
+            last: Mutex::default(),
+        }))
+    }
+
+    /// What a rendering brings that begins after this call; `None` if it panicked, which is logged.
+    async fn text(&self) -> Option<Bytes> {
+        let asked = self.0.begun.load(Ordering::Acquire);
+        let turn = self.0.turn.clone().acquire_owned().await.ok()?;
+        if let (number, text) = &*self.last()
+            && *number > asked
+        {
+            return Some(text.clone());
+        }
+        let scrapes = self.clone();
+        // The turn goes with it: a scraper who leaves does not let the next one begin at once.
+        let rendering = tokio::task::spawn_blocking(move || {
+            let number = scrapes.0.begun.fetch_add(1, Ordering::AcqRel) + 1;
+            let text = Bytes::from(scrapes.0.registry.render());
+            *scrapes.last() = (number, text.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(Self::PAUSE).await;
+                drop(turn);
+            });
+            text
+        });
+        rendering.await.ok()
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, (u64, Bytes)> {
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future;
+
+    use super::*;
+    use crate::serve::metrics::EDGE_HELD;
+
+    #[tokio::test]
+    async fn a_thousand_scrapes_at_once_are_rendered_twice() {
+        let scrapes = Scrapes::new(Registry::new(&[]));
+        let texts = future::join_all((0..1_000).map(|_| scrapes.text())).await;
+        assert!(texts.iter().all(|text| !text.as_ref().unwrap().is_empty()));
+        assert!(scrapes.0.begun.load(Ordering::Relaxed) <= 2);
+    }
+
+    #[tokio::test]
+    async fn nobody_is_given_what_was_rendered_before_they_asked() {
+        let registry = Registry::new(&[]);
+        let gauge = registry.gauge(EDGE_HELD);
+        let scrapes = Scrapes::new(registry);
+        for value in 1..=3 {
+            gauge.set(value);
+            let text = scrapes.text().await.unwrap();
+            let line = format!("{} {value}\n", EDGE_HELD.name);
+            assert!(String::from_utf8_lossy(&text).contains(&line), "{value}");
+        }
+    }
 }

@@ -10,15 +10,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use warp::{Filter, Reply};
 
-use super::admin::{self, Readiness};
+use super::admin::{self, Admin, Readiness};
 use super::broadcaster::{self, Broadcaster, Pace, Sink};
 use super::clock::Clock;
+use super::discovery::{Directory, Listed, Role};
 use super::edge::EdgeError;
 use super::edge::{self, Edge};
 use super::listener::{self, AtOnce, BindError, Counters, Limits};
 use super::metrics::Registry;
 use super::origin::{Origin, OriginConfig, StoreError, ingest};
-use super::token::Token;
 use super::workers::Workers;
 use crate::hls::timeline::{Channel, Layout};
 
@@ -128,7 +128,7 @@ impl Room {
             operators,
             admin_routes,
             listener::nothing_at_once,
-            Limits::operators(),
+            admin::limits(),
             None,
             drained.clone(),
         ));
@@ -178,9 +178,9 @@ impl MetricsDoor {
         // Ends with the token, which falls with what is returned.
         tokio::spawn(listener::serve(
             socket,
-            admin::routes(registry, Arc::new(|| Ok(()))),
+            admin::routes(registry, Arc::new(|| Ok(())), Admin::default()),
             listener::nothing_at_once,
-            Limits::operators(),
+            admin::limits(),
             None,
             stop.clone(),
         ));
@@ -196,6 +196,7 @@ pub struct EdgeRoom {
     pub edge: Arc<Edge>,
     /// Its listeners.
     pub room: Room,
+    _listed: Listed,
 }
 
 impl EdgeRoom {
@@ -206,7 +207,7 @@ impl EdgeRoom {
     pub fn open(
         config: edge::Config,
         doors: Doors,
-        operator: Option<Token>,
+        admin: Admin,
         connections_max: usize,
         workers: Workers,
         clock: Clock,
@@ -218,9 +219,12 @@ impl EdgeRoom {
             .for_each(|runtime| edge.registry().watch(runtime));
         let ready = edge.clone();
         let readiness: Readiness = Arc::new(move || ready.ready());
-        let admin_routes = edge
-            .operator_routes(operator)
-            .or(admin::routes(edge.registry().clone(), readiness));
+        let (directory, role) = (admin.directory.clone(), admin.role);
+        let admin_routes = edge.operator_routes(admin.clone()).or(admin::routes(
+            edge.registry().clone(),
+            readiness,
+            admin,
+        ));
         let limits = Limits {
             connections: connections_max,
             workers,
@@ -238,7 +242,12 @@ impl EdgeRoom {
         )?;
         room.spawn(edge.clone().find_origin(room.stop.clone()));
         room.spawn(edge.clone().see_to_health(room.stop.clone()));
-        Ok(Self { edge, room })
+        let listed = directory.list(role, edge.name(), room.admin);
+        Ok(Self {
+            edge,
+            room,
+            _listed: listed,
+        })
     }
 
     /// The base URL for viewers.
@@ -258,6 +267,9 @@ pub struct OriginRoom {
     pub ingest: Option<SocketAddr>,
     /// How its broadcasts are paced.
     pub pace: Pace,
+    /// The rooms to be found through its admin listener.
+    pub directory: Directory,
+    _listed: Listed,
     figures: broadcaster::Figures,
     clock: Clock,
     window: u64,
@@ -272,16 +284,19 @@ impl OriginRoom {
         config: OriginConfig,
         doors: Doors,
         ingest: Option<SocketAddr>,
+        admin: Admin,
         clock: Clock,
     ) -> Result<Self, StartError> {
+        let directory = admin.directory.clone();
         let registry = Registry::new(&[]);
         let window = config.window;
         let origin = Origin::open(config, clock, &registry)?;
         let ready = origin.clone();
         let readiness: Readiness = Arc::new(move || ready.ready());
-        let admin_routes = origin
-            .admin_routes()
-            .or(admin::routes(registry.clone(), readiness));
+        let admin_routes =
+            origin
+                .admin_routes()
+                .or(admin::routes(registry.clone(), readiness, admin));
         let room = Room::open(
             doors,
             origin.routes(),
@@ -290,9 +305,12 @@ impl OriginRoom {
             Limits::default(),
             None,
         )?;
+        let listed = directory.list(Role::Origin, "origin", room.admin);
         let mut open = Self {
             origin,
             room,
+            directory,
+            _listed: listed,
             ingest: None,
             pace: Pace::default(),
             figures: broadcaster::Figures::new(&registry),

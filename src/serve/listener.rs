@@ -62,18 +62,6 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// For operators and whoever scrapes.
-    pub fn operators() -> Self {
-        use http::Method;
-        const METHODS: [Method; 4] = [Method::GET, Method::HEAD, Method::POST, Method::DELETE];
-        Self {
-            connections: 256,
-            drain: Duration::from_secs(1),
-            methods: &METHODS,
-            ..Self::default()
-        }
-    }
-
     /// For viewers: every method that a foreign origin may know is passed on to it.
     pub fn viewers() -> Self {
         use http::Method;

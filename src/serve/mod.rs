@@ -6,6 +6,7 @@ pub mod clock;
 pub mod cluster;
 pub mod conditions;
 pub mod connection;
+pub mod discovery;
 pub mod edge;
 pub mod listener;
 pub mod metrics;

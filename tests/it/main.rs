@@ -11,6 +11,7 @@
 
 mod support;
 
+mod admin;
 mod audience;
 mod bad_input;
 mod edge_blocking;

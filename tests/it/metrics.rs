@@ -7,6 +7,7 @@ use seawall::hls::ladder::Rendition;
 use seawall::hls::timeline::Layout;
 use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
+use seawall::serve::admin::Admin;
 use seawall::serve::clock::Clock;
 use seawall::serve::cluster::{Doors, EdgeRoom, OriginRoom};
 use seawall::serve::edge;
@@ -49,7 +50,7 @@ fn value(text: &str, series: &str) -> f64 {
 }
 
 fn edge_room(name: &str, upstream: String, clock: Clock) -> EdgeRoom {
-    edge_room_with(name, upstream, clock, Limits::default(), None)
+    edge_room_with(name, upstream, clock, Limits::default(), Admin::default())
 }
 
 fn edge_room_with(
@@ -57,7 +58,7 @@ fn edge_room_with(
     upstream: String,
     clock: Clock,
     limits: Limits,
-    token: Option<Token>,
+    admin: Admin,
 ) -> EdgeRoom {
     let setup = edge::Config {
         name: name.to_owned(),
@@ -68,7 +69,7 @@ fn edge_room_with(
         limits,
         access_log: None,
     };
-    EdgeRoom::open(setup, Doors::free(), token, 100, Workers::Here, clock).unwrap()
+    EdgeRoom::open(setup, Doors::free(), admin, 100, Workers::Here, clock).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +80,7 @@ async fn eight_edges_and_four_channels_expose_the_whole_table_in_600_series_each
         segments_dir: segments.path().to_owned(),
         ..OriginConfig::default()
     };
-    let origin = OriginRoom::open(setup, Doors::free(), None, clock).unwrap();
+    let origin = OriginRoom::open(setup, Doors::free(), None, Admin::default(), clock).unwrap();
     let layout = Layout {
         ladder: Rendition::known().into_iter().take(2).collect(),
         ..Layout::default()
@@ -329,7 +330,10 @@ async fn a_flight_that_everybody_left_or_whose_key_was_purged_is_counted_as_canc
         Behaviour::Gated(held.clone(), Box::new(Behaviour::ok("seven")))
     })
     .await;
-    let token = Token::new("open-sesame");
+    let admin = Admin {
+        token: Some(Token::new("open-sesame")),
+        ..Admin::default()
+    };
     let room = edge_room_with(
         "edge-t",
         origin.url(),
@@ -338,7 +342,7 @@ async fn a_flight_that_everybody_left_or_whose_key_was_purged_is_counted_as_canc
             origin_at_once_max: 1,
             ..Limits::default()
         },
-        Some(token),
+        admin,
     );
     let (viewers, admin) = (room.room.listen, room.room.admin);
     let cancelled = |text: &str, why: &str| {

@@ -15,6 +15,7 @@ use seawall::policy::status::MissQueue;
 use seawall::report::record::{Outcome, Process, RunRecord};
 use seawall::report::verdict::Ruling;
 use seawall::scenario::{self, Scenario};
+use seawall::serve::admin::Admin;
 use seawall::serve::clock::Clock;
 use seawall::serve::cluster::{Doors, EdgeRoom, OriginRoom};
 use seawall::serve::edge;
@@ -157,7 +158,7 @@ async fn on_air(
     let (runtime, ended) = (tokio::runtime::Handle::current(), off_air.clone());
     let opened = tokio::task::spawn_blocking(move || {
         let _context = runtime.enter();
-        let origin = OriginRoom::open(config, doors, None, clock).unwrap();
+        let origin = OriginRoom::open(config, doors, None, Admin::default(), clock).unwrap();
         let channel = origin.broadcast("trouble", 1, layout, None, ended).unwrap();
         (origin, channel)
     });
@@ -179,7 +180,15 @@ fn open_edges(upstreams: &[String], clock: Clock) -> Vec<EdgeRoom> {
             limits: Limits::default(),
             access_log: None,
         };
-        EdgeRoom::open(config, Doors::free(), None, 4_000, Workers::Here, clock).unwrap()
+        EdgeRoom::open(
+            config,
+            Doors::free(),
+            Admin::default(),
+            4_000,
+            Workers::Here,
+            clock,
+        )
+        .unwrap()
     };
     (1..=2).map(open).collect()
 }

@@ -19,7 +19,7 @@ use crate::hls::names::LivePath;
 use crate::policy::freshness::Freshness;
 use crate::policy::key::{Key, Kind};
 use crate::policy::limits::Limits;
-use crate::serve::token::Token;
+use crate::serve::admin::Admin;
 
 /// Everything that an edge knows of one object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -247,7 +247,7 @@ impl Edge {
     /// The operator's routes.
     pub fn operator_routes(
         self: &Arc<Self>,
-        token: Option<Token>,
+        admin: Admin,
     ) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + Send + Sync + use<>
     {
         let (asked, purging, draining) = (self.clone(), self.clone(), self.clone());
@@ -265,17 +265,7 @@ impl Edge {
         let audit = warp::path!("-" / "audit")
             .and(warp::get())
             .map(move || json(&audited.audit()));
-        let guard = move |headers: &HeaderMap| match &token {
-            None => Some(said(
-                StatusCode::FORBIDDEN,
-                "this edge has no admin token: set edge.admin_token or SEAWALL_ADMIN_TOKEN, and start it again",
-            )),
-            Some(token) if token.admits(headers) => None,
-            Some(_) => Some(said(
-                StatusCode::UNAUTHORIZED,
-                "the token is missing or wrong: send it as `Authorization: Bearer TOKEN`",
-            )),
-        };
+        let guard = move |headers: &HeaderMap| admin.refusal(headers);
         let (guard_drain, guard_limits) = (guard.clone(), guard.clone());
         let (shown, changed) = (self.clone(), self.clone());
         let limits = warp::path!("-" / "limits")

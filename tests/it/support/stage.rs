@@ -7,6 +7,7 @@ use seawall::hls::ladder::Rendition;
 use seawall::hls::timeline::{Channel, Layout};
 use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
+use seawall::serve::admin::Admin;
 use seawall::serve::clock::Clock;
 use seawall::serve::cluster::{Doors, EdgeRoom, OriginRoom};
 use seawall::serve::edge;
@@ -36,7 +37,7 @@ impl Stage {
             segments_dir: segments.path().to_owned(),
             ..OriginConfig::default()
         };
-        let origin = OriginRoom::open(setup, Doors::free(), None, clock).unwrap();
+        let origin = OriginRoom::open(setup, Doors::free(), None, Admin::default(), clock).unwrap();
         let layout = Layout {
             ladder: Rendition::known().into_iter().take(renditions).collect(),
             ..Layout::default()
@@ -53,7 +54,15 @@ impl Stage {
             limits: Limits::default(),
             access_log: None,
         };
-        let edge = EdgeRoom::open(setup, Doors::free(), None, 100, Workers::Here, clock).unwrap();
+        let edge = EdgeRoom::open(
+            setup,
+            Doors::free(),
+            Admin::default(),
+            100,
+            Workers::Here,
+            clock,
+        )
+        .unwrap();
         let (begun, last) = (Instant::now(), channel.first_number() + WINDOW - 1);
         while origin.origin.store().newest("demo") < Some(last) {
             assert!(

@@ -1,0 +1,249 @@
+//! Which rooms there are to watch, as Prometheus takes them from `http_sd_configs`: a JSON array of addresses and labels.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use http::HeaderMap;
+use http::header::HOST;
+use http::uri::Authority;
+use serde::{Deserialize, Serialize};
+
+use crate::hls::names;
+
+/// What a room is there for; the value of the label `room`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Viewers ask it.
+    #[default]
+    Edge,
+    /// Edges ask it.
+    Shield,
+    /// It keeps the stream.
+    Origin,
+    /// It plays viewers.
+    Audience,
+}
+
+impl Role {
+    /// Every word.
+    pub const ALL: [Self; 4] = [Self::Edge, Self::Shield, Self::Origin, Self::Audience];
+
+    /// The word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Edge => "edge",
+            Self::Shield => "shield",
+            Self::Origin => "origin",
+            Self::Audience => "audience",
+        }
+    }
+}
+
+/// A room with the address of its admin listener; written `ROOM/NAME=HOST:PORT`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Target {
+    /// What it is.
+    pub role: Role,
+    /// Its name; the value of the label `name`.
+    pub name: String,
+    /// `HOST:PORT`.
+    pub address: String,
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = || {
+            let (room, address) = text.split_once('=')?;
+            let (role, name) = room.split_once('/')?;
+            let role = Role::ALL.into_iter().find(|known| known.word() == role)?;
+            let authority: Authority = address.parse().ok()?;
+            let fits = names::is_name(name) && authority.port().is_some() && !address.contains('@');
+            fits.then(|| Self {
+                role,
+                name: name.to_owned(),
+                address: address.to_owned(),
+            })
+        };
+        parse().ok_or_else(|| {
+            format!(
+                "{text:?} is not ROOM/NAME=HOST:PORT, such as edge/edge-1=127.0.0.1:9081; a room is one of {}",
+                Role::ALL.map(Role::word).join(", ")
+            )
+        })
+    }
+}
+
+impl TryFrom<String> for Target {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Target> for String {
+    fn from(target: Target) -> Self {
+        format!("{}/{}={}", target.role.word(), target.name, target.address)
+    }
+}
+
+/// One element of what Prometheus reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// One address.
+    pub targets: Vec<String>,
+    /// Labels that no metric of ours has by itself.
+    pub labels: Labels,
+}
+
+/// What stands beside the labels that a metric has by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Labels {
+    /// What the room is.
+    pub room: Role,
+    /// What it is called.
+    pub name: String,
+}
+
+/// The rooms that are known; copies share them.
+#[derive(Clone, Debug, Default)]
+pub struct Directory(Arc<RwLock<Vec<Target>>>);
+
+impl Directory {
+    /// Rooms that somebody else runs.
+    pub fn of(further: Vec<Target>) -> Self {
+        Self(Arc::new(RwLock::new(further)))
+    }
+
+    /// Adds a room for good. One of the same name takes the place of the one before.
+    pub fn learn(&self, target: Target) {
+        let mut known = self.write();
+        known.retain(|other| (other.role, &other.name) != (target.role, &target.name));
+        known.push(target);
+        known.sort_unstable();
+    }
+
+    /// Adds a room for as long as the return value lives.
+    pub fn list(&self, role: Role, name: &str, address: SocketAddr) -> Listed {
+        let target = Target {
+            role,
+            name: name.to_owned(),
+            address: address.to_string(),
+        };
+        self.learn(target.clone());
+        Listed {
+            directory: self.clone(),
+            target,
+        }
+    }
+
+    /// All of them, for a reader who has sent these headers: where a room listens on every address of its machine, the
+    /// reader gets the one by which it has found us.
+    pub fn groups(&self, request: &HeaderMap) -> Vec<Group> {
+        let asked = request
+            .get(HOST)
+            .and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+        let reachable = |address: &str| match (address.parse::<SocketAddr>(), &asked) {
+            (Ok(bound), Some(asked)) if bound.ip().is_unspecified() => {
+                format!("{}:{}", asked.host(), bound.port())
+            }
+            _ => address.to_owned(),
+        };
+        let group = |target: &Target| Group {
+            targets: vec![reachable(&target.address)],
+            labels: Labels {
+                room: target.role,
+                name: target.name.clone(),
+            },
+        };
+        self.read().iter().map(group).collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Vec<Target>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Vec<Target>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A room in a directory; dropping it takes it out.
+#[derive(Debug)]
+pub struct Listed {
+    directory: Directory,
+    target: Target,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.directory.write().retain(|other| *other != self.target);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups(directory: &Directory, host: &'static str) -> String {
+        let request = HeaderMap::from_iter([(HOST, http::HeaderValue::from_static(host))]);
+        serde_json::to_string(&directory.groups(&request)).unwrap()
+    }
+
+    #[test]
+    fn targets_are_written_room_name_and_address() {
+        let text = "edge/edge-1=127.0.0.1:9081";
+        let target: Target = text.parse().unwrap();
+        assert_eq!((target.role, target.name.as_str()), (Role::Edge, "edge-1"));
+        assert_eq!(String::from(target), text);
+        for wrong in [
+            "",
+            "127.0.0.1:9081",
+            "edge-1=127.0.0.1:9081",
+            "moon/edge-1=127.0.0.1:9081",
+            "edge/=127.0.0.1:9081",
+            "edge/e=127.0.0.1",
+            "edge/e=http://127.0.0.1:9081",
+            "edge/e=user@host:1",
+        ] {
+            let refused = wrong.parse::<Target>().unwrap_err();
+            assert!(refused.contains("edge/edge-1=127.0.0.1:9081"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_room_is_found_while_it_is_there() {
+        let directory = Directory::of(vec!["shield/s=10.0.0.2:9281".parse().unwrap()]);
+        let listed = directory.list(Role::Edge, "edge-1", "127.0.0.1:9081".parse().unwrap());
+        assert_eq!(
+            groups(&directory, "127.0.0.1:9000"),
+            r#"[{"targets":["127.0.0.1:9081"],"labels":{"room":"edge","name":"edge-1"}},{"targets":["10.0.0.2:9281"],"labels":{"room":"shield","name":"s"}}]"#
+        );
+        drop(listed);
+        assert_eq!(directory.groups(&HeaderMap::new()).len(), 1);
+    }
+
+    #[test]
+    fn a_room_that_comes_back_elsewhere_is_listed_once() {
+        let directory = Directory::default();
+        let before = directory.list(Role::Edge, "e", "127.0.0.1:1".parse().unwrap());
+        let _now = directory.list(Role::Edge, "e", "127.0.0.1:2".parse().unwrap());
+        drop(before);
+        let found = directory.groups(&HeaderMap::new());
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].targets, ["127.0.0.1:2"]);
+    }
+
+    #[test]
+    fn who_listens_everywhere_is_found_where_it_was_asked() {
+        let directory = Directory::default();
+        let _listed = directory.list(Role::Origin, "origin", "0.0.0.0:9000".parse().unwrap());
+        assert!(groups(&directory, "media.example:9000").contains("[\"media.example:9000\"]"));
+        assert!(groups(&directory, "10.1.2.3").contains("[\"10.1.2.3:9000\"]"));
+    }
+}
