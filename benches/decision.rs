@@ -1,6 +1,9 @@
-//! What a hit costs before it touches a socket: the decision alone, and the whole answer. The goal is 300 ns a decision.
+//! What a hit costs: the decision alone (the goal is 300 ns), the whole answer before it touches a socket, what is counted
+//! of it, and all that the thread which serves it does. Counting must stay under 3 % of that.
 
 use std::hint::black_box;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +14,14 @@ use seawall::policy::edge::Decision;
 use seawall::policy::freshness::Validity;
 use seawall::policy::key::{Key, KeyRef, Kind};
 use seawall::policy::limits::Limits;
-use seawall::policy::status::MissQueue;
+use seawall::policy::status::{MissQueue, Served};
 use seawall::serve::clock::Clock;
 use seawall::serve::edge::store::{Entry, Object, Store};
 use seawall::serve::edge::{Config, Edge};
+use seawall::serve::listener::{self, Limits as Doors};
+use seawall::serve::workers::Workers;
 use seawall::time::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 const OBJECTS: u64 = 1_000;
 
@@ -90,7 +96,8 @@ fn decision(criterion: &mut Criterion) {
     );
 }
 
-fn answer(criterion: &mut Criterion) {
+/// An edge with every segment in its cache.
+fn edge() -> Arc<Edge> {
     let config = Config {
         name: "edge-1".to_owned(),
         upstreams: vec!["http://127.0.0.1:9".to_owned()],
@@ -104,6 +111,11 @@ fn answer(criterion: &mut Criterion) {
     for number in 0..OBJECTS {
         edge.store().put(key(number), entry());
     }
+    edge
+}
+
+fn answer(criterion: &mut Criterion) {
+    let edge = edge();
     let requests: Vec<_> = (0..OBJECTS)
         .map(|number| {
             Request::builder()
@@ -122,5 +134,88 @@ fn answer(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, decision, answer);
+/// What a hit pays for being counted: one more look at the clock, and every counter that it moves.
+fn counting(criterion: &mut Criterion) {
+    let edge = edge();
+    let clock = Clock::start();
+    let began = clock.now();
+    criterion.bench_function("what is counted of a hit", |bencher| {
+        bencher.iter(|| {
+            let took = clock.now().since(black_box(began));
+            let (kind, served) = black_box((Kind::Segment, Served::Hit));
+            edge.metrics()
+                .answered(kind, served, http::StatusCode::OK, 2_000, took);
+        });
+    });
+}
+
+/// A hit over a socket, in CPU time of the thread that serves it; what the client does is not in it.
+fn served(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Runtime::new().expect("the system gives threads");
+    let edge = edge();
+    let addr = runtime.block_on(async {
+        let any = "127.0.0.1:0".parse().expect("it is an address");
+        let socket = listener::bind(any, "--listen").expect("a port is free");
+        let addr = socket.local_addr().expect("it is bound");
+        let doors = Doors {
+            workers: Workers::start(1).expect("the system gives a thread"),
+            ..Doors::viewers()
+        };
+        let (front, counters) = (edge.clone(), edge.metrics().connections.clone());
+        tokio::spawn(listener::serve(
+            socket,
+            edge.routes(),
+            move |request: &_| front.fresh_hit(request),
+            doors,
+            Some(counters),
+            CancellationToken::new(),
+        ));
+        addr
+    });
+    let mut stream = TcpStream::connect(addr).expect("the edge is there");
+    let request = format!("GET /live/demo/720p/7.ts HTTP/1.1\r\nhost: {addr}\r\n\r\n");
+    let mut buffer = [0; 8 * 1024];
+    let mut ask = || {
+        stream.write_all(request.as_bytes()).expect("it is open");
+        // The head and 2,000 bytes; what comes behind the empty line is counted.
+        let mut answer = Vec::with_capacity(4 * 1024);
+        loop {
+            let count = stream.read(&mut buffer).expect("it is open");
+            answer.extend_from_slice(&buffer[..count]);
+            let head = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+            if head.is_some_and(|head| answer.len() >= head + 4 + 2_000) {
+                return;
+            }
+        }
+    };
+    ask();
+    let worker = thread_named("worker-0");
+    criterion.bench_function("a hit over a socket, CPU time of its thread", |bencher| {
+        bencher.iter_custom(|count| {
+            let before = cpu_time(&worker);
+            (0..count).for_each(|_| ask());
+            cpu_time(&worker).saturating_sub(before)
+        });
+    });
+}
+
+/// The folder in /proc of the thread of this name.
+fn thread_named(name: &str) -> std::path::PathBuf {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("this is Linux");
+    tasks
+        .map(|task| task.expect("this is Linux").path())
+        .find(|task| {
+            std::fs::read_to_string(task.join("comm")).is_ok_and(|known| known.trim() == name)
+        })
+        .expect("it has been started")
+}
+
+/// What a thread has spent on a processor.
+fn cpu_time(task: &std::path::Path) -> Duration {
+    let told = std::fs::read_to_string(task.join("schedstat")).expect("this is Linux");
+    let nanos = told.split(' ').next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.expect("the first number is nanoseconds"))
+}
+
+criterion_group!(benches, decision, answer, counting, served);
 criterion_main!(benches);

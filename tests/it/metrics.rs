@@ -1,6 +1,8 @@
 //! What a scrape returns: every row of the table and no other, a bounded number of series, names that stay apart.
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use seawall::hls::ladder::Rendition;
@@ -9,18 +11,21 @@ use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
 use seawall::serve::admin::Admin;
 use seawall::serve::clock::Clock;
-use seawall::serve::cluster::{Doors, EdgeRoom, OriginRoom};
+use seawall::serve::cluster::{self, Doors, EdgeRoom, OriginRoom};
 use seawall::serve::edge;
 use seawall::serve::metrics::TABLE;
 use seawall::serve::origin::OriginConfig;
 use seawall::serve::token::Token;
 use seawall::serve::workers::Workers;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::client;
 use crate::support::edge::TestEdge;
 use crate::support::eventually;
 use crate::support::fault_origin::{Behaviour, FaultOrigin, Gate};
+use crate::support::program::{self, Program};
 
 /// What one edge may cost a Prometheus.
 const SERIES_MAX: usize = 600;
@@ -375,4 +380,186 @@ async fn a_flight_that_everybody_left_or_whose_key_was_purged_is_counted_as_canc
     assert_eq!(origin.hits("/foreign"), 0);
     gate.open();
     drop(first);
+}
+
+/// Fails with what promtool says of a scrape, if it says anything.
+fn promtool_finds_nothing(room: &str, text: &str) {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| {
+            let how = program::installed_by("promtool");
+            panic!("promtool does not start ({error}); install it: {how}")
+        });
+    let mut stdin = promtool.stdin.take().unwrap();
+    stdin.write_all(text.as_bytes()).unwrap();
+    drop(stdin);
+    let ended = promtool.wait_with_output().unwrap();
+    let said = [ended.stdout, ended.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(ended.status.success() && said.is_empty(), "{room}: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promtool_finds_nothing_wrong_with_the_metrics_of_a_live_edge_and_its_origin() {
+    let folder = tempfile::tempdir().unwrap();
+    let segments = folder.path().to_str().unwrap();
+    let own = [
+        "up",
+        "--edges",
+        "1",
+        "--renditions",
+        "180p",
+        "--segments",
+        segments,
+    ];
+    let doors = [
+        "--origin-listen",
+        "--origin-admin",
+        "--edge-listen",
+        "--edge-admin",
+    ];
+    let doors = doors.map(|flag| [flag, "127.0.0.1:0"]).concat();
+    let up = Program::seawall(&[&own[..], &doors[..]].concat());
+    up.says("Ctrl-C ends it").await;
+    let said = up.said();
+    let address = |url: &str| {
+        url.split('/')
+            .next()
+            .unwrap()
+            .parse::<SocketAddr>()
+            .unwrap()
+    };
+    for room in ["edge-1", "origin"] {
+        let line = said
+            .lines()
+            .find(|line| line.trim_start().starts_with(room));
+        let urls: Vec<_> = line
+            .unwrap()
+            .split("http://")
+            .skip(1)
+            .map(address)
+            .collect();
+        let [viewers, admin] = urls[..] else {
+            panic!("{said}")
+        };
+        for path in ["/live/demo/180p/media.m3u8", "/live/demo/180p/1.ts"] {
+            client::get(viewers, path).await;
+        }
+        promtool_finds_nothing(room, &scrape(admin).await);
+    }
+}
+
+/// Scrapers that mean ill, until they are dropped.
+async fn besiege(admin: SocketAddr) -> Vec<TcpStream> {
+    let mut open = Vec::new();
+    // Ask for more than any buffer holds, and read nothing of it.
+    for _ in 0..16 {
+        let mut stream = TcpStream::connect(admin).await.unwrap();
+        let ask = format!("GET /metrics HTTP/1.1\r\nhost: {admin}\r\n\r\n").repeat(200);
+        let _ = stream.write_all(ask.as_bytes()).await;
+        open.push(stream);
+    }
+    // Never end their request.
+    for _ in 0..16 {
+        let mut stream = TcpStream::connect(admin).await.unwrap();
+        let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: ").await;
+        open.push(stream);
+    }
+    // Send a head that is larger than anybody needs.
+    for _ in 0..16 {
+        let mut stream = TcpStream::connect(admin).await.unwrap();
+        let header = format!("GET /metrics HTTP/1.1\r\nx: {}", "x".repeat(1 << 20));
+        let write = stream.write_all(header.as_bytes());
+        let _ = tokio::time::timeout(Duration::from_millis(200), write).await;
+        open.push(stream);
+    }
+    open
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_scraper_be_it_slow_hostile_or_a_thousand_touches_the_port_of_the_viewers() {
+    const SEGMENT: &str = "/live/demo/720p/7.ts";
+    cluster::raise_descriptor_limit();
+    let origin = FaultOrigin::start(|_, _| Behaviour::ok(vec![7; 100_000])).await;
+    let upstream = origin.url();
+    let own = ["edge", "--name", "edge-t", "--upstream", &upstream];
+    let doors = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let edge = Program::seawall(&[&own[..], &doors[..]].concat());
+    let (viewers, admin) = (edge.address("edge-t").await, edge.address("admin").await);
+    // Nobody has scraped so far, and nobody will have for a while: that is the scraper who is absent.
+    let view = async || {
+        let begun = Instant::now();
+        let reply = client::get(viewers, SEGMENT).await;
+        assert_eq!((reply.status, reply.body.len()), (200, 100_000));
+        begun.elapsed()
+    };
+    for _ in 0..20 {
+        view().await;
+    }
+    let besiegers = besiege(admin).await;
+    let storm = tokio::spawn(async move {
+        let scrapes = (0..1_000).map(|_| async move {
+            let mut stream = TcpStream::connect(admin).await.ok()?;
+            let ask =
+                format!("GET /metrics HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n");
+            stream.write_all(ask.as_bytes()).await.ok()?;
+            let answer = client::read_reply(&mut stream, false);
+            let answer = tokio::time::timeout(Duration::from_secs(20), answer).await;
+            Some(answer.ok()?.status)
+        });
+        futures_util::future::join_all(scrapes).await
+    });
+    let mut viewed = 0;
+    let mut slowest = Duration::ZERO;
+    while !storm.is_finished() || viewed < 200 {
+        slowest = slowest.max(view().await);
+        viewed += 1;
+    }
+    let answers = storm.await.unwrap();
+    let told = |wanted: u16| {
+        let of_status = answers.iter().flatten().filter(|status| **status == wanted);
+        of_status.count()
+    };
+    assert!(told(200) >= 1, "somebody was served: {answers:?}");
+    assert!(
+        told(200) + told(503) + told(0) + answers.iter().filter(|answer| answer.is_none()).count()
+            == 1_000
+    );
+    // No measurement, but a bound that a port which waits for scrapers would miss by far.
+    assert!(
+        slowest < Duration::from_secs(2),
+        "a viewer waited for {slowest:?}"
+    );
+
+    drop(besiegers);
+    let begun = Instant::now();
+    let text = loop {
+        let scraped = client::get(admin, "/metrics").await;
+        if scraped.status == 200 {
+            break String::from_utf8(scraped.body).unwrap();
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(15),
+            "the siege goes on"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let of_edge = |metric: &str| value(&text, &format!("{metric}{{edge=\"edge-t\"}}"));
+    assert_eq!(
+        of_edge("seawall_edge_connections_accepted_total"),
+        f64::from(20 + viewed)
+    );
+    assert_eq!(of_edge("seawall_edge_connections_refused_total"), 0.0);
+    assert_eq!(
+        value(
+            &text,
+            "seawall_edge_responses_total{code=\"2xx\",edge=\"edge-t\"}"
+        ),
+        f64::from(20 + viewed)
+    );
+    assert_eq!(origin.hits(SEGMENT), 1);
 }

@@ -202,7 +202,8 @@ fn listen(mut pipe: impl Read + Send + 'static) -> watch::Receiver<String> {
     heard
 }
 
-fn installed_by(program: &str) -> &'static str {
+/// What installs a program that is missing.
+pub(crate) fn installed_by(program: &str) -> &'static str {
     match program {
         "ffmpeg" | "ffprobe" | "ffplay" => "apt-get install ffmpeg",
         "cvlc" => "apt-get install vlc-bin vlc-plugin-base",
