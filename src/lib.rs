@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  time, events and bytes come in as values; decisions, numbers and bytes go out
-//! ┌──────────────────── decides: policy · hls · media · viewer · theory · report · time ─────────────────────┐
+//! ┌──────────────── decides: policy · hls · media · viewer · likes · theory · report · time ─────────────────┐
 //! │ Stored::glance(now) ─▶ Hit | Stale | Negative | Pass | Ask    Player::next(now) ─▶ Get | WakeAt | Leave  │
 //! │ Flights::board(key) ─▶ Lead | Follow | Shed                   media::segment(channel, rendition, number) │
 //! └─────────────▲──────────────────────│─────────────────────────────────────▲──────────────────────│────────┘
@@ -29,6 +29,8 @@ pub mod policy;
 pub mod media;
 
 pub mod viewer;
+
+pub mod likes;
 
 // What must come out, and whether it did.
 pub mod theory;

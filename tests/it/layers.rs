@@ -7,13 +7,16 @@ const PURE: [&str; 7] = [
 ];
 
 /// What code in the pure folders never names.
-const FORBIDDEN_IN_PURE: [&str; 12] = [
+const FORBIDDEN_IN_PURE: [&str; 15] = [
     "tokio",
     "warp",
     "hyper",
     "hyper_util",
     "moka",
     "prometheus",
+    "rusqlite",
+    "rustix",
+    "governor",
     "socket2",
     "crate::serve",
     "crate::load",

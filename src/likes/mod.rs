@@ -1,0 +1,27 @@
+//! Likes: what a durable FIFO queue of updates means, as values. How it is stored and served is `serve/likes`.
+//!
+//! ```text
+//! operations ─▶ batch (bytes) ─▶ log: entries in one order ─▶ fold, one by one ─▶ State: counts, and who has liked
+//! ```
+//! A log may hold a batch twice, and a viewer may send an operation twice: the fold counts each once. The same entries
+//! give the same state on every node, whatever it is stored in; [`snapshot::hash`] says whether they did.
+
+pub mod batch;
+pub mod consistency;
+pub mod fold;
+pub mod keys;
+pub mod limits;
+pub mod operation;
+pub mod snapshot;
+pub mod window;
+
+mod varint;
+
+#[cfg(test)]
+mod properties;
+
+pub use batch::Batch;
+pub use consistency::{Consistency, Token};
+pub use fold::{Counts, Effect, Outcome, State};
+pub use limits::Limits;
+pub use operation::{Action, Change, Identity, Operation, Update};

@@ -1,0 +1,155 @@
+//! One operation: what a viewer, or an operator, wants done to the counts of a channel.
+
+use std::sync::Arc;
+
+use crate::hls::names;
+
+/// The most taps that one operation may add.
+pub const TAPS_MAX: u32 = 1_000_000;
+/// The longest name of a viewer, and the longest idempotency key, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// What is to be done, and to which channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// The channel; see [`names::is_name`].
+    pub channel: Arc<str>,
+    /// What is to be done.
+    pub change: Change,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A viewer likes, unlikes or taps.
+    Update(Update),
+    /// From here on the channel takes no updates.
+    Close,
+    /// From here on it takes them again.
+    Reopen,
+}
+
+/// What a viewer does, once, however often it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// Who does it; see [`is_viewer`].
+    pub viewer: Box<str>,
+    /// What makes it the same operation when it is sent again.
+    pub identity: Identity,
+    /// What is done.
+    pub action: Action,
+}
+
+/// What makes an operation the same when it is sent again. Likes and taps of a viewer are numbered apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// The viewer's own count of its operations at this channel, from 1.
+    Sequence(u64),
+    /// A name that the viewer has chosen; see [`is_key`]. It is remembered for a bounded number of operations.
+    Key(Box<str>),
+}
+
+/// What a viewer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Joins those who like the channel.
+    Like,
+    /// Leaves them.
+    Unlike,
+    /// Adds so many hearts, 1 to [`TAPS_MAX`].
+    Taps(u32),
+}
+
+impl Operation {
+    /// An operation of a viewer.
+    pub fn update(
+        channel: impl Into<Arc<str>>,
+        viewer: &str,
+        identity: Identity,
+        action: Action,
+    ) -> Self {
+        Self {
+            channel: channel.into(),
+            change: Change::Update(Update {
+                viewer: viewer.into(),
+                identity,
+                action,
+            }),
+        }
+    }
+
+    /// Whether every part is within its range.
+    pub fn is_valid(&self) -> bool {
+        names::is_name(&self.channel)
+            && match &self.change {
+                Change::Close | Change::Reopen => true,
+                Change::Update(update) => {
+                    is_viewer(&update.viewer)
+                        && match &update.identity {
+                            Identity::Sequence(sequence) => *sequence > 0,
+                            Identity::Key(key) => is_key(key),
+                        }
+                        && match update.action {
+                            Action::Like | Action::Unlike => true,
+                            Action::Taps(count) => (1..=TAPS_MAX).contains(&count),
+                        }
+                }
+            }
+    }
+
+    /// Bytes that it takes up while it waits: its texts and as much again for what carries them.
+    pub fn waiting_bytes(&self) -> usize {
+        const CARRIER: usize = 192;
+        let texts = match &self.change {
+            Change::Close | Change::Reopen => 0,
+            Change::Update(update) => {
+                update.viewer.len()
+                    + match &update.identity {
+                        Identity::Sequence(_) => 0,
+                        Identity::Key(key) => key.len(),
+                    }
+            }
+        };
+        CARRIER + self.channel.len() + texts
+    }
+}
+
+/// Whether `text` may name a viewer: 1 to 64 of letters, digits, `-`, `.`, `_` and `~`.
+pub fn is_viewer(text: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+}
+
+/// Whether `text` may be an idempotency key: 1 to 64 visible characters of ASCII.
+pub fn is_key(text: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_keys_have_one_to_sixty_four_characters_of_their_alphabet() {
+        let (longest, longer) = ("x".repeat(64), "x".repeat(65));
+        for good in ["a", "Ann.B-c_d~9", &longest] {
+            assert!(is_viewer(good) && is_key(good), "{good}");
+        }
+        for bad in ["", "ann b", "änn", "a\n", &longer] {
+            assert!(!is_viewer(bad) && !is_key(bad), "{bad}");
+        }
+        assert!(is_key("a/b:c\"") && !is_viewer("a/b"));
+    }
+
+    #[test]
+    fn every_number_has_its_range() {
+        let tap = |sequence, count| {
+            let identity = Identity::Sequence(sequence);
+            Operation::update("demo", "ann", identity, Action::Taps(count)).is_valid()
+        };
+        assert!(tap(1, 1) && tap(u64::MAX, TAPS_MAX));
+        assert!(!tap(0, 1) && !tap(1, 0) && !tap(1, TAPS_MAX + 1));
+    }
+}
