@@ -12,6 +12,8 @@ use crate::serve::clock::Clock;
 use crate::serve::cluster::{Doors, OriginRoom};
 use crate::serve::discovery::Directory;
 use crate::serve::edge;
+use crate::serve::likes;
+use crate::serve::likes::snapshotter::Due;
 use crate::serve::origin::OriginConfig;
 use crate::serve::token::Token;
 
@@ -118,6 +120,23 @@ pub(crate) fn origin_config(config: &Config) -> OriginConfig {
         delay: Duration::try_from_secs_f64(config.origin.delay_ms / 1_000.0).unwrap_or_default(),
         segments_dir: config.origin.segments.clone(),
         ingest_token: config.origin.token.as_deref().map(Token::new),
+        likes: config.likes.enabled.then(|| likes_config(config)),
         ..OriginConfig::default()
+    }
+}
+
+/// What likes are made from.
+fn likes_config(config: &Config) -> likes::Config {
+    let wanted = &config.likes;
+    likes::Config {
+        dir: config.likes_dir(),
+        shards: wanted.shards,
+        limits: wanted.limits(),
+        due: Due {
+            every: Duration::from_millis(wanted.snapshot_every_ms),
+            operations: wanted.snapshot_operations,
+        },
+        loopback_counts: wanted.loopback_counts,
+        ack: wanted.ack,
     }
 }

@@ -12,9 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::hls::ladder::Rendition;
 use crate::hls::names;
 use crate::hls::timeline::Layout;
+use crate::likes;
 use crate::policy::limits::{Eviction, Limits};
 use crate::policy::status::MissQueue;
 use crate::serve::discovery::Target;
+use crate::serve::likes::snapshotter::Due;
+use crate::serve::likes::sqlite::Ack;
 use crate::tiers::Shields;
 
 /// Everything that can be configured; each key has a default.
@@ -31,6 +34,8 @@ pub struct Config {
     pub edge: Edge,
     /// Every admin listener.
     pub admin: Admin,
+    /// Likes, which the origin keeps.
+    pub likes: Likes,
 }
 
 /// Every admin listener.
@@ -125,6 +130,44 @@ pub struct Edge {
     pub workers: Option<usize>,
     /// The bounds of the miss queue.
     pub limits: EdgeLimits,
+}
+
+/// Likes; times in milliseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Likes {
+    /// Whether the origin takes likes.
+    pub enabled: bool,
+    /// Where they are kept; unset: in `.likes` in the origin's folder for segments.
+    pub dir: Option<PathBuf>,
+    /// Logs beside each other; a channel belongs to one. It never changes for a folder.
+    pub shards: u32,
+    /// When a like is acknowledged: `disk`, or, for comparisons alone, `memory`.
+    pub ack: Ack,
+    /// Operations that may wait to be made durable, per shard.
+    pub queue_operations_max: usize,
+    /// Bytes that these may take up.
+    pub queue_bytes_max: usize,
+    /// Bytes of a log, beyond which likes are refused.
+    pub log_bytes_max: u64,
+    /// Free bytes of the disk, below which likes are refused.
+    pub disk_free_bytes_min: u64,
+    /// Readers of counts that may wait.
+    pub waiting_readers_max: usize,
+    /// Operations per second of one viewer.
+    pub viewer_rate_max: u32,
+    /// Operations per second of one address.
+    pub address_rate_max: u32,
+    /// Whether addresses of this very machine have a rate too.
+    pub loopback_counts: bool,
+    /// How long a like waits to be durable before its sender is told that nobody knows.
+    pub append_wait_ms: u64,
+    /// How long a reader waits for counts to change.
+    pub read_wait_ms: u64,
+    /// A snapshot is written so often, if anything has been counted.
+    pub snapshot_every_ms: u64,
+    /// And after so many operations.
+    pub snapshot_operations: u64,
 }
 
 /// The bounds of the miss queue; times in milliseconds.
@@ -268,6 +311,31 @@ impl Default for Edge {
     }
 }
 
+impl Default for Likes {
+    fn default() -> Self {
+        let (limits, due) = (likes::Limits::default(), Due::default());
+        let millis = |span: Duration| span.as_millis() as u64;
+        Self {
+            enabled: true,
+            dir: None,
+            shards: 1,
+            ack: Ack::Disk,
+            queue_operations_max: limits.queue_operations_max,
+            queue_bytes_max: limits.queue_bytes_max,
+            log_bytes_max: limits.log_bytes_max,
+            disk_free_bytes_min: limits.disk_free_bytes_min,
+            waiting_readers_max: limits.waiting_readers_max,
+            viewer_rate_max: limits.viewer_rate_max,
+            address_rate_max: limits.address_rate_max,
+            loopback_counts: false,
+            append_wait_ms: millis(limits.append_wait),
+            read_wait_ms: millis(limits.read_wait),
+            snapshot_every_ms: millis(due.every),
+            snapshot_operations: due.operations,
+        }
+    }
+}
+
 impl Default for EdgeLimits {
     fn default() -> Self {
         let limits = Limits::default();
@@ -327,6 +395,7 @@ impl Config {
             channel,
             origin,
             edge,
+            likes,
             ..
         } = &self;
         let limits = &edge.limits;
@@ -475,6 +544,34 @@ impl Config {
         ] {
             within_range(key, value, 1, 600_000, "1 to 600000 milliseconds")?;
         }
+        within_range("likes.shards", likes.shards, 1, 16, "1 to 16")?;
+        for (key, value) in [
+            ("likes.queue_operations_max", likes.queue_operations_max),
+            ("likes.queue_bytes_max", likes.queue_bytes_max),
+            ("likes.waiting_readers_max", likes.waiting_readers_max),
+        ] {
+            within_range(key, value, 1, 1 << 30, "1 to 1073741824")?;
+        }
+        for (key, value) in [
+            ("likes.viewer_rate_max", likes.viewer_rate_max),
+            ("likes.address_rate_max", likes.address_rate_max),
+        ] {
+            within_range(key, value, 1, 1_000_000, "1 to 1000000 per second")?;
+        }
+        for (key, value) in [
+            ("likes.append_wait_ms", likes.append_wait_ms),
+            ("likes.read_wait_ms", likes.read_wait_ms),
+            ("likes.snapshot_every_ms", likes.snapshot_every_ms),
+        ] {
+            within_range(key, value, 1, 600_000, "1 to 600000 milliseconds")?;
+        }
+        within_range(
+            "likes.snapshot_operations",
+            likes.snapshot_operations,
+            1,
+            u64::MAX,
+            "at least 1",
+        )?;
         Ok(self)
     }
 
@@ -515,6 +612,32 @@ impl Channel {
             .into_iter()
             .filter(|rendition| self.renditions.contains(&rendition.name))
             .collect()
+    }
+}
+
+impl Likes {
+    /// The bounds as the queue and the routes take them.
+    pub fn limits(&self) -> likes::Limits {
+        likes::Limits {
+            queue_operations_max: self.queue_operations_max,
+            queue_bytes_max: self.queue_bytes_max,
+            log_bytes_max: self.log_bytes_max,
+            disk_free_bytes_min: self.disk_free_bytes_min,
+            waiting_readers_max: self.waiting_readers_max,
+            viewer_rate_max: self.viewer_rate_max,
+            address_rate_max: self.address_rate_max,
+            append_wait: Duration::from_millis(self.append_wait_ms),
+            read_wait: Duration::from_millis(self.read_wait_ms),
+            ..likes::Limits::default()
+        }
+    }
+}
+
+impl Config {
+    /// Where likes are kept.
+    pub fn likes_dir(&self) -> PathBuf {
+        let beside_segments = || self.origin.segments.join(".likes");
+        self.likes.dir.clone().unwrap_or_else(beside_segments)
     }
 }
 
@@ -623,6 +746,8 @@ mod tests {
             ("origin.ingest = \"127.0.0.1:8001\"", "origin.token"),
             ("edge.count = 0", "edge.count"),
             ("edge.limits.total_ms = 0", "edge.limits.total_ms"),
+            ("likes.shards = 17", "likes.shards"),
+            ("likes.append_wait_ms = 0", "likes.append_wait_ms"),
         ] {
             let error = read(text).unwrap_err();
             assert!(

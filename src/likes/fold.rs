@@ -210,11 +210,11 @@ impl State {
     ///
     /// # Errors
     /// Something is missing before it. Nothing has changed then.
-    pub fn apply(
+    pub fn apply<'a>(
         &mut self,
         position: u64,
         header: Header,
-        operations: &[Operation],
+        operations: impl IntoIterator<Item = &'a Operation>,
     ) -> Result<Vec<Outcome>, FoldError> {
         let expected = self.position + 1;
         if position != expected {
@@ -233,7 +233,7 @@ impl State {
             number: header.number,
         };
         self.writers.insert(header.writer, life);
-        let outcomes = operations.iter().map(|operation| {
+        let outcomes = operations.into_iter().map(|operation| {
             self.sequence += 1;
             Outcome {
                 sequence: self.sequence,

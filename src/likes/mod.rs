@@ -11,6 +11,7 @@ pub mod consistency;
 pub mod fold;
 pub mod keys;
 pub mod limits;
+pub mod names;
 pub mod operation;
 pub mod snapshot;
 pub mod window;

@@ -18,7 +18,7 @@ use super::edge::EdgeError;
 use super::edge::{self, Edge};
 use super::listener::{self, AtOnce, BindError, Counters, Limits};
 use super::metrics::Registry;
-use super::origin::{Origin, OriginConfig, StoreError, ingest};
+use super::origin::{self, Origin, OriginConfig, StoreError, ingest};
 use super::workers::Workers;
 use crate::hls::timeline::{Channel, Layout};
 
@@ -31,6 +31,9 @@ pub enum StartError {
     /// No store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// No origin.
+    #[error(transparent)]
+    Origin(#[from] origin::OpenError),
     /// No edge.
     #[error(transparent)]
     Edge(#[from] EdgeError),
@@ -302,10 +305,13 @@ impl OriginRoom {
             origin.routes(),
             listener::nothing_at_once,
             admin_routes,
-            Limits::default(),
+            origin.limits(),
             None,
         )?;
         let listed = directory.list(Role::Origin, "origin", room.admin);
+        if let Some(likes) = origin.likes() {
+            room.spawn(likes.run_until(room.stop.clone()));
+        }
         let mut open = Self {
             origin,
             room,
@@ -355,7 +361,7 @@ impl OriginRoom {
             listener,
             self.origin.routes(),
             listener::nothing_at_once,
-            Limits::default(),
+            self.origin.limits(),
             None,
             open,
         ));

@@ -96,6 +96,10 @@ pub struct Counters {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target(pub http::Uri);
 
+/// Who sent a request, found in its extensions: the other end of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
 /// Why a listener could not be had.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {addr}: {source}; {}", advice(source, option))]
@@ -308,6 +312,7 @@ async fn serve_connection<S>(
         let afterwards = verdict.unwrap_or(Afterwards::Close);
         let target = Target(request.uri().clone());
         request.extensions_mut().insert(target);
+        request.extensions_mut().insert(Peer(peer));
         // Mapped and not awaited in a block, which would keep a second place for the same large future.
         let answering = routes
             .clone()

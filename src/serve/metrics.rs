@@ -49,6 +49,10 @@ const STARTUP_SECONDS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0,
 const LATENCY_SECONDS: &[f64] = &[1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 60.0];
 const WAITERS: &[f64] = &[0.0, 1.0, 10.0, 100.0, 1_000.0, 10_000.0];
 
+const OPERATIONS: &[f64] = &[
+    1.0, 4.0, 16.0, 64.0, 128.0, 256.0, 512.0, 1_024.0, 2_048.0, 4_096.0,
+];
+
 macro_rules! table {
     ($($constant:ident = $row:expr;)*) => {
         $(#[doc = concat!("See [`TABLE`]: `", stringify!($constant), "`.")] pub const $constant: Metric = $row;)*
@@ -172,6 +176,28 @@ table! {
     RUNTIME_BUSY = plain("seawall_runtime_busy_seconds_total", "Seconds that those threads spent running tasks, all together.", &[]);
     RUNTIME_TASKS = plain("seawall_runtime_alive_tasks", "Tasks that have begun and not ended.", &[]);
     RUNTIME_QUEUE = plain("seawall_runtime_queue_depth", "Tasks that wait in the queues which threads share; what one thread keeps for itself is not counted.", &[]);
+    LIKES_ACCEPTED = plain("seawall_likes_accepted_total", "Likes, unlikes and taps that were answered, by what they were and by what came of them.", &["op", "result"]);
+    LIKES_SHED = plain("seawall_likes_shed_total", "Likes, taps and reads of counts answered 503 `overloaded`, by why.", &["reason"]);
+    LIKES_DUPLICATES = plain("seawall_likes_duplicates_total", "What came again and was not counted again: a batch in the log, or an operation.", &["layer"]);
+    LIKES_QUEUE_DEPTH = plain("seawall_likes_queue_depth", "Operations that wait to be made durable.", &[]);
+    LIKES_COMMIT_SECONDS = Metric {
+        name: "seawall_likes_commit_seconds",
+        help: "How long it took to make a batch durable.",
+        labels: &[],
+        buckets: SECONDS,
+    };
+    LIKES_BATCH_SIZE = Metric {
+        name: "seawall_likes_batch_size",
+        help: "Operations of a batch.",
+        labels: &[],
+        buckets: OPERATIONS,
+    };
+    LIKES_DURABLE_SEQUENCE = plain("seawall_likes_durable_sequence", "The last operation that is durable.", &[]);
+    LIKES_APPLIED_SEQUENCE = plain("seawall_likes_applied_sequence", "The last operation that is counted.", &[]);
+    LIKES_LAG_SECONDS = plain("seawall_likes_lag_seconds", "How long the last batch that was counted had been durable before.", &[]);
+    LIKES_FSYNC_BEFORE_ACK = plain("seawall_likes_fsync_before_ack", "1 if an operation is on the disk before it is acknowledged.", &[]);
+    LIKES_DOWN = plain("seawall_likes_down", "1 if the log has failed, so that likes are refused until the next start.", &[]);
+    LIKES_READERS = plain("seawall_likes_waiting_readers", "Readers of counts that wait: for a change, for a barrier, or on a stream.", &[]);
 }
 
 /// Where the metrics of one room (an edge, the origin) are registered; its const labels stand on each.

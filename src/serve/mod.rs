@@ -8,6 +8,7 @@ pub mod conditions;
 pub mod connection;
 pub mod discovery;
 pub mod edge;
+pub mod likes;
 pub mod listener;
 pub mod metrics;
 pub mod origin;

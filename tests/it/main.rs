@@ -22,6 +22,8 @@ mod edge_herd;
 mod edge_origin;
 mod hlsjs;
 mod layers;
+mod likes;
+mod likes_disk;
 mod metrics;
 mod operating;
 mod origin_stream;

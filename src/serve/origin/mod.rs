@@ -28,6 +28,8 @@ pub use store::{Store, StoreError};
 use self::ingest::Ingest;
 use self::routes::{Counter, Figures};
 use super::clock::Clock;
+use super::likes::{self, Likes, Neighbours};
+use super::listener::Limits;
 use super::metrics::Registry;
 use super::token::Token;
 
@@ -44,6 +46,8 @@ pub struct OriginConfig {
     pub ingest_token: Option<Token>,
     /// The longest pause within an upload.
     pub ingest_stall: Duration,
+    /// Likes, if this origin keeps any.
+    pub likes: Option<likes::Config>,
 }
 
 impl Default for OriginConfig {
@@ -54,6 +58,7 @@ impl Default for OriginConfig {
             segments_dir: PathBuf::from("segments"),
             ingest_token: None,
             ingest_stall: Duration::from_secs(60),
+            likes: None,
         }
     }
 }
@@ -63,19 +68,40 @@ impl Default for OriginConfig {
 pub struct Origin {
     counter: Arc<Counter>,
     ingest: Arc<Ingest>,
+    likes: Option<Likes>,
+}
+
+/// Why an origin could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// No store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No likes.
+    #[error(transparent)]
+    Likes(#[from] likes::OpenError),
 }
 
 impl Origin {
-    /// Opens the store and makes the counters. Blocks on the disk.
+    /// Opens the store and the likes, and makes the counters. Blocks on the disk.
     ///
     /// # Errors
-    /// See [`Store::open`].
+    /// See [`Store::open`] and [`Likes::open`].
     pub fn open(
         config: OriginConfig,
         clock: Clock,
         registry: &Registry,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Self, OpenError> {
         let store = Store::open(config.segments_dir, config.window, clock, registry)?;
+        let on_air = store.clone();
+        let neighbours = Neighbours {
+            on_air: Box::new(move |channel| on_air.knows(channel)),
+            operator: config.ingest_token.clone(),
+        };
+        let likes = config
+            .likes
+            .map(|config| Likes::open(&config, neighbours, clock, registry))
+            .transpose()?;
         let ingest = Ingest::new(
             store.clone(),
             config.ingest_token,
@@ -93,7 +119,13 @@ impl Origin {
         Ok(Self {
             counter: Arc::new(counter),
             ingest: Arc::new(ingest),
+            likes,
         })
+    }
+
+    /// Its likes, if it keeps any.
+    pub fn likes(&self) -> Option<Likes> {
+        self.likes.clone()
     }
 
     /// Where a broadcaster in this process publishes.
@@ -134,6 +166,18 @@ impl Origin {
         ))
     }
 
+    /// The bounds of that listener: likes are sent by more methods than a stream is asked for.
+    pub fn limits(&self) -> Limits {
+        let methods = match self.likes {
+            Some(_) => likes::METHODS,
+            None => Limits::default().methods,
+        };
+        Limits {
+            methods,
+            ..Limits::default()
+        }
+    }
+
     /// The listener of viewers and edges: every path is answered, what is not ours with 404.
     pub fn routes(
         &self,
@@ -142,7 +186,8 @@ impl Origin {
     + Send
     + Sync
     + use<> {
-        routes::routes(self.counter.clone())
+        let others = routes::routes(self.counter.clone());
+        likes::routes(self.likes.as_ref()).or(others).unify()
     }
 
     /// The listener of broadcasters; its methods are [`ingest::METHODS`].
@@ -156,7 +201,7 @@ impl Origin {
         ingest::routes(self.ingest.clone())
     }
 
-    /// `GET /-/hits` and `GET /-/hits/objects`, to stand beside [`crate::serve::admin::routes`].
+    /// `GET /-/hits`, `GET /-/hits/objects`, and those of likes, to stand beside [`crate::serve::admin::routes`].
     pub fn admin_routes(
         &self,
     ) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection>
@@ -164,7 +209,8 @@ impl Origin {
     + Send
     + Sync
     + use<> {
-        routes::admin_routes(self.hits())
+        let others = routes::admin_routes(self.hits());
+        likes::admin_routes(self.likes.as_ref()).or(others).unify()
     }
 }
 

@@ -158,6 +158,11 @@ impl Store {
         self.on_air(channel)?.shelf().newest
     }
 
+    /// Whether a channel of this name has been described.
+    pub fn knows(&self, channel: &str) -> bool {
+        self.on_air(channel).is_some()
+    }
+
     /// Whether the channel's playlists list the newest segment that is due, or at most one less: whether it can be joined
     /// at its live edge.
     pub fn is_current(&self, channel: &Channel) -> bool {

@@ -1,0 +1,195 @@
+//! What is counted of likes, children resolved once.
+
+use std::time::Duration;
+
+use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge};
+
+use super::log::Facts;
+use crate::likes::limits::Shed;
+use crate::likes::{Action, Effect};
+use crate::serve::metrics::{
+    LIKES_ACCEPTED, LIKES_APPLIED_SEQUENCE, LIKES_BATCH_SIZE, LIKES_COMMIT_SECONDS, LIKES_DOWN,
+    LIKES_DUPLICATES, LIKES_DURABLE_SEQUENCE, LIKES_FSYNC_BEFORE_ACK, LIKES_LAG_SECONDS,
+    LIKES_QUEUE_DEPTH, LIKES_READERS, LIKES_SHED, Registry,
+};
+
+/// What came of an operation, in the metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Result {
+    /// It counts.
+    Counted,
+    /// It counted already.
+    Duplicate,
+    /// Another operation came under the same identity.
+    Conflict,
+    /// Its number is too old to tell.
+    TooOld,
+    /// The channel is closed.
+    Closed,
+    /// 503: never counted.
+    Overloaded,
+    /// 429: never counted.
+    Limited,
+    /// 503: nobody knows.
+    Unknown,
+    /// 400, 404 or 413: never counted.
+    Invalid,
+}
+
+const OPS: [&str; 3] = ["like", "unlike", "taps"];
+
+impl Result {
+    const ALL: [Self; 9] = [
+        Self::Counted,
+        Self::Duplicate,
+        Self::Conflict,
+        Self::TooOld,
+        Self::Closed,
+        Self::Overloaded,
+        Self::Limited,
+        Self::Unknown,
+        Self::Invalid,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Counted => "counted",
+            Self::Duplicate => "duplicate",
+            Self::Conflict => "conflict",
+            Self::TooOld => "too-old",
+            Self::Closed => "closed",
+            Self::Overloaded => "overloaded",
+            Self::Limited => "limited",
+            Self::Unknown => "outcome-unknown",
+            Self::Invalid => "invalid",
+        }
+    }
+
+    /// What an effect is called.
+    pub fn of(effect: Effect) -> Self {
+        match effect {
+            Effect::Counted => Self::Counted,
+            Effect::Duplicate => Self::Duplicate,
+            Effect::Conflict => Self::Conflict,
+            Effect::TooOld => Self::TooOld,
+            Effect::Closed => Self::Closed,
+            Effect::Full => Self::Overloaded,
+        }
+    }
+}
+
+/// Of all shards.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    accepted: [[IntCounter; Result::ALL.len()]; OPS.len()],
+    shed: IntCounterVec,
+    duplicates: IntCounterVec,
+    /// Readers that wait.
+    pub readers: IntGauge,
+}
+
+impl Answers {
+    /// All at 0.
+    pub fn new(registry: &Registry) -> Self {
+        let accepted = registry.counters(LIKES_ACCEPTED);
+        let shed = registry.counters(LIKES_SHED);
+        for why in Shed::ALL {
+            shed.with_label_values(&[why.word()]);
+        }
+        Self {
+            accepted: OPS.map(|op| {
+                Result::ALL.map(|result| accepted.with_label_values(&[op, result.word()]))
+            }),
+            shed,
+            duplicates: registry.counters(LIKES_DUPLICATES),
+            readers: registry.gauge(LIKES_READERS),
+        }
+    }
+
+    /// An operation was answered.
+    pub fn answered(&self, action: Action, result: Result) {
+        let op = match action {
+            Action::Like => 0,
+            Action::Unlike => 1,
+            Action::Taps(_) => 2,
+        };
+        self.accepted[op][result as usize].inc();
+    }
+
+    /// Something was shed.
+    pub fn shed(&self, why: Shed) {
+        self.shed.with_label_values(&[why.word()]).inc();
+    }
+}
+
+/// Of one shard.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    /// Operations that wait.
+    pub depth: IntGauge,
+    commit_seconds: Histogram,
+    batch_size: Histogram,
+    durable: IntGauge,
+    applied: IntGauge,
+    lag: Gauge,
+    fsync_before_ack: IntGauge,
+    down: IntGauge,
+    batches: IntCounter,
+    operations: IntCounter,
+}
+
+impl Figures {
+    /// Those of the shard with this index.
+    pub fn new(registry: &Registry, answers: &Answers, index: u32) -> Self {
+        let registry = registry.with(&[("shard", &index.to_string())]);
+        let bare: &[&str] = &[];
+        Self {
+            depth: registry.gauge(LIKES_QUEUE_DEPTH),
+            commit_seconds: registry
+                .histograms(LIKES_COMMIT_SECONDS)
+                .with_label_values(bare),
+            batch_size: registry
+                .histograms(LIKES_BATCH_SIZE)
+                .with_label_values(bare),
+            durable: registry.gauge(LIKES_DURABLE_SEQUENCE),
+            applied: registry.gauge(LIKES_APPLIED_SEQUENCE),
+            lag: registry.fractional_gauge(LIKES_LAG_SECONDS),
+            fsync_before_ack: registry.gauge(LIKES_FSYNC_BEFORE_ACK),
+            down: registry.gauge(LIKES_DOWN),
+            batches: answers.duplicates.with_label_values(&["batch"]),
+            operations: answers.duplicates.with_label_values(&["operation"]),
+        }
+    }
+
+    pub(super) fn fsync_before_ack(&self, facts: Facts) {
+        self.fsync_before_ack.set(facts.fsync_before_ack.into());
+    }
+
+    pub(super) fn sequences(&self, durable: u64, applied: u64) {
+        self.durable.set(durable as i64);
+        self.applied.set(applied as i64);
+    }
+
+    pub(super) fn committed(&self, took: Duration, operations: usize, sequence: u64) {
+        self.commit_seconds.observe(took.as_secs_f64());
+        self.batch_size.observe(operations as f64);
+        self.durable.set(sequence as i64);
+    }
+
+    pub(super) fn applied(&self, lag: Duration, sequence: u64) {
+        self.lag.set(lag.as_secs_f64());
+        self.applied.set(sequence as i64);
+    }
+
+    pub(super) fn duplicate_operation(&self) {
+        self.operations.inc();
+    }
+
+    pub(super) fn duplicate_batch(&self) {
+        self.batches.inc();
+    }
+
+    pub(super) fn failed(&self) {
+        self.down.set(1);
+    }
+}

@@ -1,0 +1,401 @@
+//! Likes, performed: a bounded queue, one committer per shard that makes batches durable and counts them, and routes.
+//!
+//! ```text
+//! PUT, DELETE, POST ─▶ Queue (bounded) ─▶ Committer: one batch ─▶ LikeLog: fsync ─▶ fold ─▶ Board ─▶ 202
+//!                                                     Snapshotter: reads the log, writes state.db, lets it be trimmed
+//! GET ─▶ Board
+//! ```
+//! What they mean is [`crate::likes`]. A channel belongs to one shard for good, so all its updates are in one order.
+
+mod answer;
+pub mod board;
+pub mod committer;
+pub mod disk;
+pub mod figures;
+pub mod generations;
+pub mod log;
+pub mod queue;
+pub mod rates;
+pub mod recovery;
+mod routes;
+pub mod simulated;
+pub mod snapshotter;
+pub mod sqlite;
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use warp::Filter;
+
+use self::board::Board;
+use self::committer::Committer;
+use self::disk::{FolderError, Locked};
+use self::figures::{Answers, Figures};
+use self::generations::Generations;
+use self::log::{LikeLog, LogError};
+use self::queue::Queue;
+use self::rates::Rates;
+use self::recovery::RecoveryError;
+use self::snapshotter::{Due, Snapshotter};
+use self::sqlite::{Ack, Shard, SqliteLog};
+use super::clock::Clock;
+use super::metrics::Registry;
+use super::token::Token;
+use crate::likes::fold::Rules;
+use crate::likes::{Limits, State};
+
+/// Methods of a listener that takes likes.
+pub const METHODS: &[http::Method] = &[
+    http::Method::GET,
+    http::Method::HEAD,
+    http::Method::OPTIONS,
+    http::Method::PUT,
+    http::Method::POST,
+    http::Method::DELETE,
+];
+
+/// The file of a shard that holds its log.
+pub const LOG_FILE: &str = "log.db";
+/// The file of a shard that holds its snapshots.
+pub const STATE_FILE: &str = "state.db";
+
+/// How likes are set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where they are kept.
+    pub dir: PathBuf,
+    /// Logs beside each other; a channel belongs to one. It never changes for a folder.
+    pub shards: u32,
+    /// The bounds.
+    pub limits: Limits,
+    /// When snapshots are written.
+    pub due: Due,
+    /// Whether addresses of this very machine have a rate too.
+    pub loopback_counts: bool,
+    /// When a batch is confirmed.
+    pub ack: Ack,
+}
+
+impl Config {
+    /// Likes in this folder, as they are set up by default.
+    pub fn new(dir: PathBuf) -> Self {
+        Self {
+            dir,
+            shards: 1,
+            limits: Limits::default(),
+            due: Due::default(),
+            loopback_counts: false,
+            ack: Ack::Disk,
+        }
+    }
+}
+
+/// Why likes cannot be begun.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// A file cannot be used.
+    #[error("likes cannot be kept: {0}")]
+    Log(#[from] LogError),
+    /// What the folder holds does not come to a state.
+    #[error("the likes in {} cannot be gone on with: {source}", folder.display())]
+    Recovery {
+        /// The folder of the shard.
+        folder: PathBuf,
+        /// What is wrong.
+        source: RecoveryError,
+    },
+    /// The system gives no thread.
+    #[error("cannot start a thread for likes: {0}")]
+    Thread(std::io::Error),
+}
+
+/// The likes of one node; copies share them.
+#[derive(Clone, Debug)]
+pub struct Likes(Arc<Node>);
+
+/// What the routes work with.
+struct Node {
+    shards: Vec<Handle>,
+    limits: Limits,
+    rates: Rates,
+    readers: Arc<Semaphore>,
+    /// Whether a channel of this name is on air.
+    on_air: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    answers: Answers,
+    clock: Clock,
+    /// What an operator must bring to close a channel.
+    operator: Option<Token>,
+    /// Falls when those who wait must go.
+    closing: CancellationToken,
+    threads: Mutex<Vec<Thread>>,
+}
+
+/// One shard, as seen by the routes.
+struct Handle {
+    queue: Arc<Queue>,
+    board: Arc<Board>,
+    log: u64,
+    on_disk: bool,
+}
+
+/// A thread, and what ends it if the end of a queue does not.
+struct Thread {
+    stop: Option<Sender<()>>,
+    handle: JoinHandle<()>,
+}
+
+/// Who else is there: what is on air, and who may close it.
+pub struct Neighbours {
+    /// Whether a channel of this name is on air.
+    pub on_air: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    /// What an operator must bring to close a channel; without it nobody may.
+    pub operator: Option<Token>,
+}
+
+/// A log that has been read, ready to be gone on with.
+struct Opened {
+    log: Box<dyn LikeLog>,
+    state: State,
+    snapshots: Option<Generations>,
+    folder: Option<PathBuf>,
+}
+
+impl Likes {
+    /// Reads what the folder holds and goes on with it. Blocks until all of it has been counted.
+    ///
+    /// # Errors
+    /// The folder is in use or cannot be used, or what it holds is damaged: then nothing has been changed.
+    pub fn open(
+        config: &Config,
+        neighbours: Neighbours,
+        clock: Clock,
+        registry: &Registry,
+    ) -> Result<Self, OpenError> {
+        let folder = Arc::new(Locked::open(&config.dir)?);
+        let open = |index| {
+            let count = config.shards;
+            open_shard(
+                &folder.shard(index)?,
+                Shard { index, count },
+                config.ack,
+                clock,
+            )
+        };
+        let opened = (0..config.shards.max(1))
+            .map(open)
+            .collect::<Result<Vec<_>, _>>()?;
+        Self::start(opened, Some(folder), config, neighbours, clock, registry)
+    }
+
+    /// The same over logs that somebody else has opened: one per shard, read from their beginning, without snapshots.
+    ///
+    /// # Errors
+    /// A log is damaged.
+    pub fn over(
+        logs: Vec<Box<dyn LikeLog>>,
+        config: &Config,
+        neighbours: Neighbours,
+        clock: Clock,
+        registry: &Registry,
+    ) -> Result<Self, OpenError> {
+        let open = |mut log: Box<dyn LikeLog>| {
+            let facts = log.facts();
+            let state = recovery::recover(&mut *log, &facts, None, Rules::default());
+            let recovered = state.map_err(|source| OpenError::Recovery {
+                folder: config.dir.clone(),
+                source,
+            });
+            recovered.map(|state| Opened {
+                log,
+                state,
+                snapshots: None,
+                folder: None,
+            })
+        };
+        let opened = logs.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        Self::start(opened, None, config, neighbours, clock, registry)
+    }
+
+    fn start(
+        opened: Vec<Opened>,
+        folder: Option<Arc<Locked>>,
+        config: &Config,
+        neighbours: Neighbours,
+        clock: Clock,
+        registry: &Registry,
+    ) -> Result<Self, OpenError> {
+        let answers = Answers::new(registry);
+        let (mut shards, mut threads) = (Vec::new(), Vec::new());
+        for (index, opened) in opened.into_iter().enumerate() {
+            let figures = Figures::new(registry, &answers, index as u32);
+            let queue = Queue::new(config.limits.clone(), figures.depth.clone());
+            let board = Arc::new(Board::new(&opened.state));
+            let facts = opened.log.facts();
+            shards.push(Handle {
+                queue: queue.clone(),
+                board: board.clone(),
+                log: facts.log,
+                on_disk: facts.fsync_before_ack,
+            });
+            if let Some(generations) = opened.snapshots {
+                let snapshotter = Snapshotter {
+                    log: opened.log.reader()?,
+                    generations,
+                    state: opened.state.clone(),
+                    queue: queue.clone(),
+                    board: board.clone(),
+                    due: config.due,
+                    clock,
+                };
+                let (stop, stopped) = mpsc::channel();
+                let name = format!("likes-state-{index}");
+                let run = move || snapshotter.run(&stopped);
+                threads.push(Thread::start(name, Some(stop), folder.clone(), run)?);
+            }
+            let committer = Committer {
+                log: opened.log,
+                state: opened.state,
+                queue,
+                board,
+                figures,
+                limits: config.limits.clone(),
+                folder: opened.folder,
+                clock,
+            };
+            committer.prepare();
+            let name = format!("likes-log-{index}");
+            threads.push(Thread::start(name, None, folder.clone(), || {
+                committer.run();
+            })?);
+        }
+        Ok(Self(Arc::new(Node {
+            shards,
+            limits: config.limits.clone(),
+            rates: Rates::new(&config.limits, config.loopback_counts),
+            readers: Arc::new(Semaphore::new(config.limits.waiting_readers_max)),
+            on_air: neighbours.on_air,
+            answers,
+            clock,
+            operator: neighbours.operator,
+            closing: CancellationToken::new(),
+            threads: Mutex::new(threads),
+        })))
+    }
+
+    /// Waits for `stop`; then lets go of whoever waits, commits what is in the queue, and ends.
+    pub async fn run_until(self, stop: CancellationToken) {
+        stop.cancelled().await;
+        let threads = self.0.close();
+        let joining = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                drop(thread.stop);
+                let _ = thread.handle.join();
+            }
+        });
+        let _ = joining.await;
+    }
+}
+
+/// The paths of [`crate::likes::names`]; every other one is rejected, and these too where nobody keeps likes.
+pub fn routes(
+    likes: Option<&Likes>,
+) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection> + Clone + Send + Sync + use<>
+{
+    routes::routes(likes.map(|likes| likes.0.clone()))
+}
+
+/// `POST /-/likes/close?channel=NAME` and `/-/likes/reopen?channel=NAME`, for the admin listener.
+pub fn admin_routes(
+    likes: Option<&Likes>,
+) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection> + Clone + Send + Sync + use<>
+{
+    routes::admin_routes(likes.map(|likes| likes.0.clone()))
+}
+
+impl Node {
+    /// The shard of a channel. The hash is written down in logs, so to speak: it never changes.
+    fn shard(&self, channel: &str) -> &Handle {
+        let index = crc32c::crc32c(channel.as_bytes()) as usize % self.shards.len();
+        &self.shards[index]
+    }
+
+    fn close(&self) -> Vec<Thread> {
+        self.closing.cancel();
+        for shard in &self.shards {
+            shard.queue.close();
+        }
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut threads)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // The threads end by themselves, once what waits is committed.
+        self.close();
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Likes")
+            .field("shards", &self.shards.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Thread {
+    /// Ends with its queue, or when `stop` is dropped. The folder stays locked as long as it runs.
+    fn start(
+        name: String,
+        stop: Option<Sender<()>>,
+        folder: Option<Arc<Locked>>,
+        run: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, OpenError> {
+        let handle = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || {
+                run();
+                drop(folder);
+            })
+            .map_err(OpenError::Thread)?;
+        Ok(Self { stop, handle })
+    }
+}
+
+fn open_shard(folder: &Path, shard: Shard, ack: Ack, clock: Clock) -> Result<Opened, OpenError> {
+    let begun = clock.now();
+    let mut log = SqliteLog::open(&folder.join(LOG_FILE), shard, ack)?;
+    let facts = log.facts();
+    let generations = Generations::open(&folder.join(STATE_FILE), facts.log)?;
+    let state = recovery::recover(&mut log, &facts, Some(&generations), Rules::default());
+    let state = state.map_err(|source| OpenError::Recovery {
+        folder: folder.to_owned(),
+        source,
+    })?;
+    tracing::info!(
+        folder = %folder.display(),
+        operations = state.sequence(),
+        took = ?clock.now().since(begun),
+        "likes are counted"
+    );
+    Ok(Opened {
+        log: Box::new(log),
+        state,
+        snapshots: Some(generations),
+        folder: Some(folder.to_owned()),
+    })
+}
+
+/// A number that nobody foresees: drawn from the keys with which the standard library protects its maps.
+fn chance() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0_u8)
+}

@@ -1,0 +1,290 @@
+//! Between those who ask and the one who commits: operations that wait, in the order in which they came, and readers that
+//! wait for a barrier. Bounded in operations and bytes; what does not fit is refused at once.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use prometheus::IntGauge;
+use tokio::sync::oneshot;
+
+use crate::likes::limits::{Class, Limits, Load, Shed};
+use crate::likes::{Action, Change, Operation, Outcome};
+use crate::time::Timestamp;
+
+/// What an operation that waited was told. If the sender is dropped, nobody knows what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It is durable, and this came of it.
+    Durable(Outcome),
+    /// It never reached the log.
+    Shed(Shed),
+}
+
+/// An operation that waits.
+#[derive(Debug)]
+pub struct Waiting {
+    /// What is to be done.
+    pub operation: Operation,
+    /// When it came.
+    pub since: Timestamp,
+    /// Who waits for it.
+    pub tell: oneshot::Sender<Told>,
+}
+
+/// What the committer has to do next.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// The operations that have waited longest.
+    pub waiting: Vec<Waiting>,
+    /// Readers who want to know that everything from before they asked has been counted.
+    pub barriers: Vec<oneshot::Sender<()>>,
+    /// Up to where the log may be trimmed.
+    pub trim: u64,
+    /// Nothing comes any more.
+    pub ended: bool,
+}
+
+/// The queue of one shard.
+#[derive(Debug)]
+pub struct Queue {
+    limits: Limits,
+    inner: Mutex<Inner>,
+    wake: Condvar,
+    depth: IntGauge,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    waiting: VecDeque<Waiting>,
+    barriers: Vec<oneshot::Sender<()>>,
+    load: Load,
+    trim: u64,
+    closed: bool,
+}
+
+impl Queue {
+    /// An empty queue; `depth` shows how many operations wait.
+    pub fn new(limits: Limits, depth: IntGauge) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            depth,
+            inner: Mutex::default(),
+            wake: Condvar::new(),
+        })
+    }
+
+    /// Puts an operation behind all others.
+    ///
+    /// # Errors
+    /// It is shed, and has no effect.
+    pub fn push(
+        &self,
+        operation: Operation,
+        since: Timestamp,
+    ) -> Result<oneshot::Receiver<Told>, Shed> {
+        let bytes = operation.waiting_bytes();
+        let class = match &operation.change {
+            Change::Update(update) if matches!(update.action, Action::Taps(_)) => Class::Taps,
+            _ => Class::Like,
+        };
+        let mut inner = self.lock();
+        if inner.closed {
+            return Err(Shed::Down);
+        }
+        self.limits.admit(&inner.load, class, bytes)?;
+        let (tell, told) = oneshot::channel();
+        inner.waiting.push_back(Waiting {
+            operation,
+            since,
+            tell,
+        });
+        inner.load.queued_operations += 1;
+        inner.load.queued_bytes += bytes;
+        self.depth.inc();
+        drop(inner);
+        self.wake.notify_one();
+        Ok(told)
+    }
+
+    /// Waits for a barrier: all that is durable now will have been counted when it answers.
+    ///
+    /// # Errors
+    /// It is shed.
+    pub fn barrier(&self) -> Result<oneshot::Receiver<()>, Shed> {
+        let mut inner = self.lock();
+        if inner.closed {
+            return Err(Shed::Down);
+        }
+        self.limits.admit(&inner.load, Class::StrongRead, 0)?;
+        let (tell, told) = oneshot::channel();
+        inner.barriers.push(tell);
+        drop(inner);
+        self.wake.notify_one();
+        Ok(told)
+    }
+
+    /// Up to where the log is needed no more.
+    pub fn may_trim(&self, position: u64) {
+        let mut inner = self.lock();
+        inner.trim = inner.trim.max(position);
+        drop(inner);
+        self.wake.notify_one();
+    }
+
+    /// What the committer says of log and disk.
+    pub fn set_load(&self, lag_operations: u64, log_bytes: u64, disk_free_bytes: u64) {
+        let load = &mut self.lock().load;
+        load.lag_operations = lag_operations;
+        load.log_bytes = log_bytes;
+        load.disk_free_bytes = disk_free_bytes;
+    }
+
+    /// Waits until there is something to do, `patience` at most, and takes it: `operations_max` of the operations at most.
+    pub fn take(&self, operations_max: usize, patience: Duration) -> Work {
+        let idle = |inner: &mut Inner| {
+            inner.waiting.is_empty()
+                && inner.barriers.is_empty()
+                && !inner.closed
+                && inner.trim == 0
+        };
+        let waited = self.wake.wait_timeout_while(self.lock(), patience, idle);
+        let (mut inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let count = inner.waiting.len().min(operations_max);
+        let waiting: Vec<_> = inner.waiting.drain(..count).collect();
+        let bytes: usize = waiting
+            .iter()
+            .map(|waiting| waiting.operation.waiting_bytes())
+            .sum();
+        inner.load.queued_operations -= count;
+        inner.load.queued_bytes -= bytes;
+        self.depth.sub(count as i64);
+        Work {
+            ended: inner.closed && inner.waiting.is_empty() && waiting.is_empty(),
+            waiting,
+            barriers: std::mem::take(&mut inner.barriers),
+            trim: std::mem::take(&mut inner.trim),
+        }
+    }
+
+    /// Takes nothing more; what waits is still committed.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.wake.notify_all();
+    }
+
+    /// Takes nothing more, and tells whoever waits that it never reached the log.
+    pub fn fail(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        inner.load.queued_operations = 0;
+        inner.load.queued_bytes = 0;
+        self.depth.set(0);
+        inner.barriers.clear();
+        for waiting in inner.waiting.drain(..) {
+            let _ = waiting.tell.send(Told::Shed(Shed::Down));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::likes::Identity;
+
+    const SOON: Duration = Duration::from_millis(1);
+
+    fn small() -> Arc<Queue> {
+        let limits = Limits {
+            queue_operations_max: 8,
+            disk_free_bytes_min: 0,
+            ..Limits::default()
+        };
+        Queue::new(limits, depth())
+    }
+
+    fn depth() -> IntGauge {
+        IntGauge::new("depth", "of tests").unwrap()
+    }
+
+    fn operation(sequence: u64, action: Action) -> Operation {
+        Operation::update("demo", "ann", Identity::Sequence(sequence), action)
+    }
+
+    fn like(sequence: u64) -> Operation {
+        operation(sequence, Action::Like)
+    }
+
+    #[test]
+    fn first_in_first_out_and_one_too_many_is_shed() {
+        let queue = small();
+        let told: Vec<_> = (1..=8)
+            .map(|sequence| queue.push(like(sequence), Timestamp::ZERO).unwrap())
+            .collect();
+        assert_eq!(
+            queue.push(like(9), Timestamp::ZERO).unwrap_err(),
+            Shed::QueueFull
+        );
+        let taps = operation(1, Action::Taps(1));
+        assert_eq!(queue.take(3, SOON).waiting.len(), 3);
+        assert_eq!(queue.push(taps.clone(), Timestamp::ZERO).err(), None);
+        assert_eq!(
+            queue.push(taps, Timestamp::ZERO).unwrap_err(),
+            Shed::QueueFull,
+            "taps are shed when three quarters are taken"
+        );
+        let work = queue.take(100, SOON);
+        let first = &work.waiting[0].operation;
+        assert_eq!((first, work.waiting.len()), (&like(4), 6));
+        assert_eq!(queue.depth.get(), 0);
+        drop(told);
+    }
+
+    #[test]
+    fn what_waits_when_it_closes_is_committed_and_when_it_fails_is_told_so() {
+        let queue = small();
+        let mut told = queue.push(like(1), Timestamp::ZERO).unwrap();
+        queue.close();
+        assert_eq!(
+            queue.push(like(2), Timestamp::ZERO).unwrap_err(),
+            Shed::Down
+        );
+        let work = queue.take(100, SOON);
+        assert!(!work.ended && work.waiting.len() == 1);
+        assert!(queue.take(100, SOON).ended);
+        drop(work);
+        assert!(told.try_recv().is_err(), "nobody knows");
+
+        let queue = small();
+        let mut told = queue.push(like(1), Timestamp::ZERO).unwrap();
+        let mut barrier = queue.barrier().unwrap();
+        queue.fail();
+        assert_eq!(told.try_recv(), Ok(Told::Shed(Shed::Down)));
+        assert!(barrier.try_recv().is_err());
+        assert!(queue.take(100, SOON).ended);
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_given_back() {
+        let one = like(1).waiting_bytes();
+        let limits = Limits {
+            queue_bytes_max: 2 * one,
+            disk_free_bytes_min: 0,
+            ..Limits::default()
+        };
+        let queue = Queue::new(limits, depth());
+        for _ in 0..2 {
+            queue.push(like(1), Timestamp::ZERO).unwrap();
+        }
+        assert_eq!(
+            queue.push(like(1), Timestamp::ZERO).unwrap_err(),
+            Shed::QueueFull
+        );
+        queue.take(1, SOON);
+        assert_eq!(queue.push(like(1), Timestamp::ZERO).err(), None);
+    }
+}

@@ -1,0 +1,558 @@
+//! What viewers ask of likes, from the head of a request to its answer. Every path of ours is answered here.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use futures_util::{Stream, StreamExt};
+use http::{HeaderMap, Method, Response};
+use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use warp::{Filter, Reply};
+
+use super::answer::{self, Durable, Read, Refusal};
+use super::figures::Result as Answered;
+use super::queue::Told;
+use super::{Handle, Node};
+use crate::likes::limits::Shed;
+use crate::likes::names::{LikePath, What, in_query};
+use crate::likes::operation::{is_key, is_viewer};
+use crate::likes::{Action, Change, Consistency, Counts, Effect, Identity, Operation, Token};
+use crate::serve::listener::Peer;
+
+/// Hearts that one request may bring.
+const HEARTS_MAX: u32 = 100;
+/// The shortest time between two events of a stream.
+const BETWEEN_EVENTS: Duration = Duration::from_millis(250);
+/// How long a stream is silent before it says that it is still there.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long a body may take.
+const BODY_WAIT: Duration = Duration::from_secs(10);
+
+/// The body of a request for hearts.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reaction {
+    viewer: String,
+    hearts: u32,
+}
+
+/// A request, but its body.
+struct Request {
+    method: Method,
+    path: String,
+    query: String,
+    headers: HeaderMap,
+    address: Option<IpAddr>,
+}
+
+/// Answers paths of likes, and rejects every other.
+pub(super) fn routes(
+    node: Option<Arc<Node>>,
+) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection>
++ Clone
++ Send
++ Sync
++ 'static {
+    let ours = warp::path::full().and_then(move |path: warp::path::FullPath| {
+        let ours = LikePath::parse(path.as_str()).is_some();
+        let node = node.clone().filter(|_| ours);
+        async move {
+            node.map(|node| (node, path))
+                .ok_or_else(warp::reject::not_found)
+        }
+    });
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    ours.and(warp::method())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<Peer>())
+        .and(warp::body::stream())
+        .then(
+            |(node, path): (Arc<Node>, warp::path::FullPath),
+             method,
+             query,
+             headers,
+             peer: Option<Peer>,
+             body| {
+                let request = Request {
+                    method,
+                    path: path.as_str().to_owned(),
+                    query,
+                    headers,
+                    address: peer.map(|peer| peer.0.ip()),
+                };
+                node.serve(request, body)
+            },
+        )
+}
+
+/// Closes and reopens channels.
+pub(super) fn admin_routes(
+    node: Option<Arc<Node>>,
+) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection>
++ Clone
++ Send
++ Sync
++ 'static {
+    let close = warp::path!("-" / "likes" / "close").map(|| Change::Close);
+    let reopen = warp::path!("-" / "likes" / "reopen").map(|| Change::Reopen);
+    let there = warp::any().and_then(move || {
+        let node = node.clone();
+        async move { node.ok_or_else(warp::reject::not_found) }
+    });
+    warp::post()
+        .and(close.or(reopen).unify())
+        .and(there)
+        .and(warp::query::raw())
+        .and(warp::header::headers_cloned())
+        .then(
+            async |change, node: Arc<Node>, query: String, headers: HeaderMap| {
+                let turned = node.turn(change, &query, &headers).await;
+                turned
+                    .unwrap_or_else(|refusal| refusal.answer(&Method::POST))
+                    .into_response()
+            },
+        )
+}
+
+impl Node {
+    async fn serve<B: Buf>(
+        self: Arc<Self>,
+        request: Request,
+        body: impl Stream<Item = Result<B, warp::Error>>,
+    ) -> warp::reply::Response {
+        let Request {
+            method,
+            path,
+            query,
+            headers,
+            ..
+        } = &request;
+        let path = LikePath::parse(path).expect("other paths were rejected");
+        let channel = path.channel;
+        let allowed = match path.what {
+            What::Like { .. } => "PUT, DELETE, OPTIONS",
+            What::Reactions => "POST, OPTIONS",
+            What::Counts | What::Stream => "GET, HEAD, OPTIONS",
+        };
+        if method == Method::OPTIONS {
+            return answer::preflight(allowed).into_response();
+        }
+        let answered = match (path.what, method) {
+            (What::Like { viewer }, &Method::PUT) => {
+                let action = Action::Like;
+                self.like(&request, channel, viewer, action, body).await
+            }
+            (What::Like { viewer }, &Method::DELETE) => {
+                let action = Action::Unlike;
+                self.like(&request, channel, viewer, action, body).await
+            }
+            (What::Reactions, &Method::POST) => self.react(&request, channel, body).await,
+            (What::Counts, &Method::GET | &Method::HEAD) => {
+                self.read(method, channel, query, headers).await
+            }
+            (What::Stream, &Method::GET) => match self.stream(channel) {
+                Ok(stream) => return stream,
+                Err(refusal) => Err(refusal),
+            },
+            _ => Err(Refusal::Method(allowed)),
+        };
+        if let Err(Refusal::Overloaded(why)) = answered {
+            self.answers.shed(why);
+        }
+        answered
+            .unwrap_or_else(|refusal| refusal.answer(method))
+            .into_response()
+    }
+
+    async fn like<B: Buf>(
+        &self,
+        request: &Request,
+        channel: &str,
+        viewer: &str,
+        action: Action,
+        body: impl Stream<Item = Result<B, warp::Error>>,
+    ) -> Result<Response<Bytes>, Refusal> {
+        let asked = async {
+            self.whole(body).await?;
+            self.update(request, channel, viewer, action).await
+        };
+        self.counted(action, asked.await)
+    }
+
+    async fn react<B: Buf>(
+        &self,
+        request: &Request,
+        channel: &str,
+        body: impl Stream<Item = Result<B, warp::Error>>,
+    ) -> Result<Response<Bytes>, Refusal> {
+        let asked = async {
+            let body = self.whole(body).await?;
+            let reaction: Reaction = serde_json::from_slice(&body).map_err(|_| {
+                Refusal::Bad("send {\"viewer\":NAME,\"hearts\":COUNT} and nothing else")
+            })?;
+            if !is_viewer(&reaction.viewer) {
+                return Err(Refusal::Bad(
+                    "a viewer is 1 to 64 of letters, digits, `-`, `.`, `_` and `~`",
+                ));
+            }
+            if !(1..=HEARTS_MAX).contains(&reaction.hearts) {
+                return Err(Refusal::Bad("send 1 to 100 hearts at once"));
+            }
+            let action = Action::Taps(reaction.hearts);
+            self.update(request, channel, &reaction.viewer, action)
+                .await
+        };
+        self.counted(Action::Taps(1), asked.await)
+    }
+
+    /// Puts one operation of a viewer into the queue, and waits for what comes of it.
+    async fn update(
+        &self,
+        request: &Request,
+        channel: &str,
+        viewer: &str,
+        action: Action,
+    ) -> Result<Durable, Refusal> {
+        let identity = identity(&request.headers)?;
+        if !(self.on_air)(channel) {
+            return Err(Refusal::UnknownChannel);
+        }
+        if !self.rates.admit(viewer, request.address) {
+            return Err(Refusal::Limited);
+        }
+        self.operate(Operation::update(channel, viewer, identity, action))
+            .await
+    }
+
+    async fn operate(&self, operation: Operation) -> Result<Durable, Refusal> {
+        let shard = self.shard(&operation.channel);
+        let told = shard
+            .queue
+            .push(operation, self.clock.now())
+            .map_err(Refusal::Overloaded)?;
+        let outcome = match tokio::time::timeout(self.limits.append_wait, told).await {
+            Ok(Ok(Told::Durable(outcome))) => outcome,
+            Ok(Ok(Told::Shed(why))) => return Err(Refusal::Overloaded(why)),
+            Ok(Err(_)) | Err(_) => return Err(Refusal::Unknown),
+        };
+        match outcome.effect {
+            Effect::Counted | Effect::Duplicate => Ok(Durable {
+                token: shard.token(outcome.sequence),
+                duplicate: outcome.effect == Effect::Duplicate,
+                on_disk: shard.on_disk,
+            }),
+            Effect::Conflict => Err(Refusal::Conflict),
+            Effect::TooOld => Err(Refusal::TooOld),
+            Effect::Closed => Err(Refusal::Closed),
+            Effect::Full => Err(Refusal::Overloaded(Shed::Viewers)),
+        }
+    }
+
+    fn counted(
+        &self,
+        action: Action,
+        asked: Result<Durable, Refusal>,
+    ) -> Result<Response<Bytes>, Refusal> {
+        let result = match &asked {
+            Ok(durable) if durable.duplicate => Answered::Duplicate,
+            Ok(_) => Answered::Counted,
+            Err(Refusal::Conflict) => Answered::Conflict,
+            Err(Refusal::TooOld) => Answered::TooOld,
+            Err(Refusal::Closed) => Answered::Closed,
+            Err(Refusal::Limited) => Answered::Limited,
+            Err(Refusal::Unknown) => Answered::Unknown,
+            Err(Refusal::Overloaded(_)) => Answered::Overloaded,
+            Err(_) => Answered::Invalid,
+        };
+        self.answers.answered(action, result);
+        asked.map(Durable::answer)
+    }
+
+    /// The body once it has ended, if it is no longer than it may be.
+    async fn whole<B: Buf>(
+        &self,
+        body: impl Stream<Item = Result<B, warp::Error>>,
+    ) -> Result<Vec<u8>, Refusal> {
+        let bytes_max = self.limits.body_bytes_max;
+        let reading = async {
+            let mut body = std::pin::pin!(body);
+            let mut whole = Vec::new();
+            while let Some(piece) = body.next().await {
+                let mut piece = piece.map_err(|_| Refusal::Bad("the body was cut short"))?;
+                if whole.len() + piece.remaining() > bytes_max {
+                    return Err(Refusal::TooLarge);
+                }
+                whole.extend_from_slice(&piece.copy_to_bytes(piece.remaining()));
+            }
+            Ok(whole)
+        };
+        tokio::time::timeout(BODY_WAIT, reading)
+            .await
+            .unwrap_or(Err(Refusal::Bad("the body did not come in time")))
+    }
+
+    async fn read(
+        &self,
+        method: &Method,
+        channel: &str,
+        query: &str,
+        headers: &HeaderMap,
+    ) -> Result<Response<Bytes>, Refusal> {
+        let token = header(headers, "like-token")?;
+        let consistency = Consistency::asked(in_query(query, "consistency"), token);
+        let consistency = consistency.map_err(|error| match error {
+            crate::likes::consistency::ConsistencyError::Token => {
+                Refusal::Bad("Like-Token is no token: send one as it was given")
+            }
+            crate::likes::consistency::ConsistencyError::Word => {
+                Refusal::Bad("consistency is `eventual` or `strong`")
+            }
+        })?;
+        let shard = self.readable(channel)?;
+        if let Some(sequence) = in_query(query, "newer_than") {
+            let sequence = sequence
+                .parse()
+                .map_err(|_| Refusal::Bad("newer_than is the `seq` of counts"))?;
+            if consistency != Consistency::Eventual {
+                return Err(Refusal::Bad(
+                    "newer_than waits for a change: ask without consistency and Like-Token",
+                ));
+            }
+            return self.newer(method, channel, shard, sequence).await;
+        }
+        let word = match consistency {
+            Consistency::Eventual => "eventual",
+            Consistency::AtLeast(token) => {
+                shard.reach(token)?;
+                "at-least"
+            }
+            Consistency::Strong => {
+                let _waiting = self.waiting()?;
+                let barrier = shard.queue.barrier().map_err(Refusal::Overloaded)?;
+                let passed = tokio::time::timeout(self.limits.append_wait, barrier).await;
+                if !matches!(passed, Ok(Ok(()))) {
+                    return Err(Refusal::Overloaded(Shed::Down));
+                }
+                "strong"
+            }
+        };
+        let counts = shard.board.counts(channel);
+        Ok(self.shown(channel, shard, counts, word).answer(method))
+    }
+
+    /// Waits until the counts are newer than `sequence`, for a bounded time.
+    async fn newer(
+        &self,
+        method: &Method,
+        channel: &str,
+        shard: &Handle,
+        sequence: u64,
+    ) -> Result<Response<Bytes>, Refusal> {
+        let _waiting = self.waiting()?;
+        let mut counts = shard.board.watch(channel);
+        let changed = counts.wait_for(|counts| counts.seq > sequence);
+        let newer = tokio::select! {
+            changed = changed => changed.map(|counts| *counts).ok(),
+            () = tokio::time::sleep(self.limits.read_wait) => None,
+            () = self.closing.cancelled() => None,
+        };
+        Ok(match newer {
+            Some(counts) => self
+                .shown(channel, shard, counts, "eventual")
+                .answer(method),
+            None => answer::nothing_newer(),
+        })
+    }
+
+    /// Events for as long as somebody listens: the counts now, and whenever they have changed.
+    fn stream(self: &Arc<Self>, channel: &str) -> Result<warp::reply::Response, Refusal> {
+        let shard = self.readable(channel)?;
+        let listener = Listener {
+            _waiting: self.waiting()?,
+            node: self.clone(),
+            channel: channel.to_owned(),
+            counts: shard.board.watch(channel),
+            first: true,
+        };
+        let events = futures_util::stream::unfold(listener, |mut listener| async {
+            let event = listener.next().await?;
+            Some((Ok::<_, std::convert::Infallible>(event), listener))
+        });
+        let mut response = warp::reply::stream(events).into_response();
+        let head = response.headers_mut();
+        for (name, value) in [
+            (http::header::CONTENT_TYPE, "text/event-stream"),
+            (http::header::CACHE_CONTROL, "no-store"),
+            (http::header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        ] {
+            head.insert(name, http::HeaderValue::from_static(value));
+        }
+        Ok(response)
+    }
+
+    async fn turn(
+        &self,
+        change: Change,
+        query: &str,
+        headers: &HeaderMap,
+    ) -> Result<Response<Bytes>, Refusal> {
+        let admitted = self
+            .operator
+            .as_ref()
+            .is_some_and(|token| token.admits(headers));
+        if !admitted {
+            return Err(Refusal::Token);
+        }
+        let channel = in_query(query, "channel").ok_or(Refusal::Bad("name a ?channel="))?;
+        self.readable(channel)?;
+        let operation = Operation {
+            channel: channel.into(),
+            change,
+        };
+        self.operate(operation).await.map(Durable::answer)
+    }
+
+    /// The shard of a channel that somebody may read: it is on air, or was liked.
+    fn readable(&self, channel: &str) -> Result<&Handle, Refusal> {
+        let shard = self.shard(channel);
+        if (self.on_air)(channel) || shard.board.knows(channel) {
+            Ok(shard)
+        } else {
+            Err(Refusal::UnknownChannel)
+        }
+    }
+
+    /// A place among the readers who wait.
+    fn waiting(&self) -> Result<Place, Refusal> {
+        let permit = self.readers.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Refusal::Overloaded(Shed::Readers))?;
+        let gauge = self.answers.readers.clone();
+        gauge.inc();
+        Ok(Place {
+            _permit: permit,
+            gauge,
+        })
+    }
+
+    fn shown<'a>(
+        &self,
+        channel: &'a str,
+        shard: &Handle,
+        counts: Counts,
+        consistency: &'static str,
+    ) -> Read<'a> {
+        Read {
+            channel,
+            likes: counts.likes,
+            hearts: counts.hearts,
+            seq: counts.seq,
+            as_of: self.clock.unix().as_millis(),
+            token: shard.token(counts.seq).to_string(),
+            consistency,
+        }
+    }
+}
+
+impl Handle {
+    fn token(&self, sequence: u64) -> Token {
+        Token {
+            log: self.log,
+            sequence,
+        }
+    }
+
+    /// Whether all up to a token has been counted here.
+    fn reach(&self, token: Token) -> Result<(), Refusal> {
+        if token.log != self.log {
+            return Err(Refusal::Bad(
+                "Like-Token was given for another channel, or before the likes were begun anew",
+            ));
+        }
+        if self.board.sequence() < token.sequence {
+            return Err(Refusal::NotCaughtUp);
+        }
+        Ok(())
+    }
+}
+
+/// A place among the readers who wait; dropping it gives it back.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    gauge: prometheus::IntGauge,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.gauge.dec();
+    }
+}
+
+/// Somebody who listens to the counts of a channel.
+struct Listener {
+    _waiting: Place,
+    node: Arc<Node>,
+    channel: String,
+    counts: watch::Receiver<Counts>,
+    first: bool,
+}
+
+impl Listener {
+    /// The next event; `None` once the node is closing.
+    async fn next(&mut self) -> Option<Bytes> {
+        let closing = self.node.closing.clone();
+        if !self.first {
+            let waited = async {
+                tokio::time::sleep(BETWEEN_EVENTS).await;
+                tokio::time::timeout(HEARTBEAT, self.counts.changed()).await
+            };
+            match closing.run_until_cancelled(waited).await? {
+                Err(_) => return Some(Bytes::from_static(b":\n\n")),
+                Ok(Err(_)) => return None,
+                Ok(Ok(())) => {}
+            }
+        }
+        self.first = false;
+        let counts = *self.counts.borrow_and_update();
+        let shard = self.node.shard(&self.channel);
+        let shown = self.node.shown(&self.channel, shard, counts, "eventual");
+        let text = shown.text();
+        Some(format!("id: {}\nevent: counts\ndata: {text}\n\n", counts.seq).into())
+    }
+}
+
+/// What makes an operation the same when it is sent again.
+fn identity(headers: &HeaderMap) -> Result<Identity, Refusal> {
+    let sequence = header(headers, "like-seq")?;
+    let key = header(headers, "idempotency-key")?;
+    match (sequence, key) {
+        (Some(sequence), None) => sequence
+            .parse()
+            .ok()
+            .filter(|&sequence| sequence > 0)
+            .map(Identity::Sequence)
+            .ok_or(Refusal::Bad("Like-Seq is a number from 1")),
+        (None, Some(key)) if is_key(key) => Ok(Identity::Key(key.into())),
+        (None, Some(_)) => Err(Refusal::Bad(
+            "Idempotency-Key is 1 to 64 visible characters of ASCII",
+        )),
+        _ => Err(Refusal::Bad(
+            "send Like-Seq, your own count of your likes here, or an Idempotency-Key: so that what you send twice counts once",
+        )),
+    }
+}
+
+/// The value of a header that may stand there once.
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value
+            .to_str()
+            .map(Some)
+            .map_err(|_| Refusal::Bad("a header holds more than visible characters of ASCII")),
+        _ => Err(Refusal::Bad("a header stands there twice")),
+    }
+}

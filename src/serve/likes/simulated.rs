@@ -1,0 +1,173 @@
+//! A log in memory that fails as it is told: for tests of everything above the seam.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::log::{AppendError, Entry, Facts, LikeLog, LogError, LogReader};
+
+/// What becomes of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// It goes well.
+    None,
+    /// The batch is refused: nothing is stored.
+    Refused,
+    /// It is lost, and nobody knows.
+    Dropped,
+    /// It is stored, and nobody knows.
+    Unconfirmed,
+    /// A part of its bytes is stored, and nobody knows.
+    Torn(usize),
+    /// It is stored twice.
+    Doubled,
+}
+
+/// The log; copies share it. It outlives whoever appends, as a disk does.
+#[derive(Clone, Debug)]
+pub struct SimulatedLog {
+    shared: Arc<(Mutex<Shared>, Condvar)>,
+    facts: Facts,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    entries: Vec<Vec<u8>>,
+    trimmed: u64,
+    epoch: u64,
+    troubles: VecDeque<Trouble>,
+    stalled: bool,
+    appends: u64,
+}
+
+impl Default for SimulatedLog {
+    fn default() -> Self {
+        let facts = Facts {
+            log: 0x51,
+            writer: 0x51,
+            epoch: 0,
+            trimmed: 0,
+            last: 0,
+            bytes: 0,
+            fsync_before_ack: true,
+        };
+        Self {
+            shared: Arc::default(),
+            facts,
+        }
+        .next_life()
+    }
+}
+
+impl SimulatedLog {
+    /// The same log for a writer that has been started anew.
+    pub fn next_life(&self) -> Self {
+        let mut shared = self.lock();
+        shared.epoch += 1;
+        let mut next = self.clone();
+        next.facts.epoch = shared.epoch;
+        next
+    }
+
+    /// What becomes of the appends to come, one after another; of all others nothing bad.
+    pub fn trouble(&self, troubles: impl IntoIterator<Item = Trouble>) {
+        self.lock().troubles.extend(troubles);
+    }
+
+    /// From now on no append ends, until [`go_on`](Self::go_on).
+    pub fn stall(&self) {
+        self.lock().stalled = true;
+    }
+
+    /// Lets appends end again.
+    pub fn go_on(&self) {
+        self.lock().stalled = false;
+        self.shared.1.notify_all();
+    }
+
+    /// How many appends have been begun.
+    pub fn appends(&self) -> u64 {
+        self.lock().appends
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LikeLog for SimulatedLog {
+    fn facts(&self) -> Facts {
+        let shared = self.lock();
+        Facts {
+            trimmed: shared.trimmed,
+            last: shared.entries.len() as u64,
+            bytes: shared.entries.iter().map(|entry| entry.len() as u64).sum(),
+            ..self.facts
+        }
+    }
+
+    fn append(&mut self, batch: &[u8]) -> Result<u64, AppendError> {
+        let mut shared = self.lock();
+        shared.appends += 1;
+        while shared.stalled {
+            shared = self
+                .shared
+                .1
+                .wait(shared)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        let trouble = shared.troubles.pop_front().unwrap_or(Trouble::None);
+        let unknown = || Err(AppendError::Unknown(format!("{trouble:?}")));
+        match trouble {
+            Trouble::Refused => return Err(AppendError::Refused("as told".to_owned())),
+            Trouble::Dropped => return unknown(),
+            Trouble::Torn(bytes) => {
+                let torn = batch[..bytes.min(batch.len())].to_vec();
+                shared.entries.push(torn);
+                return unknown();
+            }
+            _ => shared.entries.push(batch.to_vec()),
+        }
+        let position = shared.entries.len() as u64;
+        match trouble {
+            Trouble::Unconfirmed => unknown(),
+            Trouble::Doubled => {
+                shared.entries.push(batch.to_vec());
+                Ok(position + 1)
+            }
+            _ => Ok(position),
+        }
+    }
+
+    fn tail_barrier(&mut self) -> Result<u64, LogError> {
+        Ok(self.lock().entries.len() as u64)
+    }
+
+    fn trim(&mut self, position: u64) -> Result<bool, LogError> {
+        let mut shared = self.lock();
+        shared.trimmed = shared.trimmed.max(position);
+        Ok(false)
+    }
+
+    fn reader(&self) -> Result<Box<dyn LogReader>, LogError> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl LogReader for SimulatedLog {
+    fn read_from(&mut self, position: u64, bytes_max: usize) -> Result<Vec<Entry>, LogError> {
+        let shared = self.lock();
+        let (mut entries, mut left) = (Vec::new(), bytes_max);
+        let first = position.max(shared.trimmed + 1);
+        for (index, bytes) in shared.entries.iter().enumerate().skip(first as usize - 1) {
+            if bytes.len() > left && !entries.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(bytes.len());
+            entries.push(Entry {
+                position: index as u64 + 1,
+                bytes: bytes.clone(),
+            });
+        }
+        Ok(entries)
+    }
+}

@@ -1,0 +1,101 @@
+//! The one who writes snapshots: it follows the log with a state of its own, so the committer never waits for it, and each
+//! snapshot is a replay of what is durable.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use super::board::Board;
+use super::generations::Generations;
+use super::log::{LogError, LogReader};
+use super::queue::Queue;
+use super::recovery::READ_BYTES;
+use crate::likes::{Batch, State};
+use crate::serve::clock::Clock;
+
+/// When a snapshot is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// At the latest so long after the one before it, if anything has been counted since.
+    pub every: Duration,
+    /// Or after so many operations.
+    pub operations: u64,
+}
+
+impl Default for Due {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_secs(30),
+            operations: 1_000_000,
+        }
+    }
+}
+
+/// All that writes snapshots of one shard.
+pub struct Snapshotter {
+    /// The log, to read.
+    pub log: Box<dyn LogReader>,
+    /// Where snapshots go.
+    pub generations: Generations,
+    /// What the log comes to as far as this thread has read it.
+    pub state: State,
+    /// Who trims the log.
+    pub queue: Arc<Queue>,
+    /// How far counting is.
+    pub board: Arc<Board>,
+    /// When one is due.
+    pub due: Due,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Snapshotter {
+    /// Writes snapshots until the other end of `stop` is dropped.
+    pub fn run(mut self, stop: &Receiver<()>) {
+        let look = self.due.every.min(Duration::from_secs(1));
+        let mut last = self.clock.now();
+        let mut written = self.state.sequence();
+        while stop.recv_timeout(look) == Err(RecvTimeoutError::Timeout) {
+            let new = self.board.sequence().saturating_sub(written);
+            let now = self.clock.now();
+            let due = new >= self.due.operations || now.since(last) >= self.due.every;
+            if new == 0 || !due {
+                continue;
+            }
+            last = now;
+            match self.write() {
+                Ok(()) => written = self.state.sequence(),
+                Err(error) => {
+                    tracing::warn!(%error, "no snapshot of the likes could be written: the log grows until one can");
+                }
+            }
+        }
+    }
+
+    fn write(&mut self) -> Result<(), LogError> {
+        loop {
+            let entries = self.log.read_from(self.state.position() + 1, READ_BYTES)?;
+            if entries.is_empty() {
+                break;
+            }
+            for entry in entries {
+                let position = entry.position;
+                let wrong = |what: String| LogError(format!("entry {position} of the log: {what}"));
+                let batch =
+                    Batch::decode(&entry.bytes).map_err(|error| wrong(error.to_string()))?;
+                self.state
+                    .apply(position, batch.header, &batch.operations)
+                    .map_err(|error| wrong(error.to_string()))?;
+            }
+        }
+        let begun = self.clock.now();
+        let needed_from = self.generations.save(&self.state)?;
+        self.queue.may_trim(needed_from);
+        tracing::debug!(
+            entry = self.state.position(),
+            took = ?self.clock.now().since(begun),
+            "a snapshot of the likes has been written"
+        );
+        Ok(())
+    }
+}
