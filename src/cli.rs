@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::ab::Ab;
 use crate::config::Config;
@@ -112,6 +112,17 @@ Examples (with the edge's token in SEAWALL_ADMIN_TOKEN):
   seawall purge http://127.0.0.1:8081/live/demo/ --prefix --soft
   seawall purge http://127.0.0.1:8081 --channel demo")]
     Purge(Purge),
+    /// Look into a folder of likes: count, verify, export, or give up its damaged end.
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  seawall likes counts                       every channel and its counts
+  seawall likes verify                       replay the log: is it whole, does its hash hold?
+  seawall likes export --format json > likes.json
+  seawall likes truncate --at 17             give up entry 17 and all behind it"
+    )]
+    Likes(Likes),
     /// List the scenarios that are built in.
     #[command(after_help = "\
 Example:
@@ -456,6 +467,91 @@ pub struct Compare {
     pub json: bool,
 }
 
+/// What `seawall likes` does.
+#[derive(Debug, Subcommand)]
+pub enum Likes {
+    /// Print every channel and its counts. The origin may run meanwhile.
+    #[command(after_help = "\
+Example:
+  seawall likes counts --dir segments/.likes --json")]
+    Counts(LikesCounts),
+    /// Read all that the log holds, check it, replay it, and compare hashes. The origin may run meanwhile.
+    #[command(after_help = "\
+Example:
+  seawall likes verify --dir segments/.likes
+
+Exit codes: 0 all of it is whole, 1 something is damaged; what and where is said.")]
+    Verify(LikesFolder),
+    /// Give up an entry of the log and all behind it, for good. The origin must not run.
+    #[command(after_help = "\
+Example:
+  seawall likes truncate --dir segments/.likes --shard 0 --at 17")]
+    Truncate(LikesTruncate),
+    /// Write down who likes what. The origin may run meanwhile.
+    #[command(after_help = "\
+Example:
+  seawall likes export --channel demo --format csv > likes.csv")]
+    Export(LikesExport),
+}
+
+/// Which likes.
+#[derive(Debug, Args)]
+pub struct LikesFolder {
+    #[command(flatten)]
+    file: File,
+    /// The folder of likes; left out: that of the configuration.
+    #[arg(long, env = "SEAWALL_LIKES", value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+/// Flags of `seawall likes counts`.
+#[derive(Debug, Args)]
+pub struct LikesCounts {
+    /// Which likes.
+    #[command(flatten)]
+    pub folder: LikesFolder,
+    /// Print one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `seawall likes truncate`.
+#[derive(Debug, Args)]
+pub struct LikesTruncate {
+    /// Which likes.
+    #[command(flatten)]
+    pub folder: LikesFolder,
+    /// Which of the logs.
+    #[arg(long, value_name = "INDEX", default_value_t = 0)]
+    pub shard: u32,
+    /// The first entry that is given up.
+    #[arg(long, value_name = "ENTRY", value_parser = clap::value_parser!(u64).range(1..))]
+    pub at: u64,
+}
+
+/// Flags of `seawall likes export`.
+#[derive(Debug, Args)]
+pub struct LikesExport {
+    /// Which likes.
+    #[command(flatten)]
+    pub folder: LikesFolder,
+    /// This channel alone.
+    #[arg(long, value_name = "NAME")]
+    pub channel: Option<String>,
+    /// How it is written.
+    #[arg(long, value_enum, default_value_t = ExportFormat::Csv)]
+    pub format: ExportFormat,
+}
+
+/// How an export is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// A line per viewer: channel, viewer, whether it likes, the number of its last like or unlike.
+    Csv,
+    /// A document: the channels with their counts and viewers.
+    Json,
+}
+
 /// Flags of `seawall scenarios`.
 #[derive(Debug, Args)]
 pub struct Scenarios {
@@ -486,6 +582,19 @@ impl Operators {
         admin.token = self.admin_token.clone().or(admin.token.take());
         if !self.targets.is_empty() {
             admin.targets.clone_from(&self.targets);
+        }
+    }
+}
+
+impl LikesFolder {
+    /// The folder that these flags come to.
+    ///
+    /// # Errors
+    /// The file is unreadable or holds something wrong.
+    pub fn path(&self) -> anyhow::Result<PathBuf> {
+        match &self.dir {
+            Some(dir) => Ok(dir.clone()),
+            None => Ok(self.file.resolve()?.likes_dir()),
         }
     }
 }

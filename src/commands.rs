@@ -11,6 +11,7 @@ use crate::compose;
 use crate::config::{Config, ConfigError};
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
+use crate::likes_folder;
 use crate::operator;
 use crate::processes;
 use crate::regression;
@@ -69,6 +70,7 @@ pub async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Compare(flags) => regression::compare(&flags),
         Command::Inspect(flags) => operator::inspect(&flags).await,
         Command::Purge(flags) => operator::purge(&flags).await,
+        Command::Likes(what) => likes_folder::run(&what),
         Command::Scenarios(flags) => scenarios(&flags),
         Command::Config(file) => {
             cli::print(&toml::to_string(&file.resolve()?.masked())?)?;

@@ -65,6 +65,8 @@ pub mod ask;
 
 pub mod operator;
 
+pub mod likes_folder;
+
 pub mod regression;
 
 pub mod processes;

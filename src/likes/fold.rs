@@ -190,6 +190,13 @@ impl State {
         all
     }
 
+    /// Whether a channel takes no updates any more.
+    pub fn is_closed(&self, channel: &str) -> bool {
+        self.channels
+            .get(channel)
+            .is_some_and(|channel| channel.closed)
+    }
+
     /// The viewers that a channel remembers, by name.
     pub fn likers(&self, channel: &str) -> Vec<Liker> {
         let viewers = self.channels.get(channel).map(|channel| &channel.viewers);

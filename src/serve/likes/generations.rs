@@ -72,6 +72,9 @@ impl Generations {
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(failed("read", path))?;
+        connection
+            .execute_batch("BEGIN")
+            .map_err(failed("read", path))?;
         Ok(Some(Self {
             connection,
             path: path.to_owned(),

@@ -62,13 +62,7 @@ impl SqliteLog {
     /// # Errors
     /// The disk refuses, the file is no log of likes, or it is the log of another shard.
     pub fn open(path: &Path, shard: Shard, ack: Ack) -> Result<Self, LogError> {
-        let connection = Connection::open(path).map_err(failed("open", path))?;
-        let pragmas = connection.execute_batch(&format!(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1;
-             PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = 0;",
-            if ack == Ack::Disk { "FULL" } else { "OFF" }
-        ));
-        pragmas.map_err(failed("write to", path))?;
+        let connection = open_to_write(path, ack)?;
         if is_empty(&connection).map_err(failed("read", path))? {
             let made = connection.execute_batch(&format!(
                 "BEGIN IMMEDIATE; {SCHEMA}
@@ -99,12 +93,31 @@ impl SqliteLog {
         })
     }
 
-    /// Opens a log to read it alone, while another process may append to it. Blocks.
+    /// Opens a log that there is, to [`cut`](Self::cut) it. Blocks.
+    ///
+    /// # Errors
+    /// There is none, or it is no log of likes.
+    pub fn open_to_cut(path: &Path) -> Result<Self, LogError> {
+        drop(open_to_read(path)?);
+        let connection = open_to_write(path, Ack::Disk)?;
+        let facts = read_facts(&connection, path, None)?;
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            facts,
+        })
+    }
+
+    /// Opens a log to read it alone, as it is now, while another process may append to it. Blocks.
     ///
     /// # Errors
     /// There is none, or it is no log of likes.
     pub fn read_only(path: &Path) -> Result<(SqliteReader, Facts), LogError> {
         let connection = open_to_read(path)?;
+        // One transaction for all that will be read, so that nothing is trimmed meanwhile.
+        connection
+            .execute_batch("BEGIN")
+            .map_err(failed("read", path))?;
         let facts = read_facts(&connection, path, None)?;
         Ok((SqliteReader(connection), facts))
     }
@@ -197,6 +210,17 @@ impl LogReader for SqliteReader {
     fn read_from(&mut self, position: u64, bytes_max: usize) -> Result<Vec<Entry>, LogError> {
         read_entries(&self.0, position, bytes_max)
     }
+}
+
+fn open_to_write(path: &Path, ack: Ack) -> Result<Connection, LogError> {
+    let connection = Connection::open(path).map_err(failed("open", path))?;
+    let pragmas = connection.execute_batch(&format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1;
+         PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY;",
+        if ack == Ack::Disk { "FULL" } else { "OFF" }
+    ));
+    pragmas.map_err(failed("write to", path))?;
+    Ok(connection)
 }
 
 fn open_to_read(path: &Path) -> Result<Connection, LogError> {
