@@ -25,6 +25,7 @@ mod layers;
 mod likes;
 mod likes_disk;
 mod metrics;
+mod likes_power;
 mod operating;
 mod origin_stream;
 mod playback;

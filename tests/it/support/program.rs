@@ -209,6 +209,7 @@ pub(crate) fn installed_by(program: &str) -> &'static str {
         "cvlc" => "apt-get install vlc-bin vlc-plugin-base",
         "chromium" | "npm" => "scripts/deps --long",
         "setpriv" => "apt-get install util-linux",
+        "strace" => "scripts/deps --long",
         _ => "make deps",
     }
 }
