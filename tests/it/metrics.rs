@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use seawall::hls::ladder::Rendition;
 use seawall::hls::timeline::Layout;
+use seawall::load::{self, Plot};
 use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
 use seawall::serve::admin::Admin;
 use seawall::serve::clock::Clock;
 use seawall::serve::cluster::{self, Doors, EdgeRoom, OriginRoom};
 use seawall::serve::edge;
-use seawall::serve::metrics::TABLE;
+use seawall::serve::metrics::{Registry, TABLE};
 use seawall::serve::origin::OriginConfig;
 use seawall::serve::token::Token;
 use seawall::serve::workers::Workers;
@@ -197,14 +198,17 @@ async fn eight_edges_and_four_channels_expose_the_whole_table_in_600_series_each
         assert_eq!(peak, 1.0, "nobody waited beside another");
     }
 
-    let all = of_origin + &scrape(edges[0].room.admin).await;
-    // Likes and the audience have rooms of their own.
-    let elsewhere = [
-        "seawall_likes_",
-        "seawall_viewers_",
-        "seawall_scenario_",
-        "seawall_event_",
-    ];
+    let of_audience = Registry::new(&[]);
+    let plot = Plot {
+        phases: vec![("surge".to_owned(), Duration::ZERO)],
+        events: vec![("surge".to_owned(), Duration::ZERO)],
+        ..Plot::default()
+    };
+    let _audience = load::Metrics::new(&of_audience, plot, clock);
+    let of_audience = String::from_utf8(of_audience.render()).unwrap();
+    let all = of_origin + &scrape(edges[0].room.admin).await + &of_audience;
+    // This origin keeps no likes.
+    let elsewhere = ["seawall_likes_"];
     for metric in TABLE {
         let is_sample = |line: &&str| {
             let rest = line.strip_prefix(metric.name).unwrap_or_default();
