@@ -5,7 +5,7 @@
 //! `ack = "memory"` the same test must find a loss, or it would prove nothing.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use seawall::likes::fold::Rules;
@@ -14,11 +14,13 @@ use seawall::serve::likes::log::LikeLog;
 use seawall::serve::likes::recovery::recover;
 use seawall::serve::likes::sqlite::{Ack, Shard, SqliteLog};
 
-use crate::support::likes::{Line, describe, origin_command};
+use crate::support::client;
+use crate::support::likes::{Line, counts, describe, hearts, json, origin, origin_command};
 use crate::support::program::Program;
 
 /// Hearts that are sent, over four connections.
 const HEARTS: u64 = 120;
+const EASY: &str = "disk_free_bytes_min = 0\nviewer_rate_max = 1000000";
 
 /// One file: what an fsync has covered, and what has been written since.
 #[derive(Clone, Default)]
@@ -94,9 +96,8 @@ fn replay(trace: &str, mut at_ack: impl FnMut(&Disk, u64)) {
         let file = arguments
             .split_once('<')
             .and_then(|(_, rest)| rest.split_once('>'))
-            .map(|(path, _)| path)
-            .filter(|path| path.contains("/shard-0/"))
-            .and_then(|path| path.rsplit('/').next());
+            .map(|(path, _)| String::from_utf8_lossy(&unescaped(path)).into_owned())
+            .and_then(|path| Some(path.split_once("/shard-0/")?.1.to_owned()));
         match (name, file) {
             ("pwrite64", Some(file)) => {
                 let (bytes, rest) = quoted(arguments);
@@ -104,18 +105,25 @@ fn replay(trace: &str, mut at_ack: impl FnMut(&Disk, u64)) {
                 let offset = numbers.nth(2).unwrap_or_else(|| panic!("{line:.200}"));
                 let offset = offset.split([')', ' ']).next().unwrap().parse().unwrap();
                 let write = Write::At(offset, bytes);
-                disk.entry(file.to_owned()).or_default().pending.push(write);
+                disk.entry(file).or_default().pending.push(write);
             }
             ("ftruncate", Some(file)) => {
                 let (_, rest) = arguments.split_once(">, ").unwrap();
                 let length = rest.split([')', ' ']).next().unwrap().parse().unwrap();
                 let write = Write::Cut(length);
-                disk.entry(file.to_owned()).or_default().pending.push(write);
+                disk.entry(file).or_default().pending.push(write);
+            }
+            // SQLite has the folder written down behind it, so it counts at once.
+            ("unlink", None) => {
+                let path = String::from_utf8_lossy(&quoted(arguments).0).into_owned();
+                if let Some((_, file)) = path.split_once("/shard-0/") {
+                    disk.remove(file);
+                }
             }
             ("fsync" | "fdatasync", Some(file)) if call.contains("<unfinished") => {
-                syncing.insert(thread, file.to_owned());
+                syncing.insert(thread, file);
             }
-            ("fsync" | "fdatasync", Some(file)) => disk.entry(file.to_owned()).or_default().sync(),
+            ("fsync" | "fdatasync", Some(file)) => disk.entry(file).or_default().sync(),
             ("write" | "writev" | "sendto" | "sendmsg", None) => {
                 let (mut bytes, mut rest) = quoted(arguments);
                 while rest.contains('"') {
@@ -142,9 +150,13 @@ fn quoted(text: &str) -> (Vec<u8>, &str) {
         return (Vec::new(), "");
     };
     let (digits, rest) = rest.split_once('"').unwrap();
+    (unescaped(digits), rest)
+}
+
+/// What `\x41\x42` stands for.
+fn unescaped(digits: &str) -> Vec<u8> {
     let byte = |pair: &str| u8::from_str_radix(pair, 16).unwrap();
-    let bytes = digits.split("\\x").skip(1).map(byte).collect();
-    (bytes, rest)
+    digits.split("\\x").skip(1).map(byte).collect()
 }
 
 /// How many operations a disk holds.
@@ -190,12 +202,7 @@ async fn losses(ack: &str) -> (Vec<(u64, u64, Lost)>, usize) {
     for sent in sending {
         sent.await.unwrap();
     }
-    let id = program.id();
-    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
-    let origin = children.split_whitespace().next().unwrap();
-    let killed = Command::new("kill").args(["-9", origin]).status().unwrap();
-    assert!(killed.success());
-    program.ended().await;
+    kill(program).await;
 
     let trace = std::fs::read_to_string(&trace).unwrap();
     let (mut lost, mut moments, mut newest) = (Vec::new(), 0, 0);
@@ -213,18 +220,21 @@ async fn losses(ack: &str) -> (Vec<(u64, u64, Lost)>, usize) {
 }
 
 fn traced(folder: &Path, trace: &Path, ack: &str) -> Program {
-    let section = format!(
-        "disk_free_bytes_min = 0\nviewer_rate_max = 1000000\nsnapshot_every_ms = 50\nack = {ack:?}"
-    );
-    let origin = origin_command(folder, &section);
-    let calls = "trace=pwrite64,ftruncate,fsync,fdatasync,write,writev,sendto,sendmsg";
+    let section = format!("{EASY}\nsnapshot_every_ms = 50\nack = {ack:?}");
+    let calls = "trace=unlink,pwrite64,ftruncate,fsync,fdatasync,write,writev,sendto,sendmsg";
+    #[rustfmt::skip]
+    let flags = ["-y", "-xx", "-s", "10000000", "-e", calls, "-o", trace.to_str().unwrap()];
+    under_strace(folder, &section, &flags)
+}
+
+/// An origin whose system calls `strace` sees.
+fn under_strace(folder: &Path, section: &str, flags: &[&str]) -> Program {
+    let origin = origin_command(folder, section);
     let mut command = Command::new("strace");
     command
-        .args([
-            "-f", "-qq", "-y", "-xx", "-s", "10000000", "-e", calls, "-o",
-        ])
-        .arg(trace)
-        .arg(PathBuf::from(origin.get_program()))
+        .args(["-f", "-qq"])
+        .args(flags)
+        .arg(origin.get_program())
         .args(origin.get_args());
     for (name, value) in origin.get_envs() {
         match value {
@@ -235,6 +245,16 @@ fn traced(folder: &Path, trace: &Path, ack: &str) -> Program {
     Program::start(&mut command)
 }
 
+/// Ends an origin as a loss of power does, and the `strace` around it.
+async fn kill(program: Program) {
+    let id = program.id();
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    let origin = children.split_whitespace().next().unwrap();
+    let killed = Command::new("kill").args(["-9", origin]).status().unwrap();
+    assert!(killed.success());
+    program.ended().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs strace, and takes a while: make test-long"]
 async fn whatever_was_acknowledged_outlives_a_loss_of_power() {
@@ -242,7 +262,9 @@ async fn whatever_was_acknowledged_outlives_a_loss_of_power() {
     assert_eq!(moments as u64, HEARTS);
     assert!(
         lost.is_empty(),
-        "acknowledged, found, writes that were lost: {lost:?}"
+        "{} losses; acknowledged, found, writes that were lost: {:?}",
+        lost.len(),
+        &lost[..lost.len().min(5)]
     );
 }
 
@@ -254,5 +276,62 @@ async fn without_fsync_the_same_test_finds_a_loss() {
     assert!(
         !lost.is_empty(),
         "the test sees no loss where there must be one"
+    );
+    let kept = |lost: &&(u64, u64, Lost)| matches!(lost.2, Lost::None);
+    let wrong = lost.iter().find(kept);
+    assert!(
+        wrong.is_none(),
+        "lost though every write was kept: {wrong:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs strace: make test-long"]
+async fn a_failed_fsync_ends_the_likes_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    describe(folder.path());
+    let log = folder.path().join("strace.log");
+    // From the twentieth fsync of a thread on, the disk has failed.
+    let failing = "inject=fsync,fdatasync:error=EIO:when=20+";
+    let flags = ["-e", failing, "-o", log.to_str().unwrap()];
+    let program = under_strace(folder.path(), EASY, &flags);
+    let addr = program.address("origin").await;
+    let mut acknowledged = 0;
+    let last = loop {
+        let reply = hearts(addr, "ann", &format!("k{acknowledged}"), 1).await;
+        if reply.status != 202 {
+            break reply;
+        }
+        acknowledged += 1;
+    };
+    assert!((10..20).contains(&acknowledged), "{acknowledged}");
+    assert_eq!(
+        (last.status, &json(&last)["error"]),
+        (503, &"outcome-unknown".into())
+    );
+    let down = hearts(addr, "bob", "k", 1).await;
+    assert_eq!((down.status, &json(&down)["reason"]), (503, &"down".into()));
+    assert_eq!(
+        client::get(addr, "/live/demo/channel.json").await.status,
+        200
+    );
+    program.logs("likes are off until the next start").await;
+    kill(program).await;
+
+    let program = origin(folder.path(), EASY);
+    let addr = program.address("origin").await;
+    let found = counts(addr, "?consistency=strong").await["hearts"]
+        .as_u64()
+        .unwrap();
+    assert!(
+        (acknowledged..=acknowledged + 1).contains(&found),
+        "{found} of {acknowledged}"
+    );
+    let again = hearts(addr, "ann", &format!("k{acknowledged}"), 1).await;
+    assert_eq!(again.status, 202);
+    assert_eq!(
+        counts(addr, "").await["hearts"],
+        acknowledged + 1,
+        "counted once"
     );
 }
