@@ -69,7 +69,7 @@ audit: ## licences, sources and bans of every dependency
 
 clean: ## remove what was built, and the live window on disk
 	$(CARGO) clean
-	find segments -mindepth 1 -maxdepth 1 -type d -exec rm -rf {} +
+	find segments -mindepth 1 -maxdepth 1 -type d ! -name .likes -exec rm -rf {} +
 
 .PHONY: build
 build:

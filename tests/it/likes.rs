@@ -305,7 +305,17 @@ async fn every_situation_has_the_answer_that_the_table_promises() {
     let end = counts(addr, "?consistency=strong").await;
     assert_eq!(end["likes"], u64::from(accepted > 0) + 1, "quick and late");
     assert_eq!(end["hearts"], 9);
-    // Everything else about the stream is as it was.
+    let head = client::request(addr, "HEAD", "/live/demo/counts", "", b"").await;
+    assert_eq!(head.status, 200);
+    assert!(head.header("content-length").parse::<usize>().unwrap() > 50);
+    // Everything else about the stream is as it was, and so would be a rendition that is called `likes`.
+    let segment = client::get(addr, "/live/demo/likes/7.ts").await;
+    assert_eq!(segment.status, 404);
+    assert!(
+        segment
+            .body
+            .starts_with(b"there is no such object here now")
+    );
     assert_eq!(
         client::get(addr, "/live/demo/channel.json").await.status,
         200

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue,
+    RETRY_AFTER,
 };
 use http::{Method, Response, StatusCode};
 use serde::Serialize;
@@ -87,11 +88,7 @@ impl Read<'_> {
             "eventual" => A_SECOND,
             _ => NO_STORE,
         };
-        let mut response = json(StatusCode::OK, self.text() + "\n", sharing);
-        if method == Method::HEAD {
-            *response.body_mut() = Bytes::new();
-        }
-        response
+        bare_for_head(method, json(StatusCode::OK, self.text() + "\n", sharing))
     }
 
     pub(super) fn text(&self) -> String {
@@ -173,11 +170,18 @@ impl Refusal {
             }
             _ => {}
         }
-        if method == Method::HEAD {
-            *response.body_mut() = Bytes::new();
-        }
-        response
+        bare_for_head(method, response)
     }
+}
+
+/// The same without its body if only the head was asked for; the head still says how long it would be.
+fn bare_for_head(method: &Method, mut response: Response<Bytes>) -> Response<Bytes> {
+    if method == Method::HEAD {
+        let length = response.body().len();
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+        *response.body_mut() = Bytes::new();
+    }
+    response
 }
 
 /// Answers OPTIONS: any page may like.

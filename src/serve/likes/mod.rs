@@ -21,6 +21,7 @@ mod routes;
 pub mod simulated;
 pub mod snapshotter;
 pub mod sqlite;
+mod stream;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender};
@@ -398,4 +399,65 @@ fn open_shard(folder: &Path, shard: Shard, ack: Ack, clock: Clock) -> Result<Ope
 fn chance() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0_u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::log::LogReader;
+    use super::simulated::{SimulatedLog, Trouble};
+    use super::*;
+    use crate::likes::batch::Header;
+    use crate::likes::snapshot::Hash;
+    use crate::likes::{Action, Batch, Identity, Operation, snapshot};
+
+    /// Appends a script, cut into batches, and returns the hash of what the log comes to.
+    fn hash_of(script: &[Operation], cut: usize, log: &mut dyn LikeLog) -> Hash {
+        let begun = log.facts();
+        for (index, operations) in script.chunks(cut).enumerate() {
+            let header = Header {
+                writer: begun.writer,
+                epoch: begun.epoch,
+                number: index as u64 + 1,
+            };
+            let batch = Batch {
+                header,
+                operations: operations.to_vec(),
+            };
+            log.append(&batch.encode().unwrap()).unwrap();
+        }
+        let facts = log.facts();
+        let mut reader: Box<dyn LogReader> = log.reader().unwrap();
+        let state = recovery::recover(&mut *reader, &facts, None, Rules::default()).unwrap();
+        snapshot::hash(&state)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        /// The same script comes to the same state in every log, however it is cut, and though one holds batches twice.
+        #[test]
+        fn one_script_has_one_hash_in_every_log(
+            script in prop::collection::vec((0..3_u8, 1..40_u64, 0..3_u8), 1..100),
+            cut in 1..20_usize,
+        ) {
+            let operation = |&(viewer, sequence, what): &(u8, u64, u8)| {
+                let action = [Action::Like, Action::Unlike, Action::Taps(2)][usize::from(what)];
+                let viewer = format!("v{viewer}");
+                Operation::update("demo", &viewer, Identity::Sequence(sequence), action)
+            };
+            let script: Vec<_> = script.iter().map(operation).collect();
+            let folder = tempfile::tempdir().unwrap();
+            let shard = Shard { index: 0, count: 1 };
+            let path = folder.path().join(LOG_FILE);
+            let mut sqlite = SqliteLog::open(&path, shard, Ack::Memory).unwrap();
+            let mut simulated = SimulatedLog::default();
+            simulated.trouble(std::iter::repeat_n(Trouble::Doubled, 100));
+            prop_assert_eq!(
+                hash_of(&script, cut, &mut sqlite),
+                hash_of(&script, 7, &mut simulated)
+            );
+        }
+    }
 }

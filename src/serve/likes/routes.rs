@@ -8,13 +8,13 @@ use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, Method, Response};
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::OwnedSemaphorePermit;
 use warp::{Filter, Reply};
 
 use super::answer::{self, Durable, Read, Refusal};
 use super::figures::Result as Answered;
 use super::queue::Told;
-use super::{Handle, Node};
+use super::{Handle, Node, stream};
 use crate::likes::limits::Shed;
 use crate::likes::names::{LikePath, What, in_query};
 use crate::likes::operation::{is_key, is_viewer};
@@ -23,10 +23,6 @@ use crate::serve::listener::Peer;
 
 /// Hearts that one request may bring.
 const HEARTS_MAX: u32 = 100;
-/// The shortest time between two events of a stream.
-const BETWEEN_EVENTS: Duration = Duration::from_millis(250);
-/// How long a stream is silent before it says that it is still there.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a body may take.
 const BODY_WAIT: Duration = Duration::from_secs(10);
 
@@ -55,9 +51,9 @@ pub(super) fn routes(
 + Send
 + Sync
 + 'static {
-    let ours = warp::path::full().and_then(move |path: warp::path::FullPath| {
-        let ours = LikePath::parse(path.as_str()).is_some();
-        let node = node.clone().filter(|_| ours);
+    let path = warp::method().and(warp::path::full());
+    let ours = path.and_then(move |method, path: warp::path::FullPath| {
+        let node = node.clone().filter(|_| is_ours(&method, path.as_str()));
         async move {
             node.map(|node| (node, path))
                 .ok_or_else(warp::reject::not_found)
@@ -86,6 +82,16 @@ pub(super) fn routes(
                 node.serve(request, body)
             },
         )
+}
+
+/// Nobody reads a single like: what is asked for at such a path belongs to a rendition that is called `likes`.
+fn is_ours(method: &Method, path: &str) -> bool {
+    let reads = method == Method::GET || method == Method::HEAD;
+    match LikePath::parse(path).map(|path| path.what) {
+        Some(What::Like { .. }) => !reads,
+        Some(_) => true,
+        None => false,
+    }
 }
 
 /// Closes and reopens channels.
@@ -153,7 +159,7 @@ impl Node {
             (What::Counts, &Method::GET | &Method::HEAD) => {
                 self.read(method, channel, query, headers).await
             }
-            (What::Stream, &Method::GET) => match self.stream(channel) {
+            (What::Stream, &Method::GET) => match self.listen(channel) {
                 Ok(stream) => return stream,
                 Err(refusal) => Err(refusal),
             },
@@ -367,30 +373,11 @@ impl Node {
         })
     }
 
-    /// Events for as long as somebody listens: the counts now, and whenever they have changed.
-    fn stream(self: &Arc<Self>, channel: &str) -> Result<warp::reply::Response, Refusal> {
+    fn listen(self: &Arc<Self>, channel: &str) -> Result<warp::reply::Response, Refusal> {
         let shard = self.readable(channel)?;
-        let listener = Listener {
-            _waiting: self.waiting()?,
-            node: self.clone(),
-            channel: channel.to_owned(),
-            counts: shard.board.watch(channel),
-            first: true,
-        };
-        let events = futures_util::stream::unfold(listener, |mut listener| async {
-            let event = listener.next().await?;
-            Some((Ok::<_, std::convert::Infallible>(event), listener))
-        });
-        let mut response = warp::reply::stream(events).into_response();
-        let head = response.headers_mut();
-        for (name, value) in [
-            (http::header::CONTENT_TYPE, "text/event-stream"),
-            (http::header::CACHE_CONTROL, "no-store"),
-            (http::header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-        ] {
-            head.insert(name, http::HeaderValue::from_static(value));
-        }
-        Ok(response)
+        let place = self.waiting()?;
+        let counts = shard.board.watch(channel);
+        Ok(stream::events(self.clone(), channel, counts, place))
     }
 
     async fn turn(
@@ -437,7 +424,7 @@ impl Node {
         })
     }
 
-    fn shown<'a>(
+    pub(super) fn shown<'a>(
         &self,
         channel: &'a str,
         shard: &Handle,
@@ -479,7 +466,7 @@ impl Handle {
 }
 
 /// A place among the readers who wait; dropping it gives it back.
-struct Place {
+pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
     gauge: prometheus::IntGauge,
 }
@@ -487,39 +474,6 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.gauge.dec();
-    }
-}
-
-/// Somebody who listens to the counts of a channel.
-struct Listener {
-    _waiting: Place,
-    node: Arc<Node>,
-    channel: String,
-    counts: watch::Receiver<Counts>,
-    first: bool,
-}
-
-impl Listener {
-    /// The next event; `None` once the node is closing.
-    async fn next(&mut self) -> Option<Bytes> {
-        let closing = self.node.closing.clone();
-        if !self.first {
-            let waited = async {
-                tokio::time::sleep(BETWEEN_EVENTS).await;
-                tokio::time::timeout(HEARTBEAT, self.counts.changed()).await
-            };
-            match closing.run_until_cancelled(waited).await? {
-                Err(_) => return Some(Bytes::from_static(b":\n\n")),
-                Ok(Err(_)) => return None,
-                Ok(Ok(())) => {}
-            }
-        }
-        self.first = false;
-        let counts = *self.counts.borrow_and_update();
-        let shard = self.node.shard(&self.channel);
-        let shown = self.node.shown(&self.channel, shard, counts, "eventual");
-        let text = shown.text();
-        Some(format!("id: {}\nevent: counts\ndata: {text}\n\n", counts.seq).into())
     }
 }
 

@@ -1,0 +1,83 @@
+//! Counts as a stream of server-sent events: now, and whenever they have changed.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
+use tokio::sync::watch;
+use warp::Reply;
+
+use super::Node;
+use super::routes::Place;
+use crate::likes::Counts;
+
+/// The shortest time between two events: what changes meanwhile is one.
+const BETWEEN_EVENTS: Duration = Duration::from_millis(250);
+/// How long a stream is silent before it says that it is still there.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Somebody who listens.
+struct Listener {
+    node: Arc<Node>,
+    channel: String,
+    counts: watch::Receiver<Counts>,
+    first: bool,
+    _place: Place,
+}
+
+/// An answer that lasts as long as somebody listens, or until the node closes.
+pub(super) fn events(
+    node: Arc<Node>,
+    channel: &str,
+    counts: watch::Receiver<Counts>,
+    place: Place,
+) -> warp::reply::Response {
+    let listener = Listener {
+        node,
+        channel: channel.to_owned(),
+        counts,
+        first: true,
+        _place: place,
+    };
+    let events = futures_util::stream::unfold(listener, |mut listener| async {
+        let event = listener.next().await?;
+        Some((Ok::<_, Infallible>(event), listener))
+    });
+    let mut response = warp::reply::stream(events).into_response();
+    let head = response.headers_mut();
+    for (name, value) in [
+        (CONTENT_TYPE, "text/event-stream"),
+        (CACHE_CONTROL, "no-store"),
+        (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+    ] {
+        head.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+impl Listener {
+    /// The next event; `None` once the node is closing.
+    async fn next(&mut self) -> Option<Bytes> {
+        let closing = self.node.closing.clone();
+        if !self.first {
+            let waited = async {
+                tokio::time::sleep(BETWEEN_EVENTS).await;
+                tokio::time::timeout(HEARTBEAT, self.counts.changed()).await
+            };
+            match closing.run_until_cancelled(waited).await? {
+                Err(_) => return Some(Bytes::from_static(b":\n\n")),
+                Ok(Err(_)) => return None,
+                Ok(Ok(())) => {}
+            }
+        }
+        self.first = false;
+        let counts = *self.counts.borrow_and_update();
+        let shard = self.node.shard(&self.channel);
+        let shown = self.node.shown(&self.channel, shard, counts, "eventual");
+        let text = shown.text();
+        Some(format!("id: {}\nevent: counts\ndata: {text}\n\n", counts.seq).into())
+    }
+}
