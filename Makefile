@@ -5,19 +5,22 @@ SEAWALL := target/release/seawall
 EDGE    ?= http://127.0.0.1:8081
 CHANNEL ?= demo
 URL     ?= $(EDGE)/live/$(CHANNEL)/main.m3u8
+# Where the audience of a surge is scraped, as dashboards/prometheus/prometheus.yml has it.
+METRICS ?= 127.0.0.1:9070
+PROMETHEUS ?= 127.0.0.1:9090
 
 .DEFAULT_GOAL := help
 SCENARIOS := celebrity-live kickoff title-fight break-and-return pop-loss origin-brownout playlist-herd many-streams \
 	reconnect-storm early-404 rolling-restart
 
-.PHONY: help demo run surge-celebrity $(SCENARIOS:%=surge-%) watch-vlc watch-ffplay check test test-long bench soak deps audit clean
+.PHONY: help demo run surge-celebrity $(SCENARIOS:%=surge-%) watch-vlc watch-ffplay prometheus grafana check test test-long bench soak deps audit clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 	@echo "  make surge-NAME       play another scenario: $(SCENARIOS) (AB=KNOB=A,B: twice)"
 
 demo: build ## start everything, play the celebrity surge with the miss queue and without, print the report
-	@$(SEAWALL) up --surge celebrity-live --report reports/demo
+	@$(SEAWALL) up --surge celebrity-live --report reports/demo --metrics $(METRICS)
 
 run: build ## a live stream behind three edges, until Ctrl-C
 	@$(SEAWALL) up
@@ -25,7 +28,7 @@ run: build ## a live stream behind three edges, until Ctrl-C
 # With TARGET="http://127.0.0.1:8081 ..." at edges that `make run` has started; else at a cluster of its own.
 surge-celebrity: build ## play the celebrity surge (MISS_QUEUE=off: without the queue; TARGET=URLs: at running edges)
 	@$(SEAWALL) surge celebrity-live $(if $(MISS_QUEUE),--miss-queue $(MISS_QUEUE)) $(if $(SEED),--seed $(SEED)) \
-		$(foreach url,$(TARGET),--target $(url)) $(if $(TARGET),--origin-admin $(or $(ORIGIN_ADMIN),http://127.0.0.1:9000))
+		--metrics $(METRICS) $(foreach url,$(TARGET),--target $(url)) $(if $(TARGET),--origin-admin $(or $(ORIGIN_ADMIN),http://127.0.0.1:9000))
 
 # MISS_QUEUE=, SEED= and AB=KNOB=A,B as above; each at a cluster of its own, with a report under reports/.
 $(SCENARIOS:%=surge-%): surge-%: build
@@ -38,6 +41,20 @@ watch-vlc: ## open VLC at the first edge (URL=... for another stream)
 watch-ffplay: ## open ffplay at the first edge (URL=... for another stream)
 	@command -v ffplay >/dev/null || { echo "ffplay is not installed: apt-get install ffmpeg"; exit 1; }
 	ffplay -hide_banner -loglevel warning -autoexit $(URL)
+
+# Its data goes with `make clean`. Let one Prometheus scrape an edge at a time.
+prometheus: ## Prometheus against what `make run` has started, until Ctrl-C (PROMETHEUS=ADDR: elsewhere)
+	@command -v prometheus >/dev/null || { echo "Prometheus is not installed: apt-get install prometheus"; exit 1; }
+	@mkdir -p target/prometheus
+	@echo "Prometheus: http://$(PROMETHEUS)/graph?g0.expr=seawall:origin_excess:ratio1m&g0.tab=0   alerts: http://$(PROMETHEUS)/alerts"
+	@exec prometheus --config.file=dashboards/prometheus/prometheus.yml --storage.tsdb.path=target/prometheus \
+		--storage.tsdb.retention.time=1d --web.listen-address=$(PROMETHEUS) --log.level=warn
+
+grafana: ## Grafana with the dashboards, and a Prometheus of its own, in containers, until Ctrl-C
+	@docker compose version >/dev/null 2>&1 || { echo "This needs Docker with its compose plugin: https://docs.docker.com/compose/install/"; \
+		echo "Without it: make prometheus, and import dashboards/grafana/*.json into a Grafana of yours"; exit 1; }
+	@echo "Grafana: http://127.0.0.1:3000   Prometheus: http://127.0.0.1:9090"
+	@docker compose -f dashboards/compose.yaml up
 
 check: ## formatting, lints, documentation
 	$(CARGO) fmt --all --check
