@@ -238,6 +238,25 @@ def collapsing():
     ]
 
 
+def behind():
+    return series(
+        "Segments behind the broadcaster", "short", "How many segments the newest playlist of an edge is behind what was "
+        "published. Grows where nobody watches.",
+        ("{{edge}} {{stream}} {{rendition}}",
+         "clamp_min(max by (stream, rendition) (seawall_broadcaster_media_sequence) - on (stream, rendition) "
+         f"group_right () max by (edge, stream, rendition) (seawall_edge_playlist_media_sequence{{{EDGE}}}), 0)"),
+    )
+
+
+def ages():
+    return series(
+        "Age of playlists", "s", "Since a playlist of the edge last brought something new; a segment's time while somebody "
+        "watches. Grows where nobody does.",
+        ("{{edge}} {{stream}} {{rendition}}",
+         f"time() - max by (edge, stream, rendition) (seawall_edge_playlist_updated_timestamp_seconds{{{EDGE}}})"),
+    )
+
+
 def run_time(selector):
     return [
         series(
@@ -319,15 +338,8 @@ def surge():
         ]),
         (1, [row("Health of the live edge")]),
         (8, [
-            series("Segments behind the broadcaster", "short", "How many segments the newest playlist of an edge is behind "
-                   "what was published. Grows where nobody watches.",
-                   ("{{edge}} {{stream}} {{rendition}}",
-                    "max by (stream, rendition) (seawall_broadcaster_media_sequence) - on (stream, rendition) "
-                    f"group_right () max by (edge, stream, rendition) (seawall_edge_playlist_media_sequence{{{EDGE}}})")),
-            series("Age of playlists", "s", "Since a playlist of the edge last brought something new; a segment's time "
-                   "while somebody watches.",
-                   ("{{edge}} {{stream}} {{rendition}}",
-                    f"time() - max by (edge, stream, rendition) (seawall_edge_playlist_updated_timestamp_seconds{{{EDGE}}})")),
+            behind(),
+            ages(),
             series("Time to the answer's head, p99", "s", "What a viewer waits for, by how the request was served.",
                    ("{{path}}", p99("seawall_edge_request_duration_seconds", EDGE, "path"))),
             series("Publishing lateness, p99", "s", "How long after its due time a segment was published.",
@@ -451,13 +463,10 @@ def edge():
             series("Evictions, stale answers/s", "ops", "Objects let go by cause, and stale answers by why they were allowed.",
                    ("let go: {{cause}}", rate("seawall_edge_evictions_total", EDGE, "cause")),
                    ("stale: {{why}}", rate("seawall_edge_stale_served_total", EDGE, "why"))),
-            series("Age of playlists", "s", "Since a playlist last brought something new; grows where nobody watches.",
-                   ("{{edge}} {{stream}} {{rendition}}",
-                    f"time() - max by (edge, stream, rendition) (seawall_edge_playlist_updated_timestamp_seconds{{{EDGE}}})")),
+            ages(),
         ]),
         (8, [
-            series("Newest segment listed", "none", "Number of the newest segment that an edge's playlist lists.",
-                   ("{{edge}} {{stream}} {{rendition}}", f"seawall_edge_playlist_media_sequence{{{EDGE}}}"), least=None),
+            behind(),
             series("Fetched ahead, used/s", "ops", "Segments fetched before anybody asked, and how many of them somebody "
                    "asked for.",
                    ("fetched ahead", rate("seawall_edge_origin_fetches_total", f'{EDGE},reason="prefetch"')),
@@ -518,9 +527,10 @@ def origin():
         (8, [
             series("Segments published/s", "ops", "By stream and rendition.",
                    ("{{stream}} {{rendition}}", rate("seawall_broadcaster_segments_published_total", "", "stream, rendition"))),
-            series("Newest segment", "none", "What the broadcaster handed over, and what the origin lists.",
-                   ("{{stream}} {{rendition}}", "seawall_broadcaster_media_sequence"),
-                   ("listed, {{channel}}", "seawall_origin_media_sequence"), least=None),
+            series("Published and not listed", "short", "Segments of a stream that the broadcaster has handed over and the "
+                   "origin does not list yet; those of the lowest rendition may come before the others'.",
+                   ("{{stream}}", "max by (stream) (seawall_broadcaster_media_sequence) - on (stream) label_replace("
+                    'seawall_origin_media_sequence, "stream", "$1", "channel", "(.+)")'), least=None),
             series("Lateness, p99", "s", "How long after its due time a segment was published.",
                    ("lateness", p99("seawall_broadcaster_publish_lateness_seconds", ""))),
             series("Failed and refused/s", "ops", "Attempts to publish that failed, and uploads that were refused, by why.",

@@ -71,7 +71,6 @@ def stat(panel, data, width, height):
     samples = next((samples for _, samples in data if samples), [])
     if not samples:
         return text(width / 2, height / 2 + 10, "no data", 20, "#8e8e8e", "middle")
-    # The middle of the time that is shown: the end of it is calm again.
     value = samples[-1][1]
     color = NAMED["green"]
     for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]:
@@ -167,7 +166,7 @@ def chart(panel, data, width, height, prometheus, events):
     at = left
     for index, (name, _, _) in enumerate(drawn):
         wide = 20 + 6.4 * len(name)
-        if at + wide > width:
+        if at + wide > (width if index == len(drawn) - 1 else width - 36):
             parts.append(text(at, height - 10, f"+ {len(drawn) - index}", 11, "#8e8e8e"))
             break
         color = COLORS[index % len(COLORS)]
@@ -183,7 +182,6 @@ def draw(board, prometheus):
         if samples
     ]
     parts, bottom = [], 0
-    # Rows between panels need less room here than a unit of the grid.
     for panel in board["panels"]:
         at = panel["gridPos"]
         left, top = at["x"] * COLUMN + GAP / 2, at["y"] * UNIT / 2 + 56
