@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::client::Connection;
 
@@ -17,7 +17,7 @@ pub(super) struct Edge {
 /// Connections to one edge, lent for one request each, in the order of asking.
 pub(super) struct Pool {
     edge: Edge,
-    places: Arc<Semaphore>,
+    places: Semaphore,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -26,14 +26,14 @@ impl Pool {
     pub(super) fn new(edge: Edge, size: usize) -> Self {
         Self {
             edge,
-            places: Arc::new(Semaphore::new(size)),
+            places: Semaphore::new(size),
             idle: Mutex::new(Vec::with_capacity(size)),
         }
     }
 
     /// A connection, as soon as one is free.
     pub(super) async fn borrow(&self) -> Lent<'_> {
-        let place = Arc::clone(&self.places).acquire_owned().await;
+        let place = self.places.acquire().await;
         // The one that was used last: its edge has kept it open.
         let kept = self.lock().pop();
         let connection = kept.unwrap_or_else(|| Connection::new(&self.edge));
@@ -53,7 +53,7 @@ impl Pool {
 pub(super) struct Lent<'a> {
     pool: &'a Pool,
     connection: Option<Connection>,
-    _place: OwnedSemaphorePermit,
+    _place: SemaphorePermit<'a>,
 }
 
 impl Lent<'_> {

@@ -6,6 +6,9 @@ use super::record::ResultWord;
 
 /// The word of the cache nearest to the viewer: each tier appends its member, so it is the last.
 pub fn word(field: &str) -> ResultWord {
+    if is_plain_hit(field) {
+        return ResultWord::Hit;
+    }
     let Ok(members) = Parser::new(field).parse::<sfv::List>() else {
         return ResultWord::Unmarked;
     };
@@ -46,6 +49,17 @@ pub fn word(field: &str) -> ResultWord {
     }
 }
 
+/// Whether it is `NAME; hit; ttl=SECONDS`, as nearly all are: that is seen without taking the field apart.
+fn is_plain_hit(field: &str) -> bool {
+    let Some((name, ttl)) = field.split_once("; hit; ttl=") else {
+        return false;
+    };
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let begins_well = name.starts_with(|first: char| first.is_ascii_alphabetic());
+    let is_number = (1..=15).contains(&ttl.len()) && ttl.bytes().all(|byte| byte.is_ascii_digit());
+    begins_well && name.bytes().all(in_name) && is_number
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +69,9 @@ mod tests {
         for (field, expected) in [
             ("edge-a; hit; ttl=1", ResultWord::Hit),
             ("edge-a; hit", ResultWord::Hit),
+            ("shield-1; hit; ttl=9, edge-a; hit; ttl=1", ResultWord::Hit),
+            ("edge-a; hit; ttl=1; detail=negative", ResultWord::Negative),
+            ("edge-a; hit; ttl=12345678901234567", ResultWord::Unmarked),
             ("edge-a; hit; ttl=-1", ResultWord::Stale),
             ("edge-a; hit; detail=negative", ResultWord::Negative),
             (
