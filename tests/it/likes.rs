@@ -327,7 +327,7 @@ async fn every_situation_has_the_answer_that_the_table_promises() {
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_get_what_is_here_what_they_have_seen_or_all_that_was_acknowledged() {
     let folder = folder();
-    let (_program, addr) = started(folder.path(), EASY).await;
+    let (program, addr) = started(folder.path(), EASY).await;
     assert_eq!(counts(addr, "").await["seq"], 0);
     let reply = json(&like(addr, "ann", 1).await);
     let token = format!("like-token: {}\r\n", reply["token"].as_str().unwrap());
@@ -373,6 +373,26 @@ async fn readers_get_what_is_here_what_they_have_seen_or_all_that_was_acknowledg
         text.contains("text/event-stream")
             && text.contains("event: counts\ndata: {\"channel\":\"demo\",\"likes\":2"),
         "{text}"
+    );
+
+    // Whoever still listens or waits does not hold up the end.
+    let waiting = tokio::spawn(client::get(addr, "/live/demo/counts?newer_than=99"));
+    let admin = program.address("admin").await;
+    loop {
+        let metrics = client::get(admin, "/metrics").await.body;
+        if String::from_utf8_lossy(&metrics).contains("\nseawall_likes_waiting_readers 2\n") {
+            break;
+        }
+        assert!(!waiting.is_finished());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let begun = std::time::Instant::now();
+    program.terminate();
+    assert_eq!(program.ended().await.code, Some(0));
+    assert!(
+        begun.elapsed() < Duration::from_secs(8),
+        "it waited for readers: {:?}",
+        begun.elapsed()
     );
 }
 

@@ -433,6 +433,48 @@ async fn likes_are_refused_before_the_disk_is_full_and_taken_again_when_it_is_no
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_log_refuses_likes_until_a_snapshot_lets_it_be_trimmed() {
+    let folder = folder();
+    let bounds = "disk_free_bytes_min = 0\nviewer_rate_max = 1000000\nlog_bytes_max = 20000";
+    let program = origin(
+        folder.path(),
+        &format!("{bounds}\nsnapshot_every_ms = 600000"),
+    );
+    let addr = program.address("origin").await;
+    let (acknowledged, last) = fill(addr).await;
+    let why = json(&last);
+    assert_eq!(
+        (last.status, &why["error"], &why["reason"]),
+        (503, &"overloaded".into(), &"log-full".into())
+    );
+    assert_eq!(counts(addr, "").await["hearts"], acknowledged);
+    program.terminate();
+    assert_eq!(program.ended().await.code, Some(0));
+
+    // Nothing new can come that would make a second snapshot due, and still the log gets room again.
+    let program = origin(folder.path(), &format!("{bounds}\nsnapshot_every_ms = 20"));
+    let addr = program.address("origin").await;
+    let mut more = 0;
+    for number in 0..400 {
+        let reply = hearts(addr, "ann", &format!("k{number}"), 1).await;
+        match reply.status {
+            202 => more += 1,
+            _ => assert_eq!(json(&reply)["reason"], "log-full"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(more > 200, "{more}");
+    assert_eq!(counts(addr, "").await["hearts"], acknowledged + more);
+    program.kill();
+    program.ended().await;
+    let ended = verified(folder.path()).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let program = origin(folder.path(), bounds);
+    let addr = program.address("origin").await;
+    assert_eq!(counts(addr, "").await["hearts"], acknowledged + more);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_cannot_be_written_is_said_at_the_start() {
     let folder = folder();
     let refused = |ended: Ended, what: &str| {

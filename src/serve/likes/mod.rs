@@ -246,10 +246,13 @@ impl Likes {
                 on_disk: facts.fsync_before_ack,
             });
             if let Some(generations) = opened.snapshots {
+                let newest = generations.all()?.first().copied();
                 let snapshotter = Snapshotter {
                     log: opened.log.reader()?,
                     generations,
                     state: opened.state.clone(),
+                    written: newest.map_or(0, |newest| newest.sequence),
+                    relieved: facts.trimmed,
                     queue: queue.clone(),
                     board: board.clone(),
                     due: config.due,

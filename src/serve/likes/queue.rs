@@ -140,6 +140,11 @@ impl Queue {
         load.disk_free_bytes = disk_free_bytes;
     }
 
+    /// Whether the log is as long as it may be.
+    pub fn log_is_full(&self) -> bool {
+        self.lock().load.log_bytes >= self.limits.log_bytes_max
+    }
+
     /// Waits until there is something to do, `patience` at most, and takes it: `operations_max` of the operations at most.
     pub fn take(&self, operations_max: usize, patience: Duration) -> Work {
         let idle = |inner: &mut Inner| {

@@ -10,6 +10,7 @@ use super::generations::Generations;
 use super::log::{LogError, LogReader};
 use super::queue::Queue;
 use super::recovery::READ_BYTES;
+use crate::likes::fold::Rules;
 use crate::likes::{Batch, State};
 use crate::serve::clock::Clock;
 
@@ -39,6 +40,10 @@ pub struct Snapshotter {
     pub generations: Generations,
     /// What the log comes to as far as this thread has read it.
     pub state: State,
+    /// The last operation that a snapshot includes.
+    pub written: u64,
+    /// The last entry up to which a full log was trimmed.
+    pub relieved: u64,
     /// Who trims the log.
     pub queue: Arc<Queue>,
     /// How far counting is.
@@ -54,22 +59,37 @@ impl Snapshotter {
     pub fn run(mut self, stop: &Receiver<()>) {
         let look = self.due.every.min(Duration::from_secs(1));
         let mut last = self.clock.now();
-        let mut written = self.state.sequence();
         while stop.recv_timeout(look) == Err(RecvTimeoutError::Timeout) {
-            let new = self.board.sequence().saturating_sub(written);
+            let new = self.board.sequence().saturating_sub(self.written);
             let now = self.clock.now();
             let due = new >= self.due.operations || now.since(last) >= self.due.every;
-            if new == 0 || !due {
-                continue;
-            }
-            last = now;
-            match self.write() {
-                Ok(()) => written = self.state.sequence(),
-                Err(error) => {
-                    tracing::warn!(%error, "no snapshot of the likes could be written: the log grows until one can");
+            let done = match new {
+                0 if self.queue.log_is_full() => self.relieve(),
+                0 => continue,
+                _ if !due => continue,
+                _ => {
+                    last = now;
+                    self.write()
                 }
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, "no snapshot of the likes could be written: the log grows until one can");
             }
         }
+    }
+
+    /// Lets the log be trimmed up to the newest snapshot, once that has been read back. A full log takes nothing new, so a
+    /// second snapshot, up to the first of which it would be trimmed, would never come.
+    fn relieve(&mut self) -> Result<(), LogError> {
+        let newest = self.generations.all()?.first().copied();
+        if let Some(newest) = newest
+            && newest.position > self.relieved
+        {
+            self.generations.load(newest, Rules::default())?;
+            self.relieved = newest.position;
+            self.queue.may_trim(newest.position);
+        }
+        Ok(())
     }
 
     fn write(&mut self) -> Result<(), LogError> {
@@ -90,6 +110,7 @@ impl Snapshotter {
         }
         let begun = self.clock.now();
         let needed_from = self.generations.save(&self.state)?;
+        self.written = self.state.sequence();
         self.queue.may_trim(needed_from);
         tracing::debug!(
             entry = self.state.position(),
