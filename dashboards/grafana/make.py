@@ -182,7 +182,7 @@ def dashboard(name, title, description, rows, variables):
                     "enable": True,
                     "hide": False,
                     "iconColor": "purple",
-                    "expr": "seawall_event_timestamp_seconds * 1000",
+                    "expr": "(seawall_event_timestamp_seconds > 0) * 1000",
                     "step": "1s",
                     "titleFormat": "{{event}}",
                     "useValueForTime": "on",

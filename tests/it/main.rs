@@ -14,6 +14,8 @@ mod support;
 mod admin;
 mod audience;
 mod bad_input;
+mod dashboards;
+mod dashboards_live;
 mod edge_blocking;
 mod edge_bounds;
 mod edge_faults;
