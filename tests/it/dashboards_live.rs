@@ -20,6 +20,11 @@ seed = 1
 [real]
 requests_logged_max = 200000
 
+[real.stage]
+edges = 3
+parts_per_segment = 6
+origin_delay_ms = 50.0
+
 [real.audience]
 viewers = 100
 arrivals = { gamma = { shape = 2.0, scale_s = 2.0, within_s = 8.0 } }
@@ -224,6 +229,7 @@ async fn prometheus_and_every_panel_show_what_the_report_of_a_surge_says() {
         "--json".to_owned(),
     ]);
     let surge = Program::seawall(&surge.iter().map(String::as_str).collect::<Vec<_>>());
+    surge.logs("audience http://").await;
     until("the audience is scraped", patience, async || {
         prometheus.value("sum(seawall_viewers)").await > 0.0
     })
