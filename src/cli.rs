@@ -99,6 +99,17 @@ Examples:
 
 Exit codes: 0 nothing is worse, 1 failed, 2 usage, 4 something is worse by more than noise.")]
     Compare(Compare),
+    /// Watch a cluster that is running, in a terminal: viewers, edge against origin requests, waiters, each edge.
+    #[command(after_help = "\
+Examples:
+  seawall top                                                the cluster of `seawall up`; q quits
+  seawall top --admin 10.0.0.7:9000 --interval 2             another one, every two seconds
+  seawall top --admin 127.0.0.1:9081 --admin 127.0.0.1:9082    two edges that name no others
+  seawall top --plain >> top.log                             a line each second
+  seawall top --once                                         one line, and the end
+
+Colours follow NO_COLOR. Exit codes: 0 quit, 1 nothing is there at the start, 2 usage.")]
+    Top(Top),
     /// Say what an edge knows of one object: state, age, flight, waiters, last landing.
     #[command(after_help = "\
 Examples:
@@ -134,6 +145,31 @@ Examples:
   seawall config > seawall.toml           a file with every key that has a default
   seawall config --config seawall.toml    what a file comes to")]
     Config(File),
+}
+
+/// Flags of `seawall top`.
+#[derive(Debug, Args)]
+pub struct Top {
+    /// An admin listener: the origin's of `seawall up` names all rooms. Repeat it for several.
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "http://127.0.0.1:9000",
+        value_delimiter = ','
+    )]
+    pub admin: Vec<String>,
+    /// Where a surge shows its viewers (`seawall surge --metrics ADDR`); nothing is said of them if nobody is there.
+    #[arg(long, value_name = "ADDR", default_value = "http://127.0.0.1:9070")]
+    pub audience: String,
+    /// Seconds from one look to the next.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = interval)]
+    pub interval: f64,
+    /// Lines of text instead of a picture, one per interval. So it is where stdout is no terminal.
+    #[arg(long)]
+    pub plain: bool,
+    /// Print one such line, and end.
+    #[arg(long)]
+    pub once: bool,
 }
 
 /// Flags of `seawall inspect`.
@@ -685,6 +721,14 @@ impl Edge {
             self.operators.lay_over(config);
         })
     }
+}
+
+/// Seconds between two looks.
+fn interval(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok();
+    seconds
+        .filter(|seconds| (0.2..=60.0).contains(seconds))
+        .ok_or_else(|| "it is a number of seconds from 0.2 to 60, such as 1".to_owned())
 }
 
 /// An address to listen on. The standard library's own error does not say what one looks like.

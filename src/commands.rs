@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::{self, Command};
 use crate::compose;
 use crate::config::{Config, ConfigError};
+use crate::dashboard;
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
 use crate::likes_folder;
@@ -68,6 +69,7 @@ pub async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Edge(flags) => edge(flags.resolve()?).await,
         Command::Surge(flags) => rehearsal::surge(&flags, stop_signal()?).await,
         Command::Compare(flags) => regression::compare(&flags),
+        Command::Top(flags) => dashboard::top(&flags, stop_signal()?).await,
         Command::Inspect(flags) => operator::inspect(&flags).await,
         Command::Purge(flags) => operator::purge(&flags).await,
         Command::Likes(what) => likes_folder::run(&what),

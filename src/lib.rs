@@ -37,6 +37,9 @@ pub mod theory;
 
 pub mod report;
 
+// What is seen of a cluster that runs.
+pub mod top;
+
 // What performs.
 pub mod serve;
 
@@ -66,6 +69,8 @@ pub mod ask;
 pub mod operator;
 
 pub mod likes_folder;
+
+pub mod dashboard;
 
 pub mod regression;
 

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-const PURE: [&str; 7] = [
-    "policy", "hls", "media", "viewer", "likes", "theory", "report",
+const PURE: [&str; 8] = [
+    "policy", "hls", "media", "viewer", "likes", "theory", "report", "top",
 ];
 
 /// What code in the pure folders never names.

@@ -1,0 +1,359 @@
+//! `seawall top`: asks a running cluster in turn, and shows what it says until somebody quits.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use anyhow::bail;
+use futures_util::future::join_all;
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::ask;
+use crate::cli;
+use crate::serve::clock::Clock;
+use crate::serve::discovery::{Group, Role as Found};
+use crate::top::draw::{self, Palette};
+use crate::top::samples::Scrape;
+use crate::top::text;
+use crate::top::view::{Answer, Role, Watch};
+
+/// Shows a cluster until somebody quits.
+///
+/// # Errors
+/// Nothing answers at the start, an address is none, or the terminal fails.
+pub async fn top(flags: &cli::Top, stop: CancellationToken) -> anyhow::Result<u8> {
+    let interval = Duration::from_secs_f64(flags.interval);
+    let mut cluster = Cluster {
+        admins: flags
+            .admin
+            .iter()
+            .map(|text| address(text))
+            .collect::<Result<_, _>>()?,
+        audience: address(&flags.audience)?,
+        patience: interval.clamp(Duration::from_secs(1), Duration::from_secs(5)),
+        rooms: Vec::new(),
+        clock: Clock::start(),
+    };
+    let first = tokio::select! {
+        first = cluster.look() => first,
+        () = stop.cancelled() => return Ok(cli::OK),
+    };
+    first.must_hold_something(&cluster.admins)?;
+    if flags.once || flags.plain || !std::io::stdout().is_terminal() {
+        plain(flags, interval, cluster, first, stop).await?;
+    } else {
+        let title = format!("http://{}", cluster.admins.join(", "));
+        let (looks, seen) = mpsc::channel(1);
+        // Ends when nobody looks any more: it is dropped with `watching`, at the end of the picture.
+        let watching = tokio::spawn(look_on(cluster, interval, looks));
+        // Restores the terminal when it panics, too: `try_init` sets a hook for that.
+        let mut terminal = ratatui::try_init()?;
+        let ended = picture(&mut terminal, &title, first, seen, stop).await;
+        ratatui::restore();
+        watching.abort();
+        ended?;
+    }
+    Ok(cli::OK)
+}
+
+/// What one round of questions has brought.
+struct Look {
+    at: crate::time::Timestamp,
+    answers: Vec<Answer>,
+    notes: Vec<String>,
+}
+
+impl Look {
+    fn must_hold_something(&self, admins: &[String]) -> anyhow::Result<()> {
+        let cluster = |answer: &&Answer| answer.role != Some(Role::Audience);
+        if self
+            .answers
+            .iter()
+            .filter(cluster)
+            .any(|answer| answer.scrape.is_ok())
+        {
+            return Ok(());
+        }
+        let why = self
+            .answers
+            .iter()
+            .find_map(|answer| answer.scrape.as_ref().err());
+        bail!(
+            "nothing answers at {} ({}); start a cluster with `seawall up`, or name its origin's admin listener with \
+             --admin HOST:PORT",
+            admins.join(", "),
+            why.map_or("it named no rooms", String::as_str)
+        );
+    }
+}
+
+/// Whom to ask.
+struct Cluster {
+    admins: Vec<String>,
+    audience: String,
+    patience: Duration,
+    /// The rooms that were found last.
+    rooms: Vec<Room>,
+    clock: Clock,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Room {
+    role: Option<Role>,
+    name: Option<String>,
+    address: String,
+}
+
+impl Cluster {
+    /// One round: which rooms there are, and what each exposes.
+    async fn look(&mut self) -> Look {
+        let notes = self.find().await;
+        let clock = self.clock;
+        let patience = self.patience;
+        let answers = self.rooms.iter().cloned().map(|room| async move {
+            let at = clock.now();
+            let scrape = scrape(&room.address, patience).await;
+            Answer {
+                role: room.role,
+                name: room.name,
+                address: room.address,
+                at,
+                scrape,
+            }
+        });
+        let mut answers = join_all(answers).await;
+        // Nobody there: no surge is played, and that is no trouble.
+        answers.retain(|answer| answer.role != Some(Role::Audience) || answer.scrape.is_ok());
+        Look {
+            at: clock.now(),
+            answers,
+            notes,
+        }
+    }
+
+    /// Finds the rooms anew; those of an admin listener that does not answer stay as they were.
+    async fn find(&mut self) -> Vec<String> {
+        let asked = self.admins.iter().map(|admin| {
+            let url = format!("http://{admin}/-/targets");
+            let patience = self.patience;
+            async move { tokio::time::timeout(patience, ask::get_json::<Vec<Group>>(&url)).await }
+        });
+        let found = join_all(asked).await;
+        let mut rooms: Vec<Room> = Vec::new();
+        let mut notes = Vec::new();
+        let mut lost = false;
+        for (admin, found) in self.admins.iter().zip(found) {
+            match found {
+                Ok(Ok(groups)) => rooms.extend(groups.into_iter().flat_map(rooms_of)),
+                Ok(Err(error)) if format!("{error:#}").contains(" answered ") => {
+                    notes.push(format!(
+                        "{admin} names no rooms, so it is watched alone: {error:#}"
+                    ));
+                    rooms.push(alone(admin));
+                }
+                Ok(Err(_)) | Err(_) => {
+                    lost = true;
+                    rooms.push(alone(admin));
+                }
+            }
+        }
+        if lost {
+            // The one that is lost may have named others: they are asked on.
+            let known = std::mem::take(&mut self.rooms);
+            rooms.splice(0..0, known);
+        }
+        rooms.push(Room {
+            role: Some(Role::Audience),
+            name: None,
+            address: self.audience.clone(),
+        });
+        let mut seen = std::collections::HashSet::new();
+        rooms.retain(|room| seen.insert(room.address.clone()));
+        self.rooms = rooms;
+        notes
+    }
+}
+
+fn alone(admin: &str) -> Room {
+    Room {
+        role: None,
+        name: None,
+        address: admin.to_owned(),
+    }
+}
+
+fn rooms_of(group: Group) -> impl Iterator<Item = Room> {
+    let role = match group.labels.room {
+        Found::Edge => Role::Edge,
+        Found::Shield => Role::Shield,
+        Found::Origin => Role::Origin,
+        Found::Audience => Role::Audience,
+    };
+    let name = group.labels.name;
+    group.targets.into_iter().map(move |address| Room {
+        role: Some(role),
+        name: Some(name.clone()),
+        address,
+    })
+}
+
+async fn scrape(address: &str, patience: Duration) -> Result<Scrape, String> {
+    let url = format!("http://{address}/metrics");
+    match tokio::time::timeout(patience, ask::get_bytes(&url)).await {
+        Ok(Ok(bytes)) => Ok(Scrape::parse(&String::from_utf8_lossy(&bytes))),
+        Ok(Err(error)) => Err(error.root_cause().to_string()),
+        Err(_) => Err(format!("no answer within {patience:?}")),
+    }
+}
+
+/// `HOST:PORT` of what somebody typed.
+fn address(text: &str) -> anyhow::Result<String> {
+    let bare = text
+        .strip_prefix("http://")
+        .unwrap_or(text)
+        .trim_end_matches('/');
+    let authority = bare.parse::<http::uri::Authority>().ok();
+    if authority
+        .and_then(|authority| authority.port_u16())
+        .is_none()
+    {
+        bail!("{text:?} is no address of an admin listener; try something like 127.0.0.1:9000");
+    }
+    Ok(bare.to_owned())
+}
+
+/// Looks once per interval, and passes on what is seen. Ends when nobody takes it.
+async fn look_on(mut cluster: Cluster, interval: Duration, looks: mpsc::Sender<Look>) {
+    loop {
+        tokio::time::sleep(interval).await;
+        let look = cluster.look().await;
+        if looks.send(look).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn plain(
+    flags: &cli::Top,
+    interval: Duration,
+    mut cluster: Cluster,
+    first: Look,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut watch = Watch::default();
+    for note in &first.notes {
+        tracing::warn!("{note}");
+    }
+    watch.take(first.at, first.answers, first.notes);
+    // A rate needs two looks.
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(interval) => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+        let look = cluster.look().await;
+        let unix = cluster.clock.unix_at(look.at).as_millis() / 1_000;
+        let of_day = unix % 86_400;
+        let at = format!(
+            "{:02}:{:02}:{:02}Z",
+            of_day / 3600,
+            of_day / 60 % 60,
+            of_day % 60
+        );
+        let view = watch.take(look.at, look.answers, look.notes);
+        cli::print(&text::line(&view, &at))?;
+        if flags.once {
+            return Ok(());
+        }
+    }
+}
+
+async fn picture(
+    terminal: &mut DefaultTerminal,
+    title: &str,
+    first: Look,
+    mut seen: mpsc::Receiver<Look>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let palette = match std::env::var_os("NO_COLOR") {
+        Some(set) if !set.is_empty() => Palette::Plain,
+        _ => Palette::Colours,
+    };
+    let mut keys = keys();
+    let mut watch = Watch::default();
+    let mut view = watch.take(first.at, first.answers, first.notes);
+    loop {
+        terminal.draw(|frame| draw::draw(frame, &view, title, palette))?;
+        tokio::select! {
+            look = seen.recv() => {
+                let Some(look) = look else { return Ok(()) };
+                view = watch.take(look.at, look.answers, look.notes);
+            }
+            key = keys.recv() => match key {
+                Some(Wish::Paint) => {}
+                Some(Wish::Quit) | None => return Ok(()),
+            },
+            () = stop.cancelled() => return Ok(()),
+        }
+    }
+}
+
+/// What whoever sits there wants.
+enum Wish {
+    /// The window has another size.
+    Paint,
+    /// Enough.
+    Quit,
+}
+
+/// Listens to the terminal, on a thread: its events block. It ends with the terminal, or when nobody listens.
+fn keys() -> mpsc::Receiver<Wish> {
+    let (wishes, heard) = mpsc::channel(8);
+    std::thread::spawn(move || {
+        while !wishes.is_closed() {
+            match event::poll(Duration::from_millis(100)) {
+                Ok(false) => continue,
+                Ok(true) => {}
+                Err(_) => return,
+            }
+            let wish = match event::read() {
+                Ok(Event::Key(key)) => {
+                    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+                    match key.code {
+                        KeyCode::Char('q' | 'Q') | KeyCode::Esc => Wish::Quit,
+                        KeyCode::Char('c') if control => Wish::Quit,
+                        _ => continue,
+                    }
+                }
+                Ok(Event::Resize(..)) => Wish::Paint,
+                Ok(_) => continue,
+                Err(_) => return,
+            };
+            if wishes.blocking_send(wish).is_err() {
+                return;
+            }
+        }
+    });
+    heard
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_taken_as_people_write_it() {
+        for text in [
+            "127.0.0.1:9000",
+            "http://127.0.0.1:9000",
+            "http://127.0.0.1:9000/",
+        ] {
+            assert_eq!(address(text).unwrap(), "127.0.0.1:9000");
+        }
+        for text in ["", "127.0.0.1", "https://x:1", "a b:1", "http://x:1/path"] {
+            assert!(address(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Prometheus' text format, version 0.0.4, as far as it is needed to watch a cluster: names, labels, values.
+//!
+//! Written here because `prometheus-parse` splits labels at every comma and drops a value that holds `=` or `}`, and a
+//! client's name may.
+
+use std::collections::{BTreeMap, HashMap};
+
+/// Labels of one series, by name.
+pub type Labels = BTreeMap<String, String>;
+
+/// What one scrape has brought.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scrape(HashMap<String, BTreeMap<Labels, f64>>);
+
+/// Which series of a family are meant: those that carry all of these labels.
+pub type Filter<'a> = &'a [(&'a str, &'a str)];
+
+impl Scrape {
+    /// Reads an exposition. A line that is none of the format's is passed over: others may say more than we know.
+    pub fn parse(text: &str) -> Self {
+        let mut families: HashMap<String, BTreeMap<Labels, f64>> = HashMap::new();
+        for line in text.lines().map(str::trim) {
+            if let Some((name, labels, value)) = sample(line) {
+                let family = families.entry(name.to_owned()).or_default();
+                family.insert(labels, value);
+            }
+        }
+        Self(families)
+    }
+
+    /// Whether there is any series of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// The value of a label on the first series of a family.
+    pub fn label(&self, name: &str, label: &str) -> Option<&str> {
+        let (labels, _) = self.0.get(name)?.first_key_value()?;
+        labels.get(label).map(String::as_str)
+    }
+
+    /// Every series of a family.
+    pub fn series(&self, name: &str) -> impl Iterator<Item = (&Labels, f64)> {
+        let family = self.0.get(name).into_iter().flatten();
+        family.map(|(labels, value)| (labels, *value))
+    }
+
+    /// The sum over the series that are meant; `None` where there is none.
+    pub fn sum(&self, name: &str, filter: Filter<'_>) -> Option<f64> {
+        let meant = self.series(name).filter(|(labels, _)| fits(labels, filter));
+        meant.map(|(_, value)| value).reduce(|a, b| a + b)
+    }
+
+    /// By how much the counters that are meant have grown since `before`, never negative: one that is smaller than it was
+    /// began again at 0, and one that is new was 0.
+    pub fn increase(&self, before: &Self, name: &str, filter: Filter<'_>) -> f64 {
+        let meant = self.series(name).filter(|(labels, _)| fits(labels, filter));
+        meant
+            .map(|(labels, value)| grown(before.value(name, labels), value))
+            .sum()
+    }
+
+    /// By how much each bucket of the histograms that are meant has grown, summed by upper bound; cumulative, as in the
+    /// text, and ascending.
+    pub fn buckets_increase(
+        &self,
+        before: &Self,
+        name: &str,
+        filter: Filter<'_>,
+    ) -> Vec<(f64, f64)> {
+        let name = format!("{name}_bucket");
+        let mut buckets: Vec<(f64, f64)> = Vec::new();
+        for (labels, value) in self.series(&name) {
+            let Some(bound) = labels.get("le").and_then(|bound| bound.parse().ok()) else {
+                continue;
+            };
+            if fits(labels, filter) {
+                let grown = grown(before.value(&name, labels), value);
+                add(&mut buckets, bound, grown);
+            }
+        }
+        buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        buckets
+    }
+
+    fn value(&self, name: &str, labels: &Labels) -> Option<f64> {
+        self.0.get(name)?.get(labels).copied()
+    }
+}
+
+/// Adds to the bucket with this upper bound.
+pub fn add(buckets: &mut Vec<(f64, f64)>, bound: f64, count: f64) {
+    match buckets.iter_mut().find(|bucket| bucket.0 == bound) {
+        Some(bucket) => bucket.1 += count,
+        None => buckets.push((bound, count)),
+    }
+}
+
+/// The upper bound of the bucket in which the quantile `q` lies; infinite beyond the last bound, `None` where nothing was
+/// observed. What lies between two bounds a histogram does not say, and so neither do we.
+pub fn quantile_bound(cumulative: &[(f64, f64)], q: f64) -> Option<f64> {
+    let (_, total) = *cumulative.last()?;
+    if total <= 0.0 {
+        return None;
+    }
+    let reached = cumulative.iter().find(|(_, count)| *count >= q * total)?;
+    Some(reached.0)
+}
+
+fn grown(before: Option<f64>, now: f64) -> f64 {
+    match before {
+        Some(before) if before <= now => now - before,
+        _ => now,
+    }
+}
+
+fn fits(labels: &Labels, filter: Filter<'_>) -> bool {
+    let carries =
+        |(name, value): &(&str, &str)| labels.get(*name).is_some_and(|found| found == value);
+    filter.iter().all(carries)
+}
+
+/// `name{label="value",...} value [timestamp]`; no comment.
+fn sample(line: &str) -> Option<(&str, Labels, f64)> {
+    let end = line.find(['{', ' ', '\t'])?;
+    let (name, rest) = line.split_at(end);
+    if name.is_empty() || name.starts_with('#') {
+        return None;
+    }
+    let (labels, rest) = match rest.strip_prefix('{') {
+        Some(rest) => labels(rest)?,
+        None => (Labels::new(), rest),
+    };
+    let value: f64 = rest.split_whitespace().next()?.parse().ok()?;
+    value.is_finite().then_some((name, labels, value))
+}
+
+/// Labels up to and with the closing brace, and what follows.
+fn labels(mut rest: &str) -> Option<(Labels, &str)> {
+    let mut found = Labels::new();
+    loop {
+        rest = rest.trim_start_matches([',', ' ']);
+        if let Some(behind) = rest.strip_prefix('}') {
+            return Some((found, behind));
+        }
+        let (name, quoted) = rest.split_once('=')?;
+        let (value, behind) = quoted_value(quoted.trim_start().strip_prefix('"')?)?;
+        found.insert(name.trim().to_owned(), value);
+        rest = behind;
+    }
+}
+
+/// A value up to its closing quote, unescaped, and what follows.
+fn quoted_value(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return Some((value, &text[at + 1..])),
+            '\\' => match characters.next()?.1 {
+                'n' => value.push('\n'),
+                escaped => value.push(escaped),
+            },
+            plain => value.push(plain),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exposition_is_read_with_whatever_a_label_may_hold() {
+        let text = r#"
+# HELP hits Requests.
+# TYPE hits counter
+hits{client="a,b=}\"\\c",kind="segment"} 3
+hits{client="b",kind="segment",} 4 1700000000000
+up 1
+broken{kind="x 1
+nothing NaN
+"#;
+        let scrape = Scrape::parse(text);
+        assert_eq!(scrape.sum("hits", &[]), Some(7.0));
+        assert_eq!(
+            scrape.sum("hits", &[("client", r#"a,b=}"\c"#), ("kind", "segment")]),
+            Some(3.0)
+        );
+        assert_eq!(scrape.sum("up", &[]), Some(1.0));
+        assert_eq!(scrape.sum("hits", &[("kind", "other")]), None);
+        assert_eq!(scrape.label("hits", "kind"), Some("segment"));
+        assert!(!scrape.has("broken") && !scrape.has("nothing"));
+    }
+
+    #[test]
+    fn a_counter_that_began_again_has_not_gone_back() {
+        let before = Scrape::parse("c{k=\"a\"} 100\nc{k=\"b\"} 10");
+        let after = Scrape::parse("c{k=\"a\"} 5\nc{k=\"b\"} 12\nc{k=\"new\"} 1");
+        assert_eq!(after.increase(&before, "c", &[]), 5.0 + 2.0 + 1.0);
+        assert_eq!(after.increase(&before, "c", &[("k", "b")]), 2.0);
+    }
+
+    #[test]
+    fn a_quantile_is_the_bound_of_its_bucket() {
+        let before = Scrape::parse("h_bucket{le=\"0.1\"} 1\nh_bucket{le=\"+Inf\"} 1");
+        let after = Scrape::parse(
+            "h_bucket{le=\"0.1\"} 99\nh_bucket{le=\"1\"} 100\nh_bucket{le=\"+Inf\"} 101",
+        );
+        let buckets = after.buckets_increase(&before, "h", &[]);
+        assert_eq!(buckets, [(0.1, 98.0), (1.0, 100.0), (f64::INFINITY, 100.0)]);
+        assert_eq!(quantile_bound(&buckets, 0.5), Some(0.1));
+        assert_eq!(quantile_bound(&buckets, 0.99), Some(1.0));
+        assert_eq!(quantile_bound(&[(1.0, 0.0)], 0.99), None);
+        assert_eq!(
+            quantile_bound(&[(1.0, 1.0), (f64::INFINITY, 9.0)], 0.99),
+            Some(f64::INFINITY)
+        );
+    }
+}
