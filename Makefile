@@ -13,7 +13,7 @@ PROMETHEUS ?= 127.0.0.1:9090
 SCENARIOS := celebrity-live kickoff title-fight break-and-return pop-loss origin-brownout playlist-herd many-streams \
 	reconnect-storm early-404 rolling-restart
 
-.PHONY: help demo run surge-celebrity $(SCENARIOS:%=surge-%) watch-vlc watch-ffplay prometheus grafana check test test-long bench soak deps audit clean
+.PHONY: help demo run top surge-celebrity $(SCENARIOS:%=surge-%) watch-vlc watch-ffplay prometheus grafana check test test-long bench soak deps audit clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -24,6 +24,9 @@ demo: build ## start everything, play the celebrity surge with the miss queue an
 
 run: build ## a live stream behind three edges, until Ctrl-C
 	@$(SEAWALL) up
+
+top: build ## watch what `make run` has started, in a terminal (q quits)
+	@$(SEAWALL) top
 
 # With TARGET="http://127.0.0.1:8081 ..." at edges that `make run` has started; else at a cluster of its own.
 surge-celebrity: build ## play the celebrity surge (MISS_QUEUE=off: without the queue; TARGET=URLs: at running edges)

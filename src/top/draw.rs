@@ -109,7 +109,7 @@ fn draw_figures(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, palette: Pal
         ("origin req/s", rate(Step::origin_per_s), ORIGIN),
         ("offload", share(view.offload), Color::Green),
         (
-            "waiting / peak",
+            "waiting/peak",
             format!("{} / {}", count(view.waiters), count(view.waiters_peak)),
             Color::Magenta,
         ),

@@ -33,4 +33,5 @@ mod origin_stream;
 mod playback;
 mod processes;
 mod surge;
+mod top;
 mod twin;
