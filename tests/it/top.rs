@@ -20,7 +20,11 @@ async fn one_line_tells_of_a_cluster_that_was_found_through_its_origin() {
         "--segments",
         segments.path().to_str().unwrap(),
     ]);
-    let admin = up.address("metrics").await.to_string();
+    up.says("/-/targets").await;
+    let said = up.said();
+    let found = said.lines().find(|line| line.contains("/-/targets"));
+    let (_, url) = found.unwrap().split_once("http://").unwrap();
+    let admin = url.split('/').next().unwrap();
     let top = [
         "top",
         "--admin",
