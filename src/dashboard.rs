@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use futures_util::future::join_all;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
@@ -49,7 +49,8 @@ pub async fn top(flags: &cli::Top, stop: CancellationToken) -> anyhow::Result<u8
         // Ends when nobody looks any more: it is dropped with `watching`, at the end of the picture.
         let watching = tokio::spawn(look_on(cluster, interval, looks));
         // Restores the terminal when it panics, too: `try_init` sets a hook for that.
-        let mut terminal = ratatui::try_init()?;
+        let terminal = ratatui::try_init().inspect_err(|_| ratatui::restore());
+        let mut terminal = terminal.context("this terminal cannot be drawn on; try --plain")?;
         let ended = picture(&mut terminal, &title, first, seen, stop).await;
         ratatui::restore();
         watching.abort();
@@ -288,12 +289,13 @@ async fn picture(
         terminal.draw(|frame| draw::draw(frame, &view, title, palette))?;
         tokio::select! {
             look = seen.recv() => {
-                let Some(look) = look else { return Ok(()) };
+                let look = look.context("the cluster is looked at no more")?;
                 view = watch.take(look.at, look.answers, look.notes);
             }
             key = keys.recv() => match key {
                 Some(Wish::Paint) => {}
                 Some(Wish::Quit) | None => return Ok(()),
+                Some(Wish::Lost(error)) => return Err(error).context("no key can be read"),
             },
             () = stop.cancelled() => return Ok(()),
         }
@@ -306,6 +308,8 @@ enum Wish {
     Paint,
     /// Enough.
     Quit,
+    /// The terminal is gone.
+    Lost(std::io::Error),
 }
 
 /// Listens to the terminal, on a thread: its events block. It ends with the terminal, or when nobody listens.
@@ -313,12 +317,12 @@ fn keys() -> mpsc::Receiver<Wish> {
     let (wishes, heard) = mpsc::channel(8);
     std::thread::spawn(move || {
         while !wishes.is_closed() {
-            match event::poll(Duration::from_millis(100)) {
+            let event = match event::poll(Duration::from_millis(100)) {
                 Ok(false) => continue,
-                Ok(true) => {}
-                Err(_) => return,
-            }
-            let wish = match event::read() {
+                Ok(true) => event::read(),
+                Err(error) => Err(error),
+            };
+            let wish = match event {
                 Ok(Event::Key(key)) => {
                     let control = key.modifiers.contains(KeyModifiers::CONTROL);
                     match key.code {
@@ -329,9 +333,10 @@ fn keys() -> mpsc::Receiver<Wish> {
                 }
                 Ok(Event::Resize(..)) => Wish::Paint,
                 Ok(_) => continue,
-                Err(_) => return,
+                Err(error) => Wish::Lost(error),
             };
-            if wishes.blocking_send(wish).is_err() {
+            let is_last = matches!(wish, Wish::Lost(_));
+            if wishes.blocking_send(wish).is_err() || is_last {
                 return;
             }
         }

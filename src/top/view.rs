@@ -201,7 +201,7 @@ impl Watch {
         let mut compared = false;
         let (mut rows, mut down, mut audience) = (Vec::new(), Vec::new(), None);
         let (mut waiters, mut peak) = (0.0, 0.0);
-        let (mut origin_hits, mut first_tier_fetches) = (None, 0.0);
+        let (mut origin_hits, mut of_shields, mut of_edges) = (None, None, 0.0);
         let mut latest = HashMap::new();
         for answer in answers {
             let scrape = match answer.scrape {
@@ -233,9 +233,15 @@ impl Watch {
                             before.and_then(|_| scrape.sum("seawall_edge_miss_waiters_peak", &[]));
                         peak += said.unwrap_or(0.0).max(figures.waiters);
                     }
-                    if let (Role::Edge, Some((_, before))) = (role, before) {
-                        compared = true;
-                        first_tier_fetches += edge_step(&mut step, &scrape, before);
+                    match (role, before) {
+                        (Role::Edge, Some((_, before))) => {
+                            compared = true;
+                            of_edges += edge_step(&mut step, &scrape, before);
+                        }
+                        (_, Some((_, before))) => {
+                            *of_shields.get_or_insert(0.0) += fetches(&scrape, before);
+                        }
+                        (_, None) => {}
                     }
                     let name = answer.name.or_else(|| {
                         let label = scrape.label("seawall_edge_connections", "edge");
@@ -262,8 +268,8 @@ impl Watch {
             }
             latest.insert(answer.address, (answer.at, scrape));
         }
-        // Where the origin is not watched, what its edges asked of it is the next best thing.
-        step.origin = origin_hits.unwrap_or(first_tier_fetches);
+        // Where the origin is not watched, what was asked of it is the next best thing: by shields, where there are any.
+        step.origin = origin_hits.or(of_shields).unwrap_or(of_edges);
         if let (Some(round), true) = (self.round, compared) {
             step.seconds = now.since(round).as_secs_f64();
             self.steps.push_back(step);
@@ -311,6 +317,11 @@ fn edge_step(step: &mut Step, scrape: &Scrape, before: &Scrape) -> f64 {
     for (bound, count) in scrape.buckets_increase(before, name, &[("kind", "segment")]) {
         add(&mut step.segments, bound, count);
     }
+    fetches(scrape, before)
+}
+
+/// What a room has asked of whoever stands behind it.
+fn fetches(scrape: &Scrape, before: &Scrape) -> f64 {
     scrape.increase(before, "seawall_edge_origin_fetches_total", &[])
 }
 
@@ -476,21 +487,21 @@ seawall_edge_cache_capacity_bytes 100
                 name: None,
                 ..answer(Role::Edge, "x", second, &edge(hits, hits, 0))
             };
-            let shield = answer(Role::Shield, "shield-1", second, &edge(hits, 0, 50));
+            let shield = answer(Role::Shield, "shield-1", second, &edge(hits, hits / 10, 50));
             vec![shield, unlabelled]
         };
         watch.take(at(0), round(0, 0), vec![]);
         let view = watch.take(at(1), round(1, 100), vec![]);
         assert_eq!(view.last().unwrap().edge_per_s(), 200.0);
         assert_eq!(view.waiters, 1.0);
-        assert_eq!(view.last().unwrap().origin, 100.0);
+        assert_eq!(view.last().unwrap().origin, 10.0, "edges ask shields");
         let names: Vec<_> = view.rows.iter().map(|row| row.name.as_str()).collect();
         assert_eq!(names, ["x:1", "shield-1"]);
     }
 
     #[test]
     fn the_audience_tells_its_phase() {
-        let text = "seawall_viewers{state=\"playing\"} 90\nseawall_viewers{state=\"waiting\"} 10
+        let text = "seawall_viewers{state=\"playing\"} 90\nseawall_viewers{state=\"stalled\"} 10
 seawall_scenario_phase{scenario=\"kickoff\",phase=\"rush\"} 1
 seawall_scenario_phase{scenario=\"kickoff\",phase=\"calm\"} 0\n";
         let mut watch = Watch::default();

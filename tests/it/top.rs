@@ -28,7 +28,7 @@ async fn one_line_tells_of_a_cluster_that_was_found_through_its_origin() {
     let top = [
         "top",
         "--admin",
-        &admin,
+        admin,
         "--interval",
         "0.2",
         "--audience",
