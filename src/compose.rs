@@ -137,6 +137,7 @@ fn likes_config(config: &Config) -> likes::Config {
             operations: wanted.snapshot_operations,
         },
         loopback_counts: wanted.loopback_counts,
+        edges: wanted.edges.clone(),
         ack: wanted.ack,
     }
 }

@@ -3,7 +3,7 @@
 //! A file holds what is asked for ([`Config`]); [`Config::checked`] holds every value against its range, or
 //! says which key is wrong and what it may be.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -160,6 +160,8 @@ pub struct Likes {
     pub address_rate_max: u32,
     /// Whether addresses of this very machine have a rate too.
     pub loopback_counts: bool,
+    /// Addresses of edges on other machines: what they say of their viewers' addresses is believed.
+    pub edges: Vec<IpAddr>,
     /// How long a like waits to be durable before its sender is told that nobody knows.
     pub append_wait_ms: u64,
     /// How long a reader waits for counts to change.
@@ -200,6 +202,16 @@ pub struct EdgeLimits {
     pub held_max: usize,
     /// Requests that may wait for a playlist which is still to come (`_HLS_msn`).
     pub blocked_max: usize,
+    /// For how long counts of likes are served before the origin is asked again.
+    pub counts_fresh_ms: u64,
+    /// Readers of counts that may wait for a change.
+    pub counts_waiting_max: usize,
+    /// Likes on their way to the origin at once, beside the requests for video.
+    pub likes_at_once_max: usize,
+    /// Likes that may wait for a place among those.
+    pub likes_queued_max: usize,
+    /// From a like's arrival until the origin has answered it.
+    pub likes_wait_ms: u64,
     /// For how much of a target duration a playlist is fresh, in per cent.
     pub playlist_fresh_percent: u32,
     /// What the cache lets go when it is full: `lru` or `tiny-lfu`.
@@ -328,6 +340,7 @@ impl Default for Likes {
             viewer_rate_max: limits.viewer_rate_max,
             address_rate_max: limits.address_rate_max,
             loopback_counts: false,
+            edges: Vec::new(),
             append_wait_ms: millis(limits.append_wait),
             read_wait_ms: millis(limits.read_wait),
             snapshot_every_ms: millis(due.every),
@@ -354,6 +367,11 @@ impl Default for EdgeLimits {
             origin_queue_wait_ms: millis(limits.origin_queue_wait),
             held_max: limits.held_max,
             blocked_max: limits.blocked_max,
+            counts_fresh_ms: millis(limits.counts_fresh),
+            counts_waiting_max: limits.counts_waiting_max,
+            likes_at_once_max: limits.likes_at_once_max,
+            likes_queued_max: limits.likes_queued_max,
+            likes_wait_ms: millis(limits.likes_wait),
             playlist_fresh_percent: limits.playlist_fresh_percent,
             eviction: limits.eviction,
             retries_per_flight_max: limits.retries_per_flight_max,
@@ -536,6 +554,8 @@ impl Config {
                 "edge.limits.origin_queue_wait_ms",
                 limits.origin_queue_wait_ms,
             ),
+            ("edge.limits.counts_fresh_ms", limits.counts_fresh_ms),
+            ("edge.limits.likes_wait_ms", limits.likes_wait_ms),
             ("edge.limits.breaker_wait_ms", limits.breaker_wait_ms),
             (
                 "edge.limits.breaker_wait_max_ms",
@@ -543,6 +563,13 @@ impl Config {
             ),
         ] {
             within_range(key, value, 1, 600_000, "1 to 600000 milliseconds")?;
+        }
+        for (key, value) in [
+            ("edge.limits.counts_waiting_max", limits.counts_waiting_max),
+            ("edge.limits.likes_at_once_max", limits.likes_at_once_max),
+            ("edge.limits.likes_queued_max", limits.likes_queued_max),
+        ] {
+            within_range(key, value, 1, 1_000_000, "1 to 1000000")?;
         }
         within_range("likes.shards", likes.shards, 1, 16, "1 to 16")?;
         for (key, value) in [
@@ -658,6 +685,11 @@ impl EdgeLimits {
             origin_queue_wait: Duration::from_millis(self.origin_queue_wait_ms),
             held_max: self.held_max,
             blocked_max: self.blocked_max,
+            counts_fresh: Duration::from_millis(self.counts_fresh_ms),
+            counts_waiting_max: self.counts_waiting_max,
+            likes_at_once_max: self.likes_at_once_max,
+            likes_queued_max: self.likes_queued_max,
+            likes_wait: Duration::from_millis(self.likes_wait_ms),
             playlist_fresh_percent: self.playlist_fresh_percent,
             eviction: self.eviction,
             retries_per_flight_max: self.retries_per_flight_max,

@@ -92,10 +92,14 @@ pub enum Shed {
     Down,
     /// The channel has as many viewers as it may.
     Viewers,
+    /// Too much waits at this edge already.
+    Edge,
+    /// The edge has not reached the origin.
+    Origin,
 }
 
 impl Shed {
-    /// Every one, for the metric.
+    /// Every one that an origin has, for its metric.
     pub const ALL: [Self; 7] = [
         Self::QueueFull,
         Self::Lag,
@@ -116,6 +120,8 @@ impl Shed {
             Self::Readers => "readers-full",
             Self::Down => "down",
             Self::Viewers => "viewers-full",
+            Self::Edge => "edge-full",
+            Self::Origin => "origin-unreachable",
         }
     }
 }

@@ -7,6 +7,8 @@
 //! GET         /live/{channel}/counts/stream      the counts whenever they change
 //! ```
 
+use http::Method;
+
 use super::operation::is_viewer;
 use crate::hls::names::is_name;
 
@@ -44,6 +46,24 @@ impl<'a> LikePath<'a> {
             _ => return None,
         };
         is_name(channel).then_some(Self { channel, what })
+    }
+
+    /// What a request asks of likes, if anything. Nobody reads a single like: what is asked for at such a path belongs to
+    /// a rendition that is called `likes`.
+    pub fn asked(method: &Method, path: &'a str) -> Option<Self> {
+        let reads = method == Method::GET || method == Method::HEAD;
+        Self::parse(path).filter(|path| !(reads && matches!(path.what, What::Like { .. })))
+    }
+}
+
+impl What<'_> {
+    /// The methods of such a path, as `Allow` lists them.
+    pub const fn methods(self) -> &'static str {
+        match self {
+            Self::Like { .. } => "PUT, DELETE, OPTIONS",
+            Self::Reactions => "POST, OPTIONS",
+            Self::Counts | Self::Stream => "GET, HEAD, OPTIONS",
+        }
     }
 }
 

@@ -45,6 +45,16 @@ pub struct Limits {
     /// Requests that may wait for a playlist that is still to come (`_HLS_msn`), counted apart from the waiters; the next is
     /// shed.
     pub blocked_max: usize,
+    /// For how long counts of likes are served before the origin is asked again.
+    pub counts_fresh: Duration,
+    /// Readers of counts that may wait for a change; the next is shed.
+    pub counts_waiting_max: usize,
+    /// Likes that may be under way to the origin at once, in places of their own.
+    pub likes_at_once_max: usize,
+    /// Likes that may wait for such a place; the next is shed.
+    pub likes_queued_max: usize,
+    /// From a like's arrival until the origin has answered it; the origin waits for its disk within that.
+    pub likes_wait: Duration,
     /// How often one flight asks again after a failure.
     pub retries_per_flight_max: u32,
     /// Retries per hundred good fills, all flights together; 0 turns them off.
@@ -81,6 +91,11 @@ impl Default for Limits {
             origin_queue_wait: Duration::from_secs(1),
             held_max: 1_024,
             blocked_max: 50_000,
+            counts_fresh: Duration::from_secs(1),
+            counts_waiting_max: 10_000,
+            likes_at_once_max: 256,
+            likes_queued_max: 4_096,
+            likes_wait: Duration::from_secs(7),
             retries_per_flight_max: 2,
             retry_budget_percent: 10,
             breaker_failures: 5,

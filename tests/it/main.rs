@@ -21,6 +21,7 @@ mod edge_bounds;
 mod edge_faults;
 mod edge_foreign;
 mod edge_herd;
+mod edge_likes;
 mod edge_origin;
 mod hlsjs;
 mod layers;

@@ -217,7 +217,7 @@ pub(super) fn preflight() -> Response {
 }
 
 /// Writes what the edge says of an answer.
-fn say(
+pub(super) fn say(
     headers: &mut HeaderMap,
     status: CacheStatus<'_>,
     upstream_status: Option<&HeaderValue>,

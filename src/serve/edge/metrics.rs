@@ -337,13 +337,21 @@ impl FetchCounted<'_> {
             Landing::Private => 2,
             Landing::Failed(error, _) => OUTCOMES_BESIDE_ERRORS.len() + error.index(),
         };
+        self.count(reason, outcome, took);
+    }
+
+    /// It brought what is shared and not kept in the store.
+    pub fn brought(self, reason: Reason, took: Duration) {
+        self.count(reason, 0, took);
+    }
+
+    fn count(self, reason: Reason, outcome: usize, took: Duration) {
         let by_outcome = &self.metrics.origin_fetches[self.kind as usize][reason as usize];
         let counter = by_outcome[outcome].as_ref();
         debug_assert!(
             counter.is_some(),
-            "{reason:?} of {:?}: {}",
-            self.kind,
-            landing.word()
+            "{reason:?} of {:?}: outcome {outcome}",
+            self.kind
         );
         counter.inspect(|counter| counter.inc());
         self.metrics.origin_seconds[self.kind as usize].observe(took.as_secs_f64());

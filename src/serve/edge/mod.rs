@@ -22,6 +22,7 @@ mod head;
 mod health;
 mod hold;
 mod levels;
+mod likes;
 mod listed;
 pub mod metrics;
 pub mod operate;
@@ -104,6 +105,7 @@ pub struct Edge {
     /// Requests that wait for a playlist which is still to come.
     blocked: Arc<AtomicUsize>,
     upstream: Arc<Upstream>,
+    likes: likes::Likes,
     baseline: baseline::Moka,
     metrics: Metrics,
     registry: Registry,
@@ -166,6 +168,7 @@ impl Edge {
             held,
             blocked,
             upstream,
+            likes: likes::Likes::new(&limits),
             baseline: baseline::Moka::new(cache_bytes),
             metrics,
             registry,

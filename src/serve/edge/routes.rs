@@ -19,11 +19,12 @@ use super::pass::{self, RequestStream};
 use super::store::Entry;
 use super::upstream;
 use crate::hls::names::{self, LivePath, MalformedDirective};
+use crate::likes::names::LikePath;
 use crate::policy::collapse::Boarding;
 use crate::policy::edge::{self, Decision, WhyStale};
 use crate::policy::key::{Key, KeyRef, Kind};
 use crate::policy::status::{CacheStatus, FetchError, MissQueue, Served, Shed, Way};
-use crate::serve::listener::Target;
+use crate::serve::listener::{Peer, Target};
 use crate::time::Timestamp;
 
 impl Edge {
@@ -36,10 +37,11 @@ impl Edge {
         warp::method()
             .and(warp::ext::get::<Target>())
             .and(warp::header::headers_cloned())
+            .and(warp::ext::optional::<Peer>())
             .and(warp::body::stream())
-            .then(move |method, Target(uri), headers, body| {
+            .then(move |method, Target(uri), headers, peer, body| {
                 let edge = edge.clone();
-                async move { edge.answer(method, uri, headers, body).await }
+                async move { edge.answer(method, uri, headers, peer, body).await }
             })
     }
 
@@ -86,10 +88,12 @@ impl Edge {
         method: Method,
         uri: Uri,
         headers: HeaderMap,
+        peer: Option<Peer>,
         body: impl RequestStream,
     ) -> Response {
         let began = self.clock.now();
         let path = LivePath::parse(uri.path());
+        let liked = LikePath::asked(&method, uri.path());
         let key = key_of(path, &uri, self.upstream.authority().as_str());
         let kind = key.kind();
         let _inflight = self.metrics.request_begins(kind);
@@ -108,6 +112,7 @@ impl Edge {
             _ if self.upstream.has_sent(&headers) => {
                 asked.refused(StatusCode::LOOP_DETECTED, "loop")
             }
+            _ if let Some(liked) = liked => asked.likes(liked, peer, body).await,
             (_, &Method::GET | &Method::HEAD) => match (path, uri.query()) {
                 (Some(LivePath::MediaPlaylist { .. }), Some(query)) => {
                     match names::sequence_asked(query) {

@@ -232,6 +232,12 @@ impl Upstream {
         well.map(ServerIndex).ok_or(Shed::BreakerOpen)
     }
 
+    /// Every server, in the order in which this key asks them, whatever the breakers say: requests for likes neither open
+    /// nor probe them.
+    pub(super) fn servers_for(&self, key: &Key) -> impl Iterator<Item = ServerIndex> + use<> {
+        self.order(key, 0).into_iter().map(ServerIndex)
+    }
+
     fn order(&self, key: &Key, failures: u32) -> Vec<usize> {
         let order = match self.servers.len() {
             1 => vec![0],
@@ -318,9 +324,25 @@ impl Upstream {
     pub async fn send(
         &self,
         server: ServerIndex,
+        request: Request<RequestBody>,
+        method: Method,
+        path: PathAndQuery,
+    ) -> Result<Response<Incoming>, FetchError> {
+        let wait = self.limits.first_byte;
+        self.send_within(server, request, method, path, wait).await
+    }
+
+    /// The same with a wait of its own for the head of the answer.
+    ///
+    /// # Errors
+    /// No connection, or no head in time.
+    pub(super) async fn send_within(
+        &self,
+        server: ServerIndex,
         mut request: Request<RequestBody>,
         method: Method,
         path: PathAndQuery,
+        wait: Duration,
     ) -> Result<Response<Incoming>, FetchError> {
         let authority = &self.servers[server.0].authority;
         *request.method_mut() = method;
@@ -334,8 +356,7 @@ impl Upstream {
         headers.remove(HOST);
         headers.append(VIA, self.via.clone());
         headers.append(CDN_LOOP, self.cdn_loop.clone());
-        let answered =
-            tokio::time::timeout(self.limits.first_byte, self.client.request(request)).await;
+        let answered = tokio::time::timeout(wait, self.client.request(request)).await;
         answered
             .map_err(|_| FetchError::FirstByteTimeout)?
             .map_err(|error| {

@@ -39,7 +39,7 @@ pub(super) struct Read<'a> {
 
 /// Why nothing came of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(in crate::serve) enum Refusal {
     /// What was sent makes no sense.
     Bad(&'static str),
     /// The body is too long.
@@ -113,7 +113,7 @@ impl Refusal {
         }
     }
 
-    fn word(self) -> &'static str {
+    pub(in crate::serve) fn word(self) -> &'static str {
         match self {
             Self::Bad(_) | Self::Method(_) => "bad-request",
             Self::TooLarge => "too-large",
@@ -151,7 +151,7 @@ impl Refusal {
     }
 
     /// The answer; those that may be tried again say when, 1 to 3 s, drawn, so that not all come back at once.
-    pub(super) fn answer(self, method: &Method) -> Response<Bytes> {
+    pub(in crate::serve) fn answer(self, method: &Method) -> Response<Bytes> {
         let mut text = format!("{{\"error\":\"{}\"", self.word());
         if let Self::Overloaded(why) = self {
             let _ = write!(text, ",\"reason\":\"{}\"", why.word());
@@ -185,7 +185,7 @@ fn bare_for_head(method: &Method, mut response: Response<Bytes>) -> Response<Byt
 }
 
 /// Answers OPTIONS: any page may like.
-pub(super) fn preflight(allowed: &'static str) -> Response<Bytes> {
+pub(in crate::serve) fn preflight(allowed: &'static str) -> Response<Bytes> {
     Response::builder()
         .status(StatusCode::NO_CONTENT)
         .header(ALLOW, allowed)
@@ -201,7 +201,7 @@ pub(super) fn preflight(allowed: &'static str) -> Response<Bytes> {
 }
 
 /// 204: nothing is newer.
-pub(super) fn nothing_newer() -> Response<Bytes> {
+pub(in crate::serve) fn nothing_newer() -> Response<Bytes> {
     let mut response = json(StatusCode::NO_CONTENT, String::new(), NO_STORE);
     response.headers_mut().remove(CONTENT_TYPE);
     response

@@ -7,8 +7,9 @@
 //! ```
 //! What they mean is [`crate::likes`]. A channel belongs to one shard for good, so all its updates are in one order.
 
-mod answer;
+pub(in crate::serve) mod answer;
 pub mod board;
+pub(in crate::serve) mod body;
 pub mod committer;
 pub mod disk;
 pub mod figures;
@@ -23,6 +24,7 @@ pub mod snapshotter;
 pub mod sqlite;
 mod stream;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,6 +79,8 @@ pub struct Config {
     pub due: Due,
     /// Whether addresses of this very machine have a rate too.
     pub loopback_counts: bool,
+    /// Edges on other machines: what they say of their viewers' addresses is believed.
+    pub edges: Vec<IpAddr>,
     /// When a batch is confirmed.
     pub ack: Ack,
 }
@@ -90,6 +94,7 @@ impl Config {
             limits: Limits::default(),
             due: Due::default(),
             loopback_counts: false,
+            edges: Vec::new(),
             ack: Ack::Disk,
         }
     }
@@ -282,7 +287,7 @@ impl Likes {
         Ok(Self(Arc::new(Node {
             shards,
             limits: config.limits.clone(),
-            rates: Rates::new(&config.limits, config.loopback_counts),
+            rates: Rates::new(&config.limits, config.loopback_counts, &config.edges),
             readers: Arc::new(Semaphore::new(config.limits.waiting_readers_max)),
             on_air: neighbours.on_air,
             answers,

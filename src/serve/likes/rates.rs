@@ -5,10 +5,14 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use http::HeaderMap;
+
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::likes::limits::Limits;
 
+/// The header in which edges name the addresses that a request came from, the nearest last.
+pub const FORWARDED_FOR: &str = "x-forwarded-for";
 /// After so many checks, those who have been quiet are forgotten: a bound on what is remembered.
 const FORGET_AFTER: u32 = 65_536;
 
@@ -18,21 +22,42 @@ pub struct Rates {
     viewers: DefaultKeyedRateLimiter<u64>,
     addresses: DefaultKeyedRateLimiter<IpAddr>,
     loopback_counts: bool,
+    edges: Vec<IpAddr>,
     hasher: RandomState,
     checks: AtomicU32,
 }
 
 impl Rates {
-    /// Nobody has sent anything yet. Addresses of this very machine count only if `loopback_counts`.
-    pub fn new(limits: &Limits, loopback_counts: bool) -> Self {
+    /// Nobody has sent anything yet. Addresses of this very machine count only if `loopback_counts`. `edges` are those on
+    /// other machines.
+    pub fn new(limits: &Limits, loopback_counts: bool, edges: &[IpAddr]) -> Self {
         let quota = |rate: u32| Quota::per_second(NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN));
         Self {
             viewers: RateLimiter::keyed(quota(limits.viewer_rate_max)),
             addresses: RateLimiter::keyed(quota(limits.address_rate_max)),
             loopback_counts,
+            edges: edges.to_vec(),
             hasher: RandomState::new(),
             checks: AtomicU32::new(0),
         }
+    }
+
+    /// Whose address counts: that of the peer, unless it is an edge, or a program on this very machine. Each edge on the way
+    /// adds the address of its own peer to `X-Forwarded-For`, so the list is believed from its end, as far as edges go.
+    pub fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let lines = headers.get_all(FORWARDED_FOR).iter().rev();
+        let listed = lines
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.rsplit(','));
+        let mut address = peer.to_canonical();
+        for before in listed {
+            let vouches = address.is_loopback() || self.edges.contains(&address);
+            match before.trim().parse::<IpAddr>() {
+                Ok(before) if vouches => address = before.to_canonical(),
+                _ => break,
+            }
+        }
+        address
     }
 
     /// Whether this viewer, at this address, may send one more now.
@@ -63,10 +88,35 @@ mod tests {
 
     #[test]
     fn a_viewer_has_twenty_in_a_burst_and_another_viewer_has_its_own() {
-        let rates = Rates::new(&Limits::default(), false);
+        let rates = Rates::new(&Limits::default(), false, &[]);
         let count = admitted(&rates, [127, 0, 0, 1], std::iter::repeat_n(1, 25));
         assert!((20..=21).contains(&count), "{count}");
         assert_eq!(admitted(&rates, [127, 0, 0, 1], 2..12), 10);
+    }
+
+    #[test]
+    fn edges_say_whose_address_counts_and_nobody_else_does() {
+        let edge: IpAddr = [198, 51, 100, 7].into();
+        let rates = Rates::new(&Limits::default(), false, &[edge]);
+        let address = |peer: &str, listed: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for line in listed {
+                headers.append(FORWARDED_FOR, line.parse().unwrap());
+            }
+            rates.address(peer.parse().unwrap(), &headers).to_string()
+        };
+        // A viewer at an edge who claims to be another; through a shield on this machine; one with no edge before it.
+        assert_eq!(
+            address("198.51.100.7", &["10.0.0.1, 192.0.2.1"]),
+            "192.0.2.1"
+        );
+        assert_eq!(
+            address("127.0.0.1", &["192.0.2.1", "198.51.100.7"]),
+            "192.0.2.1"
+        );
+        assert_eq!(address("192.0.2.1", &["10.0.0.1"]), "192.0.2.1");
+        assert_eq!(address("198.51.100.7", &["unknown"]), "198.51.100.7");
+        assert_eq!(address("::ffff:192.0.2.1", &[]), "192.0.2.1");
     }
 
     #[test]
@@ -75,11 +125,11 @@ mod tests {
             address_rate_max: 5,
             ..Limits::default()
         };
-        let rates = Rates::new(&limits, false);
+        let rates = Rates::new(&limits, false, &[]);
         let elsewhere = admitted(&rates, [192, 0, 2, 1], 0..50);
         assert!((5..=6).contains(&elsewhere), "{elsewhere}");
         assert_eq!(admitted(&rates, [127, 0, 0, 1], 100..150), 50);
-        let asked = Rates::new(&limits, true);
+        let asked = Rates::new(&limits, true, &[]);
         let here = admitted(&asked, [127, 0, 0, 1], 0..50);
         assert!((5..=6).contains(&here), "{here}");
     }

@@ -2,10 +2,9 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use http::{HeaderMap, Method, Response};
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
@@ -14,7 +13,7 @@ use warp::{Filter, Reply};
 use super::answer::{self, Durable, Read, Refusal};
 use super::figures::Result as Answered;
 use super::queue::Told;
-use super::{Handle, Node, stream};
+use super::{Handle, Node, body, stream};
 use crate::likes::limits::Shed;
 use crate::likes::names::{LikePath, What, in_query};
 use crate::likes::operation::{is_key, is_viewer};
@@ -23,8 +22,6 @@ use crate::serve::listener::Peer;
 
 /// Hearts that one request may bring.
 const HEARTS_MAX: u32 = 100;
-/// How long a body may take.
-const BODY_WAIT: Duration = Duration::from_secs(10);
 
 /// The body of a request for hearts.
 #[derive(Debug, Deserialize)]
@@ -40,7 +37,7 @@ struct Request {
     path: String,
     query: String,
     headers: HeaderMap,
-    address: Option<IpAddr>,
+    peer: Option<IpAddr>,
 }
 
 /// Answers paths of likes, and rejects every other.
@@ -53,7 +50,9 @@ pub(super) fn routes(
 + 'static {
     let path = warp::method().and(warp::path::full());
     let ours = path.and_then(move |method, path: warp::path::FullPath| {
-        let node = node.clone().filter(|_| is_ours(&method, path.as_str()));
+        let node = node
+            .clone()
+            .filter(|_| LikePath::asked(&method, path.as_str()).is_some());
         async move {
             node.map(|node| (node, path))
                 .ok_or_else(warp::reject::not_found)
@@ -77,21 +76,11 @@ pub(super) fn routes(
                     path: path.as_str().to_owned(),
                     query,
                     headers,
-                    address: peer.map(|peer| peer.0.ip()),
+                    peer: peer.map(|peer| peer.0.ip()),
                 };
                 node.serve(request, body)
             },
         )
-}
-
-/// Nobody reads a single like: what is asked for at such a path belongs to a rendition that is called `likes`.
-fn is_ours(method: &Method, path: &str) -> bool {
-    let reads = method == Method::GET || method == Method::HEAD;
-    match LikePath::parse(path).map(|path| path.what) {
-        Some(What::Like { .. }) => !reads,
-        Some(_) => true,
-        None => false,
-    }
 }
 
 /// Closes and reopens channels.
@@ -138,11 +127,7 @@ impl Node {
         } = &request;
         let path = LikePath::parse(path).expect("other paths were rejected");
         let channel = path.channel;
-        let allowed = match path.what {
-            What::Like { .. } => "PUT, DELETE, OPTIONS",
-            What::Reactions => "POST, OPTIONS",
-            What::Counts | What::Stream => "GET, HEAD, OPTIONS",
-        };
+        let allowed = path.what.methods();
         if method == Method::OPTIONS {
             return answer::preflight(allowed).into_response();
         }
@@ -182,7 +167,7 @@ impl Node {
         body: impl Stream<Item = Result<B, warp::Error>>,
     ) -> Result<Response<Bytes>, Refusal> {
         let asked = async {
-            self.whole(body).await?;
+            body::whole(body, self.limits.body_bytes_max).await?;
             self.update(request, channel, viewer, action).await
         };
         self.counted(action, asked.await)
@@ -195,7 +180,7 @@ impl Node {
         body: impl Stream<Item = Result<B, warp::Error>>,
     ) -> Result<Response<Bytes>, Refusal> {
         let asked = async {
-            let body = self.whole(body).await?;
+            let body = body::whole(body, self.limits.body_bytes_max).await?;
             let reaction: Reaction = serde_json::from_slice(&body).map_err(|_| {
                 Refusal::Bad("send {\"viewer\":NAME,\"hearts\":COUNT} and nothing else")
             })?;
@@ -226,7 +211,10 @@ impl Node {
         if !(self.on_air)(channel) {
             return Err(Refusal::UnknownChannel);
         }
-        if !self.rates.admit(viewer, request.address) {
+        let address = request
+            .peer
+            .map(|peer| self.rates.address(peer, &request.headers));
+        if !self.rates.admit(viewer, address) {
             return Err(Refusal::Limited);
         }
         self.operate(Operation::update(channel, viewer, identity, action))
@@ -275,29 +263,6 @@ impl Node {
         };
         self.answers.answered(action, result);
         asked.map(Durable::answer)
-    }
-
-    /// The body once it has ended, if it is no longer than it may be.
-    async fn whole<B: Buf>(
-        &self,
-        body: impl Stream<Item = Result<B, warp::Error>>,
-    ) -> Result<Vec<u8>, Refusal> {
-        let bytes_max = self.limits.body_bytes_max;
-        let reading = async {
-            let mut body = std::pin::pin!(body);
-            let mut whole = Vec::new();
-            while let Some(piece) = body.next().await {
-                let mut piece = piece.map_err(|_| Refusal::Bad("the body was cut short"))?;
-                if whole.len() + piece.remaining() > bytes_max {
-                    return Err(Refusal::TooLarge);
-                }
-                whole.extend_from_slice(&piece.copy_to_bytes(piece.remaining()));
-            }
-            Ok(whole)
-        };
-        tokio::time::timeout(BODY_WAIT, reading)
-            .await
-            .unwrap_or(Err(Refusal::Bad("the body did not come in time")))
     }
 
     async fn read(

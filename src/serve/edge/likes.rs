@@ -1,0 +1,111 @@
+//! Likes through an edge: what is sent goes on to the origin, what is read is shared, and neither takes a place of the video.
+
+mod exchange;
+mod forward;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, VIA};
+use http::{Method, Response};
+use tokio::sync::Semaphore;
+use warp::Reply;
+
+use super::answer;
+use super::pass::RequestStream;
+use super::routes::{Answered, Asked};
+use crate::likes::limits::Shed;
+use crate::likes::names::{LikePath, What};
+use crate::policy::limits::Limits;
+use crate::policy::status::{self, Served, Way};
+use crate::serve::likes::answer::{Refusal, preflight};
+use crate::serve::listener::Peer;
+
+/// What an edge keeps for likes.
+#[derive(Debug)]
+pub(super) struct Likes {
+    /// Likes under way to the origin.
+    places: Semaphore,
+    /// Those and the ones that wait for it.
+    queue: Semaphore,
+}
+
+impl Likes {
+    /// Nothing is under way.
+    pub(super) fn new(limits: &Limits) -> Self {
+        let queued = limits.likes_at_once_max + limits.likes_queued_max;
+        Self {
+            places: Semaphore::new(limits.likes_at_once_max),
+            queue: Semaphore::new(queued),
+        }
+    }
+}
+
+/// An answer about likes, how it came about, and where from.
+struct Told {
+    served: Served,
+    way: Way,
+    ttl_s: Option<i64>,
+    response: Response<Bytes>,
+}
+
+impl Asked<'_> {
+    /// Answers a request for likes.
+    pub(in crate::serve::edge) async fn likes(
+        self,
+        path: LikePath<'_>,
+        peer: Option<Peer>,
+        body: impl RequestStream,
+    ) -> Answered {
+        let method = self.request.method;
+        let told = match (path.what, method) {
+            (what, &Method::OPTIONS) => {
+                return Answered {
+                    served: Served::Hit,
+                    response: preflight(what.methods()).into_response(),
+                };
+            }
+            (What::Like { .. }, &Method::PUT | &Method::DELETE)
+            | (What::Reactions, &Method::POST)
+            | (What::Counts, &Method::GET | &Method::HEAD) => self.forward(peer, body).await,
+            (What::Stream, &Method::GET) => return self.pass(body).await,
+            (what, _) => Err(Refusal::Method(what.methods())),
+        };
+        self.told(told)
+    }
+
+    /// Counts and marks an answer, or the refusal that stands for it.
+    fn told(&self, told: Result<Told, Refusal>) -> Answered {
+        let (told, detail) = match told {
+            Ok(told) => (told, None),
+            Err(refusal) => {
+                let served = match refusal {
+                    Refusal::Overloaded(Shed::Edge | Shed::Readers) => {
+                        self.edge.metrics.shed(status::Shed::OriginQueueFull);
+                        Served::Shed
+                    }
+                    _ => Served::Error,
+                };
+                let told = Told {
+                    served,
+                    way: Way::Bypass { status: None },
+                    ttl_s: None,
+                    response: refusal.answer(self.request.method),
+                };
+                (told, Some(refusal.word()))
+            }
+        };
+        let mut response = told.response;
+        let length = response.body().len();
+        let head = response.headers_mut();
+        if !head.contains_key(CONTENT_LENGTH) {
+            head.insert(CONTENT_LENGTH, length.into());
+        }
+        head.append(VIA, self.edge.upstream.via().clone());
+        let upstream = head.get(answer::CACHE_STATUS).cloned();
+        let status = self.status(told.way, told.ttl_s, detail);
+        answer::say(head, status, upstream.as_ref(), None);
+        Answered {
+            served: told.served,
+            response: response.into_response(),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The body of a request for likes: small, whole, and in time.
+
+use std::time::Duration;
+
+use bytes::Buf;
+use futures_util::{Stream, StreamExt};
+
+use super::answer::Refusal;
+
+/// How long a body may take.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// The body once it has ended, if it is no longer than it may be.
+///
+/// # Errors
+/// It is too long, was cut short, or did not come in time.
+pub(in crate::serve) async fn whole<B: Buf>(
+    body: impl Stream<Item = Result<B, warp::Error>>,
+    bytes_max: usize,
+) -> Result<Vec<u8>, Refusal> {
+    let reading = async {
+        let mut body = std::pin::pin!(body);
+        let mut whole = Vec::new();
+        while let Some(piece) = body.next().await {
+            let mut piece = piece.map_err(|_| Refusal::Bad("the body was cut short"))?;
+            if whole.len() + piece.remaining() > bytes_max {
+                return Err(Refusal::TooLarge);
+            }
+            whole.extend_from_slice(&piece.copy_to_bytes(piece.remaining()));
+        }
+        Ok(whole)
+    };
+    tokio::time::timeout(WAIT, reading)
+        .await
+        .unwrap_or(Err(Refusal::Bad("the body did not come in time")))
+}

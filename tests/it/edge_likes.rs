@@ -1,0 +1,242 @@
+//! Likes through edges: what is sent goes on once and comes to the same through any of them, what is read is shared, and the
+//! video has its places to itself.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use seawall::policy::limits::Limits;
+use seawall::policy::status::MissQueue;
+
+use crate::support::client::{self, Reply};
+use crate::support::edge::TestEdge;
+use crate::support::eventually;
+use crate::support::fault_origin::{Behaviour, FaultOrigin, Gate};
+use crate::support::likes::{counts, describe, hearts, json, like, origin, send};
+
+/// A disk of tests may be small, and viewers of tests are quick.
+const EASY: &str = "disk_free_bytes_min = 0\nviewer_rate_max = 1000000";
+const PLAYLIST: &str = "/live/demo/720p/media.m3u8";
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    describe(folder.path());
+    folder
+}
+
+fn url(addr: SocketAddr) -> String {
+    format!("http://{addr}")
+}
+
+fn edge_before(origin: &FaultOrigin, limits: Limits) -> TestEdge {
+    TestEdge::start_with(&origin.url(), MissQueue::Flights, limits)
+}
+
+fn refused_for(reply: &Reply) -> (u16, String, String) {
+    let json = json(reply);
+    let text = |key: &str| json[key].as_str().unwrap_or("none").to_owned();
+    (reply.status, text("error"), text("reason"))
+}
+
+fn refusal(status: u16, word: &str, reason: &str) -> (u16, String, String) {
+    (status, word.to_owned(), reason.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_through_two_edges_counts_once_and_a_strong_read_through_another_sees_it() {
+    let folder = folder();
+    let origin = origin(folder.path(), EASY);
+    let upstream = url(origin.address("origin").await);
+    let edges = [(); 2].map(|()| TestEdge::start(&upstream));
+    let [here, there] = [edges[0].addr, edges[1].addr];
+    let sent: Vec<_> = (0..100)
+        .map(|viewer| {
+            let first = if viewer % 2 == 0 { here } else { there };
+            tokio::spawn(async move { like(first, &format!("v{viewer}"), 1).await })
+        })
+        .collect();
+    for reply in sent {
+        let reply = reply.await.unwrap();
+        assert_eq!(reply.status, 202, "{reply:?}");
+        assert_eq!(json(&reply)["duplicate"], false);
+        assert!(reply.header("cache-status").contains("fwd=bypass"));
+        assert!(reply.header("via").contains("edge-t"));
+    }
+    for viewer in 0..100 {
+        // Through the other one this time.
+        let second = if viewer % 2 == 0 { there } else { here };
+        let reply = like(second, &format!("v{viewer}"), 1).await;
+        assert_eq!(json(&reply)["duplicate"], true, "{reply:?}");
+    }
+    for (edge, duplicate) in [(here, false), (there, true)] {
+        let reply = hearts(edge, "ann", "the-same", 5).await;
+        assert_eq!(json(&reply)["duplicate"], duplicate, "{reply:?}");
+    }
+    let unlike = send(here, "DELETE", "/live/demo/likes/v7", "like-seq: 2\r\n", "").await;
+    assert_eq!(unlike.status, 202);
+    let strong = counts(there, "?consistency=strong").await;
+    assert_eq!(
+        (&strong["likes"], &strong["hearts"]),
+        (&99.into(), &5.into())
+    );
+    // As it is: what the origin refuses is refused in its words.
+    let path = "/live/demo/likes/bob";
+    let nameless = send(here, "PUT", path, "", "").await;
+    assert_eq!(refused_for(&nameless), refusal(400, "bad-request", "none"));
+    let other = send(here, "PATCH", path, "", "").await;
+    assert_eq!(refused_for(&other), refusal(405, "bad-request", "none"));
+    let preflight = send(here, "OPTIONS", path, "", "").await;
+    assert_eq!(preflight.status, 204);
+    assert_eq!(
+        preflight.header("access-control-allow-methods"),
+        "PUT, DELETE, OPTIONS"
+    );
+    let long = "x".repeat(5_000);
+    let long = send(here, "POST", "/live/demo/reactions", "", &long).await;
+    assert_eq!(refused_for(&long), refusal(413, "too-large", "none"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_like_whose_outcome_is_unknown_goes_once_more_if_it_says_which_one_it_is() {
+    let origin = FaultOrigin::start(|_, number| match number {
+        0 | 2 => Behaviour::Reset,
+        _ => Behaviour::Answer {
+            status: 202,
+            headers: String::new(),
+            body: b"{}".to_vec(),
+        },
+    })
+    .await;
+    let edge = edge_before(&origin, Limits::default());
+    assert_eq!(like(edge.addr, "ann", 1).await.status, 202);
+    assert_eq!(origin.arrived().len(), 2);
+    let nameless = send(edge.addr, "PUT", "/live/demo/likes/bob", "", "").await;
+    assert_eq!(
+        refused_for(&nameless),
+        refusal(503, "outcome-unknown", "none")
+    );
+    assert_eq!(origin.arrived().len(), 3, "it was not sent again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_that_is_gone_or_silent_is_said_in_bounded_time() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nowhere = url(gone.local_addr().unwrap());
+    drop(gone);
+    let edge = TestEdge::start(&nowhere);
+    let begun = Instant::now();
+    for reply in [
+        like(edge.addr, "ann", 1).await,
+        hearts(edge.addr, "ann", "key", 1).await,
+        client::get(edge.addr, "/live/demo/counts?consistency=strong").await,
+        client::get(edge.addr, "/live/demo/counts").await,
+        client::get(edge.addr, "/live/demo/counts?newer_than=1").await,
+    ] {
+        let expected = refusal(503, "overloaded", "origin-unreachable");
+        assert_eq!(refused_for(&reply), expected);
+        let wait: u64 = reply.header("retry-after").parse().unwrap();
+        assert!((1..=3).contains(&wait), "{reply:?}");
+    }
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}");
+
+    let silent =
+        FaultOrigin::start(|_, _| Behaviour::Gated(Gate::closed(), Box::new(Behaviour::Reset)));
+    let silent = silent.await;
+    let limits = Limits {
+        likes_wait: Duration::from_millis(300),
+        playlist_wait: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let edge = edge_before(&silent, limits);
+    let begun = Instant::now();
+    let reply = like(edge.addr, "ann", 1).await;
+    assert_eq!(refused_for(&reply), refusal(503, "outcome-unknown", "none"));
+    assert_eq!(
+        silent.arrived().len(),
+        1,
+        "who is silent is not asked again"
+    );
+    let reply = client::get(edge.addr, "/live/demo/counts").await;
+    assert_eq!(
+        refused_for(&reply),
+        refusal(503, "overloaded", "origin-unreachable")
+    );
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn likes_are_bounded_and_take_no_place_of_the_video() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let origin = FaultOrigin::start(move |arrived, _| {
+        let answer = Behaviour::ok(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:1\n#EXTINF:4,\n1.ts\n",
+        );
+        if arrived.method == "PUT" {
+            Behaviour::Gated(held.clone(), Box::new(answer))
+        } else {
+            answer
+        }
+    })
+    .await;
+    let limits = Limits {
+        likes_at_once_max: 2,
+        likes_queued_max: 1,
+        origin_at_once_max: 1,
+        origin_queue_wait: Duration::from_secs(20),
+        ..Limits::default()
+    };
+    let edge = edge_before(&origin, limits);
+    let addr = edge.addr;
+    let sent: Vec<_> = (0..3)
+        .map(|viewer| tokio::spawn(async move { like(addr, &format!("v{viewer}"), 1).await }))
+        .collect();
+    eventually("two are under way", || origin.arrived().len() == 2).await;
+    let mut beyond = like(addr, "v3", 1).await;
+    for _ in 0..100 {
+        // The third of them may have come later than this one.
+        if beyond.status == 503 {
+            break;
+        }
+        beyond = like(addr, "v3", 1).await;
+    }
+    assert_eq!(
+        refused_for(&beyond),
+        refusal(503, "overloaded", "edge-full")
+    );
+    assert!(!beyond.header("retry-after").is_empty());
+    let playlist = client::get(addr, PLAYLIST).await;
+    assert_eq!(playlist.status, 200, "{playlist:?}");
+    gate.open();
+    for reply in sent {
+        assert_eq!(reply.await.unwrap().status, 200);
+    }
+    let puts = origin
+        .arrived()
+        .iter()
+        .filter(|one| one.method == "PUT")
+        .count();
+    assert_eq!(puts, 3, "what was refused has reached nobody");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_origin_hears_whose_like_it_is_and_nothing_else_of_what_a_viewer_sent() {
+    let origin = FaultOrigin::start(|_, _| Behaviour::status(202)).await;
+    let edge = edge_before(&origin, Limits::default());
+    let headers =
+        "like-seq: 4\r\nx-forwarded-for: 192.0.2.9\r\ncookie: a=b\r\nx-real-ip: 192.0.2.8\r\n";
+    send(edge.addr, "PUT", "/live/demo/likes/ann", headers, "").await;
+    let head = origin.arrived()[0].head.to_ascii_lowercase();
+    let values = |name: &str| -> Vec<String> {
+        let lines = head.lines().filter_map(|line| line.split_once(": "));
+        lines
+            .filter(|(known, _)| *known == name)
+            .map(|(_, value)| value.trim().to_owned())
+            .collect()
+    };
+    assert_eq!(values("like-seq"), ["4"]);
+    assert_eq!(values("x-forwarded-for"), ["192.0.2.9", "127.0.0.1"]);
+    assert!(values("cdn-loop").contains(&"edge-t".to_owned()), "{head}");
+    assert!(values("cookie").is_empty() && values("x-real-ip").is_empty());
+}
