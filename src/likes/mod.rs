@@ -13,6 +13,7 @@ pub mod keys;
 pub mod limits;
 pub mod names;
 pub mod operation;
+pub mod reading;
 pub mod snapshot;
 pub mod window;
 
@@ -26,3 +27,4 @@ pub use consistency::{Consistency, Token};
 pub use fold::{Counts, Effect, Outcome, State};
 pub use limits::Limits;
 pub use operation::{Action, Change, Identity, Operation, Update};
+pub use reading::Reading;

@@ -245,6 +245,7 @@ impl EdgeRoom {
         )?;
         room.spawn(edge.clone().find_origin(room.stop.clone()));
         room.spawn(edge.clone().see_to_health(room.stop.clone()));
+        room.spawn(edge.clone().let_readers_go(room.stop.clone()));
         let listed = directory.list(role, edge.name(), room.admin);
         Ok(Self {
             edge,

@@ -240,3 +240,200 @@ async fn the_origin_hears_whose_like_it_is_and_nothing_else_of_what_a_viewer_sen
     assert!(values("cdn-loop").contains(&"edge-t".to_owned()), "{head}");
     assert!(values("cookie").is_empty() && values("x-real-ip").is_empty());
 }
+
+/// Counts as an origin shows them.
+fn shown(seq: u64) -> Behaviour {
+    let text = format!(
+        "{{\"channel\":\"demo\",\"likes\":{seq},\"hearts\":0,\"seq\":{seq},\"as_of\":{seq},\"token\":\"00000000000000ab-{seq}\",\"consistency\":\"eventual\"}}\n"
+    );
+    Behaviour::ok(text)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_thousand_readers_are_one_request_to_the_origin_per_lifetime() {
+    const READERS: usize = 2_000;
+    const FRESH: Duration = Duration::from_secs(3);
+    let origin = FaultOrigin::start(|_, number| {
+        let late = Duration::from_millis(300);
+        Behaviour::Late(late, Box::new(shown(number as u64 + 1)))
+    })
+    .await;
+    let limits = Limits {
+        counts_fresh: FRESH,
+        playlist_wait: Duration::from_secs(20),
+        ..Limits::default()
+    };
+    let edge = edge_before(&origin, limits);
+    let (addr, begun) = (edge.addr, Instant::now());
+    for wave in 1..=2_usize {
+        let readers: Vec<_> = (0..READERS)
+            .map(|reader| {
+                // A query of a reader's own makes no object of its own.
+                let path = format!("/live/demo/counts?session={reader}");
+                tokio::spawn(async move { client::get(addr, &path).await })
+            })
+            .collect();
+        for reader in readers {
+            let reply = reader.await.unwrap();
+            assert_eq!(reply.status, 200, "{reply:?}");
+            assert!(json(&reply)["seq"].as_u64().unwrap() >= wave as u64);
+        }
+        let lifetimes = 1 + (begun.elapsed().as_secs_f64() / FRESH.as_secs_f64()) as usize;
+        let asked = origin.arrived().len();
+        assert!(
+            (wave..=lifetimes).contains(&asked),
+            "{asked} requests in {lifetimes} lifetimes"
+        );
+        tokio::time::sleep(FRESH).await;
+    }
+    assert!(
+        origin
+            .arrived()
+            .iter()
+            .all(|one| one.target == "/live/demo/counts")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_never_go_back_whoever_answers_and_a_strong_read_is_seen_by_all() {
+    let origin = FaultOrigin::start(|arrived, number| {
+        if arrived.target.contains("strong") {
+            return shown(20);
+        }
+        // As several shields would answer, one of them behind.
+        shown([10, 8, 12, 15, 25][number.min(5) - usize::from(number > 3)])
+    })
+    .await;
+    let limits = Limits {
+        counts_fresh: Duration::from_millis(1),
+        ..Limits::default()
+    };
+    let edge = edge_before(&origin, limits);
+    let mut seen = Vec::new();
+    for query in ["", "", "", "?consistency=strong", "", ""] {
+        seen.push(counts(edge.addr, query).await["seq"].as_u64().unwrap());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(seen, [10, 10, 12, 20, 20, 25]);
+    assert_eq!(origin.arrived().len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_wait_for_the_same_version_are_one_long_poll() {
+    const READERS: usize = 300;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let origin = FaultOrigin::start(move |arrived, _| match arrived.target.as_str() {
+        "/live/demo/counts" => shown(5),
+        "/live/demo/counts?newer_than=5" => Behaviour::Gated(held.clone(), Box::new(shown(6))),
+        _ => Behaviour::Gated(Gate::closed(), Box::new(Behaviour::Reset)),
+    })
+    .await;
+    let limits = Limits {
+        counts_waiting_max: READERS,
+        counts_fresh: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let edge = edge_before(&origin, limits);
+    let addr = edge.addr;
+    assert_eq!(counts(addr, "").await["seq"], 5);
+    assert_eq!(counts(addr, "?newer_than=4").await["seq"], 5, "at once");
+    eventually("that poll is over or waits", || {
+        origin.hits("/live/demo/counts?newer_than=5") <= 1
+    })
+    .await;
+    let readers: Vec<_> = (0..READERS)
+        .map(|_| tokio::spawn(async move { counts(addr, "?newer_than=5").await }))
+        .collect();
+    eventually("all of them wait", || {
+        edge.metric("seawall_edge_requests_inflight{edge=\"edge-t\",kind=\"other\"}")
+            == READERS as f64
+    })
+    .await;
+    let beyond = client::get(addr, "/live/demo/counts?newer_than=5").await;
+    assert_eq!(
+        refused_for(&beyond),
+        refusal(503, "overloaded", "readers-full")
+    );
+    // Longer than the origin has for any other answer.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    gate.open();
+    for reader in readers {
+        assert_eq!(reader.await.unwrap()["seq"], 6);
+    }
+    assert_eq!(origin.hits("/live/demo/counts?newer_than=5"), 1);
+    let malformed = client::get(addr, "/live/demo/counts?newer_than=x").await;
+    assert_eq!(refused_for(&malformed), refusal(400, "bad-request", "none"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_at_two_edges_never_see_counts_go_back_while_others_like_and_the_origin_dies() {
+    let folder = folder();
+    let origin = origin(folder.path(), EASY);
+    let upstream = url(origin.address("origin").await);
+    let limits = Limits {
+        counts_fresh: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let edges = [(); 2].map(|()| TestEdge::start_with(&upstream, MissQueue::Flights, limits));
+    let addrs = [edges[0].addr, edges[1].addr];
+    let readers: Vec<_> = (0..8)
+        .map(|reader| {
+            let addr = addrs[reader % 2];
+            tokio::spawn(async move {
+                let mut last = 0;
+                while last < 200 {
+                    let query = match reader / 2 {
+                        0 => format!("?newer_than={last}"),
+                        1 => "?consistency=strong".to_owned(),
+                        _ => String::new(),
+                    };
+                    let seq = counts(addr, &query).await["seq"].as_u64().unwrap();
+                    assert!(seq >= last, "{query}: {seq} after {last}");
+                    last = seq;
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            })
+        })
+        .collect();
+    let mut stream = client::send(addrs[1], "GET", "/live/demo/counts/stream", "", b"").await;
+    for number in 0..200 {
+        let reply = like(addrs[number % 2], &format!("v{number}"), 1).await;
+        assert_eq!(reply.status, 202, "{reply:?}");
+        if number % 50 == 0 {
+            let token = json(&reply)["token"].as_str().unwrap().to_owned();
+            let headers = format!("like-token: {token}\r\n");
+            let there = addrs[(number + 1) % 2];
+            let read = client::request(there, "GET", "/live/demo/counts", &headers, b"").await;
+            assert!(json(&read)["seq"].as_u64() >= json(&reply)["seq"].as_u64());
+        }
+    }
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    let mut heard = String::new();
+    while !heard.contains("\"likes\":200") {
+        use tokio::io::AsyncReadExt;
+        let mut piece = vec![0; 4096];
+        let read = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut piece)).await;
+        let length = read.expect("the last event comes").unwrap();
+        assert!(length > 0, "{heard}");
+        heard += &String::from_utf8_lossy(&piece[..length]);
+    }
+    origin.kill();
+    drop(origin);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let reply = client::get(addrs[0], "/live/demo/counts").await;
+    assert_eq!(
+        (reply.status, json(&reply)["likes"].as_u64()),
+        (200, Some(200))
+    );
+    assert!(
+        reply.header("cache-status").contains("fwd=stale"),
+        "{reply:?}"
+    );
+    let unreachable = refusal(503, "overloaded", "origin-unreachable");
+    let strong = client::get(addrs[0], "/live/demo/counts?consistency=strong").await;
+    assert_eq!(refused_for(&strong), unreachable);
+    assert_eq!(refused_for(&like(addrs[0], "late", 1).await), unreachable);
+}

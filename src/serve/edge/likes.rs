@@ -1,19 +1,23 @@
 //! Likes through an edge: what is sent goes on to the origin, what is read is shared, and neither takes a place of the video.
 
+mod counts;
 mod exchange;
 mod forward;
+mod read;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, VIA};
-use http::{Method, Response};
+use http::{Method, Response, StatusCode};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use warp::Reply;
 
+use self::counts::Lines;
 use super::answer;
 use super::pass::RequestStream;
 use super::routes::{Answered, Asked};
 use crate::likes::limits::Shed;
-use crate::likes::names::{LikePath, What};
+use crate::likes::names::{LikePath, What, in_query};
 use crate::policy::limits::Limits;
 use crate::policy::status::{self, Served, Way};
 use crate::serve::likes::answer::{Refusal, preflight};
@@ -26,6 +30,10 @@ pub(super) struct Likes {
     places: Semaphore,
     /// Those and the ones that wait for it.
     queue: Semaphore,
+    /// Counts as they are known here.
+    lines: Lines,
+    /// Falls when those who wait must go.
+    pub(super) closing: CancellationToken,
 }
 
 impl Likes {
@@ -35,6 +43,8 @@ impl Likes {
         Self {
             places: Semaphore::new(limits.likes_at_once_max),
             queue: Semaphore::new(queued),
+            lines: Lines::new(limits),
+            closing: CancellationToken::new(),
         }
     }
 }
@@ -64,12 +74,42 @@ impl Asked<'_> {
                 };
             }
             (What::Like { .. }, &Method::PUT | &Method::DELETE)
-            | (What::Reactions, &Method::POST)
-            | (What::Counts, &Method::GET | &Method::HEAD) => self.forward(peer, body).await,
-            (What::Stream, &Method::GET) => return self.pass(body).await,
+            | (What::Reactions, &Method::POST) => self.forward(peer, body).await,
+            (What::Counts, &Method::GET | &Method::HEAD) => {
+                self.read(path.channel, peer, body).await
+            }
+            (What::Stream, &Method::GET) => match self.listen(path.channel).await {
+                Ok(response) => {
+                    return Answered {
+                        served: Served::Pass,
+                        response,
+                    };
+                }
+                Err(refusal) => Err(refusal),
+            },
             (what, _) => Err(Refusal::Method(what.methods())),
         };
         self.told(told)
+    }
+
+    async fn read(
+        &self,
+        channel: &str,
+        peer: Option<Peer>,
+        body: impl RequestStream,
+    ) -> Result<Told, Refusal> {
+        let query = self.uri.query().unwrap_or_default();
+        let word = in_query(query, "consistency");
+        let eventual = matches!(word, None | Some("eventual"));
+        if !eventual || self.request.headers.contains_key(forward::TOKEN) {
+            let told = self.forward(peer, body).await?;
+            self.learn(channel, &told.response);
+            return Ok(told);
+        }
+        match in_query(query, "newer_than") {
+            Some(sequence) => self.newer(channel, sequence).await,
+            None => self.counts(channel).await,
+        }
     }
 
     /// Counts and marks an answer, or the refusal that stands for it.
@@ -95,8 +135,9 @@ impl Asked<'_> {
         };
         let mut response = told.response;
         let length = response.body().len();
+        let has_body = response.status() != StatusCode::NO_CONTENT;
         let head = response.headers_mut();
-        if !head.contains_key(CONTENT_LENGTH) {
+        if has_body && !head.contains_key(CONTENT_LENGTH) {
             head.insert(CONTENT_LENGTH, length.into());
         }
         head.append(VIA, self.edge.upstream.via().clone());

@@ -295,6 +295,12 @@ impl Edge {
         }
     }
 
+    /// With `stop`, lets those go who wait for counts to change.
+    pub async fn let_readers_go(self: Arc<Self>, stop: CancellationToken) {
+        stop.cancelled().await;
+        self.likes.closing.cancel();
+    }
+
     /// Whether any of the servers takes a connection; else why the last of them did not.
     async fn reach(&self) -> Result<(), String> {
         let mut why = String::new();

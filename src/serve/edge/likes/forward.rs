@@ -24,7 +24,7 @@ use crate::serve::listener::Peer;
 
 const SEQUENCE: HeaderName = HeaderName::from_static("like-seq");
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const TOKEN: HeaderName = HeaderName::from_static("like-token");
+pub(super) const TOKEN: HeaderName = HeaderName::from_static("like-token");
 
 impl Asked<'_> {
     /// Sends the request on, in a place among its like, and gives back what the origin says.
