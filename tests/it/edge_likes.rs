@@ -437,3 +437,29 @@ async fn readers_at_two_edges_never_see_counts_go_back_while_others_like_and_the
     assert_eq!(refused_for(&strong), unreachable);
     assert_eq!(refused_for(&like(addrs[0], "late", 1).await), unreachable);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rate_of_an_address_is_the_viewers_and_not_the_edges() {
+    let folder = folder();
+    let few = "address_rate_max = 5\nloopback_counts = true";
+    let origin = origin(folder.path(), &format!("{EASY}\n{few}"));
+    let edge = TestEdge::start(&url(origin.address("origin").await));
+    let addr = edge.addr;
+    let from = |viewer: u32, address: u32| {
+        // As another edge on this machine would say it.
+        let headers = format!("like-seq: 1\r\nx-forwarded-for: 192.0.2.{address}\r\n");
+        let path = format!("/live/demo/likes/v{viewer}");
+        async move { send(addr, "PUT", &path, &headers, "").await }
+    };
+    for viewer in 0..40 {
+        assert_eq!(from(viewer, viewer).await.status, 202);
+    }
+    let mut limited = 0;
+    for viewer in 100..140 {
+        limited += usize::from(from(viewer, 200).await.status == 429);
+    }
+    assert!(
+        limited >= 10,
+        "{limited} of 40 in a moment from one address"
+    );
+}
