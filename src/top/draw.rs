@@ -255,7 +255,10 @@ fn draw_results(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, palette: Pal
         frame.render_widget(Line::from_iter(bar), area);
         return;
     }
-    let [title, area] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(area);
+    let [title, area] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
+    if area.is_empty() {
+        return;
+    }
     frame.render_widget(
         Line::styled("how viewers were answered, each column one look", DIM),
         title,
@@ -449,12 +452,16 @@ seawall_scenario_phase{scenario=\"kickoff\",phase=\"rush\"} 1\n";
             "▒ miss 2",
             "edge-1",
             "closed",
-            "edge-3      down",
             "down: edge-3 (edge-3:1): refused",
             "a note",
         ] {
             assert!(screen.contains(text), "{text:?} is missing:\n{screen}");
         }
+        let mut rows = screen.lines().filter(|line| line.contains("edge-3"));
+        let row = rows.find(|line| {
+            line.trim_end_matches(['"', ' ']).ends_with(" down") || line.contains(" down  ")
+        });
+        assert!(row.is_some(), "edge-3 is not down in the table:\n{screen}");
     }
 
     #[test]
@@ -471,11 +478,7 @@ seawall_scenario_phase{scenario=\"kickoff\",phase=\"rush\"} 1\n";
     fn a_large_terminal_shows_how_results_went() {
         let screen = painted(200, 50, Palette::Colours).backend().to_string();
         assert!(screen.contains("each column one look"), "{screen}");
-        holds_all(
-            &screen
-                .replace("edge-3        ", "edge-3      ")
-                .replace("down: edge-3      ", "down: edge-3 "),
-        );
+        holds_all(&screen);
     }
 
     #[test]
