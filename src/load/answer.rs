@@ -146,16 +146,18 @@ impl Answer {
             return Ok(Some(read));
         }
         let before = self.pending.len();
-        if before + bytes.len() > HEAD_BYTES_MAX {
-            // What was pending is less than a whole head; so is what fits beside it.
-            return Err(Malformed);
+        // What is read is short; the bytes behind it may be many.
+        let room = HEAD_BYTES_MAX - before;
+        self.pending
+            .extend_from_slice(&bytes[..bytes.len().min(room)]);
+        match read(&self.pending)? {
+            Some((what, length)) => {
+                self.pending = Vec::new();
+                Ok(Some((what, length - before)))
+            }
+            None if bytes.len() >= room => Err(Malformed),
+            None => Ok(None),
         }
-        self.pending.extend_from_slice(bytes);
-        let read = read(&self.pending)?;
-        Ok(read.map(|(what, length)| {
-            self.pending = Vec::new();
-            (what, length - before)
-        }))
     }
 }
 
@@ -378,6 +380,17 @@ mod tests {
                 (ends, keeps),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn much_may_follow_what_came_in_two_pieces() {
+        let body = "x".repeat(2 * HEAD_BYTES_MAX);
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let text = format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+        for cut in 1..head.len() + 8 {
+            let (_, read, left) = read(text.as_bytes(), &[cut]).unwrap();
+            assert_eq!((read.len(), left), (body.len(), Some(0)), "{cut}");
         }
     }
 
