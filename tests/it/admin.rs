@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use seawall::serve::discovery::{Group, Role};
 
 use crate::support::client;
-use crate::support::program::Program;
+use crate::support::program::{FREE_DOORS, Program};
 
 const TOKEN: &str = "open-sesame";
 const BEARER: &str = "authorization: Bearer open-sesame\r\n";
@@ -48,13 +48,6 @@ fn rooms(expected: &[(Role, &str)]) -> Vec<(Role, String)> {
 /// `seawall up` on free ports with the smallest ladder.
 fn up(more: &[&str]) -> (Program, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let doors = [
-        "--origin-listen",
-        "--origin-admin",
-        "--edge-listen",
-        "--edge-admin",
-    ];
-    let doors = doors.map(|flag| [flag, "127.0.0.1:0"]).concat();
     let segments = folder.path().to_str().unwrap();
     let own = ["up", "--segments", segments, "--renditions", "180p"];
     let config = folder.path().join("seawall.toml");
@@ -62,7 +55,7 @@ fn up(more: &[&str]) -> (Program, tempfile::TempDir) {
     let shields = "[edge]\nshield_listen = \"127.0.0.1:0\"\nshield_admin = \"127.0.0.1:0\"\n";
     std::fs::write(&config, shields).unwrap();
     let config = ["--config", config.to_str().unwrap()];
-    let program = Program::seawall(&[&own[..], &doors[..], &config[..], more].concat());
+    let program = Program::seawall(&[&own[..], &FREE_DOORS[..], &config[..], more].concat());
     (program, folder)
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::dashboards::{self, Reads, TARGET_LABELS};
-use crate::support::program::Program;
+use crate::support::program::{FREE_DOORS, Program};
 
 const SURGE: &str = r#"
 name = "small"
@@ -184,19 +184,12 @@ async fn prometheus_and_every_panel_show_what_the_report_of_a_surge_says() {
     let segments = folder.path().join("segments");
     let own = ["up", "--edges", "3", "--renditions", "180p,360p"];
     let stage = ["--origin-delay-ms", "50", "--segments"];
-    let doors = [
-        "--origin-listen",
-        "--origin-admin",
-        "--edge-listen",
-        "--edge-admin",
-    ];
-    let doors = doors.map(|flag| [flag, "127.0.0.1:0"]).concat();
     let up = Program::seawall(
         &[
             &own[..],
             &stage[..],
             &[segments.to_str().unwrap()],
-            &doors[..],
+            &FREE_DOORS[..],
         ]
         .concat(),
     );

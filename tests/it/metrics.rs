@@ -26,7 +26,7 @@ use crate::support::client;
 use crate::support::edge::TestEdge;
 use crate::support::eventually;
 use crate::support::fault_origin::{Behaviour, FaultOrigin, Gate};
-use crate::support::program::{self, Program};
+use crate::support::program::{self, FREE_DOORS, Program};
 
 /// What one edge may cost a Prometheus.
 const SERIES_MAX: usize = 600;
@@ -420,14 +420,7 @@ async fn promtool_finds_nothing_wrong_with_the_metrics_of_a_live_edge_and_its_or
         "--segments",
         segments,
     ];
-    let doors = [
-        "--origin-listen",
-        "--origin-admin",
-        "--edge-listen",
-        "--edge-admin",
-    ];
-    let doors = doors.map(|flag| [flag, "127.0.0.1:0"]).concat();
-    let up = Program::seawall(&[&own[..], &doors[..]].concat());
+    let up = Program::seawall(&[&own[..], &FREE_DOORS[..]].concat());
     up.says("Ctrl-C ends it").await;
     let said = up.said();
     let address = |url: &str| {

@@ -9,7 +9,7 @@ use seawall::media;
 use seawall::serve::metrics;
 
 use crate::support::client::{self, Reply};
-use crate::support::program::Program;
+use crate::support::program::{FREE_DOORS, Program};
 
 const TOKEN: &str = "a-secret";
 const WINDOW: usize = 6;
@@ -233,16 +233,9 @@ fn the_reference_of_metrics_in_the_readme_is_the_table() {
 
 /// `seawall up` with two edges, each part a process.
 fn up_by_processes(segments: &Path) -> Program {
-    let doors = [
-        "--origin-listen",
-        "--origin-admin",
-        "--edge-listen",
-        "--edge-admin",
-    ];
-    let doors = doors.map(|flag| [flag, "127.0.0.1:0"]).concat();
     let segments = segments.to_str().unwrap();
     let own = ["up", "--processes", "--edges", "2", "--segments", segments];
-    Program::seawall(&[&own[..], &doors[..]].concat())
+    Program::seawall(&[&own[..], &FREE_DOORS[..]].concat())
 }
 
 /// The address of the URL on the line that begins with `name`.

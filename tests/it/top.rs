@@ -1,25 +1,13 @@
 //! `seawall top` where there is no terminal: a line per look at a real cluster, or a clear error.
 
-use crate::support::program::{self, Program};
+use crate::support::program::{self, FREE_DOORS, Program};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_line_tells_of_a_cluster_that_was_found_through_its_origin() {
     let segments = tempfile::tempdir().unwrap();
-    let up = Program::seawall(&[
-        "up",
-        "--edges",
-        "2",
-        "--origin-listen",
-        "127.0.0.1:0",
-        "--origin-admin",
-        "127.0.0.1:0",
-        "--edge-listen",
-        "127.0.0.1:0",
-        "--edge-admin",
-        "127.0.0.1:0",
-        "--segments",
-        segments.path().to_str().unwrap(),
-    ]);
+    let folder = segments.path().to_str().unwrap();
+    let own = ["up", "--edges", "2", "--segments", folder];
+    let up = Program::seawall(&[&own[..], &FREE_DOORS[..]].concat());
     up.says("/-/targets").await;
     let said = up.said();
     let found = said.lines().find(|line| line.contains("/-/targets"));

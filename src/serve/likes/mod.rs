@@ -22,7 +22,7 @@ mod routes;
 pub mod simulated;
 pub mod snapshotter;
 pub mod sqlite;
-mod stream;
+pub(in crate::serve) mod stream;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

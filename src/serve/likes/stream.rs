@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
 use http::HeaderValue;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
 use tokio::sync::watch;
@@ -42,10 +43,17 @@ pub(super) fn events(
         first: true,
         _place: place,
     };
-    let events = futures_util::stream::unfold(listener, |mut listener| async {
-        let event = listener.next().await?;
-        Some((Ok::<_, Infallible>(event), listener))
-    });
+    answer(futures_util::stream::unfold(
+        listener,
+        |mut listener| async { Some((listener.next().await?, listener)) },
+    ))
+}
+
+/// Events as an answer that lasts as long as there are more of them.
+pub(in crate::serve) fn answer(
+    events: impl Stream<Item = Bytes> + Send + Sync + 'static,
+) -> warp::reply::Response {
+    let events = events.map(Ok::<_, Infallible>);
     let mut response = warp::reply::stream(events).into_response();
     let head = response.headers_mut();
     for (name, value) in [

@@ -11,6 +11,18 @@ use tokio::sync::watch;
 /// The longest that any one thing is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Flags by which `seawall up` takes any free ports.
+pub(crate) const FREE_DOORS: [&str; 8] = [
+    "--origin-listen",
+    "127.0.0.1:0",
+    "--origin-admin",
+    "127.0.0.1:0",
+    "--edge-listen",
+    "127.0.0.1:0",
+    "--edge-admin",
+    "127.0.0.1:0",
+];
+
 /// A running program.
 pub(crate) struct Program {
     name: String,

@@ -1,6 +1,5 @@
 //! Reads of counts at an edge, and the questions to the origin that they come to.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use crate::serve::edge::metrics::Reason;
 use crate::serve::edge::routes::Asked;
 use crate::serve::edge::upstream::{self, CDN_LOOP};
 use crate::serve::likes::answer::{Refusal, nothing_newer};
+use crate::serve::likes::stream;
 use crate::time::Timestamp;
 
 /// How long a reader waits for a change.
@@ -121,20 +121,10 @@ impl Asked<'_> {
             told: None,
             _waiting: waiting,
         };
-        let events = futures_util::stream::unfold(listener, |mut listener| async {
-            let event = listener.next().await?;
-            Some((Ok::<_, Infallible>(event), listener))
-        });
-        let mut response = warp::reply::stream(events).into_response();
-        let head = response.headers_mut();
-        for (name, value) in [
-            (CONTENT_TYPE, "text/event-stream"),
-            (CACHE_CONTROL, "no-store"),
-            (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-        ] {
-            head.insert(name, HeaderValue::from_static(value));
-        }
-        Ok(response)
+        Ok(stream::answer(futures_util::stream::unfold(
+            listener,
+            |mut listener| async { Some((listener.next().await?, listener)) },
+        )))
     }
 
     /// The origin has answered this reader alone: what it said is known from now on.
