@@ -62,6 +62,8 @@ pub mod ab;
 
 pub mod targets;
 
+mod bar;
+
 pub mod rehearsal;
 
 pub mod ask;

@@ -7,11 +7,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use crate::ab::{Ab, Side};
 use crate::ask;
+use crate::bar::Bar;
 use crate::cli;
 use crate::config::Config;
 use crate::load::{self, Metrics, Network, Plot, Progress, RunPlan, Stream};
@@ -546,80 +546,5 @@ pub(crate) fn page() -> Page {
     Page {
         width,
         ink: Ink::Coloured,
-    }
-}
-
-/// The progress of a run on stderr: a bar on a terminal, a line every ten seconds elsewhere.
-struct Bar {
-    bar: ProgressBar,
-    told_s: std::cell::Cell<u64>,
-    /// When requests were counted last, and how many there were.
-    requests_then: std::cell::Cell<(Duration, u64)>,
-    per_second: std::cell::Cell<f64>,
-    what: String,
-}
-
-impl Bar {
-    fn new(scenario: &str, miss_queue: MissQueue) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr_with_hz(10));
-        let style = ProgressStyle::with_template("{prefix} [{bar:20}] {wide_msg}")
-            .expect("the template is valid");
-        bar.set_style(style.progress_chars("=> "));
-        let what = format!("{scenario}, miss queue {miss_queue}");
-        bar.set_prefix(what.clone());
-        Self {
-            bar,
-            told_s: std::cell::Cell::new(0),
-            requests_then: std::cell::Cell::default(),
-            per_second: std::cell::Cell::default(),
-            what,
-        }
-    }
-
-    /// `counted`: what origin and edges counted in the last two seconds.
-    fn show(&self, progress: &Progress, counted: Option<[Level; 2]>) {
-        let (since, before) = self.requests_then.get();
-        let span = progress.elapsed.saturating_sub(since);
-        if span >= Duration::from_secs(1) {
-            let per_second = (progress.requests - before) as f64 / span.as_secs_f64();
-            self.per_second.set(per_second);
-            self.requests_then
-                .set((progress.elapsed, progress.requests));
-        }
-        let mut text = format!(
-            "{:.0}/{:.0} s  {} viewers  edges {:.0}/s",
-            progress.elapsed.as_secs_f64(),
-            progress.whole.as_secs_f64(),
-            HumanCount(progress.viewers_now.into()),
-            self.per_second.get(),
-        );
-        if let Some([before, newest]) = counted {
-            let hits = newest.origin_hits.zip(before.origin_hits);
-            let hits = hits.map_or(0, |(now, then)| now.saturating_sub(then));
-            let span_s = newest.at.saturating_sub(before.at).as_secs_f64().max(0.001);
-            text += &format!(
-                "  origin {:.0}/s  {} waiting",
-                hits as f64 / span_s,
-                HumanCount(newest.waiters.unwrap_or(0).into())
-            );
-        }
-        text += &format!("  {} stalls", HumanCount(progress.stalls));
-        if progress.failures > 0 {
-            text += &format!("  {} FAILED", HumanCount(progress.failures));
-        }
-        if !self.bar.is_hidden() {
-            self.bar.set_length(progress.whole.as_millis() as u64);
-            self.bar.set_position(progress.elapsed.as_millis() as u64);
-            self.bar.set_message(text);
-            return;
-        }
-        let tens = progress.elapsed.as_secs() / 10;
-        if tens > self.told_s.replace(tens) {
-            eprintln!("{}: {text}", self.what);
-        }
-    }
-
-    fn finish(&self) {
-        self.bar.abandon();
     }
 }
