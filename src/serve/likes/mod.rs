@@ -393,7 +393,7 @@ fn open_shard(folder: &Path, shard: Shard, ack: Ack, clock: Clock) -> Result<Ope
         folder = %folder.display(),
         operations = state.sequence(),
         took = ?clock.now().since(begun),
-        "likes are counted"
+        "likes are open: their log has been read"
     );
     Ok(Opened {
         log: Box::new(log),
