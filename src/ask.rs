@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -12,10 +12,33 @@ use serde::de::DeserializeOwned;
 
 use crate::serve::token::Token;
 
+/// It answered, but not with what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Unwanted {
+    /// Another status than 200.
+    #[error("{url} answered {status}: {said}")]
+    Status {
+        /// Who was asked for what.
+        url: String,
+        /// With what status.
+        status: StatusCode,
+        /// In what words.
+        said: String,
+    },
+    /// Another document.
+    #[error("{url} answered something else than was asked for")]
+    Document {
+        /// Who was asked for what.
+        url: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
 /// Gets a document.
 ///
 /// # Errors
-/// No answer in time, another status than 200, or another document than was asked for.
+/// No answer in time, or something else than was asked for ([`Unwanted`]).
 pub async fn get_json<T: DeserializeOwned>(url: &str) -> anyhow::Result<T> {
     json(Method::GET, url, None).await
 }
@@ -41,8 +64,11 @@ async fn json<T: DeserializeOwned>(
     url: &str,
     token: Option<&Token>,
 ) -> anyhow::Result<T> {
-    serde_json::from_slice(&bytes(method, url, token).await?)
-        .with_context(|| format!("{url} answered something else than was asked for"))
+    let document = bytes(method, url, token).await?;
+    serde_json::from_slice(&document).map_err(|source| {
+        let url = url.to_owned();
+        Unwanted::Document { url, source }.into()
+    })
 }
 
 async fn bytes(method: Method, url: &str, token: Option<&Token>) -> anyhow::Result<Bytes> {
@@ -72,8 +98,9 @@ async fn bytes(method: Method, url: &str, token: Option<&Token>) -> anyhow::Resu
         .await
         .context("no answer within 5 s")??;
     if status != StatusCode::OK {
-        let said = String::from_utf8_lossy(&body);
-        bail!("{url} answered {status}: {}", said.trim());
+        let said = String::from_utf8_lossy(&body).trim().to_owned();
+        let url = url.to_owned();
+        return Err(Unwanted::Status { url, status, said }.into());
     }
     Ok(body)
 }

@@ -148,7 +148,7 @@ impl Cluster {
         for (admin, found) in self.admins.iter().zip(found) {
             match found {
                 Ok(Ok(groups)) => rooms.extend(groups.into_iter().flat_map(rooms_of)),
-                Ok(Err(error)) if format!("{error:#}").contains(" answered ") => {
+                Ok(Err(error)) if error.is::<ask::Unwanted>() => {
                     notes.push(format!(
                         "{admin} names no rooms, so it is watched alone: {error:#}"
                     ));

@@ -11,7 +11,7 @@ use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Cell, Chart, Dataset, GraphType, Paragraph, Row as TableRow, Table};
 
-use super::text::{at_most, count, share};
+use super::text::{bound, count, share};
 use super::view::{Breaker, Figures, Role, Step, View};
 use crate::policy::status::Served;
 
@@ -113,7 +113,7 @@ fn draw_figures(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, palette: Pal
             format!("{} / {}", count(view.waiters), count(view.waiters_peak)),
             Color::Magenta,
         ),
-        ("segments p99", at_most(view.segment_p99), Color::Reset),
+        ("segments p99", bound(view.segment_p99), Color::Reset),
         (
             "bytes/s",
             rate(|step| step.bytes / step.seconds),

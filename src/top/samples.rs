@@ -96,15 +96,31 @@ pub fn add(buckets: &mut Vec<(f64, f64)>, bound: f64, count: f64) {
     }
 }
 
-/// The upper bound of the bucket in which the quantile `q` lies; infinite beyond the last bound, `None` where nothing was
-/// observed. What lies between two bounds a histogram does not say, and so neither do we.
-pub fn quantile_bound(cumulative: &[(f64, f64)], q: f64) -> Option<f64> {
+/// What a histogram says of a quantile. What lies between two bounds it does not say, and so neither do we.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bound {
+    /// It is at most so much.
+    AtMost(f64),
+    /// It is more than the last bound.
+    Over(f64),
+}
+
+/// The bound on the quantile `q`; `None` where nothing was observed.
+pub fn quantile_bound(cumulative: &[(f64, f64)], q: f64) -> Option<Bound> {
     let (_, total) = *cumulative.last()?;
     if total <= 0.0 {
         return None;
     }
-    let reached = cumulative.iter().find(|(_, count)| *count >= q * total)?;
-    Some(reached.0)
+    let index = cumulative
+        .iter()
+        .position(|(_, count)| *count >= q * total)?;
+    let (bound, _) = cumulative[index];
+    Some(if bound.is_finite() {
+        Bound::AtMost(bound)
+    } else {
+        let last = index.checked_sub(1).map_or(0.0, |last| cumulative[last].0);
+        Bound::Over(last)
+    })
 }
 
 fn grown(before: Option<f64>, now: f64) -> f64 {
@@ -210,12 +226,12 @@ nothing NaN
         );
         let buckets = after.buckets_increase(&before, "h", &[]);
         assert_eq!(buckets, [(0.1, 98.0), (1.0, 100.0), (f64::INFINITY, 100.0)]);
-        assert_eq!(quantile_bound(&buckets, 0.5), Some(0.1));
-        assert_eq!(quantile_bound(&buckets, 0.99), Some(1.0));
+        assert_eq!(quantile_bound(&buckets, 0.5), Some(Bound::AtMost(0.1)));
+        assert_eq!(quantile_bound(&buckets, 0.99), Some(Bound::AtMost(1.0)));
         assert_eq!(quantile_bound(&[(1.0, 0.0)], 0.99), None);
         assert_eq!(
             quantile_bound(&[(1.0, 1.0), (f64::INFINITY, 9.0)], 0.99),
-            Some(f64::INFINITY)
+            Some(Bound::Over(1.0))
         );
     }
 }

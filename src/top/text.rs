@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::samples::Bound;
 use super::view::View;
 use crate::policy::status::Served;
 
@@ -27,7 +28,7 @@ pub fn line(view: &View<'_>, at: &str) -> String {
     say("offload", share(view.offload));
     say("waiters", count(view.waiters));
     say("peak", count(view.waiters_peak));
-    say("segment-p99", at_most(view.segment_p99));
+    say("segment-p99", bound(view.segment_p99));
     let up = view.rows.iter().filter(|row| row.figures.is_some()).count();
     say("edges-up", format!("{up}/{}", view.rows.len()));
     for down in &view.down {
@@ -64,12 +65,16 @@ pub fn share(share: Option<f64>) -> String {
 }
 
 /// A bound in seconds: `≤ 25 ms`.
-pub fn at_most(seconds: Option<f64>) -> String {
-    match seconds {
-        None => "–".to_owned(),
-        Some(f64::INFINITY) => "> 4 s".to_owned(),
-        Some(seconds) if seconds < 1.0 => format!("≤ {} ms", count(seconds * 1_000.0)),
-        Some(seconds) => format!("≤ {} s", count(seconds)),
+pub fn bound(bound: Option<Bound>) -> String {
+    let (sign, seconds) = match bound {
+        None => return "–".to_owned(),
+        Some(Bound::AtMost(seconds)) => ("≤", seconds),
+        Some(Bound::Over(seconds)) => (">", seconds),
+    };
+    if seconds < 1.0 {
+        format!("{sign} {} ms", count(seconds * 1_000.0))
+    } else {
+        format!("{sign} {} s", count(seconds))
     }
 }
 
@@ -94,8 +99,8 @@ mod tests {
         }
         assert_eq!(share(Some(0.99999)), "99.9%");
         assert_eq!(share(Some(1.0)), "100%");
-        assert_eq!(at_most(Some(0.025)), "≤ 25 ms");
-        assert_eq!(at_most(Some(f64::INFINITY)), "> 4 s");
+        assert_eq!(bound(Some(Bound::AtMost(0.025))), "≤ 25 ms");
+        assert_eq!(bound(Some(Bound::Over(4.0))), "> 4 s");
     }
 
     #[test]

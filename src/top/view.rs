@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use super::samples::{Scrape, add, quantile_bound};
+use super::samples::{Bound, Scrape, add, quantile_bound};
 use crate::policy::status::Served;
 use crate::time::Timestamp;
 
@@ -162,7 +162,7 @@ pub struct View<'a> {
     /// The share of viewers' requests that the origin did not see, over [`WINDOW`].
     pub offload: Option<f64>,
     /// A bound that 99 of 100 segments kept, in seconds, over [`WINDOW`].
-    pub segment_p99: Option<f64>,
+    pub segment_p99: Option<Bound>,
     /// Viewers, while a surge is played.
     pub audience: Option<Audience>,
     /// Edges and shields by name.
@@ -444,7 +444,7 @@ seawall_edge_cache_capacity_bytes 100
         assert_eq!(step.edge_per_s(), 500.0);
         assert_eq!(step.origin_per_s(), 5.0);
         assert_eq!(view.offload, Some(0.99));
-        assert_eq!(view.segment_p99, Some(0.001));
+        assert_eq!(view.segment_p99, Some(Bound::AtMost(0.001)));
         let figures = view.rows[0].figures.as_ref().unwrap();
         assert_eq!(figures.fill, 0.25);
         assert_eq!(figures.rates.unwrap().hit_ratio, Some(0.99));
