@@ -214,7 +214,7 @@ EDGES = query_variable(
 def collapsing():
     return [
         series(
-            "Waiters", "short", "Requests that wait for the fetch of another, now and at most since the last scrape.",
+            "Waiters", "short", "Requests that wait for the fetch of another, now and at most within half a minute.",
             ("now, {{edge}}", f"sum by (edge) (seawall_edge_miss_waiters{{{EDGE}}})"),
             ("peak, {{edge}}", f"sum by (edge) (seawall_edge_miss_waiters_peak{{{EDGE}}})"),
         ),

@@ -77,7 +77,7 @@ table! {
     EDGE_CONNECTIONS_REFUSED = plain("seawall_edge_connections_refused_total", "Connections refused with 503 because the edge was full.", &[]);
     EDGE_SHED = plain("seawall_edge_shed_total", "Requests answered 503 because a bound was reached, by bound.", &["reason"]);
     EDGE_MISS_WAITERS = plain("seawall_edge_miss_waiters", "Requests that wait for a flight now.", &["kind"]);
-    EDGE_MISS_WAITERS_PEAK = plain("seawall_edge_miss_waiters_peak", "The most requests that waited at once since the last scrape.", &["kind"]);
+    EDGE_MISS_WAITERS_PEAK = plain("seawall_edge_miss_waiters_peak", "The most requests that waited at once within the last half minute or since the last scrape, whichever is longer.", &["kind"]);
     EDGE_MISS_WAIT_SECONDS = Metric {
         name: "seawall_edge_miss_wait_seconds",
         help: "How long a request waited for a fetch, its leader too, by how the wait ended.",

@@ -1,7 +1,8 @@
 //! Levels of an edge that are read when scraped, so that no request pays for them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -12,7 +13,9 @@ use super::store::{Cause, Store};
 use super::upstream::Upstream;
 use crate::policy::admission::Class;
 use crate::policy::key::Kind;
+use crate::serve::clock::Clock;
 use crate::serve::metrics::{self as table, Registry};
+use crate::time::Timestamp;
 
 /// What an edge holds, and who waits there.
 #[derive(Clone, Debug)]
@@ -22,6 +25,9 @@ pub(super) struct Levels {
     upstream: Arc<Upstream>,
     held: Arc<AtomicUsize>,
     blocked: Arc<AtomicUsize>,
+    clock: Clock,
+    /// In the order of [`Kind::ALL`].
+    recent_peaks: Arc<Mutex<[RecentPeak; Kind::ALL.len()]>>,
     waiters: IntGaugeVec,
     waiters_peak: IntGaugeVec,
     flights_gauge: IntGauge,
@@ -44,6 +50,7 @@ impl Levels {
         flights: Arc<Table>,
         upstream: Arc<Upstream>,
         [held, blocked]: [Arc<AtomicUsize>; 2],
+        clock: Clock,
     ) -> Self {
         let unregistered = |metric| registry.unregistered_gauge(metric);
         Self {
@@ -52,6 +59,8 @@ impl Levels {
             upstream,
             held,
             blocked,
+            clock,
+            recent_peaks: Arc::default(),
             waiters: registry.unregistered_gauges(table::EDGE_MISS_WAITERS),
             waiters_peak: registry.unregistered_gauges(table::EDGE_MISS_WAITERS_PEAK),
             flights_gauge: unregistered(table::EDGE_FLIGHTS),
@@ -91,12 +100,19 @@ impl Collector for Levels {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        for kind in Kind::ALL {
+        let now = self.clock.now();
+        let mut recent_peaks = self
+            .recent_peaks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (kind, recent_peak) in Kind::ALL.into_iter().zip(recent_peaks.iter_mut()) {
             let [waiters, peak] = [&self.waiters, &self.waiters_peak]
                 .map(|family| family.with_label_values(&[kind.word()]));
             waiters.set(self.flights.waiters_for(kind).into());
-            peak.set(self.flights.take_waiters_peak(kind).into());
+            let taken = self.flights.take_waiters_peak(kind);
+            peak.set(recent_peak.with(taken, now).into());
         }
+        drop(recent_peaks);
         self.flights_gauge.set(self.flights.under_way() as i64);
         self.entries.set(self.store.entries() as i64);
         self.bytes.set(self.store.bytes() as i64);
@@ -121,5 +137,59 @@ impl Collector for Levels {
             .into_iter()
             .flat_map(Collector::collect)
             .collect()
+    }
+}
+
+/// The highest of the last half minute, or more, and of all since the last look: so two who look do not hide a peak from
+/// each other.
+#[derive(Clone, Copy, Debug, Default)]
+struct RecentPeak {
+    /// When the present window began.
+    begun: Timestamp,
+    /// The highest in it.
+    present: u32,
+    /// The highest in the window before.
+    past: u32,
+}
+
+impl RecentPeak {
+    const WINDOW: Duration = Duration::from_secs(30);
+
+    /// Takes in the highest since the last look.
+    fn with(&mut self, since_last_look: u32, now: Timestamp) -> u32 {
+        self.present = self.present.max(since_last_look);
+        let peak = self.present.max(self.past);
+        if now.since(self.begun) >= Self::WINDOW {
+            *self = Self {
+                begun: now,
+                present: 0,
+                past: self.present,
+            };
+        }
+        peak
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peak_is_shown_for_half_a_minute_however_often_somebody_looks() {
+        let mut peak = RecentPeak::default();
+        let mut look = |second, since| {
+            let now = Timestamp::ZERO + Duration::from_secs(second);
+            peak.with(since, now)
+        };
+        assert_eq!(look(1, 7), 7);
+        assert_eq!(look(2, 1), 7, "the other who looks sees it too");
+        for second in 3..=60 {
+            assert_eq!(look(second, 0), 7, "after {second} s");
+        }
+        assert_eq!(look(61, 0), 0);
+        assert_eq!(look(600, 5), 5, "nobody has looked for long");
+        assert_eq!(look(601, 0), 5);
+        assert_eq!(look(640, 0), 5);
+        assert_eq!(look(641, 0), 0);
     }
 }

@@ -147,6 +147,7 @@ impl Edge {
             flights.clone(),
             upstream.clone(),
             [held.clone(), blocked.clone()],
+            clock,
         );
         registry.register(levels);
         let metrics = Metrics::new(&registry);
