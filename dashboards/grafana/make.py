@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes surge.json, edge.json and origin.json beside itself; with --check says whether they are what it would write.
+"""Writes surge.json, edge.json, origin.json and likes.json beside itself; with --check says whether they are what it would write.
 
 A dashboard is a list of rows; panels of a row stand side by side in 24 columns, equally wide but where one says
 otherwise.
@@ -542,10 +542,76 @@ def origin():
     ]
 
 
+def likes():
+    answered = rate("seawall_likes_accepted_total")
+    counted = rate("seawall_likes_accepted_total", 'result=~"counted|duplicate"')
+    batches = "seawall_likes_batch_size"
+    return [
+        (4, [
+            stat("Counted/s", "ops", "Likes, unlikes and hearts that were acknowledged, duplicates included.", counted,
+                 decimals=0),
+            stat("Refused", "percentunit", "Share of them that was not: invalid, over a rate, shed, of a closed channel, or "
+                 "without a known outcome.",
+                 f"1 - {counted} / ({answered} > 0) or vector(0)", GREEN, (0.01, YELLOW), (0.1, RED), decimals=1),
+            stat("Waiting", "short", "Operations that wait to be made durable.", "sum(seawall_likes_queue_depth)",
+                 GREEN, (2048, YELLOW), (4096, RED)),
+            stat("Batch", "short", "Operations that are made durable together, on average.",
+                 f"sum(rate({batches}_sum{RATE})) / (sum(rate({batches}_count{RATE})) > 0) or vector(0)", decimals=1),
+            stat("Commit, p99", "s", "How long one in a hundred batches exceeds until it is durable; 0 where none was.",
+                 f"({p99('seawall_likes_commit_seconds', '')} > 0) or vector(0)", GREEN, (0.1, YELLOW), (1, RED)),
+            stat("Not counted yet", "short", "Operations that are durable and not counted.",
+                 "sum(seawall_likes_durable_sequence - seawall_likes_applied_sequence)", GREEN, (1000, YELLOW), (10000, RED)),
+            stat("On disk first", "short", "1 if every log has an operation on the disk before it is acknowledged.",
+                 "min(seawall_likes_fsync_before_ack)", RED, (1, GREEN)),
+            stat("Logs down", "short", "Logs that have failed: their likes are refused until the next start.",
+                 "sum(seawall_likes_down)", GREEN, (1, RED)),
+        ]),
+        (1, [row("What comes, and what comes of it")]),
+        (8, [
+            series("Operations/s", "ops", "What was answered, by what it was.",
+                   ("{{op}}", rate("seawall_likes_accepted_total", "", "op")), stack=True),
+            series("Answers/s", "ops", "By what came of it.",
+                   ("{{result}}", rate("seawall_likes_accepted_total", "", "result")), stack=True),
+            series("Shed/s", "ops", "Answered 503 `overloaded` without any effect, by the bound that was reached; reads of "
+                   "counts too.",
+                   ("{{reason}}", rate("seawall_likes_shed_total", "", "reason")), stack=True),
+            series("Came again/s", "ops", "What was not counted again: an operation that was sent twice, a batch that the log "
+                   "holds twice.",
+                   ("{{layer}}", rate("seawall_likes_duplicates_total", "", "layer"))),
+        ]),
+        (1, [row("The queue and its log")]),
+        (8, [
+            series("Waiting", "short", "Operations that wait to be made durable, by shard.",
+                   ("{{name}} {{shard}}", "seawall_likes_queue_depth")),
+            series("Batches", "short", "Operations of a batch; they grow with the load, while one batch is written.",
+                   ("mean", f"sum(rate({batches}_sum{RATE})) / (sum(rate({batches}_count{RATE})) > 0)"),
+                   ("p99", p99(batches, ""))),
+            series("Commits/s", "ops", "Batches made durable, each by one write.",
+                   ("{{name}} {{shard}}", f"rate(seawall_likes_commit_seconds_count{RATE})")),
+            series("Commit time", "s", "How long it took to make a batch durable.",
+                   ("p50", f"histogram_quantile(0.5, sum by (le) (rate(seawall_likes_commit_seconds_bucket{RATE})))"),
+                   ("p99", p99("seawall_likes_commit_seconds", ""))),
+        ]),
+        (1, [row("Counting and reading")]),
+        (8, [
+            series("Not counted yet", "short", "Operations that are durable and not counted, by shard.",
+                   ("{{name}} {{shard}}", "seawall_likes_durable_sequence - seawall_likes_applied_sequence")),
+            series("Lag", "s", "How long the last batch that was counted had been durable before.",
+                   ("{{name}} {{shard}}", "seawall_likes_lag_seconds")),
+            series("Sequence", "short", "The last operation that is counted; all nodes that share a log come to the same.",
+                   ("{{name}} {{shard}}", "seawall_likes_applied_sequence")),
+            series("Readers that wait", "short", "For counts to change, for a barrier, or on a stream of counts.",
+                   ("{{name}}", "seawall_likes_waiting_readers")),
+        ]),
+    ]
+
+
 DASHBOARDS = {
     "surge": dashboard("surge", "surge", "A surge at Seawall's edges: the story at the top, its causes below.", surge(), [EDGES]),
     "edge": dashboard("edge", "edge", "What viewers ask of Seawall's edges, what happens to it, and why.", edge(), [EDGES]),
     "origin": dashboard("origin", "origin", "What reaches Seawall's origin, and what is published there.", origin(), []),
+    "likes": dashboard("likes", "likes", "The queue of likes: what comes, how it becomes durable, how far it is counted.",
+                       likes(), []),
 }
 
 

@@ -50,9 +50,22 @@ pub fn draw(frame: &mut Frame<'_>, view: &View<'_>, title: &str, palette: Palett
     // Header and rows of the table, as far as the chart keeps a third of the screen.
     let table = rows.saturating_add(1).min(area.height / 3);
     let shares = if tall { 10 } else { 1 };
-    let [head, figures, chart, results, legend, _, edges, foot] = Layout::vertical([
+    let likes = likes_of(view, palette);
+    let [
+        head,
+        figures,
+        of_likes,
+        chart,
+        results,
+        legend,
+        _,
+        edges,
+        foot,
+    ] = Layout::vertical([
         Constraint::Length(2),
         Constraint::Length(3),
+        // And a gap, where there is room.
+        Constraint::Length(likes.as_ref().map_or(0, |_| 1 + u16::from(tall))),
         Constraint::Min(6),
         Constraint::Length(shares),
         Constraint::Length(1),
@@ -63,6 +76,7 @@ pub fn draw(frame: &mut Frame<'_>, view: &View<'_>, title: &str, palette: Palett
     .areas(area);
     draw_head(frame, head, view, title, palette);
     draw_figures(frame, figures, view, palette);
+    frame.render_widget(likes, of_likes);
     draw_chart(frame, chart, view, palette);
     draw_results(frame, results, view, palette);
     frame.render_widget(legend_of(view, palette), legend);
@@ -128,6 +142,34 @@ fn draw_figures(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, palette: Pal
         ];
         frame.render_widget(Paragraph::new(lines), *place);
     }
+}
+
+/// One line, where anybody has liked anything.
+fn likes_of(view: &View<'_>, palette: Palette) -> Option<Line<'static>> {
+    let likes = view.likes?;
+    let rate =
+        |of: fn((f64, f64)) -> f64| likes.per_s.map_or("–".to_owned(), |both| count(of(both)));
+    let mut spans = vec![
+        Span::styled("likes/s ", DIM),
+        Span::styled(rate(|both| both.0), BOLD.patch(palette.of(Color::Green))),
+    ];
+    let mut say = |name: &'static str, value: String, alarming: bool| {
+        spans.push(Span::styled(name, DIM));
+        let style = if alarming {
+            palette.of(Color::Red)
+        } else {
+            Style::new()
+        };
+        spans.push(Span::styled(value, style));
+    };
+    let refused = likes.per_s.is_some_and(|both| both.1 > 0.0);
+    say("   refused/s ", rate(|both| both.1), refused);
+    say("   waiting ", count(likes.waiting), false);
+    say("   not counted yet ", count(likes.uncounted), false);
+    if likes.logs_down > 0.0 {
+        say("   logs down ", count(likes.logs_down), true);
+    }
+    Some(Line::from(spans))
 }
 
 fn draw_chart(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, palette: Palette) {
@@ -414,6 +456,11 @@ mod tests {
             let hits = 10_f64.powf(second as f64 / 10.0) as u32;
             let viewers = "seawall_viewers{state=\"playing\"} 800
 seawall_scenario_phase{scenario=\"kickoff\",phase=\"rush\"} 1\n";
+            let likes = format!(
+                "seawall_origin_hits_total 0
+seawall_likes_accepted_total{{result=\"counted\"}} {second}00
+seawall_likes_queue_depth 17\n"
+            );
             let down = Answer {
                 scrape: Err("refused".to_owned()),
                 ..answer(Role::Edge, "edge-3", second, "")
@@ -428,6 +475,7 @@ seawall_scenario_phase{scenario=\"kickoff\",phase=\"rush\"} 1\n";
                 answer(Role::Edge, "edge-2", second, &edge(0, second as u32, 0)),
                 down,
                 answer(Role::Audience, "audience", second, viewers),
+                answer(Role::Origin, "origin", second, &likes),
             ];
             let view = watch.take(at(second), answers, vec!["a note".to_owned()]);
             terminal
@@ -448,6 +496,7 @@ seawall_scenario_phase{scenario=\"kickoff\",phase=\"rush\"} 1\n";
             "≤ 1 ms",
             "10k",
             "now",
+            "likes/s 100   refused/s 0   waiting 17   not counted yet 0",
             "█ hit",
             "▒ miss 2",
             "edge-1",

@@ -29,6 +29,13 @@ pub fn line(view: &View<'_>, at: &str) -> String {
     say("waiters", count(view.waiters));
     say("peak", count(view.waiters_peak));
     say("segment-p99", bound(view.segment_p99));
+    if let Some(likes) = &view.likes {
+        if let Some((acknowledged, refused)) = likes.per_s {
+            say("likes/s", count(acknowledged));
+            say("likes-refused/s", count(refused));
+        }
+        say("likes-waiting", count(likes.waiting));
+    }
     let up = view.rows.iter().filter(|row| row.figures.is_some()).count();
     say("edges-up", format!("{up}/{}", view.rows.len()));
     for down in &view.down {

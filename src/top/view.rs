@@ -148,6 +148,19 @@ impl Audience {
     }
 }
 
+/// The likes of all origins that are watched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Likes {
+    /// How many were acknowledged, and how many refused, per second; `None` after one scrape only.
+    pub per_s: Option<(f64, f64)>,
+    /// Operations that wait to be made durable.
+    pub waiting: f64,
+    /// Operations that are durable and not counted yet.
+    pub uncounted: f64,
+    /// Logs that have failed.
+    pub logs_down: f64,
+}
+
 /// Everything that is seen at one instant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct View<'a> {
@@ -157,7 +170,8 @@ pub struct View<'a> {
     pub steps: &'a VecDeque<Step>,
     /// Requests that wait now, at all edges.
     pub waiters: f64,
-    /// The most that waited at once while the cluster was watched, at most: the edges' own peaks added up.
+    /// The most that waited at once while the cluster was watched and within the half minute before, at most: the edges'
+    /// own peaks added up.
     pub waiters_peak: f64,
     /// The share of viewers' requests that the origin did not see, over [`WINDOW`].
     pub offload: Option<f64>,
@@ -165,6 +179,8 @@ pub struct View<'a> {
     pub segment_p99: Option<Bound>,
     /// Viewers, while a surge is played.
     pub audience: Option<Audience>,
+    /// Likes, where anybody has sent one.
+    pub likes: Option<Likes>,
     /// Edges and shields by name.
     pub rows: Vec<Row>,
     /// Rooms that do not answer: who, and why.
@@ -200,6 +216,7 @@ impl Watch {
         };
         let mut compared = false;
         let (mut rows, mut down, mut audience) = (Vec::new(), Vec::new(), None);
+        let mut likes: Option<Likes> = None;
         let (mut waiters, mut peak) = (0.0, 0.0);
         let (mut origin_hits, mut of_shields, mut of_edges) = (None, None, 0.0);
         let mut latest = HashMap::new();
@@ -228,7 +245,7 @@ impl Watch {
                     let figures = figures(&scrape, before);
                     if role == Role::Edge {
                         waiters += figures.waiters;
-                        // Since the last scrape: the first one tells of a time that nobody watched.
+                        // The first one may tell of a time that nobody watched.
                         let said =
                             before.and_then(|_| scrape.sum("seawall_edge_miss_waiters_peak", &[]));
                         peak += said.unwrap_or(0.0).max(figures.waiters);
@@ -258,6 +275,9 @@ impl Watch {
                         compared = true;
                         let hits = scrape.increase(before, "seawall_origin_hits_total", &[]);
                         *origin_hits.get_or_insert(0.0) += hits;
+                    }
+                    if let Some(of_one) = likes_of(&scrape, before) {
+                        likes = Some(likes.map_or(of_one, |of_others| of_others.and(of_one)));
                     }
                 }
                 Some(Role::Audience) => audience = Some(audience_of(&scrape)),
@@ -298,6 +318,7 @@ impl Watch {
             offload: (asked > 0.0).then(|| (1.0 - origin / asked).max(0.0)),
             segment_p99: quantile_bound(&segments, 0.99),
             audience,
+            likes,
             rows,
             down,
             notes,
@@ -351,6 +372,49 @@ fn figures(scrape: &Scrape, before: Option<(f64, &Scrape)>) -> Figures {
             _ => Breaker::Closed,
         },
     }
+}
+
+impl Likes {
+    /// Those of two origins.
+    fn and(self, other: Self) -> Self {
+        let per_s = match (self.per_s, other.per_s) {
+            (Some(one), Some(two)) => Some((one.0 + two.0, one.1 + two.1)),
+            (one, two) => one.or(two),
+        };
+        Self {
+            per_s,
+            waiting: self.waiting + other.waiting,
+            uncounted: self.uncounted + other.uncounted,
+            logs_down: self.logs_down + other.logs_down,
+        }
+    }
+}
+
+/// `None` where nobody has liked anything yet, so that nothing is said of it.
+fn likes_of(scrape: &Scrape, before: Option<(f64, &Scrape)>) -> Option<Likes> {
+    const ANSWERED: &str = "seawall_likes_accepted_total";
+    let gauge = |name| scrape.sum(name, &[]).unwrap_or(0.0);
+    let counted = gauge("seawall_likes_applied_sequence");
+    if counted + gauge(ANSWERED) == 0.0 {
+        return None;
+    }
+    let per_s = before.map(|(seconds, before)| {
+        let all = scrape.increase(before, ANSWERED, &[]);
+        let acknowledged: f64 = ["counted", "duplicate"]
+            .map(|result| scrape.increase(before, ANSWERED, &[("result", result)]))
+            .into_iter()
+            .sum();
+        (
+            per_s(acknowledged, seconds),
+            per_s(all - acknowledged, seconds),
+        )
+    });
+    Some(Likes {
+        per_s,
+        waiting: gauge("seawall_likes_queue_depth"),
+        uncounted: (gauge("seawall_likes_durable_sequence") - counted).max(0.0),
+        logs_down: gauge("seawall_likes_down"),
+    })
 }
 
 fn audience_of(scrape: &Scrape) -> Audience {
@@ -509,6 +573,39 @@ seawall_scenario_phase{scenario=\"kickoff\",phase=\"calm\"} 0\n";
         let audience = view.audience.unwrap();
         assert_eq!(audience.viewers(), 100.0);
         assert_eq!(audience.phase.as_deref(), Some("kickoff: rush"));
+    }
+
+    #[test]
+    fn likes_are_told_of_once_there_are_any() {
+        let origin = |name: &str, second, counted: u32, shed: u32| {
+            let text = format!(
+                "seawall_origin_hits_total{{kind=\"segment\"}} 1
+seawall_likes_accepted_total{{op=\"like\",result=\"counted\"}} {counted}
+seawall_likes_accepted_total{{op=\"like\",result=\"overloaded\"}} {shed}
+seawall_likes_queue_depth{{shard=\"0\"}} 5
+seawall_likes_durable_sequence{{shard=\"0\"}} {counted}
+seawall_likes_applied_sequence{{shard=\"0\"}} {}
+seawall_likes_down{{shard=\"0\"}} 0\n",
+                counted.saturating_sub(2)
+            );
+            answer(Role::Origin, name, second, &text)
+        };
+        let mut watch = Watch::default();
+        let view = watch.take(at(0), vec![origin("a", 0, 0, 0)], vec![]);
+        assert_eq!(view.likes, None);
+        let view = watch.take(at(2), vec![origin("a", 2, 200, 4)], vec![]);
+        let one = Likes {
+            per_s: Some((100.0, 2.0)),
+            waiting: 5.0,
+            uncounted: 2.0,
+            logs_down: 0.0,
+        };
+        assert_eq!(view.likes, Some(one));
+        let both = vec![origin("a", 4, 400, 4), origin("b", 4, 7, 0)];
+        let view = watch.take(at(4), both, vec![]);
+        let likes = view.likes.unwrap();
+        assert_eq!(likes.per_s, Some((100.0, 0.0)), "b has no past yet");
+        assert_eq!((likes.waiting, likes.uncounted), (10.0, 4.0));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::support::program::Program;
 
 /// The names of the boards.
-pub(crate) const BOARDS: [&str; 3] = ["surge", "edge", "origin"];
+pub(crate) const BOARDS: [&str; 4] = ["surge", "edge", "origin", "likes"];
 /// What Prometheus and its configuration add to every series.
 pub(crate) const TARGET_LABELS: [&str; 4] = ["job", "instance", "room", "name"];
 
@@ -195,7 +195,7 @@ async fn every_alert_fires_when_it_must_and_not_when_it_must_not() {
         .lines()
         .filter_map(|line| line.trim().strip_prefix("- alert: "))
         .collect();
-    assert_eq!(names.len(), 8, "{names:?}");
+    assert_eq!(names.len(), 10, "{names:?}");
     for name in names {
         for said in ["fires", "does not fire"] {
             let test = format!("- name: {name} {said}");

@@ -228,7 +228,9 @@ async fn prometheus_and_every_panel_show_what_the_report_of_a_surge_says() {
     })
     .await;
     promtool_finds_nothing_in(audience).await;
+    let likes = somebody_likes(url(&said, "edge-1", ""));
     let surge = surge.ended().await;
+    assert_eq!(likes.ended().await.code, Some(0));
     // A machine that is busy with other tests may make a run invalid; what was counted is the same nevertheless.
     assert!(matches!(surge.code, Some(0 | 4)), "{}", surge.err);
     let report: Value = serde_json::from_str(&surge.out).unwrap();
@@ -247,6 +249,15 @@ async fn prometheus_and_every_panel_show_what_the_report_of_a_surge_says() {
         .value(r#"count(ALERTS{alertstate="firing"})"#)
         .await;
     assert_eq!(firing, 0.0, "nothing was wrong, and an alert fires");
+}
+
+/// A viewer who cannot decide, through an edge, while the surge is played.
+fn somebody_likes(edge: SocketAddr) -> Program {
+    let often = format!(
+        "for n in $(seq 40); do curl -sSf -o /dev/null -X PUT -H \"Like-Seq: $n\" \
+         http://{edge}/live/demo/likes/ann; sleep 0.2; done"
+    );
+    Program::start(Command::new("sh").args(["-ec", &often]))
 }
 
 async fn promtool_finds_nothing_in(room: SocketAddr) {
