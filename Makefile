@@ -71,11 +71,13 @@ test-long: ## what takes longer: real VLC, hls.js in Chromium, more seeds
 	@scripts/deps --long
 	$(CARGO) test --locked --test it -- --ignored --test-threads 1
 
-bench: deps ## Seawall beside nginx, as ratios in one run; what a decision and a segment cost
+bench: ## Seawall beside nginx and Redis, as ratios in one run; what a decision, a segment, a viewer and a like cost
+	@scripts/deps --bench
 	$(CARGO) bench --locked --bench ratios
 	$(CARGO) bench --locked --bench audience
 	$(CARGO) bench --locked --bench decision
 	$(CARGO) bench --locked --bench media
+	$(CARGO) bench --locked --bench likes
 
 soak: ## twenty minutes of viewers and trouble: memory flat, no failure outside of the trouble (SECONDS=, SEED=)
 	$(CARGO) bench --locked --bench soak -- $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))

@@ -1,0 +1,63 @@
+//! What the durable queue of likes costs, as ratios within one run: `cargo bench --bench likes`, or with `-- --quick` a
+//! shorter look.
+//!
+//! Figures that depend on the disk or on what else the machine does stand beside others taken in turn with them; the median
+//! of the pairs is told. A goal that is missed is said and fails nothing; what cannot be measured ends the program with an
+//! error. Logs are kept below `target/`, because a folder for temporary files may be no disk.
+
+mod http;
+mod log;
+mod overload;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+
+fn main() -> anyhow::Result<()> {
+    let given = |flag: &str| std::env::args().any(|argument| argument == flag);
+    if !given("--bench") {
+        // `cargo test --all-targets` starts benchmarks too.
+        println!("nothing to test here: run `cargo bench --bench likes`");
+        return Ok(());
+    }
+    let (pairs, run) = if given("--quick") {
+        (1, Duration::from_secs(2))
+    } else {
+        (5, Duration::from_secs(4))
+    };
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+    let folder = tempfile::Builder::new()
+        .prefix("bench-likes")
+        .tempdir_in(&target)
+        .with_context(|| format!("no folder can be made in {}", target.display()))?;
+    println!("| what | Seawall | beside it | ratio | goal | met |\n|---|---|---|---|---|---|");
+    for row in http::rows(folder.path(), pairs, run)? {
+        println!("{row}");
+    }
+    println!("{}", log::grouped(folder.path(), pairs)?);
+    println!("{}", log::recovered(folder.path())?);
+    let runtime = tokio::runtime::Runtime::new()?;
+    for row in runtime.block_on(overload::rows(run))? {
+        println!("{row}");
+    }
+    Ok(())
+}
+
+/// One line of the table.
+fn row(what: &str, [ours, beside]: [String; 2], ratio: f64, goal: &str, met: bool) -> String {
+    let met = if met { "yes" } else { "no" };
+    let ratio = if ratio.is_finite() {
+        format!("{ratio:.2}")
+    } else {
+        "-".to_owned()
+    };
+    format!("| {what} | {ours} | {beside} | {ratio} | {goal} | {met} |")
+}
+
+/// The middle one.
+fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
