@@ -18,6 +18,8 @@ pub(super) enum Purpose {
     Early = 7,
     Intermission = 8,
     Retry = 9,
+    Like = 10,
+    LikeAgain = 11,
 }
 
 /// The generator for one purpose of one viewer.

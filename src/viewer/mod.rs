@@ -5,8 +5,11 @@
 
 pub mod abr;
 pub mod arrivals;
+pub mod asking;
 pub mod audience;
 mod buffer;
 mod chance;
+pub mod likes;
 pub mod player;
 pub mod quality;
+pub mod tally;
