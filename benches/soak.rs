@@ -191,6 +191,7 @@ fn plan(
         requests_logged_max: 1_000_000,
         process: Process::SharedWithServers,
         lines: Lines::default(),
+        likes: None,
         network: Network::default(),
         workers: Workers::Here,
         metrics: Metrics::unseen(clock),

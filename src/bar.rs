@@ -64,6 +64,9 @@ impl Bar {
             );
         }
         text += &format!("  {} stalls", HumanCount(progress.stalls));
+        if progress.likes > 0 {
+            text += &format!("  {} likes", HumanCount(progress.likes));
+        }
         if progress.failures > 0 {
             text += &format!("  {} FAILED", HumanCount(progress.failures));
         }

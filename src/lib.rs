@@ -70,6 +70,8 @@ pub mod ask;
 
 pub mod operator;
 
+pub mod like_counts;
+
 pub mod likes_folder;
 
 pub mod dashboard;

@@ -14,6 +14,7 @@ use crate::ask;
 use crate::bar::Bar;
 use crate::cli;
 use crate::config::Config;
+use crate::like_counts::{Counting, QueueWatch};
 use crate::load::{self, Metrics, Network, Plot, Progress, RunPlan, Stream};
 use crate::policy::status::MissQueue;
 use crate::report::counts::{Caches, EdgeCounts, OriginHits};
@@ -27,6 +28,7 @@ use crate::report::verdict::Verdict;
 use crate::scenario::{self, Fault, Scenario, Trouble};
 use crate::serve::clock::Clock;
 use crate::serve::cluster::{self, MetricsDoor};
+use crate::serve::likes::figures::Work;
 use crate::serve::metrics::Registry;
 use crate::serve::origin::hits::Snapshot;
 use crate::serve::workers::Workers;
@@ -257,6 +259,10 @@ async fn at_venue(
     let process = venue.edges.process();
     check_descriptors(scenario, process)?;
     let before = venue.before().await;
+    let names = venue.channels.iter().map(|channel| channel.name.clone());
+    let (likes, origin) = (scenario.real.likes.as_ref(), [venue.origin.url()]);
+    let counting = Counting::begin(likes, &origin, Some(names.collect())).await;
+    let queue = QueueWatch::begin(|| Some(venue.origin.origin.likes()?.work()));
     let plan = RunPlan {
         scenario: scenario.name.clone(),
         audience: scenario.real.audience.clone(),
@@ -267,6 +273,7 @@ async fn at_venue(
         requests_logged_max: scenario.real.requests_logged_max,
         process,
         lines: scenario.real.lines,
+        likes: counting.to_send(),
         network: network(scenario),
         workers: workers(process)?,
         metrics: metrics.clone(),
@@ -283,8 +290,8 @@ async fn at_venue(
     };
     let faults = &scenario.real.faults;
     let trouble = venue.make_trouble(faults, began, &plan.network, clock, &over);
-    let counting = levels.count(venue, began, clock, &over);
-    let (record, done, ()) = tokio::join!(run, trouble, counting);
+    let levelling = levels.count(venue, &queue, began, clock, &over);
+    let (record, done, ()) = tokio::join!(run, trouble, levelling);
     bar.finish();
     let mut record = record?;
     let struck = done.iter().any(|(what, _)| what.edge().is_some());
@@ -293,6 +300,10 @@ async fn at_venue(
     record.phases = phases(scenario, record.elapsed);
     record.faults = done.into_iter().map(|(_, fault)| fault).collect();
     record.levels = levels.take(&record);
+    counting.finish(&mut record).await;
+    if let Some(likes) = &mut record.likes {
+        likes.queue = queue.figures();
+    }
     let (hits, counts) = venue.since(&before, struck).await;
     let thresholds = &scenario.real.thresholds;
     Ok(Played {
@@ -336,17 +347,21 @@ async fn at_running_edges(
         anyhow::Ok(Some(counted))
     };
     let before = count().await?;
+    let bases: Vec<_> = targets.iter().map(|target| target.base.clone()).collect();
+    let likes = scenario.real.likes.as_ref();
+    let counting = Counting::begin(likes, &bases, stream.names()).await;
     let several = stream.channels() > 1;
     let plan = RunPlan {
         scenario: scenario.name.clone(),
         audience: scenario.real.audience.clone(),
         seed: scenario.seed,
-        targets: targets.iter().map(|target| target.base.clone()).collect(),
+        targets: bases,
         stream,
         miss_queue: flags.miss_queue,
         requests_logged_max: scenario.real.requests_logged_max,
         process: Process::Own,
         lines: scenario.real.lines,
+        likes: counting.to_send(),
         network: Network::default(),
         workers: workers(Process::Own)?,
         metrics: metrics.clone(),
@@ -357,6 +372,10 @@ async fn at_running_edges(
     bar.finish();
     record.warm_up = warm_up(scenario);
     record.phases = phases(scenario, record.elapsed);
+    counting.finish(&mut record).await;
+    if let Some(likes) = &mut record.likes {
+        likes.shared = true;
+    }
     let hits = match (count().await?, before) {
         (Some(after), Some(before)) => venue::origin_hits(&after.since(&before), None, several),
         _ => OriginHits {
@@ -454,12 +473,14 @@ impl Levels {
     async fn count(
         &self,
         venue: &Venue<'_>,
+        queue: &QueueWatch<impl Fn() -> Option<Work>>,
         began: Timestamp,
         clock: Clock,
         over: &CancellationToken,
     ) {
         let first = venue.origin.origin.hits().total();
         for second in 0.. {
+            queue.look();
             let waiters = venue.edges.waiters().await;
             let hits = venue.origin.origin.hits().total();
             self.lock().push(Level {
@@ -522,7 +543,10 @@ fn check_descriptors(scenario: &Scenario, process: Process) -> anyhow::Result<()
         Process::SharedWithServers => 2,
     };
     let viewers = scenario.real.audience.viewers;
-    let connections = scenario.real.lines.pool.unwrap_or(viewers) as usize;
+    let mut connections = scenario.real.lines.pool.unwrap_or(viewers) as usize;
+    if scenario.real.likes.is_some() {
+        connections += scenario.real.stage.edges as usize * load::LINES_PER_EDGE_MAX;
+    }
     let needed = connections * per_connection + BESIDE;
     if needed > limit {
         let fit = limit.saturating_sub(BESIDE) / per_connection;

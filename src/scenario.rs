@@ -18,6 +18,7 @@ use crate::report::verdict::Thresholds;
 use crate::tiers::Shields;
 use crate::viewer::arrivals::Arrivals;
 use crate::viewer::audience::{Audience, Sessions};
+use crate::viewer::likes::Likes;
 
 /// A surge with a name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,6 +83,9 @@ pub struct RealProfile {
     /// What is wanted so early is left out of latencies: caches and players warm up, counted from the start of the run.
     #[serde(default)]
     pub warm_up_s: f64,
+    /// What viewers like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likes: Option<Likes>,
     /// What goes wrong, and when.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
@@ -405,6 +409,9 @@ mod tests {
             ("shape = 2.0", "shape = -2.0", "real.audience.arrivals"),
             ("shape = 2.0", "shape = nan", "real.audience.arrivals"),
             ("\"360p\"]", "\"361p\"]", "real.audience.renditions"),
+            ("per_s = ", "per_s = -", "real.likes"),
+            ("hearts_max = ", "hearts_max = 99", "real.likes"),
+            ("like_percent = ", "like_percent = 99", "real.likes"),
             ("\"hls.js\"", "{ fixed = \"720p\" }", "real.audience.abr"),
             (
                 "stalled_share_max = 0.05",

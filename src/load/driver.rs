@@ -12,6 +12,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::generator::Watch;
+use super::likers::{Likers, Whereabouts};
 use super::line::{Edge, Pool};
 use super::metrics::Metrics;
 use super::network::Network;
@@ -24,6 +25,7 @@ use crate::serve::clock::Clock;
 use crate::serve::workers::Workers;
 use crate::viewer::abr;
 use crate::viewer::audience::{self, Audience, Choice, Visit};
+use crate::viewer::likes::Likes;
 
 /// A viewer that cannot be started this long after its time is not started at all.
 const START_LATE_MAX: Duration = Duration::from_secs(1);
@@ -51,6 +53,8 @@ pub struct RunPlan {
     pub process: Process,
     /// How viewers reach the edges.
     pub lines: Lines,
+    /// What they like, if anything: channels of Seawall alone can be liked.
+    pub likes: Option<Likes>,
     /// The viewers' network, by which they can be cut off.
     pub network: Network,
     /// Where the viewers live: each stays on one thread, with the connections that it borrows.
@@ -106,6 +110,8 @@ pub struct Progress {
     pub failures: u64,
     /// Rebuffering events.
     pub stalls: u64,
+    /// Likes of which is known what became of them.
+    pub likes: u64,
 }
 
 /// Why a plan cannot be played.
@@ -168,6 +174,8 @@ pub async fn run(
         .collect();
     let audience = &plan.audience;
     let seek_back_s = audience.seekers.map_or(0.0, |seekers| seekers.back_s);
+    let likes = plan.likes.as_ref().zip(plan.stream.names());
+    let whereabouts = likes.is_some().then(|| Arc::new(Whereabouts::of(&visits)));
     let world = Arc::new(World {
         clock,
         began: clock.now(),
@@ -188,15 +196,35 @@ pub async fn run(
         log: Log::new(plan.requests_logged_max),
         watch: Watch::start(plan.process),
         metrics: plan.metrics.clone(),
+        whereabouts: whereabouts.clone(),
         stop,
     });
     let _playing = world.metrics.begins(world.began);
+    let likers = likes
+        .zip(whereabouts)
+        .map(|((likes, channels), whereabouts)| {
+            let visits = visits.clone();
+            Likers::start(&world, &whereabouts, likes, channels, visits, &workers)
+        });
+    let known = || likers.as_ref().map_or(0, Likers::known);
+    let progress = |so_far| {
+        progress(Progress {
+            likes: known(),
+            ..so_far
+        });
+    };
     let mut crowd = Crowd::new(Arc::clone(&world), workers, &visits, progress);
     for visit in visits {
         crowd.admit(visit).await;
     }
     crowd.disperse().await;
     let elapsed = clock.now().since(world.began);
+    let generator = world.watch.figures(elapsed);
+    let (gone, scheduled, dropped) = (crowd.gone, crowd.scheduled, crowd.dropped);
+    let likes = match likers {
+        Some(likers) => Some(likers.finish().await),
+        None => None,
+    };
     Ok(RunRecord {
         scenario: plan.scenario.clone(),
         seed: plan.seed,
@@ -210,14 +238,15 @@ pub async fn run(
         elapsed,
         requests: world.log.take(),
         requests_unlogged: world.log.tally.unlogged.load(Ordering::Relaxed),
-        viewers: crowd.gone,
-        viewers_scheduled: crowd.scheduled,
-        viewers_dropped: crowd.dropped,
+        viewers: gone,
+        viewers_scheduled: scheduled,
+        viewers_dropped: dropped,
         warm_up: Duration::ZERO,
         phases: Vec::new(),
         faults: Vec::new(),
         levels: Vec::new(),
-        generator: world.watch.figures(elapsed),
+        generator,
+        likes,
         interrupted: world.stop.is_cancelled(),
     })
 }
@@ -316,6 +345,7 @@ impl<P: Fn(Progress)> Crowd<P> {
             misses: tally.misses.load(Ordering::Relaxed),
             failures: tally.failures.load(Ordering::Relaxed),
             stalls: tally.stalls.load(Ordering::Relaxed),
+            likes: 0,
         });
     }
 }

@@ -61,6 +61,15 @@ impl Stream {
         }
     }
 
+    /// The names of its channels, where they are Seawall's.
+    pub fn names(&self) -> Option<Vec<String>> {
+        let Self::Channels(channels) = self else {
+            return None;
+        };
+        let names = channels.iter().map(|channel| channel.name.clone());
+        Some(names.collect())
+    }
+
     /// Duration of a segment.
     pub fn segment_duration(&self) -> Duration {
         match self {

@@ -190,6 +190,7 @@ async fn surge(trouble: Trouble, stop: CancellationToken) -> Ran {
         requests_logged_max: 10_000,
         process: Process::SharedWithServers,
         lines: Lines::default(),
+        likes: None,
         network: Network::default(),
         workers: Workers::Here,
         metrics: Metrics::unseen(clock),

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Connection, Sink, Trace, Wanted};
 use super::generator::Watch;
+use super::likers::Whereabouts;
 use super::line::{Edge, Pool};
 use super::metrics::{Counted, Metrics};
 use super::network::Network;
@@ -42,6 +43,8 @@ pub(super) struct World {
     pub(super) log: Log,
     pub(super) watch: Watch,
     pub(super) metrics: Metrics,
+    /// Where viewers watch, if somebody wants to know.
+    pub(super) whereabouts: Option<Arc<Whereabouts>>,
     pub(super) stop: CancellationToken,
 }
 
@@ -114,6 +117,9 @@ pub(super) async fn play(world: Arc<World>, visit: Visit, worker: usize) -> reco
             viewer: visit.viewer,
         },
     });
+    if let Some(whereabouts) = &world.whereabouts {
+        whereabouts.went(visit.viewer, visit.edge);
+    }
     let mut visitor = Visitor {
         player,
         at: visit.edge,
@@ -192,6 +198,9 @@ impl Visitor<'_> {
         if at != self.at {
             self.at = at;
             self.own = None;
+            if let Some(whereabouts) = &self.world.whereabouts {
+                whereabouts.went(self.visit.viewer, at);
+            }
         }
     }
 

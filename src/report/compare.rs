@@ -9,8 +9,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::latency::{self, Since};
-use super::record::{Kind, Outcome};
+use super::latency;
+use super::likes::Likes;
+use super::record::Outcome;
 use super::summary::Summary;
 use super::tables::{Cell, Table, Tone};
 use super::verdict::{self, grouped};
@@ -201,7 +202,7 @@ struct Figure {
     of: fn(&Summary) -> Option<f64>,
 }
 
-const FIGURES: [Figure; 22] = [
+const FIGURES: [Figure; 27] = [
     Figure {
         what: "viewer requests",
         unit: Unit::Count,
@@ -362,11 +363,51 @@ const FIGURES: [Figure; 22] = [
         floor: 0.2,
         of: |summary| summary.experience.live_latency_p95_s,
     },
+    Figure {
+        what: "likes acknowledged per second",
+        unit: Unit::Count,
+        better: Better::Neither,
+        floor: 1.0,
+        of: |summary| Some(likes(summary)?.per_s),
+    },
+    Figure {
+        what: "likes acknowledged, of all wanted",
+        unit: Unit::Share,
+        better: Better::Higher,
+        floor: 0.0005,
+        of: |summary| Some(likes(summary)?.acknowledged_percent() / 100.0),
+    },
+    Figure {
+        what: "likes that nobody knows of",
+        unit: Unit::Count,
+        better: Better::Lower,
+        floor: 0.5,
+        of: |summary| Some(likes(summary)?.unknown as f64),
+    },
+    Figure {
+        what: "likes until acknowledged, p50",
+        unit: Unit::Ms,
+        better: Better::Lower,
+        floor: 1.0,
+        of: |summary| Some(likes(summary)?.p50_ms),
+    },
+    Figure {
+        what: "likes until acknowledged, p99",
+        unit: Unit::Ms,
+        better: Better::Lower,
+        floor: 2.0,
+        of: |summary| Some(likes(summary)?.p99_ms),
+    },
 ];
 
 fn segments(summary: &Summary) -> Option<&latency::Row> {
-    let mut rows = summary.latency.iter();
-    rows.find(|row| row.kind == Kind::Segment && row.since == Since::Intended)
+    latency::of_segments(&summary.latency)
+}
+
+/// The likes of a run that has sent some.
+fn likes(summary: &Summary) -> Option<&Likes> {
+    let likes = summary.likes.as_ref();
+    likes.filter(|likes| likes.not_taken.is_none())
 }
 
 fn failures(summary: &Summary) -> u64 {

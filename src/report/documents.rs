@@ -38,12 +38,14 @@ mod tests {
     const MANUAL: &str = include_str!("../../docs/summary.md");
 
     /// Maps whose keys are names and not fields.
-    const MAPS: [&str; 5] = [
+    const MAPS: [&str; 7] = [
         "requests[].words",
         "requests[].outcomes",
         "origin.measured.per_client",
         "phases[].words",
         "edges[].words",
+        "likes.kinds",
+        "likes.refusals",
     ];
 
     fn paths(of: &serde_json::Value, path: &str, found: &mut BTreeSet<String>) {

@@ -114,6 +114,15 @@ pub(super) fn over_time<'a>(runs: &[Run<'_>], backdrop: &'a Backdrop) -> Vec<Cha
             each(&|bucket| Some(bucket.per_s(bucket.failures))),
         ),
     ]);
+    if runs.iter().any(|run| run.summary.likes.is_some()) {
+        charts.push(chart(
+            "likes",
+            "Likes acknowledged".to_owned(),
+            "Likes, unlikes and bundles of hearts per second that viewers wanted and that were acknowledged, over time.",
+            axis("likes/s", Scale::Linear),
+            each(&|bucket| Some(bucket.per_s(bucket.likes))),
+        ));
+    }
     charts
 }
 

@@ -50,6 +50,7 @@ pub fn render(runs: &[Run<'_>]) -> String {
     body.push_str(&per_run(runs, |run| {
         tables_of(&[
             tables::latency(run.summary),
+            tables::likes(run.summary),
             tables::results(run.summary),
             tables::phases(run.summary),
             tables::edges(run.summary),

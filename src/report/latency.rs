@@ -52,6 +52,12 @@ pub fn rows<'a>(requests: impl IntoIterator<Item = &'a Request> + Clone) -> Vec<
         .collect()
 }
 
+/// The row of segments since they were wanted, if there is one.
+pub(super) fn of_segments(rows: &[Row]) -> Option<&Row> {
+    let mut rows = rows.iter();
+    rows.find(|row| row.kind == Kind::Segment && row.since == Since::Intended)
+}
+
 /// One row; `None` if no such request got a whole answer.
 pub(super) fn row<'a>(
     requests: impl IntoIterator<Item = &'a Request>,

@@ -18,6 +18,7 @@ pub mod experience;
 mod figures;
 pub mod html;
 pub mod latency;
+pub mod likes;
 pub mod markdown;
 mod page;
 pub mod phases;

@@ -1,5 +1,6 @@
 //! What the audience did and saw: one line per request, one per viewer, and how well the generator itself ran.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::status::MissQueue;
 use crate::time::{Timestamp, UnixTime};
+use crate::viewer::asking::Fate;
 use crate::viewer::quality::Quality;
 
 /// Everything that a run leaves behind.
@@ -52,8 +54,116 @@ pub struct RunRecord {
     pub levels: Vec<Level>,
     /// How well the generator kept its own schedule.
     pub generator: Generator,
+    /// What viewers liked; `None` if the scenario has none of it.
+    pub likes: Option<Likes>,
     /// Whether the run was stopped before its end.
     pub interrupted: bool,
+}
+
+/// What viewers liked, and what the origin made of it.
+#[derive(Clone, Debug, Default)]
+pub struct Likes {
+    /// Why none was sent, if none was: who is played at takes no likes.
+    pub not_taken: Option<String>,
+    /// Every operation, in the order in which they ended.
+    pub operations: Vec<Operation>,
+    /// Operations beyond the bound of that log: they are in the tally, and in no figure of times.
+    pub unlogged: u64,
+    /// Operations that were not sent, because too many were under way.
+    pub unsent: u64,
+    /// Answers that refused one, or left it in doubt, by their word.
+    pub refusals: BTreeMap<String, u64>,
+    /// What each channel must have come to, by the audience's own count.
+    pub tally: Vec<Tally>,
+    /// What the origin counted for each of them during the run, in the same order.
+    pub counted: Vec<Counted>,
+    /// Why it did not tell, if it did not.
+    pub uncounted: Option<String>,
+    /// Whether others may like the same channels meanwhile.
+    pub shared: bool,
+    /// What the origin's queue did meanwhile; `None` if it does not tell.
+    pub queue: Option<Queue>,
+}
+
+/// One like, unlike or bundle of hearts of one viewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// What it is.
+    pub kind: Liking,
+    /// When the viewer wanted it.
+    pub due: Timestamp,
+    /// When it was known what became of it.
+    pub finished: Timestamp,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// What became of it.
+    pub fate: Fate,
+    /// Whether it had been counted before, by what the last answer said.
+    pub duplicate: bool,
+}
+
+/// What a viewer does to the counts of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Liking {
+    /// Joins those who like it.
+    Like,
+    /// Leaves them.
+    Unlike,
+    /// Adds hearts.
+    Hearts,
+}
+
+impl Liking {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Like, Self::Unlike, Self::Hearts];
+}
+
+impl fmt::Display for Liking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Like => "likes",
+            Self::Unlike => "unlikes",
+            Self::Hearts => "hearts",
+        })
+    }
+}
+
+/// What a channel must have come to: each at least and at most.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Name of the channel.
+    pub channel: String,
+    /// Viewers who like it.
+    pub likes: (u64, u64),
+    /// Hearts.
+    pub hearts: (u64, u64),
+}
+
+/// By how much the counts of a channel grew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// Viewers who like it.
+    pub likes: i64,
+    /// Hearts.
+    pub hearts: i64,
+}
+
+/// What the origin's queue of likes did during a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Queue {
+    /// Batches that were made durable.
+    pub batches: u64,
+    /// Operations in them.
+    pub operations: u64,
+    /// The longest that a batch was durable before it was counted, of those that were seen: read once a second.
+    pub lag_max_ms: f64,
+    /// The most operations that were seen to wait at once.
+    pub waiting_most: u64,
+    /// The last operation that is durable.
+    pub durable: u64,
+    /// The last operation that is counted.
+    pub applied: u64,
 }
 
 /// What the bytes of segments are held against.

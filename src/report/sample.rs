@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::counts::{Askers, EdgeCounts, OriginHits, SegmentHits};
 use super::record::{
-    Fault, Generator, HeldAgainst, Kind, Level, Object, Outcome, Phase, Request, ResultWord,
-    RunRecord, Viewer,
+    Counted, Fault, Generator, HeldAgainst, Kind, Level, Likes, Liking, Object, Operation, Outcome,
+    Phase, Queue, Request, ResultWord, RunRecord, Tally, Viewer,
 };
 use super::summary::{Summary, summarize};
 use super::verdict::{FlightThresholds, Thresholds};
 use crate::policy::status::MissQueue;
 use crate::time::{Timestamp, UnixTime};
+use crate::viewer::asking::Fate;
 use crate::viewer::quality::{Exit, Quality};
 
 const VIEWERS: u32 = 300;
@@ -85,7 +86,54 @@ pub(super) fn record(miss_queue: MissQueue) -> RunRecord {
             lag_max_ms: 7.9,
             cpu: None,
         },
+        likes: Some(likes()),
         interrupted: false,
+    }
+}
+
+/// A like or a heart every second; one is refused, one is in doubt, one was sent twice.
+fn likes() -> Likes {
+    let operation = |at_s: u64| {
+        let (kind, fate) = match at_s {
+            30 => (Liking::Hearts, Fate::NotCounted),
+            35 => (Liking::Like, Fate::Unknown),
+            _ if at_s.is_multiple_of(5) => (Liking::Like, Fate::Acknowledged),
+            _ => (Liking::Hearts, Fate::Acknowledged),
+        };
+        Operation {
+            kind,
+            due: at(at_s * 1_000),
+            finished: at(at_s * 1_000 + 8 + at_s % 7),
+            attempts: 1 + u32::from(at_s == 12),
+            fate,
+            duplicate: at_s == 12,
+        }
+    };
+    Likes {
+        operations: (0..60).map(operation).collect(),
+        refusals: [
+            ("queue-full".to_owned(), 1),
+            ("outcome-unknown".to_owned(), 1),
+        ]
+        .into(),
+        tally: vec![Tally {
+            channel: "sample".to_owned(),
+            likes: (10, 11),
+            hearts: (48, 48),
+        }],
+        counted: vec![Counted {
+            likes: 10,
+            hearts: 48,
+        }],
+        queue: Some(Queue {
+            batches: 40,
+            operations: 59,
+            lag_max_ms: 0.4,
+            waiting_most: 3,
+            durable: 59,
+            applied: 59,
+        }),
+        ..Likes::default()
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::record::{Kind, Level, Outcome, Request, ResultWord, RunRecord};
 use crate::time::Timestamp;
+use crate::viewer::asking::Fate;
 
 /// Width of a bucket in runs of up to [`BUCKETS_MAX`] of them; longer runs have wider ones, of whole seconds.
 pub const BUCKET: Duration = Duration::from_secs(1);
@@ -48,6 +49,8 @@ pub struct Bucket {
     pub segment_p50_ms: Option<f64>,
     /// The 99th percentile.
     pub segment_p99_ms: Option<f64>,
+    /// Likes that viewers wanted and that were acknowledged, now or later.
+    pub likes: u64,
 }
 
 impl Series {
@@ -66,6 +69,10 @@ impl Series {
                 buckets[at(request.due)].count(request);
             }
             latencies(&record.requests, &mut buckets, at);
+            let likes = record.likes.iter().flat_map(|likes| &likes.operations);
+            for like in likes.filter(|like| like.fate == Fate::Acknowledged) {
+                buckets[at(like.due)].likes += 1;
+            }
         }
         let since_start = |time: Timestamp| time.since(record.began_at);
         for viewer in &record.viewers {
@@ -113,6 +120,7 @@ impl Series {
             cells.push(three(bucket.rebuffering));
             cells.push(bucket.segment_p50_ms.map_or_else(String::new, three));
             cells.push(bucket.segment_p99_ms.map_or_else(String::new, three));
+            cells.push(bucket.likes.to_string());
             let _ = writeln!(text, "{}", cells.join(","));
         }
         text
@@ -120,7 +128,7 @@ impl Series {
 }
 
 /// The columns of `timeseries.csv`: the name, with its unit, and what it holds.
-pub const COLUMNS: [(&str, &str); 21] = [
+pub const COLUMNS: [(&str, &str); 22] = [
     (
         "from_s",
         "when the bucket begins, counted from the start of the run",
@@ -163,6 +171,10 @@ pub const COLUMNS: [(&str, &str); 21] = [
         "latency of segments since they were wanted: median",
     ),
     ("segment_p99_ms", "the 99th percentile"),
+    (
+        "likes_acknowledged",
+        "likes and bundles of hearts that viewers wanted, and that were acknowledged, then or later",
+    ),
 ];
 
 impl Bucket {

@@ -10,6 +10,7 @@ use super::distributions::{self, Distributions};
 use super::edges::{self as by_edge, EdgeRow};
 use super::experience::{self, Experience};
 use super::latency;
+use super::likes::{self, Likes};
 use super::phases::{self, FaultRow, PhaseRow};
 use super::predict::{self, Key, KeyLog, Totals};
 use super::record::{
@@ -67,6 +68,9 @@ pub struct Summary {
     /// How figures are spread over viewers and flights.
     #[serde(default)]
     pub distributions: Distributions,
+    /// What viewers liked; `None` if the scenario has none of it.
+    #[serde(default)]
+    pub likes: Option<Likes>,
 }
 
 /// How many viewers came.
@@ -204,6 +208,7 @@ pub fn summarize(
             fetch.unwrap_or_default(),
             record.segment_duration,
         ),
+        likes: likes::gather(record),
     };
     if edges.evicted > 0 && !thresholds.origin_hits_exact {
         // A scenario that wants exactness is judged all the same: its caches are to be large enough.
@@ -561,6 +566,7 @@ mod tests {
             faults: Vec::new(),
             levels: Vec::new(),
             generator: Generator::default(),
+            likes: None,
             interrupted: false,
         }
     }
@@ -693,7 +699,7 @@ mod tests {
         let once = hits(&[("edge-1", 7, 1), ("edge-1", 8, 1), ("edge-2", 7, 1)]);
         let summary = summary(&record(MissQueue::Flights), &once, &edges());
         let mut json = serde_json::to_value(&summary).unwrap();
-        for newer in ["phases", "edges", "faults", "distributions"] {
+        for newer in ["phases", "edges", "faults", "distributions", "likes"] {
             json.as_object_mut().unwrap().remove(newer).unwrap();
         }
         let read: Summary = serde_json::from_value(json).unwrap();

@@ -2,6 +2,7 @@
 
 use super::counts::OriginHits;
 use super::latency::Since;
+use super::likes::{Likes, interval, signed};
 use super::phases::{FaultRow, PhaseRow};
 use super::record::{Kind, Outcome, Process, ResultWord};
 use super::summary::Summary;
@@ -93,6 +94,7 @@ pub(super) fn all(summary: &Summary) -> Vec<Table> {
         experience(summary),
         results(summary),
         latency(summary),
+        likes(summary),
         phases(summary),
         edges(summary),
     ];
@@ -422,6 +424,116 @@ pub(super) fn experience(summary: &Summary) -> Table {
         .map(|(what, value)| vec![Cell::words(what), Cell::words(value)])
         .to_vec();
     table
+}
+
+/// What viewers liked, and what the origin made of it.
+pub(super) fn likes(summary: &Summary) -> Table {
+    let mut table = Table::new("Likes", ["likes", ""]);
+    let Some(likes) = &summary.likes else {
+        return table;
+    };
+    let rows = match &likes.not_taken {
+        Some(why) => vec![("none were sent", why.clone())],
+        None => likes_rows(likes),
+    };
+    let cells = |(what, value)| vec![Cell::words(what), Cell::words(value)];
+    table.rows = rows.into_iter().map(cells).collect();
+    table
+}
+
+fn likes_rows(likes: &Likes) -> Vec<(&'static str, String)> {
+    let parts = |counts: &mut dyn Iterator<Item = (String, u64)>| {
+        let named = counts.map(|(what, count)| format!("{} {what}", grouped(count)));
+        named.collect::<Vec<_>>().join(", ")
+    };
+    let kinds = likes.kinds.iter();
+    let kinds = parts(&mut kinds.map(|(kind, count)| (kind.to_string(), *count)));
+    let some = |count: u64, what: &str| match count {
+        0 => String::new(),
+        count => format!("; {} {what}", grouped(count)),
+    };
+    let counts = |likes: String, hearts: String| format!("{likes} likes, {hearts} hearts");
+    let [tallied, hearts_tallied] = likes.tallied();
+    let mut rows = vec![
+        (
+            "sent by viewers",
+            format!(
+                "{}: {kinds}{}{}{}",
+                grouped(likes.sent),
+                some(likes.repeats, "sent again"),
+                some(likes.unsent, "not sent: too many were under way"),
+                some(likes.unlogged, "beyond the bound of the log"),
+            ),
+        ),
+        (
+            "came to",
+            format!(
+                "{} acknowledged ({} duplicates), {} not counted, {} unknown",
+                grouped(likes.acknowledged),
+                grouped(likes.duplicates),
+                grouped(likes.not_counted),
+                grouped(likes.unknown),
+            ),
+        ),
+    ];
+    if !likes.refusals.is_empty() {
+        let refusals = likes.refusals.iter();
+        let refusals = parts(&mut refusals.map(|(word, count)| (word.clone(), *count)));
+        rows.push(("answers that refused", refusals));
+    }
+    rows.extend([
+        (
+            "per second",
+            format!(
+                "{:.0} on average, {} in the best second",
+                likes.per_s,
+                grouped(likes.per_s_most)
+            ),
+        ),
+        (
+            "until acknowledged",
+            format!(
+                "p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms, since they were wanted",
+                likes.p50_ms, likes.p99_ms, likes.max_ms
+            ),
+        ),
+    ]);
+    if let Some(queue) = likes.queue {
+        rows.push((
+            "the origin's queue",
+            format!(
+                "{} batches of {:.1} on average; at most {} seen waiting; counted at most {:.1} ms after they were durable \
+                 (read once a second)",
+                grouped(queue.batches),
+                queue.operations as f64 / queue.batches.max(1) as f64,
+                grouped(queue.waiting_most),
+                queue.lag_max_ms,
+            ),
+        ));
+        rows.push((
+            "its sequences",
+            format!(
+                "durable {}, applied {}",
+                grouped(queue.durable),
+                grouped(queue.applied)
+            ),
+        ));
+    }
+    rows.extend([
+        (
+            "the viewers' tally",
+            counts(interval(tallied), interval(hearts_tallied)),
+        ),
+        (
+            "the origin's count",
+            match (likes.counts(), &likes.uncounted) {
+                (Some([likes, hearts]), _) => counts(signed(likes), signed(hearts)),
+                (None, Some(why)) => format!("unknown: {why}"),
+                (None, None) => "unknown".to_owned(),
+            },
+        ),
+    ]);
+    rows
 }
 
 /// The run by its phases, and the trouble in it.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::latency;
+use super::likes::Likes;
 use super::record::{Kind, Outcome};
 use super::summary::Summary;
 use crate::policy::status::MissQueue;
@@ -30,6 +32,12 @@ pub struct Thresholds {
     pub offload_segments_percent_min: f64,
     /// The 95th percentile of the time to the first frame, in seconds.
     pub startup_p95_s_max: f64,
+    /// The 99th percentile of the time from when a player wanted a segment to its last byte, in milliseconds.
+    pub segment_p99_ms_max: f64,
+    /// Likes that must be acknowledged, in per cent of all that were wanted.
+    pub likes_acknowledged_percent_min: f64,
+    /// The 99th percentile of the time from when a viewer wanted a like to its acknowledgement, in milliseconds.
+    pub likes_p99_ms_max: f64,
     /// What must hold with the miss queue alone.
     pub flights: FlightThresholds,
 }
@@ -41,7 +49,10 @@ impl Thresholds {
         (0.0..=1.0).contains(&self.stalled_share_max)
             && percent(self.failed_percent_max)
             && percent(self.offload_segments_percent_min)
+            && percent(self.likes_acknowledged_percent_min)
             && self.startup_p95_s_max > 0.0
+            && self.segment_p99_ms_max > 0.0
+            && self.likes_p99_ms_max > 0.0
     }
 }
 
@@ -57,6 +68,9 @@ impl Default for Thresholds {
             failed_percent_max: 100.0,
             offload_segments_percent_min: 0.0,
             startup_p95_s_max: f64::INFINITY,
+            segment_p99_ms_max: f64::INFINITY,
+            likes_acknowledged_percent_min: 0.0,
+            likes_p99_ms_max: f64::INFINITY,
             flights: FlightThresholds::default(),
         }
     }
@@ -214,7 +228,54 @@ pub(super) fn check(summary: &Summary, thresholds: &Thresholds) -> Vec<Check> {
             ),
         });
     }
+    if thresholds.segment_p99_ms_max.is_finite() {
+        let p99_ms = latency::of_segments(&summary.latency).map(|row| row.p99_ms);
+        checks.push(within(
+            "segments since they were wanted, 99th percentile",
+            p99_ms,
+            thresholds.segment_p99_ms_max,
+        ));
+    }
+    if let Some(likes) = &summary.likes {
+        checks.extend(likes.check());
+        checks.extend(of_likes(likes, thresholds));
+    }
     checks
+}
+
+/// What a scenario wants of its likes, if any were sent.
+fn of_likes(likes: &Likes, thresholds: &Thresholds) -> Vec<Check> {
+    let mut checks = Vec::new();
+    if likes.not_taken.is_some() {
+        return checks;
+    }
+    if thresholds.likes_acknowledged_percent_min > 0.0 {
+        let acknowledged = likes.acknowledged_percent();
+        checks.push(Check {
+            what: "likes that were acknowledged".to_owned(),
+            limit: format!(">= {:.1} %", thresholds.likes_acknowledged_percent_min),
+            measured: format!("{acknowledged:.2} %"),
+            ruling: rule(acknowledged >= thresholds.likes_acknowledged_percent_min),
+        });
+    }
+    if thresholds.likes_p99_ms_max.is_finite() {
+        checks.push(within(
+            "likes until they were acknowledged, 99th percentile",
+            (likes.acknowledged > 0).then_some(likes.p99_ms),
+            thresholds.likes_p99_ms_max,
+        ));
+    }
+    checks
+}
+
+/// A time in milliseconds; where nobody has got anything there is nothing to be proud of.
+fn within(what: &str, measured_ms: Option<f64>, limit_ms: f64) -> Check {
+    Check {
+        what: what.to_owned(),
+        limit: format!("<= {limit_ms:.0} ms"),
+        measured: measured_ms.map_or_else(|| "unknown".to_owned(), |ms| format!("{ms:.1} ms")),
+        ruling: rule(measured_ms.is_some_and(|ms| ms <= limit_ms)),
+    }
 }
 
 /// Requests that did not end well, in per cent of all; those that the end of a visit cut short count for neither.

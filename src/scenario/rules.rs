@@ -5,6 +5,7 @@ use crate::hls::ladder::Rendition;
 use crate::viewer::abr;
 use crate::viewer::arrivals::Arrivals;
 use crate::viewer::audience::Sessions;
+use crate::viewer::likes::Likes;
 
 /// The first key whose value is outside its range, and the rule.
 pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)> {
@@ -12,6 +13,7 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)
         stage,
         audience,
         lines,
+        likes,
         faults,
         phases,
         thresholds,
@@ -141,6 +143,12 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)
             }),
             "real.audience.intermission",
             "must have per cent from 0 to 100, and times from 0 to 86400 s",
+        ),
+        (
+            likes.as_ref().is_none_or(Likes::are_in_range),
+            "real.likes",
+            "must have rates from 0 to 20000 per second and one above 0, per cent from 0 to 100 in sum, 1 to 100 hearts, and at \
+             most 100 bursts that last longer than 0 s",
         ),
         (
             lines.pool.is_none_or(|pool| (1..=8_192).contains(&pool)),

@@ -119,6 +119,7 @@ async fn watch(stage: &Stage, line: &Line, bandwidth_bps: u64) {
         requests_logged_max: 10_000,
         process: Process::SharedWithServers,
         lines: Lines::default(),
+        likes: None,
         network: Network::default(),
         workers: Workers::Here,
         metrics: Metrics::unseen(stage.clock),

@@ -209,6 +209,7 @@ async fn play(
         requests_logged_max: 200_000,
         process: Process::SharedWithServers,
         lines: Lines::default(),
+        likes: None,
         network: Network::default(),
         workers: Workers::Here,
         metrics: Metrics::unseen(clock),

@@ -138,7 +138,38 @@ pub struct Figures {
     operations: IntCounter,
 }
 
+/// What a queue of likes has done since it was begun, and how it stands now.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Work {
+    /// Batches that were made durable.
+    pub batches: u64,
+    /// Operations in them.
+    pub operations: u64,
+    /// Operations that wait now.
+    pub waiting: u64,
+    /// The last operation that is durable; summed over shards, as all of these but the lag are.
+    pub durable: u64,
+    /// The last operation that is counted.
+    pub applied: u64,
+    /// How long the last batch that was counted had been durable before; the longest of all shards.
+    pub lag: Duration,
+}
+
 impl Figures {
+    /// Adds what this shard has done to what others have.
+    pub(super) fn add_to(&self, work: Work) -> Work {
+        let count = |gauge: &IntGauge| gauge.get().max(0) as u64;
+        let lag = Duration::try_from_secs_f64(self.lag.get()).unwrap_or_default();
+        Work {
+            batches: work.batches + self.batch_size.get_sample_count(),
+            operations: work.operations + self.batch_size.get_sample_sum() as u64,
+            waiting: work.waiting + count(&self.depth),
+            durable: work.durable + count(&self.durable),
+            applied: work.applied + count(&self.applied),
+            lag: work.lag.max(lag),
+        }
+    }
+
     /// Those of the shard with this index.
     pub fn new(registry: &Registry, answers: &Answers, index: u32) -> Self {
         let registry = registry.with(&[("shard", &index.to_string())]);

@@ -37,7 +37,7 @@ use warp::Filter;
 use self::board::Board;
 use self::committer::Committer;
 use self::disk::{FolderError, Locked};
-use self::figures::{Answers, Figures};
+use self::figures::{Answers, Figures, Work};
 use self::generations::Generations;
 use self::log::{LikeLog, LogError};
 use self::queue::Queue;
@@ -147,6 +147,7 @@ struct Node {
 struct Handle {
     queue: Arc<Queue>,
     board: Arc<Board>,
+    figures: Figures,
     log: u64,
     on_disk: bool,
 }
@@ -247,6 +248,7 @@ impl Likes {
             shards.push(Handle {
                 queue: queue.clone(),
                 board: board.clone(),
+                figures: figures.clone(),
                 log: facts.log,
                 on_disk: facts.fsync_before_ack,
             });
@@ -296,6 +298,12 @@ impl Likes {
             closing: CancellationToken::new(),
             threads: Mutex::new(threads),
         })))
+    }
+
+    /// What the queues of all shards have done so far.
+    pub fn work(&self) -> Work {
+        let shards = self.0.shards.iter();
+        shards.fold(Work::default(), |work, shard| shard.figures.add_to(work))
     }
 
     /// Waits for `stop`; then lets go of whoever waits, commits what is in the queue, and ends.

@@ -1,0 +1,174 @@
+//! Counts of likes before and after a run, to be laid beside what its viewers were told; and the origin's queue meanwhile.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::ask;
+use crate::report::record::{Counted, Likes, Queue, RunRecord};
+use crate::serve::likes::figures::Work;
+use crate::viewer;
+
+/// What a run does about likes.
+#[derive(Debug)]
+pub enum Counting {
+    /// Its scenario has none.
+    None,
+    /// Its scenario has some, and nobody takes them, for this reason: none is sent.
+    NotTaken(String),
+    /// They are sent, and were counted before.
+    Begun {
+        /// What is to be sent.
+        likes: viewer::likes::Likes,
+        /// The counts before.
+        before: Before,
+    },
+}
+
+/// The counts of some channels at one server, before a run.
+#[derive(Debug)]
+pub struct Before {
+    server: String,
+    channels: Vec<String>,
+    counts: Vec<Counts>,
+}
+
+/// The counts of one channel.
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Counts {
+    likes: u64,
+    hearts: u64,
+}
+
+impl Counting {
+    /// Counts, at the first of these servers (`http://HOST:PORT`), if all of them take likes of these channels.
+    pub async fn begin(
+        likes: Option<&viewer::likes::Likes>,
+        servers: &[String],
+        channels: Option<Vec<String>>,
+    ) -> Self {
+        let Some(likes) = likes else {
+            return Self::None;
+        };
+        let (Some(channels), Some(first)) = (channels, servers.first()) else {
+            return Self::NotTaken(
+                "none were sent: only channels of Seawall can be liked, and this is another stream"
+                    .to_owned(),
+            );
+        };
+        let mut counted = None;
+        for server in servers {
+            match counts(server, &channels).await {
+                Ok(counts) => drop(counted.get_or_insert(counts)),
+                Err(why) => {
+                    return Self::NotTaken(format!("{server} takes no likes: {why:#}"));
+                }
+            }
+        }
+        Self::Begun {
+            likes: likes.clone(),
+            before: Before {
+                server: first.clone(),
+                channels,
+                counts: counted.unwrap_or_default(),
+            },
+        }
+    }
+
+    /// What is to be sent.
+    pub fn to_send(&self) -> Option<viewer::likes::Likes> {
+        match self {
+            Self::Begun { likes, .. } => Some(likes.clone()),
+            Self::None | Self::NotTaken(_) => None,
+        }
+    }
+
+    /// Notes in a run's record what was counted meanwhile, or why nothing was sent.
+    pub async fn finish(self, record: &mut RunRecord) {
+        match (self, &mut record.likes) {
+            (Self::NotTaken(why), likes) => {
+                *likes = Some(Likes {
+                    not_taken: Some(why),
+                    ..Likes::default()
+                });
+            }
+            (Self::Begun { before, .. }, Some(likes)) => before.note_growth(likes).await,
+            _ => {}
+        }
+    }
+}
+
+impl Before {
+    /// Asks again, and notes by how much the counts have grown.
+    async fn note_growth(&self, likes: &mut Likes) {
+        match counts(&self.server, &self.channels).await {
+            Ok(after) => {
+                let grown = self.counts.iter().zip(&after);
+                likes.counted = grown
+                    .map(|(before, after)| Counted {
+                        likes: difference(after.likes, before.likes),
+                        hearts: difference(after.hearts, before.hearts),
+                    })
+                    .collect();
+            }
+            Err(why) => likes.uncounted = Some(format!("{why:#}")),
+        }
+    }
+}
+
+/// Counts that include whatever has been acknowledged to anybody.
+async fn counts(server: &str, channels: &[String]) -> anyhow::Result<Vec<Counts>> {
+    let mut all = Vec::with_capacity(channels.len());
+    for channel in channels {
+        let url = format!("{server}/live/{channel}/counts?consistency=strong");
+        all.push(ask::get_json(&url).await?);
+    }
+    Ok(all)
+}
+
+fn difference(after: u64, before: u64) -> i64 {
+    i64::try_from(i128::from(after) - i128::from(before)).unwrap_or(i64::MAX)
+}
+
+/// The origin's queue of likes, looked at while a run is played.
+pub struct QueueWatch<F> {
+    work: F,
+    before: Option<Work>,
+    /// The longest lag and the most that waited, of those that were seen.
+    seen: Mutex<(Duration, u64)>,
+}
+
+impl<F: Fn() -> Option<Work>> QueueWatch<F> {
+    /// Begins: `work` says what the queue has done so far, if there is one.
+    pub fn begin(work: F) -> Self {
+        Self {
+            before: work(),
+            work,
+            seen: Mutex::default(),
+        }
+    }
+
+    /// Looks at it.
+    pub fn look(&self) {
+        if let Some(work) = (self.work)() {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            *seen = (seen.0.max(work.lag), seen.1.max(work.waiting));
+        }
+    }
+
+    /// What it did since then.
+    pub fn figures(&self) -> Option<Queue> {
+        self.look();
+        let (before, after) = self.before.zip((self.work)())?;
+        let (lag, waiting) = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Queue {
+            batches: after.batches - before.batches,
+            operations: after.operations - before.operations,
+            lag_max_ms: lag.as_secs_f64() * 1e3,
+            waiting_most: waiting,
+            durable: after.durable,
+            applied: after.applied,
+        })
+    }
+}

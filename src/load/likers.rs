@@ -1,0 +1,315 @@
+//! Likes that viewers send beside their video: each at its time, over connections that carry nothing else, and asked again
+//! under the same number until somebody knows whether it counts.
+//!
+//! What is wanted does not wait for what was wanted before it (open loop). Whatever came of an operation is noted when its
+//! task ends, however it ends.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::client::{Sent, Trace};
+use super::line::Pool;
+use super::visitor::World;
+use crate::likes::Action;
+use crate::report::record::{self, Liking, Operation};
+use crate::time::Timestamp;
+use crate::viewer::asking::{Asking, Fate, Heard};
+use crate::viewer::audience::Visit;
+use crate::viewer::likes::{Like, Likes, Schedule};
+use crate::viewer::tally::Tally;
+
+/// Likes under way at once, or waiting until they may be sent again; one more is not sent at all.
+const UNDER_WAY_MAX: usize = 16_384;
+/// Connections for likes to one edge.
+pub const LINES_PER_EDGE_MAX: usize = 64;
+/// Operations that the log holds.
+const LOGGED_MAX: usize = 1_000_000;
+/// An answer to one attempt takes no longer: longer than an edge takes to say that nobody knows.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// How long likes are asked on when the last viewer has left.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Where each viewer watches: at which edge.
+pub(super) struct Whereabouts(Vec<AtomicU32>);
+
+impl Whereabouts {
+    pub(super) fn of(visits: &[Visit]) -> Self {
+        let viewers = visits.iter().map(|visit| visit.viewer + 1).max();
+        let viewers = (0..viewers.unwrap_or(0)).map(|_| AtomicU32::new(0));
+        let whereabouts = Self(viewers.collect());
+        visits
+            .iter()
+            .for_each(|visit| whereabouts.went(visit.viewer, visit.edge));
+        whereabouts
+    }
+
+    pub(super) fn went(&self, viewer: u32, edge: u32) {
+        self.0[viewer as usize].store(edge, Ordering::Relaxed);
+    }
+
+    fn edge(&self, viewer: u32) -> usize {
+        self.0[viewer as usize].load(Ordering::Relaxed) as usize
+    }
+}
+
+/// The likes of a run under way.
+pub(super) struct Likers(Arc<Shared>);
+
+struct Shared {
+    world: Arc<World>,
+    whereabouts: Arc<Whereabouts>,
+    /// Names of the channels.
+    channels: Vec<String>,
+    /// Comes before each viewer's name, so that no other run has the same viewers.
+    run: String,
+    /// For each worker one per edge.
+    lines: Vec<Vec<Pool>>,
+    tasks: TaskTracker,
+    /// Falls when nothing more is wanted.
+    last: CancellationToken,
+    /// Falls when nothing is asked any more.
+    over: CancellationToken,
+    noted: Mutex<Noted>,
+}
+
+/// What has become of everything so far.
+#[derive(Default)]
+struct Noted {
+    likes: record::Likes,
+    tally: Tally,
+}
+
+impl Likers {
+    /// Begins to send what these visits bring. It ends with [`Likers::finish`].
+    pub(super) fn start(
+        world: &Arc<World>,
+        whereabouts: &Arc<Whereabouts>,
+        likes: &Likes,
+        channels: Vec<String>,
+        visits: Vec<Visit>,
+        workers: &[Handle],
+    ) -> Self {
+        let lines = LINES_PER_EDGE_MAX.div_ceil(workers.len());
+        let pools = |_: &Handle| {
+            let edges = world.edges.iter();
+            edges.map(|edge| Pool::new(edge.clone(), lines)).collect()
+        };
+        let began = world.clock.unix_at(world.began).as_millis();
+        let shared = Arc::new(Shared {
+            world: world.clone(),
+            whereabouts: whereabouts.clone(),
+            channels,
+            run: format!("{began:x}"),
+            lines: workers.iter().map(pools).collect(),
+            tasks: TaskTracker::new(),
+            last: CancellationToken::new(),
+            over: CancellationToken::new(),
+            noted: Mutex::default(),
+        });
+        let schedule = likes.schedule(visits, world.seed);
+        let sending = shared.clone().send_all(schedule, workers.to_vec());
+        shared.tasks.spawn(sending);
+        Self(shared)
+    }
+
+    /// Of how many is known by now what became of them.
+    pub(super) fn known(&self) -> u64 {
+        self.0.noted().likes.operations.len() as u64
+    }
+
+    /// Sends nothing more, waits a while for what is under way, and gives up the rest.
+    pub(super) async fn finish(self) -> record::Likes {
+        let shared = self.0;
+        shared.last.cancel();
+        shared.tasks.close();
+        let known = tokio::time::timeout(GRACE, shared.tasks.wait());
+        shared.world.stop.run_until_cancelled(known).await;
+        shared.over.cancel();
+        shared.tasks.wait().await;
+        let Noted { mut likes, tally } = std::mem::take(&mut *shared.noted());
+        likes.tally = (0..)
+            .zip(&shared.channels)
+            .map(|(index, channel)| {
+                let expected = tally.expected(index);
+                record::Tally {
+                    channel: channel.clone(),
+                    likes: expected.likes,
+                    hearts: expected.hearts,
+                }
+            })
+            .collect();
+        likes
+    }
+}
+
+impl Shared {
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts each at its time, until the schedule or the run ends.
+    async fn send_all(self: Arc<Self>, schedule: Schedule, workers: Vec<Handle>) {
+        let world = &self.world;
+        for like in schedule {
+            let due = world.began + like.at;
+            if world.clock.now() < due {
+                let sleeping = tokio::time::sleep_until(world.clock.instant(due));
+                tokio::select! {
+                    biased;
+                    () = self.last.cancelled() => return,
+                    () = world.stop.cancelled() => return,
+                    () = sleeping => {}
+                }
+                world.watch.on_wake(world.clock.now().since(due));
+            }
+            if self.tasks.len() > UNDER_WAY_MAX {
+                self.noted().likes.unsent += 1;
+                continue;
+            }
+            let worker = like.viewer as usize % workers.len();
+            let insisting = self.clone().insist(like, due, worker);
+            self.tasks.spawn_on(insisting, &workers[worker]);
+        }
+    }
+
+    /// Asks until it is known whether a like counts, or until the run is over.
+    async fn insist(self: Arc<Self>, like: Like, due: Timestamp, worker: usize) {
+        let world = &self.world;
+        let mut entry = Entry {
+            shared: &self,
+            like,
+            due,
+            asking: Asking::default(),
+            fate: None,
+            duplicate: false,
+        };
+        loop {
+            let (mut trace, mut bytes) = (Trace::default(), Vec::new());
+            let deadline = world.clock.instant(world.clock.now() + ANSWER_MAX);
+            let attempt = self.attempt(&like, worker, &mut bytes, &mut trace);
+            let goes_on = tokio::select! {
+                biased;
+                () = self.over.cancelled() => false,
+                () = world.network.breaks_for(like.viewer) => true,
+                _ = tokio::time::timeout_at(deadline, attempt) => true,
+            };
+            let again_after = entry.hear(&trace, &bytes);
+            let Some(wait) = again_after.filter(|_| goes_on) else {
+                return;
+            };
+            let waiting = tokio::time::sleep(wait);
+            if self.over.run_until_cancelled(waiting).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Sends it to where its viewer watches.
+    async fn attempt(&self, like: &Like, worker: usize, said: &mut Vec<u8>, trace: &mut Trace) {
+        let channel = &self.channels[like.channel as usize];
+        let viewer = format!("{}-{}", self.run, like.viewer);
+        let (path, body);
+        let method = match like.action {
+            Action::Like | Action::Unlike => {
+                path = format!("/live/{channel}/likes/{viewer}");
+                body = String::new();
+                match like.action {
+                    Action::Like => "PUT",
+                    _ => "DELETE",
+                }
+            }
+            Action::Taps(hearts) => {
+                path = format!("/live/{channel}/reactions");
+                body = format!("{{\"viewer\":\"{viewer}\",\"hearts\":{hearts}}}");
+                "POST"
+            }
+        };
+        let sent = Sent {
+            method,
+            path: &path,
+            sequence: like.sequence,
+            body: &body,
+        };
+        let edge = self.whereabouts.edge(like.viewer);
+        let mut line = self.lines[worker][edge].borrow().await;
+        let clock = self.world.clock;
+        line.connection().send_like(clock, sent, said, trace).await;
+    }
+}
+
+/// An operation's line in the log and in the tally. It is written when it is dropped, so what is given up is noted too.
+struct Entry<'a> {
+    shared: &'a Shared,
+    like: Like,
+    due: Timestamp,
+    asking: Asking,
+    fate: Option<Fate>,
+    duplicate: bool,
+}
+
+impl Entry<'_> {
+    /// What an attempt has come to; says when there must be another, if there must be one.
+    fn hear(&mut self, trace: &Trace, bytes: &[u8]) -> Option<Duration> {
+        let said: Said = serde_json::from_slice(bytes).unwrap_or_default();
+        let (heard, word) = match (trace.status, trace.sent) {
+            (0, None) => (Heard::NotCounted, "no-connection".to_owned()),
+            (0, Some(_)) => (Heard::Unknown, "no-answer".to_owned()),
+            (status, _) => {
+                let word = said.reason.or(said.error.clone());
+                (
+                    Heard::answer(status, said.error.as_deref(), said.duplicate),
+                    word.unwrap_or_else(|| format!("status {status}")),
+                )
+            }
+        };
+        self.duplicate = heard == Heard::Acknowledged { duplicate: true };
+        if !matches!(heard, Heard::Acknowledged { .. }) {
+            let mut noted = self.shared.noted();
+            *noted.likes.refusals.entry(word).or_default() += 1;
+        }
+        self.fate = self.asking.hear(heard);
+        let seed = self.shared.world.seed;
+        let again = || self.asking.again_after(trace.retry_after, &self.like, seed);
+        self.fate.is_none().then(again)
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        let finished = self.shared.world.clock.now();
+        let fate = self.fate.unwrap_or_else(|| self.asking.given_up());
+        let mut noted = self.shared.noted();
+        noted.tally.note(&self.like, fate);
+        if noted.likes.operations.len() >= LOGGED_MAX {
+            noted.likes.unlogged += 1;
+            return;
+        }
+        noted.likes.operations.push(Operation {
+            kind: match self.like.action {
+                Action::Like => Liking::Like,
+                Action::Unlike => Liking::Unlike,
+                Action::Taps(_) => Liking::Hearts,
+            },
+            due: self.due,
+            finished,
+            attempts: self.asking.attempts(),
+            fate,
+            duplicate: self.duplicate,
+        });
+    }
+}
+
+/// What is said of a like, as JSON.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    duplicate: bool,
+    error: Option<String>,
+    reason: Option<String>,
+}
