@@ -34,5 +34,6 @@ mod origin_stream;
 mod playback;
 mod processes;
 mod surge;
+mod surge_likes;
 mod top;
 mod twin;
