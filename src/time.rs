@@ -30,6 +30,13 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+
+    /// The first whole multiple of `tick` since the beginning that is not before this point; `tick` is not zero.
+    #[must_use]
+    pub fn next_tick(self, tick: Duration) -> Self {
+        let tick = nanos(tick);
+        Self(self.0.div_ceil(tick).saturating_mul(tick))
+    }
 }
 
 impl Add<Duration> for Timestamp {
@@ -126,6 +133,23 @@ mod tests {
         assert_eq!(
             UnixTime::from_millis(5) - Duration::from_secs(9),
             UnixTime::from_nanos(0)
+        );
+    }
+
+    #[test]
+    fn ticks_are_whole_multiples_and_never_early() {
+        let tick = Duration::from_millis(4);
+        for (at, next) in [
+            (0, 0),
+            (1, 4_000_000),
+            (4_000_000, 4_000_000),
+            (4_000_001, 8_000_000),
+        ] {
+            let ticked = Timestamp::from_nanos(at).next_tick(tick);
+            assert_eq!(ticked, Timestamp::from_nanos(next), "{at}");
+        }
+        assert!(
+            Timestamp::from_nanos(u64::MAX - 1).next_tick(tick) > Timestamp::from_nanos(1 << 60)
         );
     }
 

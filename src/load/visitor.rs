@@ -23,6 +23,10 @@ use crate::viewer::abr;
 use crate::viewer::audience::{Manners, Visit};
 use crate::viewer::player::{self, Action, Object, Player, Seat, TIMEOUT};
 
+/// Timers of players go off at whole multiples of this, so that one wake-up of a worker serves several viewers. In browsers
+/// timers that set each other wait at least as long (HTML, "Timers"), and hls.js looks ten times a second what to do.
+const TICK: Duration = Duration::from_millis(4);
+
 /// What all viewers of a run share.
 pub(super) struct World {
     pub(super) clock: Clock,
@@ -181,11 +185,14 @@ impl Visitor<'_> {
             match action {
                 Action::Leave => return,
                 Action::WakeAt(at) => {
+                    let at = at.next_tick(TICK);
                     tokio::time::sleep_until(clock.instant(at)).await;
                     self.world.watch.on_wake(clock.now().since(at));
                 }
                 Action::Get { object, due } => {
                     self.go_where_the_player_is();
+                    // Wanted from when the timer was to go off, unless something else woke the player before that.
+                    let due = due.next_tick(TICK).min(clock.now());
                     self.get(object, due).await;
                 }
             }
