@@ -1,8 +1,13 @@
 //! The one who commits: takes what waits, makes it durable as one batch, counts it, and only then tells whoever waited.
 //!
 //! One thread per shard owns the log and the state, so nothing here is locked while the disk works. It lingers for nobody:
-//! while one batch is written the next one gathers, so batches grow with the load. An append of which nobody knows ends the
-//! shard: who waited for it hears nothing, all others that it was shed, and the next start reads what the disk holds.
+//! while one batch is written the next one gathers, so batches grow with the load.
+//!
+//! An append of which nobody knows ends the shard: who waited for it hears nothing, all others that it was shed, and the next
+//! start reads what the disk holds. Where the log takes the same batch once however often it comes, the batch is appended
+//! again until it is known; those who wait for it hear that nobody knows when their time is up, all others are shed.
+//!
+//! Where others append too, what they have appended is counted as soon as it has come.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -12,7 +17,7 @@ use std::time::Duration;
 use super::board::Board;
 use super::disk;
 use super::figures::Figures;
-use super::log::{AppendError, LikeLog, LogError};
+use super::log::{AppendError, Entry, LikeLog, LogError};
 use super::queue::{Queue, Told, Waiting};
 use super::recovery::READ_BYTES;
 use crate::likes::batch::{self, Encoder, Header};
@@ -22,6 +27,9 @@ use crate::serve::clock::Clock;
 
 /// How often an idle committer looks at the disk.
 const TICK: Duration = Duration::from_secs(1);
+/// The pause before a log is asked again, at first and at most; half of it is drawn.
+const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// All that commits for one shard.
 pub struct Committer {
@@ -52,6 +60,11 @@ enum Fatal {
     Log(#[from] LogError),
     #[error("the log holds something else than was written: {0}")]
     Fold(String),
+    #[error(
+        "another process appends to the log under the name of this one: the folder has been copied; give every origin a \
+         folder of its own with likes.dir"
+    )]
+    Twin,
 }
 
 /// Whatever ends the thread, a panic too, nobody waits for it any more.
@@ -79,12 +92,15 @@ impl Committer {
             self.figures.failed();
             tracing::error!(
                 error = %fatal,
-                "likes are off until the next start, which will read what the disk holds; the stream goes on"
+                "likes are off until the next start, which will read what the log holds; the stream goes on"
             );
         }
     }
 
     fn serve(&mut self) -> Result<(), Fatal> {
+        let queue = self.queue.clone();
+        let tell = Arc::new(move |news| queue.hear(news));
+        self.log.follow(self.state.position() + 1, tell);
         let mut number = 0;
         let mut carried: Vec<Waiting> = Vec::new();
         let mut trim = 0;
@@ -100,16 +116,27 @@ impl Committer {
             trim = trim.max(work.trim);
             carried.extend(work.waiting);
             self.tell_load();
+            if work.arrived {
+                self.apply_arrived(number)?;
+            }
             if carried.is_empty() && work.barriers.is_empty() && work.ended {
                 return Ok(());
             }
             if !carried.is_empty() {
-                carried = self.commit(carried, &mut number)?;
+                self.commit(&mut carried, &mut number)?;
             }
             if !work.barriers.is_empty() {
-                self.catch_up()?;
-                for barrier in work.barriers {
-                    let _ = barrier.send(());
+                match self.catch_up(number) {
+                    Ok(()) => {
+                        for barrier in work.barriers {
+                            let _ = barrier.send(());
+                        }
+                    }
+                    // Those who wait are told to come back.
+                    Err(Fatal::Log(LogError::Away(why))) => {
+                        tracing::warn!(why, "the log of likes could not be asked how far it is");
+                    }
+                    Err(fatal) => return Err(fatal),
                 }
             }
             if trim > 0 && !self.log.trim(trim)? {
@@ -118,22 +145,19 @@ impl Committer {
         }
     }
 
-    /// Commits as many operations as a batch holds, and returns the others.
-    fn commit(
-        &mut self,
-        mut waiting: Vec<Waiting>,
-        number: &mut u64,
-    ) -> Result<Vec<Waiting>, Fatal> {
+    /// Commits as many of `carried` as a batch holds, and leaves the others there.
+    fn commit(&mut self, carried: &mut Vec<Waiting>, number: &mut u64) -> Result<(), Fatal> {
         if self.disk_is_low() {
-            shed(waiting, Shed::DiskLow);
-            return Ok(Vec::new());
+            shed(std::mem::take(carried), Shed::DiskLow);
+            return Ok(());
         }
         let mut encoder = Encoder::default();
-        let fitting = waiting
+        let fitting = carried
             .iter()
             .take_while(|waiting| encoder.push(&waiting.operation))
             .count();
-        let rest = waiting.split_off(fitting);
+        let rest = carried.split_off(fitting);
+        let waiting = std::mem::replace(carried, rest);
         let facts = self.log.facts();
         let header = Header {
             writer: facts.writer,
@@ -141,19 +165,11 @@ impl Committer {
             number: *number + 1,
         };
         let begun = self.clock.now();
-        let position = match self.log.append(&encoder.finish(header)) {
+        let position = match self.append(&encoder.finish(header), carried)? {
             Ok(position) => position,
-            Err(AppendError::Refused(why)) => {
-                tracing::warn!(
-                    why,
-                    "a batch of likes was refused, and those who sent it were told to come back"
-                );
-                shed(waiting, Shed::Down);
-                return Ok(rest);
-            }
-            Err(unknown) => {
-                shed(rest, Shed::Down);
-                return Err(unknown.into());
+            Err(why) => {
+                shed(waiting, why);
+                return Ok(());
             }
         };
         *number += 1;
@@ -161,7 +177,7 @@ impl Committer {
         let sequence = self.state.sequence() + waiting.len() as u64;
         self.figures
             .committed(durable.since(begun), waiting.len(), sequence);
-        let outcomes = self.apply_own(position, header, &waiting)?;
+        let outcomes = self.apply_own(position, header, &waiting, carried)?;
         self.figures
             .applied(self.clock.now().since(durable), self.state.sequence());
         for (waiting, outcome) in waiting.into_iter().zip(outcomes) {
@@ -170,7 +186,64 @@ impl Committer {
             }
             let _ = waiting.tell.send(Told::Durable(outcome));
         }
-        Ok(rest)
+        Ok(())
+    }
+
+    /// Appends a batch until it is known what has become of it: its place, or why it is certainly not in the log.
+    fn append(
+        &mut self,
+        batch: &[u8],
+        carried: &mut Vec<Waiting>,
+    ) -> Result<Result<u64, Shed>, Fatal> {
+        let mut pause = None;
+        loop {
+            let error = match self.log.append(batch) {
+                Ok(position) => {
+                    self.queue.known();
+                    return Ok(Ok(position));
+                }
+                Err(error) => error,
+            };
+            // Behind an attempt of which nobody knows, a refusal says nothing of that one.
+            let why = match error {
+                AppendError::Refused(_) if pause.is_none() => Shed::Down,
+                AppendError::Full(_) if pause.is_none() => Shed::LogFull,
+                AppendError::Unknown(_) => {
+                    shed(std::mem::take(carried), Shed::Down);
+                    return Err(error.into());
+                }
+                _ => {
+                    self.wait(&mut pause, &error, carried)?;
+                    continue;
+                }
+            };
+            tracing::warn!(
+                %error,
+                "a batch of likes was refused, and those who sent it were told to come back"
+            );
+            return Ok(Err(why));
+        }
+    }
+
+    /// Waits before the log is asked again, twice as long each time; meanwhile everything but the batch in doubt is shed.
+    fn wait(
+        &self,
+        pause: &mut Option<Duration>,
+        why: &AppendError,
+        carried: &mut Vec<Waiting>,
+    ) -> Result<(), Fatal> {
+        if pause.is_none() {
+            tracing::warn!(%why, "the log is asked again until it is known; meanwhile likes are refused");
+            self.queue.in_doubt();
+            shed(std::mem::take(carried), Shed::Down);
+        }
+        let next = pause.map_or(PAUSE, |pause| PAUSE_MAX.min(pause * 2));
+        *pause = Some(next);
+        let drawn = next.mul_f64(0.5 + (super::chance() % 1_000) as f64 / 2_000.0);
+        if self.queue.rest(drawn) {
+            return Err(AppendError::Unknown(why.to_string()).into());
+        }
+        Ok(())
     }
 
     /// Counts a batch that stands at `position`, behind whatever the log holds before it.
@@ -179,17 +252,39 @@ impl Committer {
         position: u64,
         header: Header,
         waiting: &[Waiting],
+        carried: &mut Vec<Waiting>,
     ) -> Result<Vec<Outcome>, Fatal> {
-        if position > self.state.position() + 1 {
+        let last = self.state.position();
+        if position <= last {
+            return Err(Fatal::Fold(format!(
+                "a new batch was put at {position}, and {last} entries have been counted: the log has lost its end"
+            )));
+        }
+        let mut pause = None;
+        while position > self.state.position() + 1 || pause.is_some() {
             // Somebody else's, or this very batch twice: then the first of them is counted, and that is the answer.
-            return self.apply_read(position, header);
+            match self.apply_read(position, Some(header), header.number) {
+                Err(Fatal::Log(LogError::Away(why))) => {
+                    self.wait(&mut pause, &AppendError::AskAgain(why), carried)?;
+                }
+                read => {
+                    self.queue.known();
+                    return read;
+                }
+            }
         }
         let operations = waiting.iter().map(|waiting| &waiting.operation);
         self.apply(position, header, operations)
     }
 
-    /// Counts all that the log holds up to `until`, and returns what came of the batch with this header.
-    fn apply_read(&mut self, until: u64, own: Header) -> Result<Vec<Outcome>, Fatal> {
+    /// Counts all that the log holds up to `until`, and returns what came of the batch `own`. Batches of this life are known
+    /// up to `number`.
+    fn apply_read(
+        &mut self,
+        until: u64,
+        own: Option<Header>,
+        number: u64,
+    ) -> Result<Vec<Outcome>, Fatal> {
         let mut answer = Vec::new();
         while self.state.position() < until {
             let next = self.state.position() + 1;
@@ -198,15 +293,40 @@ impl Committer {
                 return Err(Fatal::Fold(format!("entry {next} is not there")));
             }
             for entry in entries {
-                let batch = Batch::decode(&entry.bytes)
-                    .map_err(|error| Fatal::Fold(format!("entry {}: {error}", entry.position)))?;
-                let outcomes = self.apply(entry.position, batch.header, &batch.operations)?;
-                if batch.header == own && answer.is_empty() {
+                let (header, outcomes) = self.apply_entry(&entry, number)?;
+                if Some(header) == own && answer.is_empty() {
                     answer = outcomes;
                 }
             }
         }
         Ok(answer)
+    }
+
+    /// Counts what others have appended, as far as it has come.
+    fn apply_arrived(&mut self, number: u64) -> Result<(), Fatal> {
+        loop {
+            let entries = self.log.arrived(self.state.position() + 1)?;
+            if entries.is_empty() {
+                return Ok(());
+            }
+            for entry in entries {
+                self.apply_entry(&entry, number)?;
+            }
+            let sequence = self.state.sequence();
+            self.figures.sequences(sequence, sequence);
+        }
+    }
+
+    fn apply_entry(&mut self, entry: &Entry, number: u64) -> Result<(Header, Vec<Outcome>), Fatal> {
+        let batch = Batch::decode(&entry.bytes)
+            .map_err(|error| Fatal::Fold(format!("entry {}: {error}", entry.position)))?;
+        let header = batch.header;
+        let facts = self.log.facts();
+        if header.writer == facts.writer && (header.epoch, header.number) > (facts.epoch, number) {
+            return Err(Fatal::Twin);
+        }
+        let outcomes = self.apply(entry.position, header, &batch.operations)?;
+        Ok((header, outcomes))
     }
 
     fn apply<'a>(
@@ -236,15 +356,12 @@ impl Committer {
     }
 
     /// Counts everything that is durable now.
-    fn catch_up(&mut self) -> Result<(), Fatal> {
+    fn catch_up(&mut self, number: u64) -> Result<(), Fatal> {
         let barrier = self.log.tail_barrier()?;
-        let facts = self.log.facts();
-        let nobody = Header {
-            writer: facts.writer,
-            epoch: 0,
-            number: 0,
-        };
-        self.apply_read(barrier, nobody).map(drop)
+        self.apply_read(barrier, None, number)?;
+        let sequence = self.state.sequence();
+        self.figures.sequences(sequence, sequence);
+        Ok(())
     }
 
     fn tell_load(&self) {
@@ -480,6 +597,96 @@ mod tests {
         life.end();
     }
 
+    #[test]
+    fn a_batch_in_doubt_is_appended_again_until_it_is_known_and_counts_once() {
+        for trouble in [Trouble::AskAgain, Trouble::AskAgainKept] {
+            let log = SimulatedLog::default();
+            // A refusal behind the doubt says nothing of the first attempt.
+            log.trouble([trouble, Trouble::Refused, Trouble::None]);
+            log.stall();
+            let life = Life::begin(&log).unwrap();
+            let first = life.send(hearts("a")).unwrap();
+            until("the first append", || log.appends() == 1);
+            let behind = life.send(hearts("b")).unwrap();
+            log.go_on();
+            assert_eq!(behind.blocking_recv(), Ok(Told::Shed(Shed::Down)));
+            assert_eq!(effect(first), Some(Effect::Counted), "{trouble:?}");
+            assert_eq!(log.appends(), 3);
+            assert_eq!(
+                effect(life.send(hearts("b")).unwrap()),
+                Some(Effect::Counted)
+            );
+            assert_eq!(life.board.counts("demo").hearts, 2);
+            life.end();
+            let again = Life::begin(&log).unwrap();
+            assert_eq!(again.board.counts("demo").hearts, 2);
+            again.end();
+        }
+    }
+
+    #[test]
+    fn a_full_log_sheds_by_that_name_and_a_queue_that_closes_in_doubt_ends() {
+        let log = SimulatedLog::default();
+        log.trouble([Trouble::Full]);
+        let life = Life::begin(&log).unwrap();
+        let told = life.send(hearts("a")).unwrap().blocking_recv();
+        assert_eq!(told, Ok(Told::Shed(Shed::LogFull)));
+        log.trouble(std::iter::repeat_n(Trouble::AskAgain, 1_000));
+        let unknown = life.send(hearts("a")).unwrap();
+        until("a second attempt", || log.appends() > 2);
+        life.end();
+        assert!(unknown.blocking_recv().is_err(), "nobody knows");
+    }
+
+    /// A batch of another writer.
+    fn elsewhere(writer: u64, epoch: u64, number: u64, key: &str) -> Vec<u8> {
+        let header = Header {
+            writer,
+            epoch,
+            number,
+        };
+        let operations = vec![hearts(key)];
+        Batch { header, operations }.encode().unwrap()
+    }
+
+    #[test]
+    fn what_others_append_is_counted_as_it_comes_and_stands_before_what_follows() {
+        let log = SimulatedLog::default();
+        let life = Life::begin(&log).unwrap();
+        assert_eq!(
+            effect(life.send(hearts("a")).unwrap()),
+            Some(Effect::Counted)
+        );
+        log.append_elsewhere(&elsewhere(7, 1, 1, "b"));
+        until("it is counted", || life.board.counts("demo").hearts == 2);
+        log.append_silently(&elsewhere(7, 1, 2, "c"));
+        assert_eq!(
+            effect(life.send(hearts("c")).unwrap()),
+            Some(Effect::Duplicate)
+        );
+        assert_eq!(life.board.counts("demo").hearts, 3);
+        log.append_silently(&elsewhere(7, 1, 3, "d"));
+        assert_eq!(life.queue.barrier().unwrap().blocking_recv(), Ok(()));
+        assert_eq!(life.board.counts("demo").hearts, 4);
+        life.end();
+    }
+
+    #[test]
+    fn a_twin_that_appends_under_the_same_name_ends_the_shard() {
+        let log = SimulatedLog::default();
+        let life = Life::begin(&log).unwrap();
+        let facts = log.facts();
+        assert_eq!(
+            effect(life.send(hearts("a")).unwrap()),
+            Some(Effect::Counted)
+        );
+        log.append_elsewhere(&elsewhere(facts.writer, facts.epoch + 1, 2, "b"));
+        until("it has ended", || life.thread.is_finished());
+        assert_eq!(life.board.counts("demo").hearts, 1);
+        assert_eq!(life.send(hearts("c")).unwrap_err(), Shed::Down);
+        life.end();
+    }
+
     fn trouble() -> impl Strategy<Value = Trouble> {
         prop_oneof![
             4 => Just(Trouble::None),
@@ -487,6 +694,8 @@ mod tests {
             1 => Just(Trouble::Dropped),
             1 => Just(Trouble::Unconfirmed),
             1 => Just(Trouble::Doubled),
+            1 => Just(Trouble::AskAgain),
+            1 => Just(Trouble::AskAgainKept),
         ]
     }
 

@@ -105,7 +105,7 @@ impl Generations {
         let rows = read().map_err(failed("read", &self.path))?;
         let generation = |(position, log, sequence, hash): (i64, i64, i64, String)| {
             if log as u64 != self.log {
-                return Err(LogError(format!(
+                return Err(LogError::Broken(format!(
                     "{} holds snapshots of another log: put the files back that belong together, or remove this one",
                     self.path.display()
                 )));
@@ -215,7 +215,7 @@ impl Generations {
     }
 
     fn damaged(&self, position: u64, what: &str) -> LogError {
-        LogError(format!(
+        LogError::Broken(format!(
             "the snapshot up to entry {position} in {} is damaged: {what}",
             self.path.display()
         ))
@@ -270,9 +270,9 @@ mod tests {
         let damage = "UPDATE pieces SET bytes = cast(substr(bytes, 2) AS BLOB)";
         generations.connection.execute(damage, []).unwrap();
         let error = generations.load(all[0], Rules::default()).unwrap_err();
-        assert!(error.0.contains("up to entry 3"), "{error}");
+        assert!(error.to_string().contains("up to entry 3"), "{error}");
         drop(generations);
         let error = Generations::open(&path, 8).unwrap().all().unwrap_err();
-        assert!(error.0.contains("another log"), "{error}");
+        assert!(error.to_string().contains("another log"), "{error}");
     }
 }

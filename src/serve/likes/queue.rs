@@ -8,6 +8,7 @@ use std::time::Duration;
 use prometheus::IntGauge;
 use tokio::sync::oneshot;
 
+use super::log::News;
 use crate::likes::limits::{Class, Limits, Load, Shed};
 use crate::likes::{Action, Change, Operation, Outcome};
 use crate::time::Timestamp;
@@ -41,6 +42,8 @@ pub struct Work {
     pub barriers: Vec<oneshot::Sender<()>>,
     /// Up to where the log may be trimmed.
     pub trim: u64,
+    /// Others may have appended to the log.
+    pub arrived: bool,
     /// Nothing comes any more.
     pub ended: bool,
 }
@@ -60,6 +63,11 @@ struct Inner {
     barriers: Vec<oneshot::Sender<()>>,
     load: Load,
     trim: u64,
+    arrived: bool,
+    /// The log says that it cannot be reached.
+    away: bool,
+    /// Nobody knows yet whether the log has the last batch.
+    in_doubt: bool,
     closed: bool,
 }
 
@@ -89,7 +97,7 @@ impl Queue {
             _ => Class::Like,
         };
         let mut inner = self.lock();
-        if inner.closed {
+        if inner.is_down() {
             return Err(Shed::Down);
         }
         self.limits.admit(&inner.load, class, bytes)?;
@@ -113,7 +121,7 @@ impl Queue {
     /// It is shed.
     pub fn barrier(&self) -> Result<oneshot::Receiver<()>, Shed> {
         let mut inner = self.lock();
-        if inner.closed {
+        if inner.is_down() {
             return Err(Shed::Down);
         }
         self.limits.admit(&inner.load, Class::StrongRead, 0)?;
@@ -151,6 +159,7 @@ impl Queue {
             inner.waiting.is_empty()
                 && inner.barriers.is_empty()
                 && !inner.closed
+                && !inner.arrived
                 && inner.trim == 0
         };
         let waited = self.wake.wait_timeout_while(self.lock(), patience, idle);
@@ -169,7 +178,47 @@ impl Queue {
             waiting,
             barriers: std::mem::take(&mut inner.barriers),
             trim: std::mem::take(&mut inner.trim),
+            arrived: std::mem::take(&mut inner.arrived),
         }
+    }
+
+    /// Hears what the log says by itself. While it cannot be reached everything is shed, what waits and what comes.
+    pub fn hear(&self, news: News) {
+        let mut inner = self.lock();
+        match news {
+            News::Arrived => inner.arrived = true,
+            News::Away => {
+                inner.away = true;
+                self.shed_all(&mut inner);
+            }
+            News::Back => inner.away = false,
+        }
+        drop(inner);
+        self.wake.notify_all();
+    }
+
+    /// From now on, and until [`known`](Self::known), nobody knows whether the log has the last batch: everything is shed.
+    pub fn in_doubt(&self) {
+        let mut inner = self.lock();
+        inner.in_doubt = true;
+        self.shed_all(&mut inner);
+    }
+
+    /// The doubt has ended.
+    pub fn known(&self) {
+        self.lock().in_doubt = false;
+    }
+
+    /// Waits for `pause`, or until the log can be reached again. Returns whether the queue has been closed.
+    pub fn rest(&self, pause: Duration) -> bool {
+        let mut inner = self.lock();
+        let away = inner.away;
+        let stays = |inner: &mut Inner| !inner.closed && (inner.away || !away);
+        if stays(&mut inner) {
+            let waited = self.wake.wait_timeout_while(inner, pause, stays);
+            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        inner.closed
     }
 
     /// Takes nothing more; what waits is still committed.
@@ -182,6 +231,11 @@ impl Queue {
     pub fn fail(&self) {
         let mut inner = self.lock();
         inner.closed = true;
+        self.shed_all(&mut inner);
+    }
+
+    /// None of what waits has reached the log.
+    fn shed_all(&self, inner: &mut Inner) {
         inner.load.queued_operations = 0;
         inner.load.queued_bytes = 0;
         self.depth.set(0);
@@ -193,6 +247,12 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn is_down(&self) -> bool {
+        self.closed || self.away || self.in_doubt
     }
 }
 
@@ -271,6 +331,25 @@ mod tests {
         assert_eq!(told.try_recv(), Ok(Told::Shed(Shed::Down)));
         assert!(barrier.try_recv().is_err());
         assert!(queue.take(100, SOON).ended);
+    }
+
+    #[test]
+    fn while_the_log_is_away_or_in_doubt_everything_is_shed_and_then_no_more() {
+        let queue = small();
+        let mut told = queue.push(like(1), Timestamp::ZERO).unwrap();
+        queue.hear(News::Away);
+        assert_eq!(told.try_recv(), Ok(Told::Shed(Shed::Down)));
+        assert_eq!(queue.push(like(2), Timestamp::ZERO).err(), Some(Shed::Down));
+        assert_eq!(queue.barrier().err(), Some(Shed::Down));
+        queue.in_doubt();
+        queue.hear(News::Back);
+        assert_eq!(queue.push(like(2), Timestamp::ZERO).err(), Some(Shed::Down));
+        queue.known();
+        assert!(queue.push(like(2), Timestamp::ZERO).is_ok());
+        assert_eq!(queue.take(100, SOON).waiting.len(), 1);
+        assert!(!queue.take(100, SOON).arrived);
+        queue.hear(News::Arrived);
+        assert!(queue.take(100, SOON).arrived && !queue.take(100, SOON).arrived);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::log::{AppendError, Entry, Facts, LikeLog, LogError, LogReader};
+use super::log::{AppendError, Entry, Facts, Keeper, LikeLog, LogError, LogReader, News, Tell};
 
 /// What becomes of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,12 @@ pub enum Trouble {
     Torn(usize),
     /// It is stored twice.
     Doubled,
+    /// There is no room: nothing is stored.
+    Full,
+    /// It is lost, and the same may be asked again.
+    AskAgain,
+    /// It is stored, and the same may be asked again.
+    AskAgainKept,
 }
 
 /// The log; copies share it. It outlives whoever appends, as a disk does.
@@ -29,7 +35,7 @@ pub struct SimulatedLog {
     facts: Facts,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shared {
     entries: Vec<Vec<u8>>,
     trimmed: u64,
@@ -37,6 +43,15 @@ struct Shared {
     troubles: VecDeque<Trouble>,
     stalled: bool,
     appends: u64,
+    tell: Option<Tell>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("entries", &self.entries.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for SimulatedLog {
@@ -49,6 +64,7 @@ impl Default for SimulatedLog {
             last: 0,
             bytes: 0,
             fsync_before_ack: true,
+            keeper: Keeper::Us,
         };
         Self {
             shared: Arc::default(),
@@ -89,6 +105,20 @@ impl SimulatedLog {
         self.lock().appends
     }
 
+    /// Appends as somebody else would, whom nobody here hears.
+    pub fn append_silently(&self, batch: &[u8]) {
+        self.lock().entries.push(batch.to_vec());
+    }
+
+    /// Appends as somebody else, and says so to whoever follows.
+    pub fn append_elsewhere(&self, batch: &[u8]) {
+        self.append_silently(batch);
+        let tell = self.lock().tell.clone();
+        if let Some(tell) = tell {
+            tell(News::Arrived);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,6 +149,8 @@ impl LikeLog for SimulatedLog {
         let unknown = || Err(AppendError::Unknown(format!("{trouble:?}")));
         match trouble {
             Trouble::Refused => return Err(AppendError::Refused("as told".to_owned())),
+            Trouble::Full => return Err(AppendError::Full("as told".to_owned())),
+            Trouble::AskAgain => return Err(AppendError::AskAgain("as told".to_owned())),
             Trouble::Dropped => return unknown(),
             Trouble::Torn(bytes) => {
                 let torn = batch[..bytes.min(batch.len())].to_vec();
@@ -130,12 +162,21 @@ impl LikeLog for SimulatedLog {
         let position = shared.entries.len() as u64;
         match trouble {
             Trouble::Unconfirmed => unknown(),
+            Trouble::AskAgainKept => Err(AppendError::AskAgain("as told".to_owned())),
             Trouble::Doubled => {
                 shared.entries.push(batch.to_vec());
                 Ok(position + 1)
             }
             _ => Ok(position),
         }
+    }
+
+    fn follow(&mut self, _position: u64, tell: Tell) {
+        self.lock().tell = Some(tell);
+    }
+
+    fn arrived(&mut self, position: u64) -> Result<Vec<Entry>, LogError> {
+        self.read_from(position, usize::MAX)
     }
 
     fn tail_barrier(&mut self) -> Result<u64, LogError> {

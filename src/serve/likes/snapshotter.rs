@@ -100,7 +100,8 @@ impl Snapshotter {
             }
             for entry in entries {
                 let position = entry.position;
-                let wrong = |what: String| LogError(format!("entry {position} of the log: {what}"));
+                let wrong =
+                    |what: String| LogError::Broken(format!("entry {position} of the log: {what}"));
                 let batch =
                     Batch::decode(&entry.bytes).map_err(|error| wrong(error.to_string()))?;
                 self.state

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use super::log::{AppendError, Entry, Facts, LikeLog, LogError, LogReader};
+use super::log::{AppendError, Entry, Facts, Keeper, LikeLog, LogError, LogReader};
 
 /// What the layout of the file is called; another one is refused.
 const FORMAT: i64 = 1;
@@ -81,7 +81,7 @@ impl SqliteLog {
             .execute("UPDATE log SET epoch = ?1", [facts.epoch as i64])
             .map_err(failed("write to", path))?;
         super::disk::sync_folder(path).map_err(|error| {
-            LogError(format!(
+            LogError::Broken(format!(
                 "cannot write the folder of {} down: {error}",
                 path.display()
             ))
@@ -164,8 +164,9 @@ impl LikeLog for SqliteLog {
 
     fn append(&mut self, batch: &[u8]) -> Result<u64, AppendError> {
         let position = self.facts.last + 1;
-        let unknown =
-            |error: rusqlite::Error| AppendError::Unknown(failed("write to", &self.path)(error).0);
+        let unknown = |error: rusqlite::Error| {
+            AppendError::Unknown(failed("write to", &self.path)(error).to_string())
+        };
         let mut insert = self
             .connection
             .prepare_cached("INSERT INTO entries VALUES (?1, ?2)")
@@ -255,7 +256,7 @@ fn read_facts(
         })
         .optional();
     let no_log = || {
-        LogError(format!(
+        LogError::Broken(format!(
             "{} is no log of likes: name another folder, or move that file away",
             path.display()
         ))
@@ -269,7 +270,7 @@ fn read_facts(
         Err(error) => return Err(failed("read", path)(error)),
     };
     if format != FORMAT {
-        return Err(LogError(format!(
+        return Err(LogError::Broken(format!(
             "{} has layout {format}, which is not known here: read it with the program that wrote it",
             path.display()
         )));
@@ -277,7 +278,7 @@ fn read_facts(
     if let Some(shard) = shard
         && (index, count) != (shard.index.into(), shard.count.into())
     {
-        return Err(LogError(format!(
+        return Err(LogError::Broken(format!(
             "{} is log {index} of {count}, and not {} of {}: set likes.shards to {count} again",
             path.display(),
             shard.index,
@@ -299,6 +300,7 @@ fn read_facts(
         last: last.max(trimmed) as u64,
         bytes: bytes as u64,
         fsync_before_ack: true,
+        keeper: Keeper::Us,
     })
 }
 
@@ -326,14 +328,16 @@ fn read_entries(
         }
         Ok(entries)
     };
-    read().map_err(|error: rusqlite::Error| LogError(format!("the log cannot be read: {error}")))
+    read().map_err(|error: rusqlite::Error| {
+        LogError::Broken(format!("the log cannot be read: {error}"))
+    })
 }
 
 pub(super) fn failed<'a>(
     doing: &'static str,
     path: &'a Path,
 ) -> impl Fn(rusqlite::Error) -> LogError + 'a {
-    move |error| LogError(format!("cannot {doing} {}: {error}", path.display()))
+    move |error| LogError::Broken(format!("cannot {doing} {}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -396,7 +400,10 @@ mod tests {
         drop(SqliteLog::open(&path, ONLY, Ack::Disk).unwrap());
         let other = Shard { index: 0, count: 2 };
         let error = SqliteLog::open(&path, other, Ack::Disk).unwrap_err();
-        assert!(error.0.contains("set likes.shards to 1"), "{error}");
+        assert!(
+            error.to_string().contains("set likes.shards to 1"),
+            "{error}"
+        );
 
         let text = folder.path().join("text.db");
         std::fs::write(
@@ -405,13 +412,13 @@ mod tests {
         )
         .unwrap();
         let error = SqliteLog::open(&text, ONLY, Ack::Disk).unwrap_err();
-        assert!(error.0.contains("text.db"), "{error}");
+        assert!(error.to_string().contains("text.db"), "{error}");
 
         let foreign = folder.path().join("foreign.db");
         let made = Connection::open(&foreign).unwrap();
         made.execute_batch("CREATE TABLE t (x)").unwrap();
         drop(made);
         let error = SqliteLog::open(&foreign, ONLY, Ack::Disk).unwrap_err();
-        assert!(error.0.contains("is no log of likes"), "{error}");
+        assert!(error.to_string().contains("is no log of likes"), "{error}");
     }
 }
