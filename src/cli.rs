@@ -623,15 +623,14 @@ impl Operators {
 }
 
 impl LikesFolder {
-    /// The folder that these flags come to.
+    /// The configuration that these flags come to: where likes are kept, and by whom.
     ///
     /// # Errors
     /// The file is unreadable or holds something wrong.
-    pub fn path(&self) -> anyhow::Result<PathBuf> {
-        match &self.dir {
-            Some(dir) => Ok(dir.clone()),
-            None => Ok(self.file.resolve()?.likes_dir()),
-        }
+    pub fn resolve(&self) -> anyhow::Result<Config> {
+        self.file.with(|config| {
+            config.likes.dir = self.dir.clone().or(config.likes.dir.take());
+        })
     }
 }
 

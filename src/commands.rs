@@ -72,7 +72,10 @@ pub async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Top(flags) => dashboard::top(&flags, stop_signal()?).await,
         Command::Inspect(flags) => operator::inspect(&flags).await,
         Command::Purge(flags) => operator::purge(&flags).await,
-        Command::Likes(what) => likes_folder::run(&what),
+        // It reads disks, and waits for servers.
+        Command::Likes(what) => {
+            tokio::task::spawn_blocking(move || likes_folder::run(&what)).await?
+        }
         Command::Scenarios(flags) => scenarios(&flags),
         Command::Config(file) => {
             cli::print(&toml::to_string(&file.resolve()?.masked())?)?;

@@ -138,6 +138,6 @@ fn likes_config(config: &Config) -> likes::Config {
         },
         loopback_counts: wanted.loopback_counts,
         edges: wanted.edges.clone(),
-        ack: wanted.ack,
+        backend: wanted.kept_by(),
     }
 }

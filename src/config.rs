@@ -15,7 +15,9 @@ use crate::hls::timeline::Layout;
 use crate::likes;
 use crate::policy::limits::{Eviction, Limits};
 use crate::policy::status::MissQueue;
+use crate::serve;
 use crate::serve::discovery::Target;
+use crate::serve::likes::jetstream::{self, Credentials};
 use crate::serve::likes::snapshotter::Due;
 use crate::serve::likes::sqlite::Ack;
 use crate::tiers::Shields;
@@ -142,13 +144,15 @@ pub struct Likes {
     pub dir: Option<PathBuf>,
     /// Logs beside each other; a channel belongs to one. It never changes for a folder.
     pub shards: u32,
-    /// When a like is acknowledged: `disk`, or, for comparisons alone, `memory`.
+    /// What makes them durable: `sqlite`, a file of that folder, or `jetstream`, servers of NATS that several origins share.
+    pub backend: Backend,
+    /// When a like is acknowledged by the embedded log: `disk`, or, for comparisons alone, `memory`.
     pub ack: Ack,
     /// Operations that may wait to be made durable, per shard.
     pub queue_operations_max: usize,
     /// Bytes that these may take up.
     pub queue_bytes_max: usize,
-    /// Bytes of a log, beyond which likes are refused.
+    /// Bytes of an embedded log, beyond which likes are refused.
     pub log_bytes_max: u64,
     /// Free bytes of the disk, below which likes are refused.
     pub disk_free_bytes_min: u64,
@@ -170,6 +174,48 @@ pub struct Likes {
     pub snapshot_every_ms: u64,
     /// And after so many operations.
     pub snapshot_operations: u64,
+    /// The servers of NATS.
+    pub jetstream: JetStream,
+}
+
+/// What makes likes durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// A file of SQLite in the folder.
+    #[default]
+    Sqlite,
+    /// Streams of NATS JetStream.
+    JetStream,
+}
+
+/// Servers of NATS that keep likes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JetStream {
+    /// URLs of servers of one cluster: `nats://host:port`, or `tls://host:port`.
+    pub servers: Vec<String>,
+    /// A file of credentials, as `nsc` writes it; unset: none.
+    pub credentials: Option<PathBuf>,
+    /// A file that holds a token; unset: none.
+    pub token_file: Option<PathBuf>,
+    /// A user name; unset: none.
+    pub user: Option<String>,
+    /// The file that holds its password.
+    pub password_file: Option<PathBuf>,
+    /// Certificates of whoever vouches for the servers, as PEM; unset: those of the system.
+    pub tls_ca: Option<PathBuf>,
+    /// Streams are called by this, `_` and the number of their shard.
+    pub stream_prefix: String,
+    /// Copies that the servers keep of each stream.
+    pub replicas: usize,
+    /// Bytes of a stream, beyond which likes are refused.
+    pub max_bytes: u64,
+    /// `http://host:port` of the monitoring port of every server that keeps a copy: it tells whether the server writes to the
+    /// disk before it acknowledges.
+    pub monitor: Vec<String>,
+    /// Whether to go on with servers that acknowledge before the disk has it.
+    pub allow_unsynced_ack: bool,
 }
 
 /// The bounds of the miss queue; times in milliseconds.
@@ -331,6 +377,7 @@ impl Default for Likes {
             enabled: true,
             dir: None,
             shards: 1,
+            backend: Backend::Sqlite,
             ack: Ack::Disk,
             queue_operations_max: limits.queue_operations_max,
             queue_bytes_max: limits.queue_bytes_max,
@@ -345,6 +392,34 @@ impl Default for Likes {
             read_wait_ms: millis(limits.read_wait),
             snapshot_every_ms: millis(due.every),
             snapshot_operations: due.operations,
+            jetstream: JetStream::default(),
+        }
+    }
+}
+
+impl Default for JetStream {
+    fn default() -> Self {
+        let jetstream::Config {
+            servers,
+            stream_prefix,
+            replicas,
+            max_bytes,
+            monitor,
+            allow_unsynced_ack,
+            ..
+        } = jetstream::Config::new(vec!["nats://127.0.0.1:4222".to_owned()]);
+        Self {
+            servers,
+            credentials: None,
+            token_file: None,
+            user: None,
+            password_file: None,
+            tls_ca: None,
+            stream_prefix,
+            replicas,
+            max_bytes,
+            monitor,
+            allow_unsynced_ack,
         }
     }
 }
@@ -599,6 +674,15 @@ impl Config {
             u64::MAX,
             "at least 1",
         )?;
+        if likes.backend == Backend::JetStream {
+            within(
+                "likes.ack",
+                &"memory",
+                likes.ack == Ack::Disk,
+                "disk with likes.backend = \"jetstream\": the servers decide (likes.jetstream.allow_unsynced_ack)",
+            )?;
+            likes.jetstream.check()?;
+        }
         Ok(self)
     }
 
@@ -615,7 +699,12 @@ impl Config {
             *secret = "***".to_owned();
         }
         // A URL may hold a name and a password before its host.
-        for url in self.edge.upstreams.iter_mut().chain(&mut self.broadcast.to) {
+        let jetstream = &mut self.likes.jetstream;
+        let urls = self.edge.upstreams.iter_mut().chain(&mut self.broadcast.to);
+        for url in urls
+            .chain(&mut jetstream.servers)
+            .chain(&mut jetstream.monitor)
+        {
             if let (Some(scheme), Some(at)) = (url.find("://"), url.rfind('@')) {
                 url.replace_range(scheme + "://".len()..at, "***");
             }
@@ -657,6 +746,92 @@ impl Likes {
             read_wait: Duration::from_millis(self.read_wait_ms),
             ..likes::Limits::default()
         }
+    }
+
+    /// What makes them durable, as the origin takes it.
+    pub fn kept_by(&self) -> serve::likes::Backend {
+        match self.backend {
+            Backend::Sqlite => serve::likes::Backend::Sqlite(self.ack),
+            Backend::JetStream => serve::likes::Backend::JetStream(self.jetstream.servers()),
+        }
+    }
+}
+
+impl JetStream {
+    /// The same as the log takes it.
+    pub fn servers(&self) -> jetstream::Config {
+        let credentials = match (&self.credentials, &self.token_file, &self.user) {
+            (Some(file), ..) => Credentials::File(file.clone()),
+            (_, Some(file), _) => Credentials::TokenFile(file.clone()),
+            (_, _, Some(user)) => {
+                Credentials::User(user.clone(), self.password_file.clone().unwrap_or_default())
+            }
+            _ => Credentials::None,
+        };
+        jetstream::Config {
+            servers: self.servers.clone(),
+            credentials,
+            tls_ca: self.tls_ca.clone(),
+            stream_prefix: self.stream_prefix.clone(),
+            replicas: self.replicas,
+            max_bytes: self.max_bytes,
+            monitor: self.monitor.clone(),
+            allow_unsynced_ack: self.allow_unsynced_ack,
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let schemes = |urls: &[String], schemes: &[&str]| {
+            urls.iter()
+                .all(|url| schemes.iter().any(|scheme| url.starts_with(scheme)))
+        };
+        within(
+            "likes.jetstream.servers",
+            &format!("{} URLs", self.servers.len()),
+            !self.servers.is_empty() && schemes(&self.servers, &["nats://", "tls://"]),
+            "one URL or more, each nats://host:port or tls://host:port",
+        )?;
+        within(
+            "likes.jetstream.monitor",
+            &format!("{} URLs", self.monitor.len()),
+            schemes(&self.monitor, &["http://"]),
+            "URLs, each http://host:port of a monitoring port",
+        )?;
+        let is_name = |character: char| {
+            character.is_ascii_alphanumeric() || character == '_' || character == '-'
+        };
+        within(
+            "likes.jetstream.stream_prefix",
+            &self.stream_prefix,
+            (1..=64).contains(&self.stream_prefix.len()) && self.stream_prefix.chars().all(is_name),
+            "1 to 64 of A-Z, a-z, 0-9, - and _",
+        )?;
+        within_range("likes.jetstream.replicas", self.replicas, 1, 5, "1 to 5")?;
+        within_range(
+            "likes.jetstream.max_bytes",
+            self.max_bytes,
+            1 << 20,
+            i64::MAX as u64,
+            "at least 1048576 (1 MiB)",
+        )?;
+        let ways = [
+            self.credentials.is_some(),
+            self.token_file.is_some(),
+            self.user.is_some(),
+        ];
+        let given = ways.into_iter().filter(|&given| given).count();
+        within(
+            "likes.jetstream.credentials",
+            &format!("one of {given} ways to log in"),
+            given <= 1,
+            "the only one of credentials, token_file and user",
+        )?;
+        within(
+            "likes.jetstream.password_file",
+            &"unset, or set without user",
+            self.user.is_some() == self.password_file.is_some(),
+            "set if likes.jetstream.user is, and only then",
+        )
     }
 }
 
@@ -780,6 +955,18 @@ mod tests {
             ("edge.limits.total_ms = 0", "edge.limits.total_ms"),
             ("likes.shards = 17", "likes.shards"),
             ("likes.append_wait_ms = 0", "likes.append_wait_ms"),
+            (
+                "likes.backend = \"jetstream\"\nlikes.jetstream.replicas = 6",
+                "likes.jetstream.replicas",
+            ),
+            (
+                "likes.backend = \"jetstream\"\nlikes.jetstream.user = \"me\"",
+                "likes.jetstream.password_file",
+            ),
+            (
+                "likes.backend = \"jetstream\"\nlikes.ack = \"memory\"",
+                "likes.ack",
+            ),
         ] {
             let error = read(text).unwrap_err();
             assert!(
@@ -793,7 +980,8 @@ mod tests {
     fn secrets_are_masked() {
         let config = read(
             "origin.token = \"hunter2\"\nbroadcast.token = \"hunter2\"\nadmin.token = \"hunter2\"\n\
-             broadcast.to = \"http://me:hunter2@origin:8001\"\nedge.upstreams = [\"http://hunter2@a:1\", \"http://b:2\"]",
+             broadcast.to = \"http://me:hunter2@origin:8001\"\nedge.upstreams = [\"http://hunter2@a:1\", \"http://b:2\"]\n\
+             likes.jetstream.servers = [\"nats://me:hunter2@n:4222\"]",
         )
         .unwrap();
         assert!(

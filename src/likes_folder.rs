@@ -1,19 +1,23 @@
-//! `seawall likes`: what a folder of likes holds, whether it is whole, and, when told the place, without its damaged end.
+//! `seawall likes`: what a log of likes holds, whether it is whole, and, when told the place, without its damaged end.
+//!
+//! The log is a file of the folder, or a stream of NATS JetStream if the configuration says so. Snapshots are in the folder.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde::Serialize;
 
 use crate::cli::{self, ExportFormat, Likes, LikesCounts, LikesExport, LikesTruncate};
+use crate::config::{Backend, Config};
 use crate::likes::fold::{Liker, Rules};
 use crate::likes::{Counts, State, snapshot};
 use crate::serve::likes::disk::{self, Locked};
 use crate::serve::likes::generations::{Generation, Generations};
-use crate::serve::likes::log::{Facts, LikeLog};
+use crate::serve::likes::jetstream::Servers;
+use crate::serve::likes::log::{Facts, LikeLog, LogReader};
 use crate::serve::likes::recovery::{self, RecoveryError};
-use crate::serve::likes::sqlite::{SqliteLog, SqliteReader};
+use crate::serve::likes::sqlite::{self, SqliteLog};
 use crate::serve::likes::{LOG_FILE, STATE_FILE};
 
 /// Does what was asked.
@@ -23,7 +27,7 @@ use crate::serve::likes::{LOG_FILE, STATE_FILE};
 pub fn run(what: &Likes) -> anyhow::Result<u8> {
     match what {
         Likes::Counts(flags) => counts(flags),
-        Likes::Verify(folder) => verify(&folder.path()?),
+        Likes::Verify(folder) => verify(&folder.resolve()?),
         Likes::Truncate(flags) => truncate(flags),
         Likes::Export(flags) => export(flags),
     }
@@ -31,8 +35,9 @@ pub fn run(what: &Likes) -> anyhow::Result<u8> {
 
 /// One shard, as it is now.
 struct Shard {
-    folder: PathBuf,
-    log: SqliteReader,
+    /// The folder, or the stream.
+    place: String,
+    log: Box<dyn LogReader>,
     facts: Facts,
     generations: Option<Generations>,
 }
@@ -49,7 +54,7 @@ struct Printed<'a> {
 }
 
 fn counts(flags: &LikesCounts) -> anyhow::Result<u8> {
-    let states = states(&flags.folder.path()?)?;
+    let states = states(&flags.folder.resolve()?)?;
     let all = states.iter().flat_map(|state| {
         let counts = state.all_counts().into_iter();
         counts.map(move |(channel, counts)| (state.is_closed(&channel), channel, counts))
@@ -81,9 +86,9 @@ fn counts(flags: &LikesCounts) -> anyhow::Result<u8> {
 }
 
 /// Replays each log from the oldest that there is, and holds every snapshot on the way against it.
-fn verify(folder: &Path) -> anyhow::Result<u8> {
-    for mut shard in shards(folder)? {
-        let place = shard.folder.display().to_string();
+fn verify(config: &Config) -> anyhow::Result<u8> {
+    for mut shard in shards(config)? {
+        let (place, keeper) = (shard.place.clone(), shard.facts.keeper);
         let wrong = || format!("{place} is damaged");
         let snapshots = shard.generations.as_ref().map(Generations::all);
         let mut snapshots = snapshots
@@ -100,11 +105,15 @@ fn verify(folder: &Path) -> anyhow::Result<u8> {
                     .with_context(wrong)?;
             }
         }
-        recovery::read_all(&mut shard.log, &shard.facts, |batch, position| {
+        recovery::read_all(&mut *shard.log, &shard.facts, |batch, position| {
             if position > state.position() {
                 state
                     .apply(position, batch.header, &batch.operations)
-                    .map_err(|source| RecoveryError::Order { position, source })?;
+                    .map_err(|source| RecoveryError::Order {
+                        position,
+                        keeper,
+                        source,
+                    })?;
             }
             let snapshot = snapshots
                 .iter()
@@ -120,12 +129,22 @@ fn verify(folder: &Path) -> anyhow::Result<u8> {
         }
         let compared = held.iter().filter(|(position, _)| *position > from).count();
         cli::print(&format!(
-            "{place}: whole. Entries {} to {}, {} operations, {} snapshots ({compared} held against a replay from entry {})\n  \
-             hash {}\n",
+            "{place}: whole. Entries {} to {}, {} operations, {}{} ({compared} held against a replay from entry {})\n  hash {}\n",
             shard.facts.trimmed + 1,
             shard.facts.last,
             state.sequence(),
-            snapshots.len(),
+            match snapshots.len() {
+                1 => "1 snapshot".to_owned(),
+                count => format!("{count} snapshots"),
+            },
+            snapshots.iter().fold(String::new(), |text, snapshot| {
+                let before = if text.is_empty() {
+                    ", up to entry"
+                } else {
+                    " and"
+                };
+                format!("{text}{before} {}", snapshot.position)
+            }),
             from + 1,
             snapshot::hash(&state),
         ))?;
@@ -134,7 +153,14 @@ fn verify(folder: &Path) -> anyhow::Result<u8> {
 }
 
 fn truncate(flags: &LikesTruncate) -> anyhow::Result<u8> {
-    let folder = flags.folder.path()?;
+    let config = flags.folder.resolve()?;
+    if config.likes.backend == Backend::JetStream {
+        bail!(
+            "the log is a stream that other origins fold as well, so nothing of it is given up here: restore the stream from a \
+             copy"
+        );
+    }
+    let folder = config.likes_dir();
     let shard = disk::shard_folder(&folder, flags.shard);
     let file = shard.join(LOG_FILE);
     if !file.exists() {
@@ -171,7 +197,7 @@ fn truncate(flags: &LikesTruncate) -> anyhow::Result<u8> {
 }
 
 fn export(flags: &LikesExport) -> anyhow::Result<u8> {
-    let states = states(&flags.folder.path()?)?;
+    let states = states(&flags.folder.resolve()?)?;
     let wanted = |channel: &str| flags.channel.as_deref().is_none_or(|name| name == channel);
     let mut documents = Vec::new();
     if flags.format == ExportFormat::Csv {
@@ -215,16 +241,46 @@ fn lines(printed: &Printed<'_>) -> String {
 }
 
 /// The state of every shard.
-fn states(folder: &Path) -> anyhow::Result<Vec<State>> {
-    let recovered = shards(folder)?.into_iter().map(|mut shard| {
+fn states(config: &Config) -> anyhow::Result<Vec<State>> {
+    let recovered = shards(config)?.into_iter().map(|mut shard| {
         let (facts, generations) = (shard.facts, shard.generations.as_ref());
-        recovery::recover(&mut shard.log, &facts, generations, Rules::default())
-            .with_context(|| format!("{} is damaged", shard.folder.display()))
+        recovery::recover(&mut *shard.log, &facts, generations, Rules::default())
+            .with_context(|| format!("{} is damaged", shard.place))
     });
     recovered.collect()
 }
 
-fn shards(folder: &Path) -> anyhow::Result<Vec<Shard>> {
+fn shards(config: &Config) -> anyhow::Result<Vec<Shard>> {
+    let folder = config.likes_dir();
+    match config.likes.backend {
+        Backend::Sqlite => shards_of_files(&folder),
+        Backend::JetStream => shards_of_streams(config, &folder),
+    }
+}
+
+/// The snapshots that the folder has are read too, if there is one.
+fn shards_of_streams(config: &Config, folder: &Path) -> anyhow::Result<Vec<Shard>> {
+    let jetstream = config.likes.jetstream.servers();
+    let servers = Servers::connect(&jetstream)?;
+    let count = config.likes.shards;
+    let open = |index| {
+        let shard = sqlite::Shard { index, count };
+        let state = disk::shard_folder(folder, index).join(STATE_FILE);
+        // The snapshots first: the log then reaches at least as far.
+        let (_, facts) = servers.read_only(shard)?;
+        let generations = Generations::read_only(&state, facts.log)?;
+        let (log, facts) = servers.read_only(shard)?;
+        Ok(Shard {
+            place: format!("the stream {}_{index}", jetstream.stream_prefix),
+            log: Box::new(log),
+            facts,
+            generations,
+        })
+    };
+    (0..count).map(open).collect()
+}
+
+fn shards_of_files(folder: &Path) -> anyhow::Result<Vec<Shard>> {
     let mut shards = Vec::new();
     loop {
         let shard = disk::shard_folder(folder, shards.len() as u32);
@@ -237,8 +293,8 @@ fn shards(folder: &Path) -> anyhow::Result<Vec<Shard>> {
         let generations = Generations::read_only(&shard.join(STATE_FILE), facts.log)?;
         let (log, facts) = SqliteLog::read_only(&file)?;
         shards.push(Shard {
-            folder: shard,
-            log,
+            place: shard.display().to_string(),
+            log: Box::new(log),
             facts,
             generations,
         });

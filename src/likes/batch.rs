@@ -38,6 +38,19 @@ pub struct Header {
     pub number: u64,
 }
 
+impl Header {
+    /// That of bytes which begin as a batch does, whether or not they are one.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let mut rest = Reader(bytes.strip_prefix(&MAGIC)?.strip_prefix(&[VERSION])?);
+        let mut number = || rest.array().ok().map(u64::from_le_bytes);
+        Some(Self {
+            writer: number()?,
+            epoch: number()?,
+            number: number()?,
+        })
+    }
+}
+
 /// Operations in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {

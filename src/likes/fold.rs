@@ -174,6 +174,16 @@ impl State {
         self.sequence
     }
 
+    /// The last life of a writer; 0 if none has written.
+    pub fn epoch_of(&self, writer: u64) -> u64 {
+        self.writers.get(&writer).map_or(0, |life| life.epoch)
+    }
+
+    /// Whether this writer may write: it has before, or there is room for another.
+    pub fn admits_writer(&self, writer: u64) -> bool {
+        self.writers.contains_key(&writer) || self.writers.len() < self.rules.writers_max
+    }
+
     /// The counts of a channel, if an operation has named it.
     pub fn counts(&self, channel: &str) -> Option<Counts> {
         self.channels.get(channel).map(Channel::counts)

@@ -7,7 +7,8 @@ const PURE: [&str; 8] = [
 ];
 
 /// What code in the pure folders never names.
-const FORBIDDEN_IN_PURE: [&str; 15] = [
+const FORBIDDEN_IN_PURE: [&str; 16] = [
+    "async_nats",
     "tokio",
     "warp",
     "hyper",

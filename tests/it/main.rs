@@ -27,6 +27,7 @@ mod hlsjs;
 mod layers;
 mod likes;
 mod likes_disk;
+mod likes_jetstream;
 mod likes_power;
 mod metrics;
 mod operating;

@@ -14,6 +14,7 @@ pub mod committer;
 pub mod disk;
 pub mod figures;
 pub mod generations;
+pub mod jetstream;
 pub mod log;
 pub mod queue;
 pub mod rates;
@@ -23,6 +24,7 @@ pub mod simulated;
 pub mod snapshotter;
 pub mod sqlite;
 pub(in crate::serve) mod stream;
+pub mod writer;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -39,6 +41,7 @@ use self::committer::Committer;
 use self::disk::{FolderError, Locked};
 use self::figures::{Answers, Figures, Work};
 use self::generations::Generations;
+use self::jetstream::Servers;
 use self::log::{LikeLog, LogError};
 use self::queue::Queue;
 use self::rates::Rates;
@@ -81,8 +84,17 @@ pub struct Config {
     pub loopback_counts: bool,
     /// Edges on other machines: what they say of their viewers' addresses is believed.
     pub edges: Vec<IpAddr>,
-    /// When a batch is confirmed.
-    pub ack: Ack,
+    /// What makes them durable.
+    pub backend: Backend,
+}
+
+/// What makes likes durable.
+#[derive(Clone, Debug)]
+pub enum Backend {
+    /// A file of the folder; when a batch is confirmed.
+    Sqlite(Ack),
+    /// Streams of these servers, which other origins use as well. The folder keeps who this is, and snapshots.
+    JetStream(jetstream::Config),
 }
 
 impl Config {
@@ -95,7 +107,7 @@ impl Config {
             due: Due::default(),
             loopback_counts: false,
             edges: Vec::new(),
-            ack: Ack::Disk,
+            backend: Backend::Sqlite(Ack::Disk),
         }
     }
 }
@@ -186,14 +198,19 @@ impl Likes {
         registry: &Registry,
     ) -> Result<Self, OpenError> {
         let folder = Arc::new(Locked::open(&config.dir)?);
+        type Open = Box<dyn Fn(&Path, Shard) -> Result<Opened, OpenError>>;
+        let open_one: Open = match &config.backend {
+            &Backend::Sqlite(ack) => {
+                Box::new(move |folder, shard| open_shard(folder, shard, ack, clock))
+            }
+            Backend::JetStream(config) => {
+                let servers = Servers::connect(config)?;
+                Box::new(move |folder, shard| open_shard_at(&servers, folder, shard, clock))
+            }
+        };
         let open = |index| {
             let count = config.shards;
-            open_shard(
-                &folder.shard(index)?,
-                Shard { index, count },
-                config.ack,
-                clock,
-            )
+            open_one(&folder.shard(index)?, Shard { index, count })
         };
         let opened = (0..config.shards.max(1))
             .map(open)
@@ -385,6 +402,38 @@ impl Thread {
             .map_err(OpenError::Thread)?;
         Ok(Self { stop, handle })
     }
+}
+
+/// A shard whose log servers keep.
+fn open_shard_at(
+    servers: &Servers,
+    folder: &Path,
+    shard: Shard,
+    clock: Clock,
+) -> Result<Opened, OpenError> {
+    let begun = clock.now();
+    let mut log = servers.open(shard, folder)?;
+    let facts = log.facts();
+    let generations = Generations::open(&folder.join(STATE_FILE), facts.log)?;
+    let state = recovery::recover(&mut log, &facts, Some(&generations), Rules::default());
+    let state = state.map_err(|source| OpenError::Recovery {
+        folder: folder.to_owned(),
+        source,
+    })?;
+    log.begin_life(&state)?;
+    tracing::info!(
+        folder = %folder.display(),
+        operations = state.sequence(),
+        fsync_before_ack = facts.fsync_before_ack,
+        took = ?clock.now().since(begun),
+        "likes are open: their log has been read from the servers of NATS"
+    );
+    Ok(Opened {
+        log: Box::new(log),
+        state,
+        snapshots: Some(generations),
+        folder: None,
+    })
 }
 
 fn open_shard(folder: &Path, shard: Shard, ack: Ack, clock: Clock) -> Result<Opened, OpenError> {

@@ -1,10 +1,11 @@
 //! From what the disk holds to a state: the newest snapshot that is whole, and the log behind it.
 //!
 //! Every entry that the log still holds is read and checked, also those that the snapshot includes: a damaged one is told
-//! when the program starts, not when it is needed. Nothing is repaired in passing.
+//! when the program starts, not when it is needed. Nothing is repaired in passing. Servers keep checksums of their own, so of
+//! a log that they keep only what follows the snapshot is read.
 
 use super::generations::Generations;
-use super::log::{Facts, LogError, LogReader};
+use super::log::{Facts, Keeper, LogError, LogReader};
 use crate::likes::batch::BatchError;
 use crate::likes::fold::{FoldError, Rules};
 use crate::likes::{Batch, State};
@@ -19,34 +20,46 @@ pub enum RecoveryError {
     #[error(transparent)]
     Log(#[from] LogError),
     /// An entry is not what was written.
-    #[error("entry {position} of the log is damaged: {source}; {advice}", advice = cut(*position))]
+    #[error("entry {position} of the log is damaged: {source}; {advice}", advice = cut(*position, *keeper))]
     Damaged {
         /// Its place.
         position: u64,
+        /// Who has the log.
+        keeper: Keeper,
         /// What is wrong.
         source: BatchError,
     },
     /// An entry does not follow from those before it.
-    #[error("entry {position} of the log does not follow: {source}; {advice}", advice = cut(*position))]
+    #[error("entry {position} of the log does not follow: {source}; {advice}", advice = cut(*position, *keeper))]
     Order {
         /// Its place.
         position: u64,
+        /// Who has the log.
+        keeper: Keeper,
         /// What is wrong.
         source: FoldError,
     },
     /// Entries are missing.
-    #[error("entry {expected} of the log is missing: {found} follows; {advice}", advice = cut(*expected))]
+    #[error("entry {expected} of the log is missing: {found} follows; {advice}", advice = cut(*expected, *keeper))]
     Missing {
         /// The entry that should come next.
         expected: u64,
+        /// Who has the log.
+        keeper: Keeper,
         /// The entry that came.
         found: u64,
     },
     /// A snapshot includes what the log has lost.
     #[error(
-        "the log ends with entry {last}, but a snapshot includes all up to {position}: the log has lost its end; put back the file that belongs to state.db, or remove state.db to go on with what the log has"
+        "the log ends with entry {last}, but a snapshot includes all up to {position}: the log has lost its end; {advice}, or remove state.db to go on with what the log has",
+        advice = match keeper {
+            Keeper::Us => "put back the file that belongs to state.db",
+            Keeper::Servers => "restore the stream from a copy that has it",
+        }
     )]
     LogBehind {
+        /// Who has the log.
+        keeper: Keeper,
         /// The last entry.
         last: u64,
         /// What the snapshot includes.
@@ -64,10 +77,16 @@ pub enum RecoveryError {
     },
 }
 
-fn cut(position: u64) -> String {
-    format!(
-        "`seawall likes verify` tells what can be read, `seawall likes truncate --at {position}` gives up that entry and all behind it"
-    )
+fn cut(position: u64, keeper: Keeper) -> String {
+    match keeper {
+        Keeper::Us => format!(
+            "`seawall likes verify` tells what can be read, `seawall likes truncate --at {position}` gives up that entry and all behind it"
+        ),
+        Keeper::Servers => {
+            "restore the stream from a copy: others fold it too, so nothing is given up here"
+                .to_owned()
+        }
+    }
 }
 
 /// The state that the snapshots and the log come to.
@@ -81,14 +100,21 @@ pub fn recover(
     rules: Rules,
 ) -> Result<State, RecoveryError> {
     let mut state = newest_whole(facts, generations, rules)?;
-    read_all(log, facts, |batch, position| {
+    let mut facts = *facts;
+    if facts.keeper == Keeper::Servers {
+        facts.trimmed = facts.trimmed.max(state.position());
+    }
+    let keeper = facts.keeper;
+    read_all(log, &facts, |batch, position| {
         if position <= state.position() {
             return Ok(());
         }
         let applied = state.apply(position, batch.header, &batch.operations);
-        applied
-            .map(drop)
-            .map_err(|source| RecoveryError::Order { position, source })
+        applied.map(drop).map_err(|source| RecoveryError::Order {
+            position,
+            keeper,
+            source,
+        })
     })?;
     Ok(state)
 }
@@ -102,21 +128,33 @@ pub fn read_all(
     facts: &Facts,
     mut each: impl FnMut(Batch, u64) -> Result<(), RecoveryError>,
 ) -> Result<(), RecoveryError> {
+    let keeper = facts.keeper;
     let mut expected = facts.trimmed + 1;
     while expected <= facts.last {
         let entries = log.read_from(expected, READ_BYTES)?;
         if entries.is_empty() {
             let found = facts.last;
-            return Err(RecoveryError::Missing { expected, found });
+            return Err(RecoveryError::Missing {
+                expected,
+                keeper,
+                found,
+            });
         }
         for entry in entries {
             let position = entry.position;
             if position != expected {
                 let found = position;
-                return Err(RecoveryError::Missing { expected, found });
+                return Err(RecoveryError::Missing {
+                    expected,
+                    keeper,
+                    found,
+                });
             }
-            let batch = Batch::decode(&entry.bytes)
-                .map_err(|source| RecoveryError::Damaged { position, source })?;
+            let batch = Batch::decode(&entry.bytes).map_err(|source| RecoveryError::Damaged {
+                position,
+                keeper,
+                source,
+            })?;
             each(batch, position)?;
             expected += 1;
         }
@@ -135,8 +173,12 @@ fn newest_whole(
     for (index, generation) in all.into_iter().flatten().enumerate() {
         let position = generation.position;
         if position > facts.last {
-            let last = facts.last;
-            return Err(RecoveryError::LogBehind { last, position });
+            let Facts { last, keeper, .. } = *facts;
+            return Err(RecoveryError::LogBehind {
+                keeper,
+                last,
+                position,
+            });
         }
         if position < facts.trimmed {
             break;

@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod edge;
 pub(crate) mod fault_origin;
 pub(crate) mod likes;
+pub(crate) mod nats;
 pub(crate) mod program;
 pub(crate) mod rehearse;
 pub(crate) mod stage;

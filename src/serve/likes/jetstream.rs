@@ -1,0 +1,416 @@
+//! The log on NATS JetStream: a stream per shard, a message per batch, kept by servers and shared by several origins.
+//!
+//! ```text
+//! origin A ── Nats-Msg-Id: writer:epoch:number ──▶ stream SEAWALL_LIKES_0 ──▶ Tail ──▶ the fold of every origin
+//! ```
+//! An entry's position is its sequence in the stream. A batch is sent again under the same name until an answer tells its
+//! place, so it may stand there twice; the fold counts it once. The stream is never trimmed from here: nobody knows what
+//! another origin still needs. The servers keep checksums, so a start reads what follows its own snapshot and no more.
+
+mod connection;
+mod preflight;
+mod stream;
+mod tail;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::publish::PublishAck;
+
+use self::connection::{Connection, Unanswered};
+use self::stream::Wanted;
+use self::tail::Tail;
+use super::log::{AppendError, Entry, Facts, Keeper, LikeLog, LogError, LogReader, Tell};
+use super::recovery::READ_BYTES;
+use super::sqlite::Shard;
+use super::writer::Writer;
+use crate::likes::State;
+use crate::likes::batch::{self, Header};
+
+pub use self::connection::Credentials;
+
+/// How long an entry that is in the stream may take to come, before it is asked for by its place.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Bytes of a message beside its batch.
+const MESSAGE_EXTRA: usize = 1_024;
+
+/// Where the servers are, and what a stream must be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// URLs of servers of one cluster, `nats://` or `tls://`.
+    pub servers: Vec<String>,
+    /// Who we are there.
+    pub credentials: Credentials,
+    /// Certificates of whoever vouches for the servers; unset: those of the system.
+    pub tls_ca: Option<PathBuf>,
+    /// What the names of streams and subjects begin with.
+    pub stream_prefix: String,
+    /// Copies that the servers keep.
+    pub replicas: usize,
+    /// Bytes of a stream, beyond which it takes nothing.
+    pub max_bytes: u64,
+    /// `http://host:port` of the monitoring port of every server that keeps a copy.
+    pub monitor: Vec<String>,
+    /// Whether to go on with servers that acknowledge before the disk has it.
+    pub allow_unsynced_ack: bool,
+}
+
+impl Config {
+    /// Streams at these servers, as they are set up by default.
+    pub fn new(servers: Vec<String>) -> Self {
+        Self {
+            servers,
+            credentials: Credentials::None,
+            tls_ca: None,
+            stream_prefix: "SEAWALL_LIKES".to_owned(),
+            replicas: 3,
+            max_bytes: 8 << 30,
+            monitor: Vec::new(),
+            allow_unsynced_ack: false,
+        }
+    }
+}
+
+/// The servers, connected to.
+#[derive(Clone, Debug)]
+pub struct Servers {
+    config: Config,
+    connection: Connection,
+}
+
+/// A log that this process appends to, and others may as well.
+#[derive(Debug)]
+pub struct JetStreamLog {
+    reader: JetStreamReader,
+    facts: Facts,
+    folder: PathBuf,
+}
+
+/// A log that is only read.
+#[derive(Debug)]
+pub struct JetStreamReader {
+    connection: Connection,
+    wanted: Wanted,
+    log: u64,
+    tail: Option<Tail>,
+    /// Whether it goes on following when it has read all.
+    follows: bool,
+    /// An entry that is known to be there.
+    last: u64,
+}
+
+impl Servers {
+    /// Connects. Blocks.
+    ///
+    /// # Errors
+    /// No server lets us in, or none takes messages as long as batches are.
+    pub fn connect(config: &Config) -> Result<Self, LogError> {
+        let connection = Connection::open(config)?;
+        let (name, _, bytes_max) = connection.server();
+        let wanted = batch::BYTES_MAX + MESSAGE_EXTRA;
+        if bytes_max < wanted {
+            return Err(LogError::Broken(format!(
+                "the server {name} takes messages of {bytes_max} bytes, and a batch of likes may have {wanted}: raise \
+                 max_payload there"
+            )));
+        }
+        Ok(Self {
+            config: config.clone(),
+            connection,
+        })
+    }
+
+    /// Opens the log of a shard, or makes it. `folder` keeps under which name this process appends. Blocks.
+    ///
+    /// # Errors
+    /// The stream is not what it must be, or is another than the folder's; or its servers acknowledge too early.
+    pub fn open(&self, shard: Shard, folder: &Path) -> Result<JetStreamLog, LogError> {
+        let wanted = Wanted::new(&self.config, shard);
+        let known = Writer::read(folder)?;
+        let info = wanted.open(&self.connection, known.is_none())?;
+        let log = stream::identity(&info);
+        if known.is_some_and(|known| known.log != log) {
+            return Err(LogError::Broken(format!(
+                "the stream {} is not the one that {} belongs to: restore that one; or, to begin anew with this one, move the \
+                 folder away",
+                wanted.name,
+                folder.display()
+            )));
+        }
+        let fsync_before_ack = self.fsync_before_ack(&info)?;
+        let mut facts = facts(log, &info);
+        facts.fsync_before_ack = fsync_before_ack;
+        facts.writer = known.map_or_else(super::chance, |known| known.writer);
+        facts.epoch = known.map_or(0, |known| known.epoch);
+        Ok(JetStreamLog {
+            reader: self.reader(wanted, log, true),
+            facts,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Opens the log of a shard to read it alone, while others may append to it. Blocks.
+    ///
+    /// # Errors
+    /// There is none, or it is not what it must be.
+    pub fn read_only(&self, shard: Shard) -> Result<(JetStreamReader, Facts), LogError> {
+        let wanted = Wanted::new(&self.config, shard);
+        let info = wanted.open(&self.connection, false)?;
+        let log = stream::identity(&info);
+        Ok((self.reader(wanted, log, false), facts(log, &info)))
+    }
+
+    fn reader(&self, wanted: Wanted, log: u64, follows: bool) -> JetStreamReader {
+        JetStreamReader {
+            connection: self.connection.clone(),
+            wanted,
+            log,
+            tail: None,
+            follows,
+            last: 0,
+        }
+    }
+
+    /// Whether all who keep the stream write to the disk before they acknowledge; no only if that is allowed.
+    fn fsync_before_ack(
+        &self,
+        info: &async_nats::jetstream::stream::Info,
+    ) -> Result<bool, LogError> {
+        let (name, version, _) = self.connection.server();
+        let mut names = Vec::new();
+        if let Some(cluster) = &info.cluster {
+            names.extend(cluster.leader.clone());
+            names.extend(cluster.replicas.iter().map(|peer| peer.name.clone()));
+        }
+        if names.is_empty() {
+            names.push(name.clone());
+        }
+        // Of the server at the other end the version is known even if no monitoring port tells it.
+        let known = |keeper: &String| (*keeper == name).then(|| version.clone());
+        let keeper = |name: String| (known(&name), name);
+        let keepers: Vec<_> = names.into_iter().map(keeper).collect();
+        let asked = preflight::unsynced(&self.config.monitor, &keepers);
+        let Some(why) = self.connection.block_on(asked) else {
+            return Ok(true);
+        };
+        if self.config.allow_unsynced_ack {
+            tracing::warn!(
+                why,
+                "likes are acknowledged before they are on a disk: a loss of power may take what was acknowledged"
+            );
+            return Ok(false);
+        }
+        Err(LogError::Broken(format!(
+            "likes would be acknowledged before they are on a disk: {why}. Set `sync_interval: always` in the jetstream section \
+             of every nats-server (2.10 or newer) and name their monitoring ports in likes.jetstream.monitor; or, if a loss of \
+             power may take acknowledged likes, set likes.jetstream.allow_unsynced_ack = true"
+        )))
+    }
+}
+
+fn facts(log: u64, info: &async_nats::jetstream::stream::Info) -> Facts {
+    Facts {
+        log,
+        writer: 0,
+        epoch: 0,
+        trimmed: info.state.first_sequence.saturating_sub(1),
+        last: info.state.last_sequence,
+        // The servers hold the bound on bytes.
+        bytes: 0,
+        fsync_before_ack: false,
+        keeper: Keeper::Servers,
+    }
+}
+
+impl JetStreamLog {
+    /// Begins a new life as a writer of the log, which has come to `state`. Nothing may be appended before. Blocks.
+    ///
+    /// # Errors
+    /// The disk refuses, or the log takes no more writers.
+    pub fn begin_life(&mut self, state: &State) -> Result<(), LogError> {
+        let Facts { log, writer, .. } = self.facts;
+        if !state.admits_writer(writer) {
+            return Err(LogError::Broken(format!(
+                "as many origins have written to the stream {} as may: give this one the folder of likes that another had",
+                self.reader.wanted.name
+            )));
+        }
+        // The log may know of lives that the folder has forgotten: it may be an old copy.
+        let epoch = self.facts.epoch.max(state.epoch_of(writer)) + 1;
+        let begun = Writer { log, writer, epoch };
+        begun.write(&self.folder)?;
+        self.facts.epoch = epoch;
+        Ok(())
+    }
+
+    /// Whether a batch that the servers say they have already is this one: they know it by its name alone.
+    fn is_there(&self, position: u64, batch: &[u8]) -> Result<u64, AppendError> {
+        let reader = &self.reader;
+        let one = tail::one(&reader.connection, &reader.wanted, position);
+        match reader.connection.block_on(one) {
+            Ok(Some(entry)) if entry.bytes == batch => Ok(position),
+            Ok(_) => Err(AppendError::Unknown(format!(
+                "the servers have taken a batch for the one at {position}, which is another"
+            ))),
+            Err(error) => Err(AppendError::AskAgain(error.to_string())),
+        }
+    }
+
+    fn refusal(&self, why: Unanswered) -> AppendError {
+        match why {
+            Unanswered::Unsent(why) => AppendError::Refused(why),
+            Unanswered::Nobody => {
+                // It may be gone, or without a leader: whoever follows it will tell.
+                self.reader.connection.nudge();
+                AppendError::Refused(format!("nobody takes {}", self.reader.wanted.subject))
+            }
+            Unanswered::Refused(error)
+                if error.error_code() == ErrorCode::STREAM_STORE_FAILED
+                    && error.to_string().contains("maximum bytes exceeded") =>
+            {
+                AppendError::Full(error.to_string())
+            }
+            // Whether one of several servers has it all the same, this does not say.
+            why => AppendError::AskAgain(why.to_string()),
+        }
+    }
+}
+
+impl LikeLog for JetStreamLog {
+    fn facts(&self) -> Facts {
+        self.facts
+    }
+
+    fn append(&mut self, batch: &[u8]) -> Result<u64, AppendError> {
+        let Some(header) = Header::of(batch) else {
+            return Err(AppendError::Refused("that is no batch".to_owned()));
+        };
+        let Header {
+            writer,
+            epoch,
+            number,
+        } = header;
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            "Nats-Msg-Id",
+            format!("{writer:016x}:{epoch}:{number}").as_str(),
+        );
+        let reader = &self.reader;
+        let subject = reader.wanted.subject.clone();
+        let payload = batch.to_vec().into();
+        let sent = reader
+            .connection
+            .request::<PublishAck>(subject, headers, payload);
+        let ack = match reader.connection.block_on(sent) {
+            Ok(ack) => ack,
+            Err(why) => return Err(self.refusal(why)),
+        };
+        if ack.stream != reader.wanted.name {
+            return Err(AppendError::Unknown(format!(
+                "another stream has taken it: {}",
+                ack.stream
+            )));
+        }
+        self.reader.last = self.reader.last.max(ack.sequence);
+        if ack.duplicate {
+            return self.is_there(ack.sequence, batch);
+        }
+        Ok(ack.sequence)
+    }
+
+    fn tail_barrier(&mut self) -> Result<u64, LogError> {
+        self.reader.ask_last()
+    }
+
+    fn trim(&mut self, _position: u64) -> Result<bool, LogError> {
+        Ok(false)
+    }
+
+    fn follow(&mut self, position: u64, tell: Tell) {
+        self.reader.tail_at(position).tell(tell.clone());
+        self.reader.connection.tell(tell);
+    }
+
+    fn arrived(&mut self, position: u64) -> Result<Vec<Entry>, LogError> {
+        self.reader.tail_at(position).take(position, READ_BYTES)
+    }
+
+    fn reader(&self) -> Result<Box<dyn LogReader>, LogError> {
+        Ok(Box::new(JetStreamReader {
+            connection: self.reader.connection.clone(),
+            wanted: self.reader.wanted.clone(),
+            log: self.reader.log,
+            tail: None,
+            follows: false,
+            last: 0,
+        }))
+    }
+}
+
+impl LogReader for JetStreamReader {
+    fn read_from(&mut self, position: u64, bytes_max: usize) -> Result<Vec<Entry>, LogError> {
+        let mut waited = false;
+        loop {
+            let entries = self.tail_at(position).take(position, bytes_max)?;
+            if !entries.is_empty() {
+                return Ok(entries);
+            }
+            if self.last < position && self.ask_last()? < position {
+                if !self.follows {
+                    self.tail = None;
+                }
+                return Ok(Vec::new());
+            }
+            if waited {
+                return self.ask_one(position);
+            }
+            self.tail_at(position).wait(position, PATIENCE);
+            waited = true;
+        }
+    }
+}
+
+impl LogReader for JetStreamLog {
+    fn read_from(&mut self, position: u64, bytes_max: usize) -> Result<Vec<Entry>, LogError> {
+        self.reader.read_from(position, bytes_max)
+    }
+}
+
+impl JetStreamReader {
+    /// What follows the stream and can hand out this entry.
+    fn tail_at(&mut self, position: u64) -> &Tail {
+        let kept = self.tail.take().filter(|tail| tail.reaches(position));
+        let tail = kept.unwrap_or_else(|| {
+            Tail::begin(&self.connection, self.wanted.clone(), self.log, position)
+        });
+        self.tail.insert(tail)
+    }
+
+    /// The last entry, as the leader of the stream says.
+    fn ask_last(&mut self) -> Result<u64, LogError> {
+        let asked = self.connection.block_on(self.wanted.info(&self.connection));
+        let info = asked.map_err(|why| tail::away(&why))?;
+        if stream::identity(&info) != self.log {
+            return Err(LogError::Broken(format!(
+                "the stream {} is another than before: it was removed and made anew",
+                self.wanted.name
+            )));
+        }
+        self.last = self.last.max(info.state.last_sequence);
+        Ok(info.state.last_sequence)
+    }
+
+    /// The entry at `position`, which must be there.
+    fn ask_one(&mut self, position: u64) -> Result<Vec<Entry>, LogError> {
+        let one = tail::one(&self.connection, &self.wanted, position);
+        let found = self.connection.block_on(one)?;
+        found.map(|entry| vec![entry]).ok_or_else(|| {
+            LogError::Broken(format!(
+                "entry {position} of the stream {} is missing",
+                self.wanted.name
+            ))
+        })
+    }
+}

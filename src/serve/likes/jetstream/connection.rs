@@ -1,0 +1,334 @@
+//! The way to the servers: one connection for all shards, with threads of its own, so that whoever uses a log may block.
+//!
+//! It comes back by itself. Nothing is sent while it is broken: a client keeps what it could not send and sends it later,
+//! which would have no bound.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::client::{Request, RequestErrorKind};
+use async_nats::connection::State;
+use async_nats::jetstream::{self, Context, ErrorCode};
+use async_nats::{Client, ConnectOptions, Event, HeaderMap, ServerAddr};
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use super::super::log::{LogError, News, Tell};
+use super::Config;
+
+/// How long one question may take.
+const ATTEMPT: Duration = Duration::from_secs(2);
+/// How long connecting may take, per server.
+const CONNECT: Duration = Duration::from_secs(2);
+/// The pause before the next server is tried, at first and at most; half of it is drawn.
+const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// What proves to the servers who this is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Credentials {
+    /// Nothing, or what stands in the URLs.
+    #[default]
+    None,
+    /// A file of credentials, as `nsc` writes it.
+    File(PathBuf),
+    /// A file that holds a token.
+    TokenFile(PathBuf),
+    /// A name, and a file that holds its password.
+    User(String, PathBuf),
+}
+
+/// A connection; copies share it.
+#[derive(Clone)]
+pub(super) struct Connection(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    context: Context,
+    heard: Arc<Heard>,
+    /// Always there, until it is shut down.
+    runtime: Option<Runtime>,
+}
+
+/// Who hears that the connection has broken or has come back.
+struct Heard {
+    listeners: Mutex<Vec<Tell>>,
+    changed: watch::Sender<u64>,
+}
+
+/// Why a question has no good answer.
+#[derive(Debug)]
+pub(super) enum Unanswered {
+    /// The servers refuse.
+    Refused(jetstream::Error),
+    /// Nobody is there who would answer such a question. It has reached nobody.
+    Nobody,
+    /// It was not sent.
+    Unsent(String),
+    /// No answer came; it may have been heard.
+    Silent(String),
+}
+
+impl Connection {
+    /// Connects. Blocks.
+    pub(super) fn open(config: &Config) -> Result<Self, LogError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("likes-nats")
+            .enable_all()
+            .build()
+            .map_err(|error| LogError::Broken(format!("no thread for NATS: {error}")))?;
+        let heard = Arc::new(Heard {
+            listeners: Mutex::default(),
+            changed: watch::channel(0).0,
+        });
+        let connected = runtime.block_on(connect(config, heard.clone()));
+        let client = match connected {
+            Ok(client) => client,
+            Err(error) => {
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
+        let _context = runtime.enter();
+        let context = jetstream::ContextBuilder::new()
+            .timeout(ATTEMPT)
+            .build(client.clone());
+        drop(_context);
+        Ok(Self(Arc::new(Inner {
+            client,
+            context,
+            heard,
+            runtime: Some(runtime),
+        })))
+    }
+
+    /// Does something on this thread until it is done.
+    pub(super) fn block_on<F: Future>(&self, doing: F) -> F::Output {
+        self.runtime().block_on(doing)
+    }
+
+    /// Does something beside this thread.
+    pub(super) fn spawn(
+        &self,
+        doing: impl Future<Output = ()> + Send + 'static,
+    ) -> tokio::task::JoinHandle<()> {
+        self.runtime().spawn(doing)
+    }
+
+    pub(super) fn context(&self) -> &Context {
+        &self.0.context
+    }
+
+    /// The name and version of the server at the other end, and the longest message that it takes.
+    pub(super) fn server(&self) -> (String, String, usize) {
+        let info = self.0.client.server_info();
+        (info.server_name, info.version, info.max_payload)
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.0.client.connection_state() == State::Connected
+    }
+
+    pub(super) fn new_inbox(&self) -> String {
+        self.0.client.new_inbox()
+    }
+
+    /// Changes whenever the connection breaks or comes back, or somebody [nudges](Self::nudge).
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.0.heard.changed.subscribe()
+    }
+
+    /// Has whoever follows a stream look at it anew.
+    pub(super) fn nudge(&self) {
+        self.0.heard.changed.send_modify(|count| *count += 1);
+    }
+
+    /// From now on `tell` hears when the connection breaks and when it comes back.
+    pub(super) fn tell(&self, tell: Tell) {
+        let mut listeners = self.0.heard.lock();
+        if !self.is_up() {
+            tell(News::Away);
+        }
+        listeners.push(tell);
+    }
+
+    /// Asks the interface of JetStream.
+    pub(super) async fn ask<V: DeserializeOwned>(
+        &self,
+        subject: &str,
+        question: &impl Serialize,
+    ) -> Result<V, Unanswered> {
+        let payload = serde_json::to_vec(question).expect("questions are plain data");
+        let subject = format!("$JS.API.{subject}");
+        self.request(subject, HeaderMap::new(), payload.into())
+            .await
+    }
+
+    /// Sends something and reads what comes back.
+    pub(super) async fn request<V: DeserializeOwned>(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<V, Unanswered> {
+        if !self.is_up() {
+            return Err(Unanswered::Unsent(
+                "there is no connection to a server of NATS".to_owned(),
+            ));
+        }
+        let mut request = Request::new().payload(payload).timeout(Some(ATTEMPT));
+        if !headers.is_empty() {
+            request = request.headers(headers);
+        }
+        let answer = self.0.client.send_request(subject, request).await;
+        let message = answer.map_err(|error| match error.kind() {
+            RequestErrorKind::NoResponders => Unanswered::Nobody,
+            RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
+                Unanswered::Unsent(error.to_string())
+            }
+            RequestErrorKind::TimedOut => Unanswered::Silent(format!(
+                "a server of NATS has not answered within {} s",
+                ATTEMPT.as_secs()
+            )),
+            RequestErrorKind::Other => Unanswered::Silent(error.to_string()),
+        })?;
+        match serde_json::from_slice(&message.payload) {
+            Ok(jetstream::response::Response::Ok(answer)) => Ok(answer),
+            Ok(jetstream::response::Response::Err { error }) => Err(Unanswered::Refused(error)),
+            Err(error) => Err(Unanswered::Silent(format!(
+                "a server of NATS has answered something else than was asked for: {error}"
+            ))),
+        }
+    }
+
+    fn runtime(&self) -> &Runtime {
+        let runtime = self.0.runtime.as_ref();
+        runtime.expect("it is shut down when the last copy is dropped")
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Dropping a runtime waits for its threads, which is forbidden where nothing may block.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
+
+impl Heard {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Tell>> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hear(&self, event: &Event) {
+        let news = match event {
+            Event::Connected => News::Back,
+            Event::Disconnected | Event::Closed => News::Away,
+            other => {
+                tracing::debug!(event = %other, "NATS");
+                return;
+            }
+        };
+        match news {
+            News::Away => tracing::warn!("the servers of NATS are gone: likes are refused"),
+            _ => tracing::info!("a server of NATS is there"),
+        }
+        for tell in self.lock().iter() {
+            tell(news);
+        }
+        self.changed.send_modify(|count| *count += 1);
+    }
+}
+
+impl Unanswered {
+    /// Whether it was refused for this reason.
+    pub(super) fn is(&self, code: ErrorCode) -> bool {
+        matches!(self, Self::Refused(error) if error.error_code() == code)
+    }
+}
+
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => write!(f, "{error}"),
+            Self::Nobody => f.write_str("no server of NATS answers that"),
+            Self::Unsent(why) | Self::Silent(why) => f.write_str(why),
+        }
+    }
+}
+
+async fn connect(config: &Config, heard: Arc<Heard>) -> Result<Client, LogError> {
+    let mut options = ConnectOptions::new()
+        .name("seawall")
+        .connection_timeout(CONNECT)
+        .request_timeout(Some(ATTEMPT))
+        .reconnect_delay_callback(|attempts| {
+            let pause = PAUSE_MAX.min(PAUSE * 2_u32.saturating_pow(attempts.min(10) as u32));
+            pause.mul_f64(0.5 + (super::super::chance() % 1_000) as f64 / 2_000.0)
+        })
+        .event_callback(move |event| {
+            heard.hear(&event);
+            std::future::ready(())
+        });
+    options = match &config.credentials {
+        Credentials::None => options,
+        Credentials::File(path) => options.credentials_file(path).await.map_err(|error| {
+            LogError::Broken(format!(
+                "{} holds no credentials: {error}; see likes.jetstream.credentials",
+                path.display()
+            ))
+        })?,
+        Credentials::TokenFile(path) => options.token(secret(path)?),
+        Credentials::User(name, path) => options.user_and_password(name.clone(), secret(path)?),
+    };
+    if let Some(path) = &config.tls_ca {
+        options = options.add_root_certificates(path.clone());
+    }
+    let mut servers = Vec::new();
+    for server in &config.servers {
+        let parsed: Result<ServerAddr, _> = server.parse();
+        servers.push(parsed.map_err(|error| {
+            LogError::Broken(format!(
+                "likes.jetstream.servers names {}, which is no URL of a server: {error}",
+                masked(server)
+            ))
+        })?);
+    }
+    options.connect(servers).await.map_err(|error| {
+        let named: Vec<_> = config.servers.iter().map(|server| masked(server)).collect();
+        LogError::Away(format!(
+            "no server of NATS lets us in at {}: {error}; start one, or see likes.jetstream.servers",
+            named.join(", ")
+        ))
+    })
+}
+
+/// What a file holds, but blanks around it.
+fn secret(path: &Path) -> Result<String, LogError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| LogError::Broken(format!("cannot read {}: {error}", path.display())))?;
+    Ok(text.trim().to_owned())
+}
+
+/// A URL without the name and the password that it may hold.
+pub(super) fn masked(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) => format!("{}***{}", &url[..scheme + 3], &url[at..]),
+        _ => url.to_owned(),
+    }
+}

@@ -1,0 +1,366 @@
+//! What follows a stream: entries as they come, in order and without a gap, kept until they are taken.
+//!
+//! A consumer that the servers push to is made at the place where reading is, and made anew at the same place whenever it
+//! breaks. Each time the stream must still be the one that it was: the same identity, no shorter than what has been read, and
+//! its last entry that was read the same bytes. What does not follow ends the tail with the place.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::consumer::DeliverPolicy;
+use async_nats::jetstream::consumer::push::OrderedConfig;
+use futures_util::StreamExt;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::super::log::{Entry, LogError, News, Tell};
+use super::connection::{Connection, Unanswered};
+use super::stream::{self, Wanted};
+
+/// Bytes of entries that wait to be taken; beyond them the servers are held back.
+const WAITING_BYTES: usize = 8 << 20;
+/// The pause before a consumer is made anew, at first and at most.
+const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How often a stream may look shorter than what has been read, before that is believed: a new leader may not know all yet.
+const SHORTER_MAX: u32 = 8;
+
+/// Follows one stream until it is dropped.
+#[derive(Debug)]
+pub(super) struct Tail {
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Shared {
+    inner: Mutex<Inner>,
+    came: Condvar,
+    room: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    /// The position of the first entry that has not been taken, nor skipped.
+    next: u64,
+    broken: Option<LogError>,
+    tell: Option<Tell>,
+}
+
+/// What the task goes on with when a consumer breaks.
+struct Cursor {
+    connection: Connection,
+    wanted: Wanted,
+    log: u64,
+    /// The next entry.
+    next: u64,
+    /// The checksum of the one before it, if it has been read here.
+    before: Option<u32>,
+    shorter: u32,
+}
+
+/// Why a consumer has ended.
+enum End {
+    /// It may be made anew.
+    Lost(String),
+    /// Nothing can follow.
+    Broken(String),
+}
+
+impl Tail {
+    /// Follows the stream from this position on.
+    pub(super) fn begin(connection: &Connection, wanted: Wanted, log: u64, next: u64) -> Self {
+        let shared = Arc::new(Shared::default());
+        shared.lock().next = next;
+        let cursor = Cursor {
+            connection: connection.clone(),
+            wanted,
+            log,
+            next,
+            before: None,
+            shorter: 0,
+        };
+        let task = connection.spawn(follow(cursor, shared.clone()));
+        Self { shared, task }
+    }
+
+    /// From now on `tell` hears that something has come.
+    pub(super) fn tell(&self, tell: Tell) {
+        let mut inner = self.shared.lock();
+        let something = !inner.entries.is_empty() || inner.broken.is_some();
+        inner.tell = Some(tell.clone());
+        drop(inner);
+        if something {
+            tell(News::Arrived);
+        }
+    }
+
+    /// Whether it can still hand out the entry at `position`.
+    pub(super) fn reaches(&self, position: u64) -> bool {
+        self.shared.lock().next <= position
+    }
+
+    /// Takes the entries from `position` on that have come: as many as fit, at least one if there is one. Those before it
+    /// are skipped.
+    pub(super) fn take(&self, position: u64, bytes_max: usize) -> Result<Vec<Entry>, LogError> {
+        let mut inner = self.shared.lock();
+        let (mut taken, mut left) = (Vec::new(), bytes_max);
+        while let Some(first) = inner.entries.front() {
+            let length = first.bytes.len();
+            let wanted = first.position >= position;
+            if wanted && length > left && !taken.is_empty() {
+                break;
+            }
+            let Some(entry) = inner.entries.pop_front() else {
+                break;
+            };
+            inner.bytes -= length;
+            inner.next = entry.position + 1;
+            if wanted {
+                left = left.saturating_sub(length);
+                taken.push(entry);
+            }
+        }
+        self.shared.room.notify_one();
+        match &inner.broken {
+            Some(broken) if taken.is_empty() => Err(broken.clone()),
+            _ => Ok(taken),
+        }
+    }
+
+    /// Waits until there is something to take from `position` on; `patience` at most.
+    pub(super) fn wait(&self, position: u64, patience: Duration) {
+        let nothing = |inner: &mut Inner| {
+            let last = inner.entries.back().map_or(0, |entry| entry.position);
+            last < position && inner.broken.is_none()
+        };
+        let inner = self.shared.lock();
+        let _ = self
+            .shared
+            .came
+            .wait_timeout_while(inner, patience, nothing);
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, entry: Entry) {
+        let mut inner = self.lock();
+        inner.bytes += entry.bytes.len();
+        inner.entries.push_back(entry);
+        self.came_in(inner);
+    }
+
+    fn fail(&self, why: String) {
+        let mut inner = self.lock();
+        inner.broken = Some(LogError::Broken(why));
+        self.came_in(inner);
+    }
+
+    fn came_in(&self, inner: MutexGuard<'_, Inner>) {
+        let tell = inner.tell.clone();
+        drop(inner);
+        self.came.notify_all();
+        if let Some(tell) = tell {
+            tell(News::Arrived);
+        }
+    }
+
+    /// Waits until more may wait.
+    async fn has_room(&self) {
+        loop {
+            let room = self.room.notified();
+            if self.lock().bytes < WAITING_BYTES {
+                return;
+            }
+            room.await;
+        }
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tail").finish_non_exhaustive()
+    }
+}
+
+/// Ends when the tail is dropped, or when nothing can follow.
+async fn follow(mut cursor: Cursor, shared: Arc<Shared>) {
+    let mut pause = PAUSE;
+    loop {
+        let begun = cursor.next;
+        let why = match cursor.consume(&shared).await {
+            End::Broken(why) => return shared.fail(why),
+            End::Lost(why) => why,
+        };
+        if cursor.next > begun {
+            pause = PAUSE;
+        }
+        tracing::debug!(
+            why,
+            stream = cursor.wanted.name,
+            "a stream is followed anew"
+        );
+        tokio::time::sleep(pause).await;
+        pause = PAUSE_MAX.min(pause * 2);
+    }
+}
+
+impl Cursor {
+    /// Follows the stream with one consumer, as long as that lasts.
+    async fn consume(&mut self, shared: &Shared) -> End {
+        let mut changes = self.connection.changes();
+        changes.mark_unchanged();
+        let start = match self.look().await {
+            Ok(start) => start,
+            Err(end) => return end,
+        };
+        let config = OrderedConfig {
+            deliver_subject: self.connection.new_inbox(),
+            deliver_policy: DeliverPolicy::ByStartSequence {
+                start_sequence: start,
+            },
+            ..OrderedConfig::default()
+        };
+        let context = self.connection.context();
+        let made = context.create_consumer_on_stream(config, &self.wanted.name);
+        let mut messages = match made.await {
+            Ok(consumer) => match consumer.messages().await {
+                Ok(messages) => messages,
+                Err(error) => return End::Lost(error.to_string()),
+            },
+            Err(error) => return End::Lost(error.to_string()),
+        };
+        loop {
+            let message = tokio::select! {
+                message = messages.next() => message,
+                _ = changes.changed() => return End::Lost("the connection has changed".to_owned()),
+            };
+            let message = match message {
+                Some(Ok(message)) => message,
+                Some(Err(error)) => return End::Lost(error.to_string()),
+                None => return End::Lost("the consumer has ended".to_owned()),
+            };
+            let position = match message.info() {
+                Ok(info) => info.stream_sequence,
+                Err(error) => return End::Lost(error.to_string()),
+            };
+            if let Err(why) = self.take(position, &message.payload, shared).await {
+                return End::Broken(why);
+            }
+        }
+    }
+
+    /// Whether the stream is still what has been read, and from where on it is to be read.
+    async fn look(&mut self) -> Result<u64, End> {
+        let info = match self.wanted.info(&self.connection).await {
+            Ok(info) => info,
+            Err(why) if why.is(ErrorCode::STREAM_NOT_FOUND) => {
+                return Err(End::Broken(format!(
+                    "the stream {} is gone: restore it",
+                    self.wanted.name
+                )));
+            }
+            Err(why) => return Err(End::Lost(why.to_string())),
+        };
+        if stream::identity(&info) != self.log {
+            return Err(End::Broken(format!(
+                "the stream {} is another than before: it was removed and made anew",
+                self.wanted.name
+            )));
+        }
+        let (first, last) = (info.state.first_sequence, info.state.last_sequence);
+        if last + 1 < self.next {
+            let why = format!(
+                "the stream {} ends with entry {last}, and {} had been read: it has lost its end",
+                self.wanted.name,
+                self.next - 1
+            );
+            self.shorter += 1;
+            return Err(if self.shorter > SHORTER_MAX {
+                End::Broken(why)
+            } else {
+                End::Lost(why)
+            });
+        }
+        self.shorter = 0;
+        // The entry before, if it is still there, tells whether it is the same.
+        let before = self.next.saturating_sub(1);
+        Ok(if self.before.is_some() && before >= first && before > 0 {
+            before
+        } else {
+            self.next
+        })
+    }
+
+    /// Takes an entry that has come; those that were read before are only held against what they were.
+    async fn take(&mut self, position: u64, bytes: &[u8], shared: &Shared) -> Result<(), String> {
+        let sum = crc32c::crc32c(bytes);
+        if position < self.next {
+            return match self.before {
+                Some(before) if position + 1 == self.next && before != sum => Err(format!(
+                    "entry {position} of the stream {} is another than the one that was read: it has lost its end, and others \
+                     have gone on from there",
+                    self.wanted.name
+                )),
+                _ => Ok(()),
+            };
+        }
+        if position > self.next {
+            return Err(format!(
+                "entry {} of the stream {} is missing: {position} follows",
+                self.next, self.wanted.name
+            ));
+        }
+        shared.has_room().await;
+        self.next += 1;
+        self.before = Some(sum);
+        let bytes = bytes.to_vec();
+        shared.push(Entry { position, bytes });
+        Ok(())
+    }
+}
+
+/// One entry, asked for by its place; `None` if there is none.
+pub(super) async fn one(
+    connection: &Connection,
+    wanted: &Wanted,
+    position: u64,
+) -> Result<Option<Entry>, LogError> {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        message: async_nats::jetstream::stream::RawMessage,
+    }
+    let subject = format!("STREAM.MSG.GET.{}", wanted.name);
+    let question = serde_json::json!({ "seq": position });
+    match connection.ask::<Answer>(&subject, &question).await {
+        Ok(answer) => {
+            let message: Result<async_nats::jetstream::message::StreamMessage, _> =
+                answer.message.try_into();
+            let message = message.map_err(|error| {
+                LogError::Away(format!("entry {position} cannot be read: {error}"))
+            })?;
+            let bytes = message.payload.to_vec();
+            Ok(Some(Entry { position, bytes }))
+        }
+        Err(why) if why.is(ErrorCode::NO_MESSAGE_FOUND) => Ok(None),
+        Err(why) => Err(away(&why)),
+    }
+}
+
+pub(super) fn away(why: &Unanswered) -> LogError {
+    LogError::Away(why.to_string())
+}
