@@ -7,16 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use seawall::likes::Limits;
-use seawall::serve::clock::Clock;
-use seawall::serve::likes::simulated::{SimulatedLog, Trouble};
-use seawall::serve::likes::{self, Likes, Neighbours};
-use seawall::serve::listener;
-use seawall::serve::metrics::Registry;
-use tokio_util::sync::CancellationToken;
+use seawall::serve::likes::simulated::Trouble;
 
 use crate::support::client::{self, Reply};
 use crate::support::eventually;
-use crate::support::likes::{Line, TOKEN, counts, describe, hearts, json, like, origin, send};
+use crate::support::likes::{
+    Line, Simulated, TOKEN, counts, describe, hearts, json, like, origin, send,
+};
 use crate::support::program::Program;
 
 /// A disk of tests may be small, and viewers of tests are quick.
@@ -42,81 +39,6 @@ fn word(reply: &Reply) -> (u16, String) {
 
 fn refused(status: u16, word: &str) -> (u16, String) {
     (status, word.to_owned())
-}
-
-/// A node of likes over a log that fails as it is told, behind a listener of its own.
-struct Simulated {
-    log: SimulatedLog,
-    addr: SocketAddr,
-    registry: Registry,
-    stop: CancellationToken,
-}
-
-impl Simulated {
-    fn start(limits: Limits) -> Self {
-        Self::over(SimulatedLog::default(), limits)
-    }
-
-    fn over(log: SimulatedLog, limits: Limits) -> Self {
-        let registry = Registry::new(&[]);
-        let mut config = likes::Config::new("nowhere".into());
-        config.limits = Limits {
-            viewer_rate_max: 1_000_000,
-            ..limits
-        };
-        let neighbours = Neighbours {
-            on_air: Box::new(|channel| channel == "demo"),
-            operator: None,
-        };
-        let node = Likes::over(
-            vec![Box::new(log.clone())],
-            &config,
-            neighbours,
-            Clock::start(),
-            &registry,
-        )
-        .unwrap();
-        let socket = listener::bind("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
-        let addr = socket.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let bounds = listener::Limits {
-            methods: likes::METHODS,
-            ..listener::Limits::default()
-        };
-        tokio::spawn(listener::serve(
-            socket,
-            likes::routes(Some(&node)),
-            listener::nothing_at_once,
-            bounds,
-            None,
-            stop.clone(),
-        ));
-        tokio::spawn(node.run_until(stop.clone()));
-        Self {
-            log,
-            addr,
-            registry,
-            stop,
-        }
-    }
-
-    fn metric(&self, series: &str) -> f64 {
-        let text = String::from_utf8(self.registry.render()).unwrap();
-        let line = text.lines().find(|line| line.starts_with(series));
-        let line = line.unwrap_or_else(|| panic!("no {series} in\n{text}"));
-        line.rsplit(' ').next().unwrap().parse().unwrap()
-    }
-
-    fn queued(&self) -> u64 {
-        self.metric("seawall_likes_queue_depth") as u64
-    }
-}
-
-impl Drop for Simulated {
-    fn drop(&mut self) {
-        self.log.go_on();
-        self.stop.cancel();
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,8 +3,15 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use seawall::likes::Limits;
+use seawall::serve::clock::Clock;
+use seawall::serve::likes::simulated::SimulatedLog;
+use seawall::serve::likes::{self, Likes, Neighbours};
+use seawall::serve::listener;
+use seawall::serve::metrics::Registry;
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 
 use super::client::{self, Reply};
 use super::program::Program;
@@ -132,5 +139,82 @@ impl Line {
             self.stream = None;
         }
         reply.whole.then_some(reply)
+    }
+}
+
+/// A node of likes over a log that fails as it is told, behind a listener of its own.
+pub(crate) struct Simulated {
+    pub(crate) log: SimulatedLog,
+    pub(crate) addr: SocketAddr,
+    registry: Registry,
+    stop: CancellationToken,
+}
+
+impl Simulated {
+    pub(crate) fn start(limits: Limits) -> Self {
+        Self::over(SimulatedLog::default(), limits)
+    }
+
+    pub(crate) fn over(log: SimulatedLog, limits: Limits) -> Self {
+        let registry = Registry::new(&[]);
+        let mut config = likes::Config::new("nowhere".into());
+        config.limits = Limits {
+            viewer_rate_max: 1_000_000,
+            ..limits
+        };
+        let neighbours = Neighbours {
+            on_air: Box::new(|channel| channel == "demo"),
+            operator: None,
+        };
+        let node = Likes::over(
+            vec![Box::new(log.clone())],
+            &config,
+            neighbours,
+            Clock::start(),
+            &registry,
+        )
+        .unwrap();
+        let socket = listener::bind("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
+        let addr = socket.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let bounds = listener::Limits {
+            methods: likes::METHODS,
+            ..listener::Limits::default()
+        };
+        tokio::spawn(listener::serve(
+            socket,
+            likes::routes(Some(&node)),
+            listener::nothing_at_once,
+            bounds,
+            None,
+            stop.clone(),
+        ));
+        tokio::spawn(node.run_until(stop.clone()));
+        Self {
+            log,
+            addr,
+            registry,
+            stop,
+        }
+    }
+
+    /// The value of a series, found by the start of its line.
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let text = String::from_utf8(self.registry.render()).unwrap();
+        let line = text.lines().find(|line| line.starts_with(series));
+        let line = line.unwrap_or_else(|| panic!("no {series} in\n{text}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// Operations that wait.
+    pub(crate) fn queued(&self) -> u64 {
+        self.metric("seawall_likes_queue_depth") as u64
+    }
+}
+
+impl Drop for Simulated {
+    fn drop(&mut self) {
+        self.log.go_on();
+        self.stop.cancel();
     }
 }
