@@ -21,6 +21,9 @@ pub const OPERATIONS_MAX: usize = 4_096;
 /// The most bytes of one batch.
 pub const BYTES_MAX: usize = 256 * 1024;
 
+/// The most bytes that any valid operation may add: a new channel, a record, and what the count of channels grows by.
+pub(super) const ROOM: usize = 256;
+
 const MAGIC: [u8; 4] = *b"SWLK";
 const VERSION: u8 = 1;
 const CRC_AT: usize = 4 + 1 + 8 + 8 + 8 + 4;
@@ -101,8 +104,6 @@ impl Encoder {
     /// Adds a valid operation behind the others, if it fits.
     pub fn push(&mut self, operation: &Operation) -> bool {
         debug_assert!(operation.is_valid(), "{operation:?}");
-        // The most that any valid one may add: a new channel, a record, and what the count of channels grows by.
-        const ROOM: usize = 256;
         if self.count == OPERATIONS_MAX || self.bytes() + ROOM > BYTES_MAX {
             return false;
         }
@@ -125,7 +126,8 @@ impl Encoder {
         self.count
     }
 
-    fn bytes(&self) -> usize {
+    /// How many bytes it has so far.
+    pub(super) fn bytes(&self) -> usize {
         HEADER + self.dictionary.len() + self.records.len()
     }
 

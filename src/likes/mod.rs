@@ -9,6 +9,8 @@
 pub mod batch;
 pub mod consistency;
 pub mod fold;
+pub mod forward;
+pub mod gather;
 pub mod keys;
 pub mod limits;
 pub mod names;

@@ -5,12 +5,16 @@
 //! POST        /live/{channel}/reactions          hearts
 //! GET         /live/{channel}/counts             the counts; `newer_than=SEQ` waits until they are newer
 //! GET         /live/{channel}/counts/stream      the counts whenever they change
+//! POST        /-/likes/batch                     what an edge has gathered: see [`super::forward`]
 //! ```
 
 use http::Method;
 
 use super::operation::is_viewer;
 use crate::hls::names::is_name;
+
+/// Where edges send what they have gathered.
+pub const BATCH: &str = "/-/likes/batch";
 
 /// A path of likes, borrowed from the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

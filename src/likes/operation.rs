@@ -6,6 +6,8 @@ use crate::hls::names;
 
 /// The most taps that one operation may add.
 pub const TAPS_MAX: u32 = 1_000_000;
+/// The most hearts that a viewer may send at once.
+pub const HEARTS_MAX: u32 = 100;
 /// The longest name of a viewer, and the longest idempotency key, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 
@@ -75,6 +77,14 @@ impl Operation {
                 identity,
                 action,
             }),
+        }
+    }
+
+    /// Whose it is, unless an operator's.
+    pub fn viewer(&self) -> Option<&str> {
+        match &self.change {
+            Change::Close | Change::Reopen => None,
+            Change::Update(update) => Some(&update.viewer),
         }
     }
 
