@@ -18,6 +18,7 @@ use seawall::policy::status::{MissQueue, Served};
 use seawall::serve::clock::Clock;
 use seawall::serve::edge::store::{Entry, Object, Store};
 use seawall::serve::edge::{Config, Edge};
+use seawall::serve::likes::rates::Addresses;
 use seawall::serve::listener::{self, Limits as Doors};
 use seawall::serve::workers::Workers;
 use seawall::time::Timestamp;
@@ -106,6 +107,7 @@ fn edge() -> Arc<Edge> {
         prefetch: true,
         limits: Limits::default(),
         access_log: None,
+        likes: Addresses::default(),
     };
     let edge = Edge::new(config, Clock::start()).expect("the upstream is a URL");
     for number in 0..OBJECTS {

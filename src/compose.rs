@@ -13,6 +13,7 @@ use crate::serve::cluster::{Doors, OriginRoom};
 use crate::serve::discovery::Directory;
 use crate::serve::edge;
 use crate::serve::likes;
+use crate::serve::likes::rates::Addresses;
 use crate::serve::likes::snapshotter::Due;
 use crate::serve::origin::OriginConfig;
 use crate::serve::token::Token;
@@ -93,6 +94,11 @@ pub(crate) fn edge_config(config: &Config, name: String, upstreams: Vec<String>)
                 path,
                 one_of: config.edge.access_log_one_of,
             }),
+        likes: Addresses {
+            rate_max: config.likes.address_rate_max,
+            loopback_counts: config.likes.loopback_counts,
+            edges: config.likes.edges.clone(),
+        },
     }
 }
 

@@ -252,9 +252,9 @@ pub struct EdgeLimits {
     pub counts_fresh_ms: u64,
     /// Readers of counts that may wait for a change.
     pub counts_waiting_max: usize,
-    /// Likes on their way to the origin at once, beside the requests for video.
+    /// Likes on their way to the origin at once, beside the requests for video, where it takes no batches.
     pub likes_at_once_max: usize,
-    /// Likes that may wait for a place among those.
+    /// Likes that may be here beyond those: they wait, gather, or are in a batch.
     pub likes_queued_max: usize,
     /// From a like's arrival until the origin has answered it.
     pub likes_wait_ms: u64,

@@ -49,9 +49,9 @@ pub struct Limits {
     pub counts_fresh: Duration,
     /// Readers of counts that may wait for a change; the next is shed.
     pub counts_waiting_max: usize,
-    /// Likes that may be under way to the origin at once, in places of their own.
+    /// Likes that may be under way to the origin at once where it takes no batches, in places of their own.
     pub likes_at_once_max: usize,
-    /// Likes that may wait for such a place; the next is shed.
+    /// Likes that may be here beyond those: they wait for such a place, gather, or are in a batch; the next is shed.
     pub likes_queued_max: usize,
     /// From a like's arrival until the origin has answered it; the origin waits for its disk within that.
     pub likes_wait: Duration,

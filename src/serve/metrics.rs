@@ -110,6 +110,8 @@ table! {
     EDGE_FLIGHT_RESUMES = plain("seawall_edge_flight_resumes_total", "Attempts of fetches that asked for the rest of a body which broke off.", &[]);
     EDGE_FLIGHTS_CANCELLED = plain("seawall_edge_flights_cancelled_total", "Flights that were given up or taken out of the table before they landed, by why.", &["why"]);
     EDGE_DUPLICATE_FETCHES = plain("seawall_edge_duplicate_origin_fetches_total", "Fetches begun while another for the same key was under way; must stay 0 with the miss queue on.", &[]);
+    EDGE_LIKE_BATCHES = plain("seawall_edge_like_batches_total", "Batches of likes sent to the origin.", &[]);
+    EDGE_LIKE_OPERATIONS = plain("seawall_edge_like_operations_total", "Operations in those batches; all hearts of a sum are one.", &[]);
     EDGE_PREFETCHED_USED = plain("seawall_edge_prefetched_used_total", "Segments fetched ahead that a viewer asked for later.", &[]);
     EDGE_NEGATIVES_PURGED = plain("seawall_edge_negatives_purged_total", "Remembered failures of segments that were forgotten because a playlist lists them now.", &[]);
     EDGE_REGRESSIONS_BLOCKED = plain("seawall_edge_playlist_regressions_blocked_total", "Playlists older than one that was served already, and so not served.", &[]);
@@ -179,6 +181,8 @@ table! {
     LIKES_ACCEPTED = plain("seawall_likes_accepted_total", "Likes, unlikes and taps that were answered, by what they were and by what came of them.", &["op", "result"]);
     LIKES_SHED = plain("seawall_likes_shed_total", "Likes, taps and reads of counts answered 503 `overloaded`, by why.", &["reason"]);
     LIKES_DUPLICATES = plain("seawall_likes_duplicates_total", "What came again and was not counted again: a batch in the log, or an operation.", &["layer"]);
+    LIKES_EDGE_BATCHES = plain("seawall_likes_edge_batches_total", "Batches of likes that edges have forwarded to this origin.", &[]);
+    LIKES_EDGE_OPERATIONS = plain("seawall_likes_edge_operations_total", "Operations in those batches; all hearts of a sum are one.", &[]);
     LIKES_QUEUE_DEPTH = plain("seawall_likes_queue_depth", "Operations that wait to be made durable.", &[]);
     LIKES_COMMIT_SECONDS = Metric {
         name: "seawall_likes_commit_seconds",

@@ -2,15 +2,18 @@
 //! video has its places to itself.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use seawall::likes::forward::Forwarded;
+use seawall::likes::names::BATCH;
 use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
 
 use crate::support::client::{self, Reply};
 use crate::support::edge::TestEdge;
 use crate::support::eventually;
-use crate::support::fault_origin::{Behaviour, FaultOrigin, Gate};
+use crate::support::fault_origin::{Arrived, Behaviour, FaultOrigin, Gate};
 use crate::support::likes::{counts, describe, hearts, json, like, origin, send};
 
 /// A disk of tests may be small, and viewers of tests are quick.
@@ -30,6 +33,25 @@ fn url(addr: SocketAddr) -> String {
 
 fn edge_before(origin: &FaultOrigin, limits: Limits) -> TestEdge {
     TestEdge::start_with(&origin.url(), MissQueue::Flights, limits)
+}
+
+/// An origin of an older version: it knows no batches. What is not one it answers as `script` says of it and of its number.
+async fn one_by_one(
+    script: impl Fn(&Arrived, usize) -> Behaviour + Send + Sync + 'static,
+) -> FaultOrigin {
+    let number = AtomicUsize::new(0);
+    FaultOrigin::start(move |arrived, _| match arrived.target.as_str() {
+        BATCH => Behaviour::status(404),
+        _ => script(arrived, number.fetch_add(1, Ordering::Relaxed)),
+    })
+    .await
+}
+
+/// What came to such an origin, but for batches.
+fn likes_at(origin: &FaultOrigin) -> Vec<Arrived> {
+    let mut arrived = origin.arrived();
+    arrived.retain(|one| one.target != BATCH);
+    arrived
 }
 
 fn refused_for(reply: &Reply) -> (u16, String, String) {
@@ -98,7 +120,7 @@ async fn what_is_sent_through_two_edges_counts_once_and_a_strong_read_through_an
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_like_whose_outcome_is_unknown_goes_once_more_if_it_says_which_one_it_is() {
-    let origin = FaultOrigin::start(|_, number| match number {
+    let origin = one_by_one(|_, number| match number {
         0 | 2 => Behaviour::Reset,
         _ => Behaviour::Answer {
             status: 202,
@@ -109,13 +131,19 @@ async fn a_like_whose_outcome_is_unknown_goes_once_more_if_it_says_which_one_it_
     .await;
     let edge = edge_before(&origin, Limits::default());
     assert_eq!(like(edge.addr, "ann", 1).await.status, 202);
-    assert_eq!(origin.arrived().len(), 2);
-    let nameless = send(edge.addr, "PUT", "/live/demo/likes/bob", "", "").await;
+    assert_eq!(likes_at(&origin).len(), 2);
+    let nameless = "{\"hearts\":1}";
+    let nameless = send(edge.addr, "POST", "/live/demo/reactions", "", nameless).await;
     assert_eq!(
         refused_for(&nameless),
         refusal(503, "outcome-unknown", "none")
     );
-    assert_eq!(origin.arrived().len(), 3, "it was not sent again");
+    assert_eq!(likes_at(&origin).len(), 3, "it was not sent again");
+    assert_eq!(
+        origin.hits(BATCH),
+        1,
+        "who takes no batches gets no second one so soon"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,7 +198,7 @@ async fn an_origin_that_is_gone_or_silent_is_said_in_bounded_time() {
 async fn likes_are_bounded_and_take_no_place_of_the_video() {
     let gate = Gate::closed();
     let held = gate.clone();
-    let origin = FaultOrigin::start(move |arrived, _| {
+    let origin = one_by_one(move |arrived, _| {
         let answer = Behaviour::ok(
             "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:1\n#EXTINF:4,\n1.ts\n",
         );
@@ -193,7 +221,7 @@ async fn likes_are_bounded_and_take_no_place_of_the_video() {
     let sent: Vec<_> = (0..3)
         .map(|viewer| tokio::spawn(async move { like(addr, &format!("v{viewer}"), 1).await }))
         .collect();
-    eventually("two are under way", || origin.arrived().len() == 2).await;
+    eventually("two are under way", || likes_at(&origin).len() == 2).await;
     eventually("the third waits", || edge.metric(UNDER_WAY) == 3.0).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     let beyond = like(addr, "v3", 1).await;
@@ -218,12 +246,14 @@ async fn likes_are_bounded_and_take_no_place_of_the_video() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_origin_hears_whose_like_it_is_and_nothing_else_of_what_a_viewer_sent() {
-    let origin = FaultOrigin::start(|_, _| Behaviour::status(202)).await;
+    let origin = one_by_one(|_, _| Behaviour::status(202)).await;
     let edge = edge_before(&origin, Limits::default());
     let headers =
         "like-seq: 4\r\nx-forwarded-for: 192.0.2.9\r\ncookie: a=b\r\nx-real-ip: 192.0.2.8\r\n";
     send(edge.addr, "PUT", "/live/demo/likes/ann", headers, "").await;
-    let head = origin.arrived()[0].head.to_ascii_lowercase();
+    let batch = Forwarded::decode(&origin.arrived()[0].body).unwrap();
+    assert_eq!(*batch.from, ["192.0.2.9, 127.0.0.1".into()]);
+    let head = likes_at(&origin)[0].head.to_ascii_lowercase();
     let values = |name: &str| -> Vec<String> {
         let lines = head.lines().filter_map(|line| line.split_once(": "));
         lines

@@ -16,6 +16,7 @@ mod audience;
 mod bad_input;
 mod dashboards;
 mod dashboards_live;
+mod edge_batches;
 mod edge_blocking;
 mod edge_bounds;
 mod edge_faults;

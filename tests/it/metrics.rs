@@ -14,6 +14,7 @@ use seawall::serve::admin::Admin;
 use seawall::serve::clock::Clock;
 use seawall::serve::cluster::{self, Doors, EdgeRoom, OriginRoom};
 use seawall::serve::edge;
+use seawall::serve::likes::rates::Addresses;
 use seawall::serve::metrics::{Registry, TABLE};
 use seawall::serve::origin::OriginConfig;
 use seawall::serve::token::Token;
@@ -74,6 +75,7 @@ fn edge_room_with(
         prefetch: true,
         limits,
         access_log: None,
+        likes: Addresses::default(),
     };
     EdgeRoom::open(setup, Doors::free(), admin, 100, Workers::Here, clock).unwrap()
 }

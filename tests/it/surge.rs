@@ -19,6 +19,7 @@ use seawall::serve::admin::Admin;
 use seawall::serve::clock::Clock;
 use seawall::serve::cluster::{Doors, EdgeRoom, OriginRoom};
 use seawall::serve::edge;
+use seawall::serve::likes::rates::Addresses;
 use seawall::serve::listener;
 use seawall::serve::origin::{Fault, OriginConfig};
 use seawall::serve::workers::Workers;
@@ -179,6 +180,7 @@ fn open_edges(upstreams: &[String], clock: Clock) -> Vec<EdgeRoom> {
             prefetch: true,
             limits: Limits::default(),
             access_log: None,
+            likes: Addresses::default(),
         };
         EdgeRoom::open(
             config,

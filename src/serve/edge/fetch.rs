@@ -166,6 +166,7 @@ mod tests {
     use crate::policy::status::MissQueue;
     use crate::serve::clock::Clock;
     use crate::serve::edge::Config;
+    use crate::serve::likes::rates::Addresses;
 
     const KEY: KeyRef<'_> = KeyRef::Live {
         channel: "demo",
@@ -184,6 +185,7 @@ mod tests {
             cache_bytes: 1 << 20,
             limits: Limits::default(),
             access_log: None,
+            likes: Addresses::default(),
         };
         let edge = Edge::new(config, Clock::start()).unwrap();
         let begin = |key: &Key, generation| {

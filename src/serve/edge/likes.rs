@@ -1,9 +1,12 @@
 //! Likes through an edge: what is sent goes on to the origin, what is read is shared, and neither takes a place of the video.
 
+mod batches;
 mod counts;
 mod exchange;
 mod forward;
 mod read;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, VIA};
@@ -12,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use warp::Reply;
 
+use self::batches::Batches;
 use self::counts::Lines;
 use super::answer;
 use super::pass::RequestStream;
@@ -20,16 +24,23 @@ use crate::likes::limits::Shed;
 use crate::likes::names::{LikePath, What, in_query};
 use crate::policy::limits::Limits;
 use crate::policy::status::{self, Served, Way};
+use crate::serve::clock::Clock;
 use crate::serve::likes::answer::{Refusal, preflight};
+use crate::serve::likes::batches::METHODS;
+use crate::serve::likes::rates::{Addresses, Rates};
 use crate::serve::listener::Peer;
 
 /// What an edge keeps for likes.
 #[derive(Debug)]
 pub(super) struct Likes {
-    /// Likes under way to the origin.
+    /// Requests under way to the origin that bring no batch of this edge's own.
     places: Semaphore,
-    /// Those and the ones that wait for it.
-    queue: Semaphore,
+    /// Everything that is on its way, or waits for that.
+    queue: Arc<Semaphore>,
+    /// Likes that gather.
+    batches: Batches,
+    /// How often addresses may send hearts without a name.
+    rates: Rates,
     /// Counts as they are known here.
     lines: Lines,
     /// Falls when those who wait must go.
@@ -38,11 +49,13 @@ pub(super) struct Likes {
 
 impl Likes {
     /// Nothing is under way.
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits, addresses: &Addresses, clock: Clock) -> Self {
         let queued = limits.likes_at_once_max + limits.likes_queued_max;
         Self {
             places: Semaphore::new(limits.likes_at_once_max),
-            queue: Semaphore::new(queued),
+            queue: Arc::new(Semaphore::new(queued)),
+            batches: Batches::new(clock),
+            rates: Rates::of(addresses),
             lines: Lines::new(limits),
             closing: CancellationToken::new(),
         }
@@ -74,7 +87,7 @@ impl Asked<'_> {
                 };
             }
             (What::Like { .. }, &Method::PUT | &Method::DELETE)
-            | (What::Reactions, &Method::POST) => self.forward(peer, body).await,
+            | (What::Reactions, &Method::POST) => self.update(path, peer, body).await,
             (What::Counts, &Method::GET | &Method::HEAD) => {
                 self.read(path.channel, peer, body).await
             }
@@ -88,6 +101,19 @@ impl Asked<'_> {
                 Err(refusal) => Err(refusal),
             },
             (what, _) => Err(Refusal::Method(what.methods())),
+        };
+        self.told(told)
+    }
+
+    /// Answers what another edge has gathered.
+    pub(in crate::serve::edge) async fn batch(
+        self,
+        peer: Option<Peer>,
+        body: impl RequestStream,
+    ) -> Answered {
+        let told = match *self.request.method {
+            Method::POST => self.forward_batch(peer, body).await,
+            _ => Err(Refusal::Method(METHODS)),
         };
         self.told(told)
     }

@@ -134,6 +134,8 @@ pub struct Metrics {
     pub origin_bytes: IntCounter,
     /// Fetches begun while another for the same key was under way.
     pub duplicate_fetches: IntCounter,
+    like_batches: IntCounter,
+    like_operations: IntCounter,
     /// Segments fetched ahead that a viewer asked for later.
     pub prefetched_used: IntCounter,
     /// Remembered failures that a playlist made void.
@@ -196,6 +198,8 @@ impl Metrics {
             flights_cancelled: CANCELLED.map(|why| cancelled.with_label_values(&[why])),
             origin_bytes: registry.counter(table::EDGE_ORIGIN_BYTES),
             duplicate_fetches: registry.counter(table::EDGE_DUPLICATE_FETCHES),
+            like_batches: registry.counter(table::EDGE_LIKE_BATCHES),
+            like_operations: registry.counter(table::EDGE_LIKE_OPERATIONS),
             prefetched_used: registry.counter(table::EDGE_PREFETCHED_USED),
             negatives_purged: registry.counter(table::EDGE_NEGATIVES_PURGED),
             regressions_blocked: registry.counter(table::EDGE_REGRESSIONS_BLOCKED),
@@ -288,6 +292,12 @@ impl Metrics {
             .iter()
             .flat_map(|&reason| &by_reason[reason as usize]);
         ended.flatten().map(IntCounter::get).sum()
+    }
+
+    /// So many likes and sums of hearts go to the origin at once.
+    pub(super) fn like_batch(&self, operations: usize) {
+        self.like_batches.inc();
+        self.like_operations.inc_by(operations as u64);
     }
 
     /// A bound refused a request.

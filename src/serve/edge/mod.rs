@@ -51,6 +51,7 @@ use self::renditions::Renditions;
 use self::store::{Object, Store};
 use self::upstream::{OriginBound, Upstream, UpstreamError};
 use super::clock::Clock;
+use super::likes::rates::Addresses;
 use super::metrics::{EDGE_ACCESS_LOG_DROPPED, Registry};
 use crate::policy::key::{Key, Kind};
 use crate::policy::limits::Limits;
@@ -73,6 +74,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where its requests are logged, if anywhere.
     pub access_log: Option<access::Config>,
+    /// How often addresses may send hearts without a name.
+    pub likes: Addresses,
 }
 
 /// Why an edge cannot be made.
@@ -130,6 +133,7 @@ impl Edge {
             prefetch,
             limits,
             access_log,
+            likes: addresses,
         } = config;
         let bound = if miss_queue == MissQueue::Flights {
             OriginBound::Bounded
@@ -169,7 +173,7 @@ impl Edge {
             held,
             blocked,
             upstream,
-            likes: likes::Likes::new(&limits),
+            likes: likes::Likes::new(&limits, &addresses, clock),
             baseline: baseline::Moka::new(cache_bytes),
             metrics,
             registry,

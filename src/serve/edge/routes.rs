@@ -19,7 +19,7 @@ use super::pass::{self, RequestStream};
 use super::store::Entry;
 use super::upstream;
 use crate::hls::names::{self, LivePath, MalformedDirective};
-use crate::likes::names::LikePath;
+use crate::likes::names::{BATCH, LikePath};
 use crate::policy::collapse::Boarding;
 use crate::policy::edge::{self, Decision, WhyStale};
 use crate::policy::key::{Key, KeyRef, Kind};
@@ -112,6 +112,7 @@ impl Edge {
             _ if self.upstream.has_sent(&headers) => {
                 asked.refused(StatusCode::LOOP_DETECTED, "loop")
             }
+            _ if uri.path() == BATCH => asked.batch(peer, body).await,
             _ if let Some(liked) = liked => asked.likes(liked, peer, body).await,
             (_, &Method::GET | &Method::HEAD) => match (path, uri.query()) {
                 (Some(LivePath::MediaPlaylist { .. }), Some(query)) => {

@@ -11,6 +11,7 @@ use http::{Method, Response, StatusCode};
 use serde::Serialize;
 
 use crate::likes::Token;
+use crate::likes::forward::Said;
 use crate::likes::limits::Shed;
 
 /// An operation is durable.
@@ -64,9 +65,20 @@ pub(in crate::serve) enum Refusal {
     NotCaughtUp,
     /// Who asks is no operator.
     Token,
+    /// Who asks is no edge.
+    NoEdge,
 }
 
 impl Durable {
+    /// What an origin says of it to an edge.
+    pub(super) fn said(self) -> Said {
+        Said::Durable {
+            token: self.token,
+            duplicate: self.duplicate,
+            on_disk: self.on_disk,
+        }
+    }
+
     /// 202.
     pub(super) fn answer(self) -> Response<Bytes> {
         let mut text = format!(
@@ -96,7 +108,47 @@ impl Read<'_> {
     }
 }
 
+/// What an origin has said to an edge, as a viewer would have heard it from the origin.
+pub(in crate::serve) fn heard(said: Said, method: &Method) -> Response<Bytes> {
+    let refusal = match said {
+        Said::Durable {
+            token,
+            duplicate,
+            on_disk,
+        } => {
+            let durable = Durable {
+                token,
+                duplicate,
+                on_disk,
+            };
+            return durable.answer();
+        }
+        Said::UnknownChannel => Refusal::UnknownChannel,
+        Said::Conflict => Refusal::Conflict,
+        Said::TooOld => Refusal::TooOld,
+        Said::Closed => Refusal::Closed,
+        Said::Limited => Refusal::Limited,
+        Said::Unknown => Refusal::Unknown,
+        Said::Overloaded(why) => Refusal::Overloaded(why),
+    };
+    refusal.answer(method)
+}
+
 impl Refusal {
+    /// What an origin says of it to an edge.
+    pub(super) fn said(self) -> Said {
+        match self {
+            Self::UnknownChannel => Said::UnknownChannel,
+            Self::Conflict => Said::Conflict,
+            Self::TooOld => Said::TooOld,
+            Self::Closed => Said::Closed,
+            Self::Limited => Said::Limited,
+            Self::Overloaded(why) => Said::Overloaded(why),
+            // The others come of no operation that has been read.
+            _ => Said::Unknown,
+        }
+    }
+
     fn status(self) -> StatusCode {
         match self {
             Self::Bad(_) => StatusCode::BAD_REQUEST,
@@ -110,6 +162,7 @@ impl Refusal {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Token => StatusCode::UNAUTHORIZED,
+            Self::NoEdge => StatusCode::FORBIDDEN,
         }
     }
 
@@ -126,6 +179,7 @@ impl Refusal {
             Self::Unknown => "outcome-unknown",
             Self::NotCaughtUp => "not-caught-up",
             Self::Token => "token",
+            Self::NoEdge => "no-edge",
         }
     }
 
@@ -143,9 +197,12 @@ impl Refusal {
             Self::Limited => "too many in too short a time: this one does not count",
             Self::Overloaded(_) => "this one does not count: come back later",
             Self::Unknown => {
-                "nobody knows whether this one counts: send it again with the same number or key, which is safe"
+                "nobody knows whether this one counts: if it has a number or a key, send it again with the same, which is safe"
             }
             Self::NotCaughtUp => "this server has not counted that far yet",
+            Self::NoEdge => {
+                "only edges send batches: programs on this machine, and the addresses that `likes.edges` lists"
+            }
             Self::Token => "the token is missing or wrong: send `Authorization: Bearer TOKEN`",
         }
     }
@@ -207,7 +264,7 @@ pub(in crate::serve) fn nothing_newer() -> Response<Bytes> {
     response
 }
 
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const A_SECOND: HeaderValue = HeaderValue::from_static("public, max-age=1");
 
 fn json(status: StatusCode, text: String, sharing: HeaderValue) -> Response<Bytes> {

@@ -9,8 +9,9 @@ use crate::likes::limits::Shed;
 use crate::likes::{Action, Effect};
 use crate::serve::metrics::{
     LIKES_ACCEPTED, LIKES_APPLIED_SEQUENCE, LIKES_BATCH_SIZE, LIKES_COMMIT_SECONDS, LIKES_DOWN,
-    LIKES_DUPLICATES, LIKES_DURABLE_SEQUENCE, LIKES_FSYNC_BEFORE_ACK, LIKES_LAG_SECONDS,
-    LIKES_QUEUE_DEPTH, LIKES_READERS, LIKES_SHED, Registry,
+    LIKES_DUPLICATES, LIKES_DURABLE_SEQUENCE, LIKES_EDGE_BATCHES, LIKES_EDGE_OPERATIONS,
+    LIKES_FSYNC_BEFORE_ACK, LIKES_LAG_SECONDS, LIKES_QUEUE_DEPTH, LIKES_READERS, LIKES_SHED,
+    Registry,
 };
 
 /// What came of an operation, in the metric.
@@ -84,6 +85,8 @@ pub struct Answers {
     accepted: [[IntCounter; Result::ALL.len()]; OPS.len()],
     shed: IntCounterVec,
     duplicates: IntCounterVec,
+    edge_batches: IntCounter,
+    edge_operations: IntCounter,
     /// Readers that wait.
     pub readers: IntGauge,
 }
@@ -102,6 +105,8 @@ impl Answers {
             }),
             shed,
             duplicates: registry.counters(LIKES_DUPLICATES),
+            edge_batches: registry.counter(LIKES_EDGE_BATCHES),
+            edge_operations: registry.counter(LIKES_EDGE_OPERATIONS),
             readers: registry.gauge(LIKES_READERS),
         }
     }
@@ -114,6 +119,12 @@ impl Answers {
             Action::Taps(_) => 2,
         };
         self.accepted[op][result as usize].inc();
+    }
+
+    /// An edge has forwarded so many operations at once.
+    pub(super) fn batch(&self, operations: usize) {
+        self.edge_batches.inc();
+        self.edge_operations.inc_by(operations as u64);
     }
 
     /// Something was shed.

@@ -8,6 +8,7 @@
 //! What they mean is [`crate::likes`]. A channel belongs to one shard for good, so all its updates are in one order.
 
 pub(in crate::serve) mod answer;
+pub(in crate::serve) mod batches;
 pub mod board;
 pub(in crate::serve) mod body;
 pub mod committer;
@@ -24,6 +25,7 @@ pub mod simulated;
 pub mod snapshotter;
 pub mod sqlite;
 pub(in crate::serve) mod stream;
+pub(in crate::serve) mod update;
 pub mod writer;
 
 use std::net::IpAddr;
@@ -44,7 +46,7 @@ use self::generations::Generations;
 use self::jetstream::Servers;
 use self::log::{LikeLog, LogError};
 use self::queue::Queue;
-use self::rates::Rates;
+use self::rates::{Addresses, Rates};
 use self::recovery::RecoveryError;
 use self::snapshotter::{Due, Snapshotter};
 use self::sqlite::{Ack, Shard, SqliteLog};
@@ -110,6 +112,15 @@ impl Config {
             backend: Backend::Sqlite(Ack::Disk),
         }
     }
+
+    /// How often addresses may send.
+    fn addresses(&self) -> Addresses {
+        Addresses {
+            rate_max: self.limits.address_rate_max,
+            loopback_counts: self.loopback_counts,
+            edges: self.edges.clone(),
+        }
+    }
 }
 
 /// Why likes cannot be begun.
@@ -144,6 +155,12 @@ struct Node {
     limits: Limits,
     rates: Rates,
     readers: Arc<Semaphore>,
+    /// Places for batches of edges.
+    batches: Semaphore,
+    /// As whom hearts without a name are counted here; drawn, so that no viewer can guess it.
+    name: Box<str>,
+    /// How many have come.
+    nameless: Mutex<u64>,
     /// Whether a channel of this name is on air.
     on_air: Box<dyn Fn(&str) -> bool + Send + Sync>,
     answers: Answers,
@@ -306,8 +323,11 @@ impl Likes {
         Ok(Self(Arc::new(Node {
             shards,
             limits: config.limits.clone(),
-            rates: Rates::new(&config.limits, config.loopback_counts, &config.edges),
+            rates: Rates::new(config.limits.viewer_rate_max, &config.addresses()),
             readers: Arc::new(Semaphore::new(config.limits.waiting_readers_max)),
+            batches: Semaphore::new(batches::AT_ONCE_MAX),
+            name: format!("~origin.{:016x}.{:x}", chance(), clock.unix().as_millis()).into(),
+            nameless: Mutex::new(0),
             on_air: neighbours.on_air,
             answers,
             clock,
@@ -461,7 +481,7 @@ fn open_shard(folder: &Path, shard: Shard, ack: Ack, clock: Clock) -> Result<Ope
 }
 
 /// A number that nobody foresees: drawn from the keys with which the standard library protects its maps.
-fn chance() -> u64 {
+pub(in crate::serve) fn chance() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0_u8)
 }

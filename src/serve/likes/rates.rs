@@ -16,6 +16,27 @@ pub const FORWARDED_FOR: &str = "x-forwarded-for";
 /// After so many checks, those who have been quiet are forgotten: a bound on what is remembered.
 const FORGET_AFTER: u32 = 65_536;
 
+/// How often addresses may send, and who is believed about them.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// Operations per second of one address.
+    pub rate_max: u32,
+    /// Whether addresses of this very machine have a rate too.
+    pub loopback_counts: bool,
+    /// Edges on other machines: what they say of their viewers' addresses is believed.
+    pub edges: Vec<IpAddr>,
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Self {
+            rate_max: Limits::default().address_rate_max,
+            loopback_counts: false,
+            edges: Vec::new(),
+        }
+    }
+}
+
 /// Counts per viewer and per address. A burst may be as large as what a second allows.
 #[derive(Debug)]
 pub struct Rates {
@@ -28,18 +49,22 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Nobody has sent anything yet. Addresses of this very machine count only if `loopback_counts`. `edges` are those on
-    /// other machines.
-    pub fn new(limits: &Limits, loopback_counts: bool, edges: &[IpAddr]) -> Self {
+    /// Nobody has sent anything yet.
+    pub fn new(viewer_rate_max: u32, addresses: &Addresses) -> Self {
         let quota = |rate: u32| Quota::per_second(NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN));
         Self {
-            viewers: RateLimiter::keyed(quota(limits.viewer_rate_max)),
-            addresses: RateLimiter::keyed(quota(limits.address_rate_max)),
-            loopback_counts,
-            edges: edges.to_vec(),
+            viewers: RateLimiter::keyed(quota(viewer_rate_max)),
+            addresses: RateLimiter::keyed(quota(addresses.rate_max)),
+            loopback_counts: addresses.loopback_counts,
+            edges: addresses.edges.clone(),
             hasher: RandomState::new(),
             checks: AtomicU32::new(0),
         }
+    }
+
+    /// The same where viewers have no names.
+    pub fn of(addresses: &Addresses) -> Self {
+        Self::new(Limits::default().viewer_rate_max, addresses)
     }
 
     /// Whose address counts: that of the peer, unless it is an edge, or a program on this very machine. Each edge on the way
@@ -49,19 +74,37 @@ impl Rates {
         let listed = lines
             .filter_map(|line| line.to_str().ok())
             .flat_map(|line| line.rsplit(','));
+        self.behind(peer, listed)
+    }
+
+    /// The same for a list of addresses as text, the nearest last, that came from `peer`.
+    pub fn address_in(&self, peer: IpAddr, list: &str) -> IpAddr {
+        self.behind(peer, list.rsplit(','))
+    }
+
+    fn behind<'a>(&self, peer: IpAddr, listed: impl Iterator<Item = &'a str>) -> IpAddr {
         let mut address = peer.to_canonical();
         for before in listed {
-            let vouches = address.is_loopback() || self.edges.contains(&address);
             match before.trim().parse::<IpAddr>() {
-                Ok(before) if vouches => address = before.to_canonical(),
+                Ok(before) if self.vouches(address) => address = before.to_canonical(),
                 _ => break,
             }
         }
         address
     }
 
-    /// Whether this viewer, at this address, may send one more now.
-    pub fn admit(&self, viewer: &str, address: Option<IpAddr>) -> bool {
+    /// The edge that a request came from; `None` if a viewer sent it, be it through an edge.
+    pub fn edge(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
+        Some(self.address(peer, headers)).filter(|address| self.vouches(*address))
+    }
+
+    /// Whether what comes from this address is believed: an edge's, or a program's on this very machine.
+    fn vouches(&self, address: IpAddr) -> bool {
+        address.is_loopback() || self.edges.contains(&address)
+    }
+
+    /// Whether this viewer, at this address, may send one more now; where there is no viewer, the address alone counts.
+    pub fn admit(&self, viewer: Option<&str>, address: Option<IpAddr>) -> bool {
         if self.checks.fetch_add(1, Ordering::Relaxed) % FORGET_AFTER == FORGET_AFTER - 1 {
             self.viewers.retain_recent();
             self.addresses.retain_recent();
@@ -69,10 +112,10 @@ impl Rates {
         }
         let counted = address.filter(|address| self.loopback_counts || !address.is_loopback());
         counted.is_none_or(|address| self.addresses.check_key(&address).is_ok())
-            && self
-                .viewers
-                .check_key(&self.hasher.hash_one(viewer))
-                .is_ok()
+            && viewer.is_none_or(|viewer| {
+                let key = self.hasher.hash_one(viewer);
+                self.viewers.check_key(&key).is_ok()
+            })
     }
 }
 
@@ -82,13 +125,20 @@ mod tests {
 
     fn admitted(rates: &Rates, address: [u8; 4], viewers: impl Iterator<Item = usize>) -> usize {
         viewers
-            .filter(|viewer| rates.admit(&format!("v{viewer}"), Some(address.into())))
+            .filter(|viewer| rates.admit(Some(&format!("v{viewer}")), Some(address.into())))
             .count()
+    }
+
+    fn behind(edge: IpAddr) -> Rates {
+        Rates::of(&Addresses {
+            edges: vec![edge],
+            ..Addresses::default()
+        })
     }
 
     #[test]
     fn a_viewer_has_twenty_in_a_burst_and_another_viewer_has_its_own() {
-        let rates = Rates::new(&Limits::default(), false, &[]);
+        let rates = Rates::of(&Addresses::default());
         let count = admitted(&rates, [127, 0, 0, 1], std::iter::repeat_n(1, 25));
         assert!((20..=21).contains(&count), "{count}");
         assert_eq!(admitted(&rates, [127, 0, 0, 1], 2..12), 10);
@@ -97,7 +147,7 @@ mod tests {
     #[test]
     fn edges_say_whose_address_counts_and_nobody_else_does() {
         let edge: IpAddr = [198, 51, 100, 7].into();
-        let rates = Rates::new(&Limits::default(), false, &[edge]);
+        let rates = behind(edge);
         let address = |peer: &str, listed: &[&str]| {
             let mut headers = HeaderMap::new();
             for line in listed {
@@ -120,16 +170,38 @@ mod tests {
     }
 
     #[test]
-    fn addresses_count_and_those_of_this_machine_only_if_asked() {
-        let limits = Limits {
-            address_rate_max: 5,
-            ..Limits::default()
+    fn an_edge_is_told_from_a_viewer_who_comes_through_one() {
+        let edge: IpAddr = [198, 51, 100, 7].into();
+        let rates = behind(edge);
+        let is_edge = |peer: &str, listed: &str| {
+            let mut headers = HeaderMap::new();
+            if !listed.is_empty() {
+                headers.append(FORWARDED_FOR, listed.parse().unwrap());
+            }
+            rates.edge(peer.parse().unwrap(), &headers).is_some()
         };
-        let rates = Rates::new(&limits, false, &[]);
+        assert!(is_edge("198.51.100.7", ""));
+        assert!(is_edge("127.0.0.1", "198.51.100.7"), "through a shield");
+        assert!(!is_edge("192.0.2.1", ""));
+        assert!(!is_edge("198.51.100.7", "192.0.2.1"));
+        assert!(!is_edge("198.51.100.7", "127.0.0.1, 192.0.2.1"));
+        assert!(!is_edge("127.0.0.1", "198.51.100.7, 192.0.2.1"));
+    }
+
+    #[test]
+    fn addresses_count_and_those_of_this_machine_only_if_asked() {
+        let few = Addresses {
+            rate_max: 5,
+            ..Addresses::default()
+        };
+        let rates = Rates::of(&few);
         let elsewhere = admitted(&rates, [192, 0, 2, 1], 0..50);
         assert!((5..=6).contains(&elsewhere), "{elsewhere}");
         assert_eq!(admitted(&rates, [127, 0, 0, 1], 100..150), 50);
-        let asked = Rates::new(&limits, true, &[]);
+        let asked = Rates::of(&Addresses {
+            loopback_counts: true,
+            ..few
+        });
         let here = admitted(&asked, [127, 0, 0, 1], 0..50);
         assert!((5..=6).contains(&here), "{here}");
     }

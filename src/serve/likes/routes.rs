@@ -1,43 +1,31 @@
 //! What viewers ask of likes, from the head of a request to its answer. Every path of ours is answered here.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use http::{HeaderMap, Method, Response};
-use serde::Deserialize;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use warp::{Filter, Reply};
 
 use super::answer::{self, Durable, Read, Refusal};
 use super::figures::Result as Answered;
 use super::queue::Told;
-use super::{Handle, Node, body, stream};
+use super::{Handle, Node, body, stream, update};
+use crate::likes::gather::Sent;
 use crate::likes::limits::Shed;
-use crate::likes::names::{LikePath, What, in_query};
-use crate::likes::operation::{is_key, is_viewer};
+use crate::likes::names::{BATCH, LikePath, What, in_query};
 use crate::likes::{Action, Change, Consistency, Counts, Effect, Identity, Operation, Token};
 use crate::serve::listener::Peer;
 
-/// Hearts that one request may bring.
-const HEARTS_MAX: u32 = 100;
-
-/// The body of a request for hearts.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Reaction {
-    viewer: String,
-    hearts: u32,
-}
-
 /// A request, but its body.
-struct Request {
-    method: Method,
+pub(super) struct Request {
+    pub(super) method: Method,
     path: String,
     query: String,
-    headers: HeaderMap,
-    peer: Option<IpAddr>,
+    pub(super) headers: HeaderMap,
+    pub(super) peer: Option<IpAddr>,
 }
 
 /// Answers paths of likes, and rejects every other.
@@ -50,9 +38,8 @@ pub(super) fn routes(
 + 'static {
     let path = warp::method().and(warp::path::full());
     let ours = path.and_then(move |method, path: warp::path::FullPath| {
-        let node = node
-            .clone()
-            .filter(|_| LikePath::asked(&method, path.as_str()).is_some());
+        let is_ours = path.as_str() == BATCH || LikePath::asked(&method, path.as_str()).is_some();
+        let node = node.clone().filter(|_| is_ours);
         async move {
             node.map(|node| (node, path))
                 .ok_or_else(warp::reject::not_found)
@@ -125,6 +112,9 @@ impl Node {
             headers,
             ..
         } = &request;
+        if path == BATCH {
+            return self.take_batch(&request, body).await.into_response();
+        }
         let path = LikePath::parse(path).expect("other paths were rejected");
         let channel = path.channel;
         let allowed = path.what.methods();
@@ -132,15 +122,8 @@ impl Node {
             return answer::preflight(allowed).into_response();
         }
         let answered = match (path.what, method) {
-            (What::Like { viewer }, &Method::PUT) => {
-                let action = Action::Like;
-                self.like(&request, channel, viewer, action, body).await
-            }
-            (What::Like { viewer }, &Method::DELETE) => {
-                let action = Action::Unlike;
-                self.like(&request, channel, viewer, action, body).await
-            }
-            (What::Reactions, &Method::POST) => self.react(&request, channel, body).await,
+            (What::Like { .. }, &Method::PUT | &Method::DELETE)
+            | (What::Reactions, &Method::POST) => self.update(&request, path, body).await,
             (What::Counts, &Method::GET | &Method::HEAD) => {
                 self.read(method, channel, query, headers).await
             }
@@ -158,99 +141,77 @@ impl Node {
             .into_response()
     }
 
-    async fn like<B: Buf>(
+    /// Does what a viewer wants, and waits for what comes of it.
+    async fn update<B: Buf>(
         &self,
         request: &Request,
-        channel: &str,
-        viewer: &str,
-        action: Action,
+        path: LikePath<'_>,
         body: impl Stream<Item = Result<B, warp::Error>>,
     ) -> Result<Response<Bytes>, Refusal> {
-        let asked = async {
-            body::whole(body, self.limits.body_bytes_max).await?;
-            self.update(request, channel, viewer, action).await
+        let action = match (path.what, &request.method) {
+            (What::Like { .. }, &Method::PUT) => Action::Like,
+            (What::Like { .. }, _) => Action::Unlike,
+            _ => Action::Taps(1),
         };
-        self.counted(action, asked.await)
-    }
-
-    async fn react<B: Buf>(
-        &self,
-        request: &Request,
-        channel: &str,
-        body: impl Stream<Item = Result<B, warp::Error>>,
-    ) -> Result<Response<Bytes>, Refusal> {
         let asked = async {
             let body = body::whole(body, self.limits.body_bytes_max).await?;
-            let reaction: Reaction = serde_json::from_slice(&body).map_err(|_| {
-                Refusal::Bad("send {\"viewer\":NAME,\"hearts\":COUNT} and nothing else")
-            })?;
-            if !is_viewer(&reaction.viewer) {
-                return Err(Refusal::Bad(
-                    "a viewer is 1 to 64 of letters, digits, `-`, `.`, `_` and `~`",
-                ));
-            }
-            if !(1..=HEARTS_MAX).contains(&reaction.hearts) {
-                return Err(Refusal::Bad("send 1 to 100 hearts at once"));
-            }
-            let action = Action::Taps(reaction.hearts);
-            self.update(request, channel, &reaction.viewer, action)
-                .await
+            let sent = update::read(path, &request.method, &request.headers, &body)?;
+            let address = request
+                .peer
+                .map(|peer| self.rates.address(peer, &request.headers));
+            self.begin(sent, address)?.outcome(self.late()).await
         };
-        self.counted(Action::Taps(1), asked.await)
+        let asked = asked.await;
+        self.count(action, &asked);
+        asked.map(Durable::answer)
     }
 
-    /// Puts one operation of a viewer into the queue, and waits for what comes of it.
-    async fn update(
+    /// Puts what a viewer at this address has sent into the queue of its shard.
+    pub(super) fn begin(
         &self,
-        request: &Request,
-        channel: &str,
-        viewer: &str,
-        action: Action,
-    ) -> Result<Durable, Refusal> {
-        let identity = identity(&request.headers)?;
-        if !(self.on_air)(channel) {
+        sent: Sent,
+        address: Option<IpAddr>,
+    ) -> Result<Pending<'_>, Refusal> {
+        if !(self.on_air)(sent.channel()) {
             return Err(Refusal::UnknownChannel);
         }
-        let address = request
-            .peer
-            .map(|peer| self.rates.address(peer, &request.headers));
+        let viewer = match &sent {
+            Sent::Named(operation) => operation.viewer(),
+            Sent::Nameless { .. } => None,
+        };
         if !self.rates.admit(viewer, address) {
             return Err(Refusal::Limited);
         }
-        self.operate(Operation::update(channel, viewer, identity, action))
-            .await
+        match sent {
+            Sent::Named(operation) => self.push(operation),
+            Sent::Nameless { channel, hearts } => {
+                let mut number = self.nameless.lock().unwrap_or_else(PoisonError::into_inner);
+                // Numbers enter the queue in their order, so none is too old to tell when it is counted.
+                *number += 1;
+                let (identity, action) = (Identity::Sequence(*number), Action::Taps(hearts));
+                self.push(Operation::update(channel, &self.name, identity, action))
+            }
+        }
     }
 
-    async fn operate(&self, operation: Operation) -> Result<Durable, Refusal> {
+    /// Puts an operation into the queue of its shard, whoever has sent it.
+    pub(super) fn push(&self, operation: Operation) -> Result<Pending<'_>, Refusal> {
         let shard = self.shard(&operation.channel);
         let told = shard
             .queue
             .push(operation, self.clock.now())
             .map_err(Refusal::Overloaded)?;
-        let outcome = match tokio::time::timeout(self.limits.append_wait, told).await {
-            Ok(Ok(Told::Durable(outcome))) => outcome,
-            Ok(Ok(Told::Shed(why))) => return Err(Refusal::Overloaded(why)),
-            Ok(Err(_)) | Err(_) => return Err(Refusal::Unknown),
-        };
-        match outcome.effect {
-            Effect::Counted | Effect::Duplicate => Ok(Durable {
-                token: shard.token(outcome.sequence),
-                duplicate: outcome.effect == Effect::Duplicate,
-                on_disk: shard.on_disk,
-            }),
-            Effect::Conflict => Err(Refusal::Conflict),
-            Effect::TooOld => Err(Refusal::TooOld),
-            Effect::Closed => Err(Refusal::Closed),
-            Effect::Full => Err(Refusal::Overloaded(Shed::Viewers)),
-        }
+        Ok(Pending { shard, told })
     }
 
-    fn counted(
-        &self,
-        action: Action,
-        asked: Result<Durable, Refusal>,
-    ) -> Result<Response<Bytes>, Refusal> {
-        let result = match &asked {
+    /// Ends when nobody waits for the disk any longer.
+    pub(super) fn late(&self) -> tokio::time::Sleep {
+        tokio::time::sleep(self.limits.append_wait)
+    }
+
+    /// Counts what came of an operation.
+    pub(super) fn count(&self, action: Action, asked: &Result<Durable, Refusal>) {
+        let result = match asked {
             Ok(durable) if durable.duplicate => Answered::Duplicate,
             Ok(_) => Answered::Counted,
             Err(Refusal::Conflict) => Answered::Conflict,
@@ -262,7 +223,6 @@ impl Node {
             Err(_) => Answered::Invalid,
         };
         self.answers.answered(action, result);
-        asked.map(Durable::answer)
     }
 
     async fn read(
@@ -364,7 +324,8 @@ impl Node {
             channel: channel.into(),
             change,
         };
-        self.operate(operation).await.map(Durable::answer)
+        let pending = self.push(operation)?;
+        pending.outcome(self.late()).await.map(Durable::answer)
     }
 
     /// The shard of a channel that somebody may read: it is on air, or was liked.
@@ -408,6 +369,39 @@ impl Node {
     }
 }
 
+/// An operation in a queue.
+pub(super) struct Pending<'a> {
+    shard: &'a Handle,
+    told: oneshot::Receiver<Told>,
+}
+
+impl Pending<'_> {
+    /// What comes of it; once `late` has ended, nobody knows.
+    pub(super) async fn outcome(self, late: impl Future<Output = ()>) -> Result<Durable, Refusal> {
+        let told = tokio::select! {
+            biased;
+            told = self.told => told,
+            () = late => return Err(Refusal::Unknown),
+        };
+        let outcome = match told {
+            Ok(Told::Durable(outcome)) => outcome,
+            Ok(Told::Shed(why)) => return Err(Refusal::Overloaded(why)),
+            Err(_) => return Err(Refusal::Unknown),
+        };
+        match outcome.effect {
+            Effect::Counted | Effect::Duplicate => Ok(Durable {
+                token: self.shard.token(outcome.sequence),
+                duplicate: outcome.effect == Effect::Duplicate,
+                on_disk: self.shard.on_disk,
+            }),
+            Effect::Conflict => Err(Refusal::Conflict),
+            Effect::TooOld => Err(Refusal::TooOld),
+            Effect::Closed => Err(Refusal::Closed),
+            Effect::Full => Err(Refusal::Overloaded(Shed::Viewers)),
+        }
+    }
+}
+
 impl Handle {
     fn token(&self, sequence: u64) -> Token {
         Token {
@@ -442,29 +436,8 @@ impl Drop for Place {
     }
 }
 
-/// What makes an operation the same when it is sent again.
-fn identity(headers: &HeaderMap) -> Result<Identity, Refusal> {
-    let sequence = header(headers, "like-seq")?;
-    let key = header(headers, "idempotency-key")?;
-    match (sequence, key) {
-        (Some(sequence), None) => sequence
-            .parse()
-            .ok()
-            .filter(|&sequence| sequence > 0)
-            .map(Identity::Sequence)
-            .ok_or(Refusal::Bad("Like-Seq is a number from 1")),
-        (None, Some(key)) if is_key(key) => Ok(Identity::Key(key.into())),
-        (None, Some(_)) => Err(Refusal::Bad(
-            "Idempotency-Key is 1 to 64 visible characters of ASCII",
-        )),
-        _ => Err(Refusal::Bad(
-            "send Like-Seq, your own count of your likes here, or an Idempotency-Key: so that what you send twice counts once",
-        )),
-    }
-}
-
 /// The value of a header that may stand there once.
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),

@@ -7,6 +7,7 @@ use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
 use seawall::serve::clock::Clock;
 use seawall::serve::edge::{Config, Edge};
+use seawall::serve::likes::rates::Addresses;
 use seawall::serve::listener;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +34,15 @@ impl TestEdge {
         let config = Config {
             upstreams,
             ..Self::config("", MissQueue::Flights, Limits::default())
+        };
+        Self::open(config, listener::Limits::viewers())
+    }
+
+    /// An edge that holds addresses to this rate.
+    pub(crate) fn start_counting(upstream: &str, likes: Addresses) -> Self {
+        let config = Config {
+            likes,
+            ..Self::config(upstream, MissQueue::Flights, Limits::default())
         };
         Self::open(config, listener::Limits::viewers())
     }
@@ -67,6 +77,7 @@ impl TestEdge {
             prefetch: true,
             limits,
             access_log: None,
+            likes: Addresses::default(),
         }
     }
 

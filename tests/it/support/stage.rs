@@ -11,6 +11,7 @@ use seawall::serve::admin::Admin;
 use seawall::serve::clock::Clock;
 use seawall::serve::cluster::{Doors, EdgeRoom, OriginRoom};
 use seawall::serve::edge;
+use seawall::serve::likes::rates::Addresses;
 use seawall::serve::origin::OriginConfig;
 use seawall::serve::workers::Workers;
 use tokio_util::sync::CancellationToken;
@@ -53,6 +54,7 @@ impl Stage {
             prefetch: true,
             limits: Limits::default(),
             access_log: None,
+            likes: Addresses::default(),
         };
         let edge = EdgeRoom::open(
             setup,

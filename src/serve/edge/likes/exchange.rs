@@ -15,8 +15,8 @@ use crate::serve::edge::flights::Landing;
 use crate::serve::edge::metrics::Reason;
 use crate::serve::edge::upstream::{self, ServerIndex};
 
-/// The longest answer: counts and refusals have a few hundred bytes.
-const BYTES_MAX: usize = 16 << 10;
+/// The longest answer about one like: counts and refusals have a few hundred bytes.
+pub(super) const ANSWER_BYTES_MAX: usize = 16 << 10;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub(super) struct Question {
     pub(super) body: Bytes,
     /// Whether asking twice comes to the same as asking once.
     pub(super) repeatable: bool,
+    /// Bytes that the answer may have.
+    pub(super) answer_bytes_max: usize,
     pub(super) reason: Reason,
 }
 
@@ -116,7 +118,7 @@ impl Edge {
         while let Some(chunk) = upstream::next_chunk(&mut body, &self.limits()).await? {
             self.metrics.origin_bytes.inc_by(chunk.len() as u64);
             whole.extend_from_slice(&chunk);
-            if whole.len() > BYTES_MAX {
+            if whole.len() > question.answer_bytes_max {
                 return Err(FetchError::TooLarge);
             }
         }

@@ -1,25 +1,28 @@
-//! What an edge sends on as it is: likes, hearts, and reads that no cache may answer. The origin's answer comes back as it
-//! is.
+//! What an edge sends on: likes and hearts, in batches where they are taken; and as they are reads that no cache may answer,
+//! and what edges behind this one have gathered.
 
 use bytes::Bytes;
-use http::header::VIA;
+use http::header::{CONTENT_TYPE, VIA};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::sync::SemaphorePermit;
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Told;
-use super::exchange::{NoAnswer, Question};
+use super::batches::Heard;
+use super::exchange::{self, NoAnswer, Question};
 use crate::likes::Limits;
+use crate::likes::forward;
+use crate::likes::gather::Sent;
 use crate::likes::limits::Shed;
+use crate::likes::names::LikePath;
 use crate::policy::status::{Served, Way};
-use crate::serve::edge::Edge;
 use crate::serve::edge::metrics::Reason;
 use crate::serve::edge::pass::RequestStream;
 use crate::serve::edge::routes::Asked;
 use crate::serve::edge::upstream::CDN_LOOP;
-use crate::serve::likes::answer::Refusal;
-use crate::serve::likes::body;
+use crate::serve::likes::answer::{self, Refusal};
 use crate::serve::likes::rates::FORWARDED_FOR;
+use crate::serve::likes::{body, update};
 use crate::serve::listener::Peer;
 
 const SEQUENCE: HeaderName = HeaderName::from_static("like-seq");
@@ -27,79 +30,151 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("like-token");
 
 impl Asked<'_> {
-    /// Sends the request on, in a place among its like, and gives back what the origin says.
+    /// Brings what a viewer has sent to the origin, in a batch or by itself, and gives back what the origin says of it.
+    pub(super) async fn update(
+        &self,
+        path: LikePath<'_>,
+        peer: Option<Peer>,
+        body: impl RequestStream,
+    ) -> Result<Told, Refusal> {
+        let (edge, method) = (self.edge, self.request.method);
+        let body = body::whole(body, Limits::default().body_bytes_max).await?;
+        let sent = update::read(path, method, self.request.headers, &body)?;
+        let place = self.place()?;
+        if !edge.likes.batches.are_taken(edge.clock.now()) {
+            return self.alone(peer, body, place).await;
+        }
+        if matches!(sent, Sent::Nameless { .. }) {
+            // They are summed here, so nobody behind this knows from whom they come.
+            let address = peer
+                .as_ref()
+                .map(|Peer(peer)| edge.likes.rates.address(peer.ip(), self.request.headers));
+            if !edge.likes.rates.admit(None, address) {
+                return Err(Refusal::Limited);
+            }
+        }
+        let from = came_from(self.request.headers, peer.as_ref());
+        let waiting = edge.gather(sent, &from, place);
+        match edge.outcome(waiting).await.ok_or(FULL)? {
+            Heard::Said(said) => Ok(told(answer::heard(said, method))),
+            Heard::Refused(response) => Ok(told(response)),
+            Heard::Alone(place) => self.alone(peer, body, place).await,
+            Heard::Nothing(NoAnswer::Unknown) => Err(Refusal::Unknown),
+            Heard::Nothing(NoAnswer::Unsent) => Err(Refusal::Overloaded(Shed::Origin)),
+        }
+    }
+
+    /// Sends a read on.
     pub(super) async fn forward(
         &self,
         peer: Option<Peer>,
         body: impl RequestStream,
     ) -> Result<Told, Refusal> {
-        let (edge, limits) = (self.edge, self.edge.limits());
         let body = body::whole(body, Limits::default().body_bytes_max).await?;
-        let method = self.request.method.clone();
-        let safe = method.is_safe();
-        let client = self.request.headers;
+        self.alone(peer, body, self.place()?).await
+    }
+
+    /// Sends on what an edge behind this one has gathered, with that edge's address: the origin says whether it is one.
+    pub(super) async fn forward_batch(
+        &self,
+        peer: Option<Peer>,
+        body: impl RequestStream,
+    ) -> Result<Told, Refusal> {
+        let body = body::whole(body, forward::BYTES_MAX).await?;
         let question = Question {
-            method,
-            path: self.path_and_query(),
-            headers: headers(client, peer),
-            body: Bytes::from(body),
-            repeatable: safe || client.contains_key(SEQUENCE) || client.contains_key(KEY),
-            reason: Reason::Pass,
+            repeatable: true,
+            answer_bytes_max: forward::ANSWER_BYTES_MAX,
+            ..self.question(peer, body)
         };
-        let _place = edge.place_for_like().await?;
-        let response = match edge.exchange(&question, limits.likes_wait).await {
-            Ok(response) => response,
-            Err(NoAnswer::Unknown) if !safe => return Err(Refusal::Unknown),
-            Err(_) => return Err(Refusal::Overloaded(Shed::Origin)),
-        };
-        let status = Some(response.status().as_u16());
-        Ok(Told {
-            served: Served::Pass,
-            way: Way::Bypass { status },
-            ttl_s: None,
-            response,
-        })
+        self.send(&question, self.place()?).await
     }
 
-    fn path_and_query(&self) -> PathAndQuery {
+    async fn alone(
+        &self,
+        peer: Option<Peer>,
+        body: Vec<u8>,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Told, Refusal> {
+        self.send(&self.question(peer, body), place).await
+    }
+
+    fn question(&self, peer: Option<Peer>, body: Vec<u8>) -> Question {
+        let (method, client) = (self.request.method.clone(), self.request.headers);
         let root = PathAndQuery::from_static("/");
-        self.uri.path_and_query().cloned().unwrap_or(root)
+        Question {
+            repeatable: method.is_safe()
+                || client.contains_key(SEQUENCE)
+                || client.contains_key(KEY),
+            method,
+            path: self.uri.path_and_query().cloned().unwrap_or(root),
+            headers: headers(client, peer.as_ref()),
+            body: Bytes::from(body),
+            answer_bytes_max: exchange::ANSWER_BYTES_MAX,
+            reason: Reason::Pass,
+        }
+    }
+
+    /// Sends a request on, in a place among its like, and gives back what the origin says.
+    async fn send(
+        &self,
+        question: &Question,
+        _queued: OwnedSemaphorePermit,
+    ) -> Result<Told, Refusal> {
+        let (edge, limits) = (self.edge, self.edge.limits());
+        let under_way = edge.likes.places.acquire();
+        let under_way = tokio::time::timeout(limits.origin_queue_wait, under_way).await;
+        let _under_way = under_way.map_err(|_| FULL)?.map_err(|_| FULL)?;
+        match edge.exchange(question, limits.likes_wait).await {
+            Ok(response) => Ok(told(response)),
+            Err(NoAnswer::Unknown) if !question.method.is_safe() => Err(Refusal::Unknown),
+            Err(_) => Err(Refusal::Overloaded(Shed::Origin)),
+        }
+    }
+
+    /// A place among the likes that are here; it is given back when it is dropped.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let queue = self.edge.likes.queue.clone();
+        queue.try_acquire_owned().map_err(|_| FULL)
     }
 }
 
-impl Edge {
-    /// A place among the likes that are under way, at once or after a bounded wait in a bounded queue.
-    async fn place_for_like(&self) -> Result<Places<'_>, Refusal> {
-        let full = Refusal::Overloaded(Shed::Edge);
-        let queued = self.likes.queue.try_acquire().map_err(|_| full)?;
-        let wait = self.limits().origin_queue_wait;
-        let place = tokio::time::timeout(wait, self.likes.places.acquire()).await;
-        let under_way = place.map_err(|_| full)?.map_err(|_| full)?;
-        Ok(Places {
-            _under_way: under_way,
-            _queued: queued,
-        })
-    }
-}
+const FULL: Refusal = Refusal::Overloaded(Shed::Edge);
 
-/// A like's places; dropping them gives them back.
-struct Places<'a> {
-    _under_way: SemaphorePermit<'a>,
-    _queued: SemaphorePermit<'a>,
+fn told(response: Response<Bytes>) -> Told {
+    let status = Some(response.status().as_u16());
+    Told {
+        served: Served::Pass,
+        way: Way::Bypass { status },
+        ttl_s: None,
+        response,
+    }
 }
 
 /// The head of what is sent on: identity, token, the caches on the way, and the viewer's address as this edge sees it.
-fn headers(client: &HeaderMap, peer: Option<Peer>) -> HeaderMap {
-    let forwarded_for = HeaderName::from_static(FORWARDED_FOR);
+fn headers(client: &HeaderMap, peer: Option<&Peer>) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for name in [SEQUENCE, KEY, TOKEN, VIA, CDN_LOOP, forwarded_for.clone()] {
+    for name in [SEQUENCE, KEY, TOKEN, CONTENT_TYPE, VIA, CDN_LOOP] {
         for value in client.get_all(&name) {
             headers.append(name.clone(), value.clone());
         }
+    }
+    let forwarded_for = HeaderName::from_static(FORWARDED_FOR);
+    for value in client.get_all(&forwarded_for) {
+        headers.append(forwarded_for.clone(), value.clone());
     }
     if let Some(Peer(address)) = peer {
         let address = HeaderValue::from_str(&address.ip().to_string());
         headers.append(forwarded_for, address.expect("an address is header-safe"));
     }
     headers
+}
+
+/// The same addresses as one text.
+fn came_from(client: &HeaderMap, peer: Option<&Peer>) -> String {
+    let listed = client.get_all(FORWARDED_FOR).iter();
+    let mut texts: Vec<_> = listed
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        .collect();
+    texts.extend(peer.map(|Peer(address)| address.ip().to_string()));
+    texts.join(", ")
 }

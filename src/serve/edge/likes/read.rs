@@ -12,7 +12,7 @@ use warp::Reply;
 
 use super::Told;
 use super::counts::{AtHand, Kept, Known, Line, Waiting};
-use super::exchange::Question;
+use super::exchange::{self, Question};
 use crate::likes::Reading;
 use crate::likes::limits::Shed;
 use crate::policy::status::{Served, Way};
@@ -288,6 +288,7 @@ fn question(path: &str, headers: HeaderMap, reason: Reason) -> Question {
         headers,
         body: Bytes::new(),
         repeatable: true,
+        answer_bytes_max: exchange::ANSWER_BYTES_MAX,
         reason,
     }
 }
