@@ -18,6 +18,17 @@ pub enum Ab {
     Freshness([u32; 2]),
     /// What an edge lets go when its cache is full.
     Eviction([Eviction; 2]),
+    /// Whether viewers like.
+    Likes([Liking; 2]),
+}
+
+/// Whether viewers like what the scenario has them like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liking {
+    /// They do.
+    On,
+    /// They send none of it.
+    Off,
 }
 
 /// One side of a comparison.
@@ -39,6 +50,8 @@ impl Ab {
             Self::Shields(settings) => stage.shields = settings[place],
             Self::Freshness(settings) => stage.playlist_fresh_percent = Some(settings[place]),
             Self::Eviction(settings) => stage.eviction = Some(settings[place]),
+            Self::Likes(settings) if settings[place] == Liking::Off => scenario.real.likes = None,
+            Self::Likes(_) => {}
         }
     }
 
@@ -56,6 +69,10 @@ impl Ab {
                 Eviction::Lru => "LRU".to_owned(),
                 Eviction::TinyLfu => "TinyLFU".to_owned(),
             },
+            Self::Likes([one, other]) => match [one, other][place] {
+                Liking::On => "with likes".to_owned(),
+                Liking::Off => "without likes".to_owned(),
+            },
         }
     }
 }
@@ -65,7 +82,7 @@ impl FromStr for Ab {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const FORMS: &str = "miss-queue=flights,off · shield=none,2x2 · freshness=0,50 (per cent of a target duration) · \
-                             eviction=lru,tiny-lfu";
+                             eviction=lru,tiny-lfu · likes=on,off";
         let halves = || {
             let (knob, settings) = text.split_once('=')?;
             let (one, other) = settings.split_once(',')?;
@@ -88,6 +105,11 @@ impl FromStr for Ab {
                 "lru" => Ok(Eviction::Lru),
                 "tiny-lfu" => Ok(Eviction::TinyLfu),
                 _ => Err(format!("{setting:?} is neither lru nor tiny-lfu")),
+            })?),
+            "likes" => Self::Likes(each(settings, |setting| match setting {
+                "on" => Ok(Liking::On),
+                "off" => Ok(Liking::Off),
+                _ => Err(format!("{setting:?} is neither on nor off")),
             })?),
             _ => {
                 return Err(format!(
@@ -123,6 +145,7 @@ mod tests {
                 ["playlists fresh 0 %", "playlists fresh 50 %"],
             ),
             ("eviction=lru,tiny-lfu", ["LRU", "TinyLFU"]),
+            ("likes=on,off", ["with likes", "without likes"]),
         ] {
             let comparison: Ab = text.parse().unwrap();
             assert_eq!(
@@ -136,6 +159,7 @@ mod tests {
             "miss-queue=on,off",
             "shield=2",
             "freshness=200,0",
+            "likes=on,many",
             "colour=red,blue",
         ] {
             assert!(text.parse::<Ab>().is_err(), "{text:?}");

@@ -463,7 +463,7 @@ pub struct Surge {
     )]
     pub miss_queue: MissQueue,
     /// Play the scenario twice with one seed, each time at a cold cluster of its own, with one knob set differently:
-    /// miss-queue=flights,off, shield=none,2x2, freshness=0,50 or eviction=lru,tiny-lfu.
+    /// miss-queue=flights,off, shield=none,2x2, freshness=0,50, eviction=lru,tiny-lfu or likes=on,off.
     #[arg(long, value_name = "KNOB=A,B", conflicts_with = "targets")]
     pub ab: Option<Ab>,
     /// Draws another audience of the same kind.

@@ -109,6 +109,13 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
         config.origin.delay_ms = stage.origin_delay_ms;
         config.origin.window = stage.window;
     }
+    // What simulated viewers like is forgotten with them: it is none of what the folder for segments keeps.
+    let rehearsed = scenario.as_ref().filter(|_| config.likes.dir.is_none());
+    let likes = rehearsed.map(|_| tempfile::Builder::new().prefix("seawall-").tempdir());
+    let likes = likes.transpose()?;
+    if let Some(folder) = &likes {
+        config.likes.dir = Some(folder.path().to_owned());
+    }
     let stop = stop_signal()?;
     let clock = Clock::start();
     let doors = Doors {

@@ -202,7 +202,7 @@ fn suggestion(nearest: &Option<&'static str>) -> String {
 }
 
 /// The scenarios that are built in: name and text.
-const BUILT_IN: [(&str, &str); 11] = [
+const BUILT_IN: [(&str, &str); 12] = [
     (
         "celebrity-live",
         include_str!("../tests/scenarios/celebrity-live.toml"),
@@ -240,6 +240,10 @@ const BUILT_IN: [(&str, &str); 11] = [
     (
         "rolling-restart",
         include_str!("../tests/scenarios/rolling-restart.toml"),
+    ),
+    (
+        "goal-like-storm",
+        include_str!("../tests/scenarios/goal-like-storm.toml"),
     ),
 ];
 

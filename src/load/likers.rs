@@ -158,16 +158,14 @@ impl Shared {
         let world = &self.world;
         for like in schedule {
             let due = world.began + like.at;
-            if world.clock.now() < due {
-                let sleeping = tokio::time::sleep_until(world.clock.instant(due));
-                tokio::select! {
-                    biased;
-                    () = self.last.cancelled() => return,
-                    () = world.stop.cancelled() => return,
-                    () = sleeping => {}
-                }
-                world.watch.on_wake(world.clock.now().since(due));
+            let sleeping = tokio::time::sleep_until(world.clock.instant(due));
+            tokio::select! {
+                biased;
+                () = self.last.cancelled() => return,
+                () = world.stop.cancelled() => return,
+                () = sleeping => {}
             }
+            world.watch.on_wake(world.clock.now().since(due));
             if self.tasks.len() > UNDER_WAY_MAX {
                 self.noted().likes.unsent += 1;
                 continue;
@@ -284,6 +282,8 @@ impl Drop for Entry<'_> {
     fn drop(&mut self) {
         let finished = self.shared.world.clock.now();
         let fate = self.fate.unwrap_or_else(|| self.asking.given_up());
+        let took = finished.since(self.due);
+        self.shared.world.metrics.liked(fate, took);
         let mut noted = self.shared.noted();
         noted.tally.note(&self.like, fate);
         if noted.likes.operations.len() >= LOGGED_MAX {

@@ -12,6 +12,7 @@ use prometheus::{Counter, Gauge, Histogram, IntCounter, IntGauge};
 use crate::serve::clock::Clock;
 use crate::serve::metrics::{self as table, Registry};
 use crate::time::{Timestamp, UnixTime};
+use crate::viewer::asking::Fate;
 use crate::viewer::player::{Playback, Player};
 use crate::viewer::quality::Exit;
 
@@ -26,6 +27,8 @@ pub struct Metrics {
     startup: Histogram,
     rebuffered_s: Counter,
     live_latency: Histogram,
+    likes: [IntCounter; Fate::ALL.len()],
+    like_seconds: Histogram,
     programme: Programme,
 }
 
@@ -45,6 +48,7 @@ impl Metrics {
     pub fn new(registry: &Registry, plot: Plot, clock: Clock) -> Self {
         let viewers = registry.gauges(table::VIEWERS);
         let failures = registry.counters(table::VIEWER_FAILURES);
+        let likes = registry.counters(table::VIEWER_LIKES);
         let histogram = |metric| registry.histograms(metric).with_label_values::<&str>(&[]);
         Self {
             viewers: Playback::ALL.map(|playback| viewers.with_label_values(&[playback.word()])),
@@ -55,6 +59,8 @@ impl Metrics {
             startup: histogram(table::VIEWER_STARTUP),
             rebuffered_s: registry.float_counter(table::VIEWER_REBUFFERED),
             live_latency: histogram(table::VIEWER_LIVE_LATENCY),
+            likes: Fate::ALL.map(|fate| likes.with_label_values(&[fate.word()])),
+            like_seconds: histogram(table::VIEWER_LIKE_SECONDS),
             programme: registry.register(Programme::new(registry, plot, clock)),
         }
     }
@@ -68,6 +74,14 @@ impl Metrics {
     pub(super) fn begins(&self, began: Timestamp) -> Playing<'_> {
         *self.programme.began() = Some(began);
         Playing(&self.programme)
+    }
+
+    /// This has become of a like, so long after it was wanted.
+    pub(super) fn liked(&self, fate: Fate, took: Duration) {
+        self.likes[fate as usize].inc();
+        if fate == Fate::Acknowledged {
+            self.like_seconds.observe(took.as_secs_f64());
+        }
     }
 
     /// A viewer has come.

@@ -165,6 +165,13 @@ table! {
         labels: &[],
         buckets: LATENCY_SECONDS,
     };
+    VIEWER_LIKES = plain("seawall_viewer_likes_total", "Likes and bundles of hearts of simulated viewers, by what became of them.", &["result"]);
+    VIEWER_LIKE_SECONDS = Metric {
+        name: "seawall_viewer_like_seconds",
+        help: "From when a simulated viewer wanted a like until it was acknowledged.",
+        labels: &[],
+        buckets: SECONDS,
+    };
     SCENARIO_PHASE = plain("seawall_scenario_phase", "1 while this phase of the scenario lasts; `scenario` and `phase` name it.", &[]);
     EVENT = plain("seawall_event_timestamp_seconds", "UNIX time at which a fault or a phase of the scenario began; `event` names it.", &[]);
     BUILD_INFO = plain("seawall_build_info", "1, with the version as a label.", &[]);

@@ -30,6 +30,20 @@ pub enum Fate {
     Unknown,
 }
 
+impl Fate {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Acknowledged, Self::NotCounted, Self::Unknown];
+
+    /// What it is called.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Acknowledged => "acknowledged",
+            Self::NotCounted => "not-counted",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 impl Heard {
     /// Reads an answer: its status, and the word of its `error` where it has one.
     pub fn answer(status: u16, word: Option<&str>, duplicate: bool) -> Self {
