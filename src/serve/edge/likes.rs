@@ -148,6 +148,7 @@ impl Asked<'_> {
                         self.edge.metrics.shed(status::Shed::OriginQueueFull);
                         Served::Shed
                     }
+                    Refusal::Limited => Served::Shed,
                     _ => Served::Error,
                 };
                 let told = Told {

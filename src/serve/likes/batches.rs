@@ -9,7 +9,7 @@ use std::pin::pin;
 
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
-use http::header::CONTENT_TYPE;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::answer::{self, Durable, Refusal};
@@ -21,8 +21,10 @@ use crate::likes::gather::Sent;
 use crate::likes::limits::Shed;
 use crate::likes::{Action, Change, Operation};
 
-/// Batches that an origin holds at once; the next is shed as `queue-full`.
-pub(super) const AT_ONCE_MAX: usize = 64;
+/// Bytes of batches that an origin holds at once, in KiB; what does not fit is shed as `queue-full`.
+pub(super) const AT_ONCE_KIB_MAX: usize = 64 << 10;
+/// So many operations enter the queue before others have their turn on this thread.
+const AT_A_STRETCH: usize = 256;
 /// The methods of their path.
 pub(in crate::serve) const METHODS: &str = "POST";
 
@@ -53,8 +55,10 @@ impl Node {
             .and_then(|peer| self.rates.edge(peer, &request.headers))
             .ok_or(Refusal::NoEdge)?;
         let full = Refusal::Overloaded(Shed::QueueFull);
-        let _place = self.batches.try_acquire().map_err(|_| full)?;
-        let body = body::whole(body, forward::BYTES_MAX).await?;
+        let bytes_max = announced(request).min(forward::BYTES_MAX);
+        let kib = bytes_max.div_ceil(1 << 10) as u32;
+        let _place = self.batches.try_acquire_many(kib).map_err(|_| full)?;
+        let body = body::whole(body, bytes_max).await?;
         let forwarded = Forwarded::decode(&body).map_err(|error| {
             tracing::debug!(%error, %edge, "what an edge has forwarded cannot be read");
             Refusal::Bad("these bytes were forwarded by no edge of this version")
@@ -68,15 +72,14 @@ impl Node {
     async fn take(&self, forwarded: Forwarded, edge: IpAddr) -> Vec<Said> {
         let Forwarded { batch, from } = forwarded;
         let header = batch.header;
-        let begun: Vec<_> = batch
-            .operations
-            .into_iter()
-            .zip(from)
-            .map(|(operation, from)| {
-                let action = action(&operation);
-                (action, self.begin_for(operation, header, edge, &from))
-            })
-            .collect();
+        let mut begun = Vec::with_capacity(from.len());
+        for (operation, from) in batch.operations.into_iter().zip(from) {
+            let action = action(&operation);
+            begun.push((action, self.begin_for(operation, header, edge, &from)));
+            if begun.len().is_multiple_of(AT_A_STRETCH) {
+                tokio::task::yield_now().await;
+            }
+        }
         let mut late = pin!(self.late());
         let mut said = Vec::with_capacity(begun.len());
         for (action, pending) in begun {
@@ -112,6 +115,14 @@ impl Node {
     }
 }
 
+/// How long a request says that its body is; as long as it may be, if it does not say.
+fn announced(request: &Request) -> usize {
+    let length = request.headers.get(CONTENT_LENGTH);
+    length
+        .and_then(|length| length.to_str().ok()?.parse().ok())
+        .unwrap_or(forward::BYTES_MAX)
+}
+
 fn action(operation: &Operation) -> Action {
     match &operation.change {
         Change::Update(update) => update.action,
@@ -124,7 +135,7 @@ fn answered(bytes: Vec<u8>) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(bytes));
     *response.status_mut() = StatusCode::OK;
     let head = response.headers_mut();
-    head.insert(http::header::CACHE_CONTROL, answer::NO_STORE);
+    head.insert(CACHE_CONTROL, answer::NO_STORE);
     head.insert(
         CONTENT_TYPE,
         HeaderValue::from_static("application/octet-stream"),

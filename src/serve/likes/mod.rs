@@ -1,6 +1,7 @@
 //! Likes, performed: a bounded queue, one committer per shard that makes batches durable and counts them, and routes.
 //!
 //! ```text
+//! batches of edges ──┐
 //! PUT, DELETE, POST ─▶ Queue (bounded) ─▶ Committer: one batch ─▶ LikeLog: fsync ─▶ fold ─▶ Board ─▶ 202
 //!                                                     Snapshotter: reads the log, writes state.db, lets it be trimmed
 //! GET ─▶ Board
@@ -155,7 +156,7 @@ struct Node {
     limits: Limits,
     rates: Rates,
     readers: Arc<Semaphore>,
-    /// Places for batches of edges.
+    /// Room for batches of edges, in KiB.
     batches: Semaphore,
     /// As whom hearts without a name are counted here; drawn, so that no viewer can guess it.
     name: Box<str>,
@@ -325,7 +326,7 @@ impl Likes {
             limits: config.limits.clone(),
             rates: Rates::new(config.limits.viewer_rate_max, &config.addresses()),
             readers: Arc::new(Semaphore::new(config.limits.waiting_readers_max)),
-            batches: Semaphore::new(batches::AT_ONCE_MAX),
+            batches: Semaphore::new(batches::AT_ONCE_KIB_MAX),
             name: format!("~origin.{:016x}.{:x}", chance(), clock.unix().as_millis()).into(),
             nameless: Mutex::new(0),
             on_air: neighbours.on_air,
