@@ -10,7 +10,9 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let arguments = Cli::parse();
-    let filter = match EnvFilter::try_new(&arguments.log) {
+    // That library tells as much as we do, of each server that it tries; whoever names it hears it.
+    let filter = format!("async_nats=warn,{}", arguments.log);
+    let filter = match EnvFilter::try_new(filter) {
         Ok(filter) => filter,
         Err(error) => {
             eprintln!(

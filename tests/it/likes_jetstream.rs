@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::stream::{Config as Settings, StorageType};
+use async_nats::jetstream::stream::{Config as Settings, StorageType, Stream};
 use seawall::likes::batch::Header;
 use seawall::likes::fold::Rules;
 use seawall::likes::{Action, Batch, Identity, Operation, State, snapshot};
 use seawall::serve::likes::jetstream;
-use seawall::serve::likes::log::{Facts, Keeper, LikeLog};
+use seawall::serve::likes::log::{Facts, Keeper, LikeLog, LogError};
 use seawall::serve::likes::recovery;
 use seawall::serve::likes::simulated::SimulatedLog;
 use seawall::serve::likes::sqlite::{Ack, Shard, SqliteLog};
@@ -20,11 +20,12 @@ use tokio::task::JoinHandle;
 
 use crate::support::client::{self, Reply};
 use crate::support::likes::{Line, counts, describe, hearts, json, like, origin};
-use crate::support::nats::Nats;
+use crate::support::nats::{Copy, Nats};
 use crate::support::program::{Ended, Program, run};
 
 /// The stream of the only shard.
 const STREAM: &str = "SEAWALL_LIKES_0";
+const ONLY: Shard = Shard { index: 0, count: 1 };
 
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -161,6 +162,17 @@ async fn servers_that_are_not_there_and_streams_that_are_something_else_are_refu
                 .contains("the stream SEAWALL_LIKES_0 is not as likes need it: description"),
         "{refused:?}"
     );
+    let sharded = self::folder();
+    let two = nats.likes_with("allow_unsynced_ack = true\nstream_prefix = \"TWO\"");
+    let (program, addr) = started(sharded.path(), &format!("shards = 2\n{two}")).await;
+    assert_eq!(like(addr, "ann", 1).await.status, 202);
+    program.terminate();
+    program.ended().await;
+    let refused = origin(sharded.path(), &two).ended().await;
+    assert!(
+        refused.err.contains("log 0 of 2") && refused.err.contains("set likes.shards"),
+        "{refused:?}"
+    );
     let three = nats
         .likes()
         .replace("replicas = 1", "replicas = 3\nstream_prefix = \"OTHER\"");
@@ -172,7 +184,13 @@ async fn servers_that_are_not_there_and_streams_that_are_something_else_are_refu
         "{refused:?}"
     );
     let shut = Nats::new("n2", "authorization { token: secret }");
-    let refused = with_token(shut, folder.path(), "wrong").await;
+    let refused = with_secret(shut, folder.path(), "token_file").await;
+    assert!(
+        refused.code == Some(1) && refused.err.contains("no server of NATS lets us in"),
+        "{refused:?}"
+    );
+    let shut = Nats::new("n3", "authorization { user: me, password: secret }");
+    let refused = with_secret(shut, folder.path(), "user = \"me\"\npassword_file").await;
     assert!(
         refused.code == Some(1) && refused.err.contains("no server of NATS lets us in"),
         "{refused:?}"
@@ -185,18 +203,18 @@ async fn servers_that_are_not_there_and_streams_that_are_something_else_are_refu
     );
 }
 
-/// Starts an origin with a token at a server that wants `secret`, and ends both.
-async fn with_token(mut nats: Nats, segments: &Path, token: &str) -> Ended {
+/// Starts an origin with a file of this kind at a server that wants `secret`, and then with a wrong one.
+async fn with_secret(mut nats: Nats, segments: &Path, key: &str) -> Ended {
     nats.start_again().await;
-    let file = segments.join("token");
+    let file = segments.join("secret");
     std::fs::write(&file, "secret\n").unwrap();
-    let likes = nats.likes_with(&format!("allow_unsynced_ack = true\ntoken_file = {file:?}"));
+    let likes = nats.likes_with(&format!("allow_unsynced_ack = true\n{key} = {file:?}"));
     let (program, addr) = started(segments, &likes).await;
     assert_eq!(like(addr, "ann", 1).await.status, 202);
     program.terminate();
     assert_eq!(program.ended().await.code, Some(0));
     std::fs::remove_dir_all(segments.join(".likes")).unwrap();
-    std::fs::write(&file, token).unwrap();
+    std::fs::write(&file, "wrong").unwrap();
     origin(segments, &likes).ended().await
 }
 
@@ -431,22 +449,139 @@ async fn a_full_stream_takes_nothing_and_nothing_of_that_counts() {
     assert_eq!(counts(addr, "?consistency=strong").await["hearts"], sum + 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_entry_is_named_and_nothing_goes_on_from_there() {
-    let nats = Nats::start().await;
-    let first = folder();
-    let (program, _) = started(first.path(), &nats.likes()).await;
-    program.terminate();
-    program.ended().await;
-    // As likes want it, but that entries can be deleted.
+/// The stream as likes want it, but that entries can be deleted.
+async fn loose(nats: &Nats) -> Stream {
+    let folder = tempfile::tempdir().unwrap();
+    let config = likes_at(nats);
+    let opened = tokio::task::spawn_blocking(move || {
+        let servers = jetstream::Servers::connect(&config).unwrap();
+        servers.open(ONLY, folder.path()).unwrap();
+    });
+    opened.await.unwrap();
     let operator = nats.operator().await;
     let mut stream = operator.get_stream(STREAM).await.unwrap();
     let mut settings = stream.info().await.unwrap().config.clone();
-    assert!(stream.delete_message(1).await.is_err(), "this is forbidden");
+    assert!(settings.deny_delete);
     settings.deny_delete = false;
     operator.delete_stream(STREAM).await.unwrap();
-    let stream = operator.create_stream(settings).await.unwrap();
+    operator.create_stream(settings).await.unwrap()
+}
 
+/// The same servers as a log takes them.
+fn likes_at(nats: &Nats) -> jetstream::Config {
+    let mut config = jetstream::Config::new(vec![nats.url()]);
+    (config.replicas, config.max_bytes, config.allow_unsynced_ack) = (1, 64 << 20, true);
+    config
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_past_a_deleted_entry_is_told_its_place_also_at_the_end() {
+    let nats = Nats::start().await;
+    let stream = loose(&nats).await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = likes_at(&nats);
+    let filled = tokio::task::spawn_blocking(move || {
+        let servers = jetstream::Servers::connect(&config).unwrap();
+        let mut log = servers.open(ONLY, folder.path()).unwrap();
+        log.begin_life(&State::default()).unwrap();
+        for number in 1..=5 {
+            let key = Identity::Key(number.to_string().into());
+            let operations = vec![Operation::update("demo", "ann", key, Action::Taps(1))];
+            let Facts { writer, epoch, .. } = log.facts();
+            let header = Header {
+                writer,
+                epoch,
+                number,
+            };
+            let batch = Batch { header, operations }.encode().unwrap();
+            assert_eq!(log.append(&batch), Ok(number));
+        }
+        log
+    });
+    let log = filled.await.unwrap();
+    stream.delete_message(3).await.unwrap();
+    stream.delete_message(5).await.unwrap();
+    let told = tokio::task::spawn_blocking(move || {
+        let mut reader = log.reader().unwrap();
+        for position in [1, 2] {
+            assert_eq!(reader.read_from(position, 0).unwrap()[0].position, position);
+        }
+        let middle = reader.read_from(3, 0).unwrap_err();
+        let mut reader = log.reader().unwrap();
+        assert_eq!(reader.read_from(4, 0).unwrap()[0].position, 4);
+        (middle, reader.read_from(5, 0).unwrap_err())
+    });
+    let (middle, end) = told.await.unwrap();
+    for (error, place) in [
+        (middle, "entry 3 of the stream"),
+        (end, "entry 5 of the stream"),
+    ] {
+        assert!(
+            matches!(&error, LogError::Broken(why) if why.contains(place)),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_has_forgotten_what_it_acknowledged_is_noticed() {
+    tokio::join!(forgotten(false), forgotten(true));
+}
+
+async fn forgotten(others_go_on: bool) {
+    let mut nats = Nats::start().await;
+    let folder = folder();
+    let (program, addr) = started(folder.path(), &nats.likes()).await;
+    for number in 1..=3 {
+        assert_eq!(like(addr, "ann", number).await.status, 202);
+    }
+    nats.kill().await;
+    let copy = tempfile::tempdir().unwrap();
+    nats.copy(&copy.path().join("store"), Copy::Out);
+    nats.start_again().await;
+    let begun = Instant::now();
+    while like(addr, "bob", 1).await.status != 202 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(15),
+            "likes are not taken again"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    nats.kill().await;
+    nats.copy(&copy.path().join("store"), Copy::Back);
+    nats.start_again().await;
+    // Others go on from there, or nobody does: then nothing is put where the lost one was, now or later.
+    let mut last = 3;
+    let another = self::folder();
+    let other = if others_go_on {
+        let (program, addr) = started(another.path(), &nats.likes()).await;
+        assert_eq!(like(addr, "zoe", 1).await.status, 202);
+        last += 1;
+        Some(program)
+    } else {
+        None
+    };
+    let begun = Instant::now();
+    while metric(&program, "seawall_likes_down").await < 1.0 {
+        let reply = like(addr, "eve", 1).await;
+        assert!(others_go_on || reply.status == 503);
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "it is not noticed"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    program.logs("lost its end").await;
+    let mut stream = nats.operator().await.get_stream(STREAM).await.unwrap();
+    let found = stream.info().await.unwrap().state.last_sequence;
+    assert!(found == last || others_go_on, "{found}");
+    drop(other);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_entry_is_named_and_nothing_goes_on_from_there() {
+    let nats = Nats::start().await;
+    let stream = loose(&nats).await;
     let folder = folder();
     let (program, addr) = started(folder.path(), &nats.likes()).await;
     program.logs("deny_delete is off").await;
@@ -650,15 +785,12 @@ async fn the_same_script_has_one_hash_on_jetstream_on_sqlite_and_simulated() {
     };
     let script: Vec<_> = (0..400).map(operation).collect();
     let folder = tempfile::tempdir().unwrap();
-    let shard = Shard { index: 0, count: 1 };
-    let mut config = jetstream::Config::new(vec![nats.url()]);
-    (config.replicas, config.max_bytes, config.allow_unsynced_ack) = (1, 64 << 20, true);
+    let config = likes_at(&nats);
     let hashes = tokio::task::spawn_blocking(move || {
         let servers = jetstream::Servers::connect(&config).unwrap();
-        let mut shared = servers.open(shard, folder.path()).unwrap();
+        let mut shared = servers.open(ONLY, folder.path()).unwrap();
         shared.begin_life(&State::default()).unwrap();
-        let mut sqlite =
-            SqliteLog::open(&folder.path().join("log.db"), shard, Ack::Memory).unwrap();
+        let mut sqlite = SqliteLog::open(&folder.path().join("log.db"), ONLY, Ack::Memory).unwrap();
         let mut simulated = SimulatedLog::default();
         [
             hash_of(&script, 3, &mut shared),

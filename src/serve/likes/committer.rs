@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::board::Board;
 use super::disk;
 use super::figures::Figures;
-use super::log::{AppendError, Entry, LikeLog, LogError};
+use super::log::{AppendError, Entry, LikeLog, LogError, News};
 use super::queue::{Queue, Told, Waiting};
 use super::recovery::READ_BYTES;
 use crate::likes::batch::{self, Encoder, Header};
@@ -70,6 +70,17 @@ enum Fatal {
 /// Whatever ends the thread, a panic too, nobody waits for it any more.
 struct FailsAtEnd(Arc<Queue>);
 
+/// What a committer has in hand.
+#[derive(Default)]
+struct Hand {
+    /// The last batch of this life that is known to be in the log.
+    number: u64,
+    /// What has been taken from the queue and waits for the next batch.
+    carried: Vec<Waiting>,
+    /// The last batch was refused, and that has been said.
+    refused: bool,
+}
+
 impl Drop for FailsAtEnd {
     fn drop(&mut self) {
         self.0.fail();
@@ -101,32 +112,30 @@ impl Committer {
         let queue = self.queue.clone();
         let tell = Arc::new(move |news| queue.hear(news));
         self.log.follow(self.state.position() + 1, tell);
-        let mut number = 0;
-        let mut carried: Vec<Waiting> = Vec::new();
+        let mut hand = Hand::default();
         let mut trim = 0;
         loop {
-            let patience = if carried.is_empty() && trim == 0 {
+            let patience = if hand.carried.is_empty() && trim == 0 {
                 TICK
             } else {
                 Duration::ZERO
             };
-            let work = self
-                .queue
-                .take(batch::OPERATIONS_MAX - carried.len(), patience);
+            let room = batch::OPERATIONS_MAX - hand.carried.len();
+            let work = self.queue.take(room, patience);
             trim = trim.max(work.trim);
-            carried.extend(work.waiting);
+            hand.carried.extend(work.waiting);
             self.tell_load();
             if work.arrived {
-                self.apply_arrived(number)?;
+                self.apply_arrived(hand.number)?;
             }
-            if carried.is_empty() && work.barriers.is_empty() && work.ended {
+            if hand.carried.is_empty() && work.barriers.is_empty() && work.ended {
                 return Ok(());
             }
-            if !carried.is_empty() {
-                self.commit(&mut carried, &mut number)?;
+            if !hand.carried.is_empty() {
+                self.commit(&mut hand)?;
             }
             if !work.barriers.is_empty() {
-                match self.catch_up(number) {
+                match self.catch_up(hand.number) {
                     Ok(()) => {
                         for barrier in work.barriers {
                             let _ = barrier.send(());
@@ -145,39 +154,40 @@ impl Committer {
         }
     }
 
-    /// Commits as many of `carried` as a batch holds, and leaves the others there.
-    fn commit(&mut self, carried: &mut Vec<Waiting>, number: &mut u64) -> Result<(), Fatal> {
+    /// Commits as many of those carried as a batch holds, and leaves the others there.
+    fn commit(&mut self, hand: &mut Hand) -> Result<(), Fatal> {
         if self.disk_is_low() {
-            shed(std::mem::take(carried), Shed::DiskLow);
+            shed(std::mem::take(&mut hand.carried), Shed::DiskLow);
             return Ok(());
         }
         let mut encoder = Encoder::default();
-        let fitting = carried
+        let fitting = hand
+            .carried
             .iter()
             .take_while(|waiting| encoder.push(&waiting.operation))
             .count();
-        let rest = carried.split_off(fitting);
-        let waiting = std::mem::replace(carried, rest);
+        let rest = hand.carried.split_off(fitting);
+        let waiting = std::mem::replace(&mut hand.carried, rest);
         let facts = self.log.facts();
         let header = Header {
             writer: facts.writer,
             epoch: facts.epoch,
-            number: *number + 1,
+            number: hand.number + 1,
         };
         let begun = self.clock.now();
-        let position = match self.append(&encoder.finish(header), carried)? {
+        let position = match self.append(&encoder.finish(header), hand)? {
             Ok(position) => position,
             Err(why) => {
                 shed(waiting, why);
                 return Ok(());
             }
         };
-        *number += 1;
+        hand.number += 1;
         let durable = self.clock.now();
         let sequence = self.state.sequence() + waiting.len() as u64;
         self.figures
             .committed(durable.since(begun), waiting.len(), sequence);
-        let outcomes = self.apply_own(position, header, &waiting, carried)?;
+        let outcomes = self.apply_own(position, header, &waiting, hand)?;
         self.figures
             .applied(self.clock.now().since(durable), self.state.sequence());
         for (waiting, outcome) in waiting.into_iter().zip(outcomes) {
@@ -190,16 +200,13 @@ impl Committer {
     }
 
     /// Appends a batch until it is known what has become of it: its place, or why it is certainly not in the log.
-    fn append(
-        &mut self,
-        batch: &[u8],
-        carried: &mut Vec<Waiting>,
-    ) -> Result<Result<u64, Shed>, Fatal> {
+    fn append(&mut self, batch: &[u8], hand: &mut Hand) -> Result<Result<u64, Shed>, Fatal> {
         let mut pause = None;
         loop {
             let error = match self.log.append(batch) {
                 Ok(position) => {
                     self.queue.known();
+                    hand.refused = false;
                     return Ok(Ok(position));
                 }
                 Err(error) => error,
@@ -209,18 +216,21 @@ impl Committer {
                 AppendError::Refused(_) if pause.is_none() => Shed::Down,
                 AppendError::Full(_) if pause.is_none() => Shed::LogFull,
                 AppendError::Unknown(_) => {
-                    shed(std::mem::take(carried), Shed::Down);
+                    shed(std::mem::take(&mut hand.carried), Shed::Down);
                     return Err(error.into());
                 }
                 _ => {
-                    self.wait(&mut pause, &error, carried)?;
+                    self.wait(&mut pause, &error, hand)?;
                     continue;
                 }
             };
-            tracing::warn!(
-                %error,
-                "a batch of likes was refused, and those who sent it were told to come back"
-            );
+            // Said once, however many follow.
+            if !std::mem::replace(&mut hand.refused, true) {
+                tracing::warn!(
+                    %error,
+                    "likes are refused, and those who send them are told to come back"
+                );
+            }
             return Ok(Err(why));
         }
     }
@@ -230,12 +240,12 @@ impl Committer {
         &self,
         pause: &mut Option<Duration>,
         why: &AppendError,
-        carried: &mut Vec<Waiting>,
+        hand: &mut Hand,
     ) -> Result<(), Fatal> {
         if pause.is_none() {
             tracing::warn!(%why, "the log is asked again until it is known; meanwhile likes are refused");
             self.queue.in_doubt();
-            shed(std::mem::take(carried), Shed::Down);
+            shed(std::mem::take(&mut hand.carried), Shed::Down);
         }
         let next = pause.map_or(PAUSE, |pause| PAUSE_MAX.min(pause * 2));
         *pause = Some(next);
@@ -252,7 +262,7 @@ impl Committer {
         position: u64,
         header: Header,
         waiting: &[Waiting],
-        carried: &mut Vec<Waiting>,
+        hand: &mut Hand,
     ) -> Result<Vec<Outcome>, Fatal> {
         let last = self.state.position();
         if position <= last {
@@ -265,7 +275,7 @@ impl Committer {
             // Somebody else's, or this very batch twice: then the first of them is counted, and that is the answer.
             match self.apply_read(position, Some(header), header.number) {
                 Err(Fatal::Log(LogError::Away(why))) => {
-                    self.wait(&mut pause, &AppendError::AskAgain(why), carried)?;
+                    self.wait(&mut pause, &AppendError::AskAgain(why), hand)?;
                 }
                 read => {
                     self.queue.known();
@@ -302,19 +312,20 @@ impl Committer {
         Ok(answer)
     }
 
-    /// Counts what others have appended, as far as it has come.
+    /// Counts some of what others have appended, as far as it has come; the rest in the next turn, so that what waits here
+    /// has its turn too.
     fn apply_arrived(&mut self, number: u64) -> Result<(), Fatal> {
-        loop {
-            let entries = self.log.arrived(self.state.position() + 1)?;
-            if entries.is_empty() {
-                return Ok(());
-            }
-            for entry in entries {
-                self.apply_entry(&entry, number)?;
-            }
-            let sequence = self.state.sequence();
-            self.figures.sequences(sequence, sequence);
+        let entries = self.log.arrived(self.state.position() + 1)?;
+        if entries.is_empty() {
+            return Ok(());
         }
+        for entry in entries {
+            self.apply_entry(&entry, number)?;
+        }
+        let sequence = self.state.sequence();
+        self.figures.sequences(sequence, sequence);
+        self.queue.hear(News::Arrived);
+        Ok(())
     }
 
     fn apply_entry(&mut self, entry: &Entry, number: u64) -> Result<(Header, Vec<Outcome>), Fatal> {
@@ -358,6 +369,12 @@ impl Committer {
     /// Counts everything that is durable now.
     fn catch_up(&mut self, number: u64) -> Result<(), Fatal> {
         let barrier = self.log.tail_barrier()?;
+        let counted = self.state.position();
+        if barrier < counted {
+            return Err(Fatal::Log(LogError::Away(format!(
+                "it is said to end with entry {barrier}, and {counted} have been counted"
+            ))));
+        }
         self.apply_read(barrier, None, number)?;
         let sequence = self.state.sequence();
         self.figures.sequences(sequence, sequence);

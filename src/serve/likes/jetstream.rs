@@ -18,6 +18,8 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::publish::PublishAck;
+use async_nats::jetstream::stream::{Info, State};
+use tokio::sync::watch;
 
 use self::connection::{Connection, Unanswered};
 use self::stream::Wanted;
@@ -26,7 +28,7 @@ use super::log::{AppendError, Entry, Facts, Keeper, LikeLog, LogError, LogReader
 use super::recovery::READ_BYTES;
 use super::sqlite::Shard;
 use super::writer::Writer;
-use crate::likes::State;
+use crate::likes;
 use crate::likes::batch::{self, Header};
 
 pub use self::connection::Credentials;
@@ -86,6 +88,10 @@ pub struct JetStreamLog {
     reader: JetStreamReader,
     facts: Facts,
     folder: PathBuf,
+    /// Whether the connection has changed since the stream was last looked at.
+    changes: watch::Receiver<u64>,
+    /// The last batch that was appended: its place, and its checksum.
+    appended: Option<(u64, u32)>,
 }
 
 /// A log that is only read.
@@ -148,6 +154,8 @@ impl Servers {
             reader: self.reader(wanted, log, true),
             facts,
             folder: folder.to_owned(),
+            changes: self.connection.changes(),
+            appended: None,
         })
     }
 
@@ -174,10 +182,7 @@ impl Servers {
     }
 
     /// Whether all who keep the stream write to the disk before they acknowledge; no only if that is allowed.
-    fn fsync_before_ack(
-        &self,
-        info: &async_nats::jetstream::stream::Info,
-    ) -> Result<bool, LogError> {
+    fn fsync_before_ack(&self, info: &Info) -> Result<bool, LogError> {
         let (name, version, _) = self.connection.server();
         let mut names = Vec::new();
         if let Some(cluster) = &info.cluster {
@@ -210,7 +215,7 @@ impl Servers {
     }
 }
 
-fn facts(log: u64, info: &async_nats::jetstream::stream::Info) -> Facts {
+fn facts(log: u64, info: &Info) -> Facts {
     Facts {
         log,
         writer: 0,
@@ -229,7 +234,7 @@ impl JetStreamLog {
     ///
     /// # Errors
     /// The disk refuses, or the log takes no more writers.
-    pub fn begin_life(&mut self, state: &State) -> Result<(), LogError> {
+    pub fn begin_life(&mut self, state: &likes::State) -> Result<(), LogError> {
         let Facts { log, writer, .. } = self.facts;
         if !state.admits_writer(writer) {
             return Err(LogError::Broken(format!(
@@ -245,12 +250,47 @@ impl JetStreamLog {
         Ok(())
     }
 
-    /// Whether a batch that the servers say they have already is this one: they know it by its name alone.
-    fn is_there(&self, position: u64, batch: &[u8]) -> Result<u64, AppendError> {
+    /// Whether the stream still holds what it is known to have held, our last batch above all. A batch that follows on one that
+    /// was lost could be applied by nobody, and nobody could go on with the stream.
+    fn look(&mut self) -> Result<(), AppendError> {
+        if !self.changes.has_changed().unwrap_or(false) {
+            return Ok(());
+        }
+        self.changes.mark_unchanged();
+        let known = self.reader.last;
+        let looked = match self.reader.ask() {
+            Ok(State { last_sequence, .. }) if last_sequence < known => Err(AppendError::Refused(
+                format!("the stream ends with entry {last_sequence}, and {known} has been there"),
+            )),
+            Ok(state) => self.holds_appended(state.first_sequence),
+            Err(error) => Err(AppendError::Refused(error.to_string())),
+        };
+        if looked.is_err() {
+            self.changes.mark_changed();
+        }
+        looked
+    }
+
+    /// Whether our last batch is still at its place, if `first` and all behind it are there.
+    fn holds_appended(&self, first: u64) -> Result<(), AppendError> {
+        let Some((position, sum)) = self.appended.filter(|(position, _)| *position >= first) else {
+            return Ok(());
+        };
         let reader = &self.reader;
         let one = tail::one(&reader.connection, &reader.wanted, position);
         match reader.connection.block_on(one) {
-            Ok(Some(entry)) if entry.bytes == batch => Ok(position),
+            Ok(Some(entry)) if crc32c::crc32c(&entry.bytes) == sum => Ok(()),
+            Ok(_) => Err(AppendError::Unknown(tail::another(position))),
+            Err(error) => Err(AppendError::Refused(error.to_string())),
+        }
+    }
+
+    /// Whether a batch that the servers say they have already is this one: they know it by its name alone.
+    fn is_there(&self, position: u64, batch: &[u8]) -> Result<(), AppendError> {
+        let reader = &self.reader;
+        let one = tail::one(&reader.connection, &reader.wanted, position);
+        match reader.connection.block_on(one) {
+            Ok(Some(entry)) if entry.bytes == batch => Ok(()),
             Ok(_) => Err(AppendError::Unknown(format!(
                 "the servers have taken a batch for the one at {position}, which is another"
             ))),
@@ -292,6 +332,7 @@ impl LikeLog for JetStreamLog {
             epoch,
             number,
         } = header;
+        self.look()?;
         let mut headers = HeaderMap::new();
         headers.insert(
             "Nats-Msg-Id",
@@ -315,13 +356,18 @@ impl LikeLog for JetStreamLog {
         }
         self.reader.last = self.reader.last.max(ack.sequence);
         if ack.duplicate {
-            return self.is_there(ack.sequence, batch);
+            self.is_there(ack.sequence, batch)?;
+        }
+        let sum = crc32c::crc32c(batch);
+        self.appended = Some((ack.sequence, sum));
+        if let Some(tail) = &self.reader.tail {
+            tail.appended(ack.sequence, sum);
         }
         Ok(ack.sequence)
     }
 
     fn tail_barrier(&mut self) -> Result<u64, LogError> {
-        self.reader.ask_last()
+        self.reader.ask().map(|state| state.last_sequence)
     }
 
     fn trim(&mut self, _position: u64) -> Result<bool, LogError> {
@@ -357,7 +403,7 @@ impl LogReader for JetStreamReader {
             if !entries.is_empty() {
                 return Ok(entries);
             }
-            if self.last < position && self.ask_last()? < position {
+            if self.last < position && self.ask()?.last_sequence < position {
                 if !self.follows {
                     self.tail = None;
                 }
@@ -388,8 +434,8 @@ impl JetStreamReader {
         self.tail.insert(tail)
     }
 
-    /// The last entry, as the leader of the stream says.
-    fn ask_last(&mut self) -> Result<u64, LogError> {
+    /// The first entry and the last, as the leader of the stream says.
+    fn ask(&mut self) -> Result<State, LogError> {
         let asked = self.connection.block_on(self.wanted.info(&self.connection));
         let info = asked.map_err(|why| tail::away(&why))?;
         if stream::identity(&info) != self.log {
@@ -399,7 +445,7 @@ impl JetStreamReader {
             )));
         }
         self.last = self.last.max(info.state.last_sequence);
-        Ok(info.state.last_sequence)
+        Ok(info.state)
     }
 
     /// The entry at `position`, which must be there.

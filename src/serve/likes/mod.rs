@@ -3,6 +3,7 @@
 //! ```text
 //! batches of edges ──┐
 //! PUT, DELETE, POST ─▶ Queue (bounded) ─▶ Committer: one batch ─▶ LikeLog: fsync ─▶ fold ─▶ Board ─▶ 202
+//!                                                     LikeLog: a file (sqlite), or a stream of NATS (jetstream)
 //!                                                     Snapshotter: reads the log, writes state.db, lets it be trimmed
 //! GET ─▶ Board
 //! ```

@@ -8,6 +8,13 @@ use async_nats::jetstream;
 
 use super::program::Program;
 
+/// Which way a copy goes.
+#[derive(Clone, Copy)]
+pub(crate) enum Copy {
+    Out,
+    Back,
+}
+
 /// A server.
 pub(crate) struct Nats {
     program: Option<Program>,
@@ -65,6 +72,19 @@ impl Nats {
         self.port = port(&ports["nats"][0]);
         self.monitor = port(&ports["monitoring"][0]);
         self.program = Some(program);
+    }
+
+    /// Copies what it keeps to `place`, or puts back what was copied there. It must not run.
+    pub(crate) fn copy(&self, place: &Path, direction: Copy) {
+        assert!(self.program.is_none());
+        let store = self.folder.path().join("jetstream");
+        let (from, to) = match direction {
+            Copy::Out => (store.as_path(), place),
+            Copy::Back => (place, store.as_path()),
+        };
+        let _ = std::fs::remove_dir_all(to);
+        let copied = Command::new("cp").arg("-r").arg(from).arg(to).status();
+        assert!(copied.unwrap().success());
     }
 
     /// Where clients connect.

@@ -24,6 +24,8 @@ const WAITING_BYTES: usize = 8 << 20;
 /// The pause before a consumer is made anew, at first and at most.
 const PAUSE: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Entries that were appended here and have not come back yet: so many are remembered.
+const APPENDED_MAX: usize = 65_536;
 /// How often a stream may look shorter than what has been read, before that is believed: a new leader may not know all yet.
 const SHORTER_MAX: u32 = 8;
 
@@ -49,6 +51,10 @@ struct Inner {
     next: u64,
     broken: Option<LogError>,
     tell: Option<Tell>,
+    /// The last entry that is known to be in the stream.
+    known: u64,
+    /// Entries that were appended here and have not come back yet, and their checksums.
+    appended: VecDeque<(u64, u32)>,
 }
 
 /// What the task goes on with when a consumer breaks.
@@ -96,6 +102,31 @@ impl Tail {
         drop(inner);
         if something {
             tell(News::Arrived);
+        }
+    }
+
+    /// An entry with this checksum was appended here: the same bytes must come at its place.
+    pub(super) fn appended(&self, position: u64, sum: u32) {
+        let mut inner = self.shared.lock();
+        inner.known = inner.known.max(position);
+        let come = inner
+            .entries
+            .iter()
+            .rfind(|entry| entry.position <= position);
+        match come {
+            Some(entry) if entry.position == position => {
+                if crc32c::crc32c(&entry.bytes) != sum {
+                    drop(inner);
+                    self.shared.fail(another(position));
+                }
+            }
+            _ if inner.next > position => {}
+            _ => {
+                if inner.appended.len() >= APPENDED_MAX {
+                    inner.appended.pop_front();
+                }
+                inner.appended.push_back((position, sum));
+            }
         }
     }
 
@@ -157,8 +188,24 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether these bytes are those that were appended here at this place, if any were.
+    fn is_ours(&self, position: u64, sum: u32) -> bool {
+        let mut inner = self.lock();
+        while let Some(&(place, appended)) = inner.appended.front() {
+            if place > position {
+                break;
+            }
+            inner.appended.pop_front();
+            if place == position {
+                return appended == sum;
+            }
+        }
+        true
+    }
+
     fn push(&self, entry: Entry) {
         let mut inner = self.lock();
+        inner.known = inner.known.max(entry.position);
         inner.bytes += entry.bytes.len();
         inner.entries.push_back(entry);
         self.came_in(inner);
@@ -224,7 +271,8 @@ impl Cursor {
     async fn consume(&mut self, shared: &Shared) -> End {
         let mut changes = self.connection.changes();
         changes.mark_unchanged();
-        let start = match self.look().await {
+        let known = shared.lock().known.max(self.next.saturating_sub(1));
+        let start = match self.look(known).await {
             Ok(start) => start,
             Err(end) => return end,
         };
@@ -264,8 +312,8 @@ impl Cursor {
         }
     }
 
-    /// Whether the stream is still what has been read, and from where on it is to be read.
-    async fn look(&mut self) -> Result<u64, End> {
+    /// Whether the stream is still what has been read, with all entries up to `known`, and from where on it is to be read.
+    async fn look(&mut self, known: u64) -> Result<u64, End> {
         let info = match self.wanted.info(&self.connection).await {
             Ok(info) => info,
             Err(why) if why.is(ErrorCode::STREAM_NOT_FOUND) => {
@@ -283,11 +331,10 @@ impl Cursor {
             )));
         }
         let (first, last) = (info.state.first_sequence, info.state.last_sequence);
-        if last + 1 < self.next {
+        if last < known {
             let why = format!(
-                "the stream {} ends with entry {last}, and {} had been read: it has lost its end",
-                self.wanted.name,
-                self.next - 1
+                "the stream {} ends with entry {last}, and {known} has been there: it has lost its end",
+                self.wanted.name
             );
             self.shorter += 1;
             return Err(if self.shorter > SHORTER_MAX {
@@ -311,11 +358,9 @@ impl Cursor {
         let sum = crc32c::crc32c(bytes);
         if position < self.next {
             return match self.before {
-                Some(before) if position + 1 == self.next && before != sum => Err(format!(
-                    "entry {position} of the stream {} is another than the one that was read: it has lost its end, and others \
-                     have gone on from there",
-                    self.wanted.name
-                )),
+                Some(before) if position + 1 == self.next && before != sum => {
+                    Err(another(position))
+                }
                 _ => Ok(()),
             };
         }
@@ -326,12 +371,23 @@ impl Cursor {
             ));
         }
         shared.has_room().await;
+        if !shared.is_ours(position, sum) {
+            return Err(another(position));
+        }
         self.next += 1;
         self.before = Some(sum);
         let bytes = bytes.to_vec();
         shared.push(Entry { position, bytes });
         Ok(())
     }
+}
+
+/// What is said where a lost end has been written over.
+pub(super) fn another(position: u64) -> String {
+    format!(
+        "entry {position} of the stream is another than the one that was there before: it has lost its end, and others have gone \
+         on from there"
+    )
 }
 
 /// One entry, asked for by its place; `None` if there is none.
