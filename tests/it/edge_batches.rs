@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use seawall::likes::batch::Header;
 use seawall::likes::forward::{self, Forwarded, Said};
 use seawall::likes::gather::{Gathering, Sent};
+use seawall::likes::limits::Shed;
 use seawall::likes::names::BATCH;
-use seawall::likes::{Action, Identity, Operation, Token};
+use seawall::likes::{Action, Change, Identity, Operation, Token};
 use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
 use tokio::io::AsyncWriteExt;
@@ -491,6 +492,62 @@ async fn a_batch_that_breaks_off_twice_leaves_everybody_in_doubt_and_is_the_same
     assert_eq!(bodies[0], bodies[1]);
 }
 
+/// 429 and `overloaded` promise that nothing has counted: an edge does not say so of what it has sent before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_when_it_is_sent_again_may_have_counted_before() {
+    let limited = || answer(&[Said::Limited]);
+    let origin = FaultOrigin::start(move |_, number| match number {
+        0 => limited(),
+        1 => Behaviour::Reset,
+        2 => limited(),
+        3 => Behaviour::Reset,
+        4 => answer(&[Said::Overloaded(Shed::QueueFull)]),
+        5 => Behaviour::Reset,
+        6 => Behaviour::status(404),
+        7 => Behaviour::Reset,
+        _ => Behaviour::status(429),
+    })
+    .await;
+    let edge = TestEdge::start(&origin.url());
+    let mut words = Vec::new();
+    for number in 1..=5 {
+        words.push(heard(&like(edge.addr, "ann", number).await).1);
+    }
+    let unknown = "outcome-unknown";
+    assert_eq!(words, ["limited", unknown, unknown, unknown, unknown]);
+    assert_eq!(origin.arrived().len(), 9);
+    assert_eq!(origin.hits(BATCH), 7, "the last went by itself");
+}
+
+/// A disk that is silent leaves all of a batch in doubt, and a batch that comes again counts once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stalled_log_leaves_every_operation_of_a_batch_in_doubt() {
+    let node = Simulated::start(seawall::likes::Limits {
+        append_wait: Duration::from_millis(200),
+        ..Default::default()
+    });
+    let bytes = bytes_of(&[("ann", 1), ("bob", 1), ("eve", 1)]);
+    node.log.stall();
+    let stalled = post(node.addr, "", &bytes).await;
+    let said = forward::read_answer(&stalled.body, 3);
+    assert_eq!(said, Ok(vec![Said::Unknown; 3]));
+    node.log.go_on();
+    let again = post(node.addr, "", &bytes).await;
+    for said in forward::read_answer(&again.body, 3).unwrap() {
+        assert!(
+            matches!(
+                said,
+                Said::Durable {
+                    duplicate: true,
+                    ..
+                }
+            ),
+            "{said:?}"
+        );
+    }
+    assert_eq!(counts(node.addr, "?consistency=strong").await["likes"], 3);
+}
+
 /// A like that has not left in time is taken back, and has no effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn those_behind_a_slow_batch_are_bounded_in_number_and_in_time() {
@@ -528,6 +585,45 @@ async fn those_behind_a_slow_batch_are_bounded_in_number_and_in_time() {
         .map(|operation| operation.viewer().unwrap().to_owned())
         .collect();
     assert_eq!(viewers, ["v0", "v3"], "who was refused was not forwarded");
+}
+
+/// So nothing of a viewer can overtake what came before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_has_one_batch_under_way_and_its_viewers_keep_their_order() {
+    const TAKES: Duration = Duration::from_millis(4);
+    const VIEWERS: u64 = 8;
+    const EACH: u64 = 60;
+    let begun = Arc::new(Mutex::new(Vec::new()));
+    let begins = begun.clone();
+    let origin = FaultOrigin::start(move |arrived, _| {
+        begins.lock().unwrap().push(Instant::now());
+        let batch = Forwarded::decode(&arrived.body).unwrap().batch;
+        let said = vec![durable(1); batch.operations.len()];
+        Behaviour::Late(TAKES, Box::new(answer(&said)))
+    })
+    .await;
+    let edge = patient(origin.addr);
+    storm(edge.addr, VIEWERS as usize, EACH, 1, true).await;
+    let begun = begun.lock().unwrap();
+    for pair in begun.windows(2) {
+        assert!(pair[1] - pair[0] >= TAKES, "two at once");
+    }
+    let mut last = std::collections::HashMap::new();
+    for one in origin.arrived() {
+        for operation in Forwarded::decode(&one.body).unwrap().batch.operations {
+            let Change::Update(update) = operation.change else {
+                panic!("no update");
+            };
+            let before = last.insert(update.viewer, update.identity.clone());
+            let expected = match before {
+                None => Identity::Sequence(1),
+                Some(Identity::Sequence(before)) => Identity::Sequence(before + 1),
+                Some(Identity::Key(_)) => panic!("no number"),
+            };
+            assert_eq!(update.identity, expected);
+        }
+    }
+    assert_eq!(last.len() as u64, VIEWERS);
 }
 
 fn bytes_of(operations: &[(&str, u64)]) -> Vec<u8> {

@@ -219,8 +219,7 @@ impl Refusal {
         let head = response.headers_mut();
         match self {
             Self::Limited | Self::Overloaded(_) | Self::Unknown | Self::NotCaughtUp => {
-                let seconds = 1 + super::chance() % 3;
-                head.insert(RETRY_AFTER, seconds.into());
+                head.insert(RETRY_AFTER, seconds().into());
             }
             Self::Method(allowed) => {
                 head.insert(ALLOW, HeaderValue::from_static(allowed));
@@ -229,6 +228,19 @@ impl Refusal {
         }
         bare_for_head(method, response)
     }
+}
+
+/// When to come back: drawn, so that not all do at once.
+fn seconds() -> u64 {
+    1 + super::chance() % 3
+}
+
+/// The same answer for another viewer, who comes back at another time.
+pub(in crate::serve) fn drawn_anew(mut response: Response<Bytes>) -> Response<Bytes> {
+    if let Some(when) = response.headers_mut().get_mut(RETRY_AFTER) {
+        *when = seconds().into();
+    }
+    response
 }
 
 /// The same without its body if only the head was asked for; the head still says how long it would be.

@@ -18,7 +18,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::exchange::{NoAnswer, Question};
+use super::exchange::{NoAnswer, Question, Reply};
 use crate::likes::batch::Header;
 use crate::likes::forward::{self, Said};
 use crate::likes::gather::{Gathering, Part, Sent, Taken};
@@ -94,6 +94,7 @@ impl Batches {
         now >= *lock(&self.alone_until)
     }
 
+    /// The next batch of a lane; with the last one the lane is idle.
     fn take(&self, lane: usize) -> Option<Taken<Ticket>> {
         let mut lane = lock(&self.lanes[lane]);
         let header = Header {
@@ -125,8 +126,12 @@ impl Edge {
             (number, !std::mem::replace(&mut lane.under_way, true))
         };
         if begins {
-            let carrying = Carrying(self.clone(), index);
-            self.tasks.spawn(async move { carrying.run().await });
+            let carrying = Carrying {
+                edge: self.clone(),
+                lane: index,
+                ended: false,
+            };
+            self.tasks.spawn(carrying.run());
         }
         Waiting {
             lane: index,
@@ -169,7 +174,16 @@ impl Edge {
         };
         let wait = self.limits().likes_wait;
         match self.exchange(&question, wait).await {
-            Ok(response) => self.read(response, operations),
+            Ok(Reply { response, again }) => match self.read(response, operations) {
+                Carried::Said(mut said) if again => {
+                    said.iter_mut().for_each(in_doubt);
+                    Carried::Said(said)
+                }
+                Carried::Refused(_) | Carried::Alone if again => {
+                    Carried::Nothing(NoAnswer::Unknown)
+                }
+                carried => carried,
+            },
             Err(none) => Carried::Nothing(none),
         }
     }
@@ -185,7 +199,7 @@ impl Edge {
                 }
             };
         }
-        // Too many requests, and a loop, are no matter of batches.
+        // Any other refusal would have met each like by itself.
         let refuses_batches = status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS;
         if !refuses_batches {
             return Carried::Refused(response);
@@ -215,25 +229,30 @@ enum Carried {
     Nothing(NoAnswer),
 }
 
-/// A lane whose batches are under way. However that ends, whoever comes next can begin again.
-struct Carrying(Arc<Edge>, usize);
+/// A lane whose batches are under way. If that breaks off, whoever comes next begins again.
+struct Carrying {
+    edge: Arc<Edge>,
+    lane: usize,
+    ended: bool,
+}
 
 impl Carrying {
-    async fn run(self) {
-        let Self(edge, lane) = &self;
-        while let Some(taken) = edge.likes.batches.take(*lane) {
+    async fn run(mut self) {
+        while let Some(taken) = self.edge.likes.batches.take(self.lane) {
             let Taken { bytes, tickets } = taken;
-            let carried = edge.carry(bytes, tickets.len()).await;
+            let carried = self.edge.carry(bytes, tickets.len()).await;
             tell(tickets, carried);
         }
+        // Whoever found the lane idle since then has begun anew.
+        self.ended = true;
     }
 }
 
 impl Drop for Carrying {
     fn drop(&mut self) {
-        let Self(edge, lane) = self;
-        let mut lane = lock(&edge.likes.batches.lanes[*lane]);
-        lane.under_way = false;
+        if !self.ended {
+            lock(&self.edge.likes.batches.lanes[self.lane]).under_way = false;
+        }
     }
 }
 
@@ -260,6 +279,14 @@ fn tell(parts: Vec<Part<Ticket>>, carried: Carried) {
             // Who has left hears nothing.
             let _ = tell.send(heard);
         }
+    }
+}
+
+/// What was refused without effect the second time may have counted the first time.
+fn in_doubt(said: &mut Said) {
+    match said {
+        Said::Limited | Said::Overloaded(_) | Said::UnknownChannel => *said = Said::Unknown,
+        Said::Durable { .. } | Said::Conflict | Said::TooOld | Said::Closed | Said::Unknown => {}
     }
 }
 

@@ -32,6 +32,14 @@ pub(super) struct Question {
     pub(super) reason: Reason,
 }
 
+/// An answer to it.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) response: Response<Bytes>,
+    /// Whether it had been asked before, and nobody knows what came of that.
+    pub(super) again: bool,
+}
+
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoAnswer {
@@ -48,7 +56,7 @@ impl Edge {
         &self,
         question: &Question,
         wait: Duration,
-    ) -> Result<Response<Bytes>, NoAnswer> {
+    ) -> Result<Reply, NoAnswer> {
         let mut sent = false;
         let asking = async {
             let key = Key::Foreign {
@@ -59,7 +67,10 @@ impl Edge {
             for round in 0..2 {
                 for server in self.upstream.servers_for(&key) {
                     match self.ask(server, question, wait).await {
-                        Ok(response) => return Ok(response),
+                        Ok(response) => {
+                            let again = sent;
+                            return Ok(Reply { response, again });
+                        }
                         Err(FetchError::Connect) => {}
                         Err(FetchError::Broken | FetchError::Truncated)
                             if question.repeatable && round == 0 =>

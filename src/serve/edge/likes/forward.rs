@@ -2,14 +2,14 @@
 //! and what edges behind this one have gathered.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, VIA};
+use http::header::VIA;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Told;
 use super::batches::Heard;
-use super::exchange::{self, NoAnswer, Question};
+use super::exchange::{self, NoAnswer, Question, Reply};
 use crate::likes::Limits;
 use crate::likes::forward;
 use crate::likes::gather::Sent;
@@ -57,7 +57,7 @@ impl Asked<'_> {
         let waiting = edge.gather(sent, &from, place);
         match edge.outcome(waiting).await.ok_or(FULL)? {
             Heard::Said(said) => Ok(told(answer::heard(said, method))),
-            Heard::Refused(response) => Ok(told(response)),
+            Heard::Refused(response) => Ok(told(answer::drawn_anew(response))),
             Heard::Alone(place) => self.alone(peer, body, place).await,
             Heard::Nothing(NoAnswer::Unknown) => Err(Refusal::Unknown),
             Heard::Nothing(NoAnswer::Unsent) => Err(Refusal::Overloaded(Shed::Origin)),
@@ -74,19 +74,25 @@ impl Asked<'_> {
         self.alone(peer, body, self.place()?).await
     }
 
-    /// Sends on what an edge behind this one has gathered, with that edge's address: the origin says whether it is one.
+    /// Sends on what an edge behind this one has gathered, with that edge's address: the origin must know it, too.
     pub(super) async fn forward_batch(
         &self,
         peer: Option<Peer>,
         body: impl RequestStream,
     ) -> Result<Told, Refusal> {
+        let rates = &self.edge.likes.rates;
+        let behind = peer
+            .as_ref()
+            .and_then(|Peer(peer)| rates.edge(peer.ip(), self.request.headers));
+        behind.ok_or(Refusal::NoEdge)?;
+        let place = self.place()?;
         let body = body::whole(body, forward::BYTES_MAX).await?;
         let question = Question {
             repeatable: true,
             answer_bytes_max: forward::ANSWER_BYTES_MAX,
             ..self.question(peer, body)
         };
-        self.send(&question, self.place()?).await
+        self.send(&question, place).await
     }
 
     async fn alone(
@@ -125,7 +131,13 @@ impl Asked<'_> {
         let under_way = tokio::time::timeout(limits.origin_queue_wait, under_way).await;
         let _under_way = under_way.map_err(|_| FULL)?.map_err(|_| FULL)?;
         match edge.exchange(question, limits.likes_wait).await {
-            Ok(response) => Ok(told(response)),
+            // What was refused the second time may have counted the first time.
+            Ok(Reply { response, again })
+                if again && !question.method.is_safe() && has_no_effect(&response) =>
+            {
+                Err(Refusal::Unknown)
+            }
+            Ok(Reply { response, .. }) => Ok(told(response)),
             Err(NoAnswer::Unknown) if !question.method.is_safe() => Err(Refusal::Unknown),
             Err(_) => Err(Refusal::Overloaded(Shed::Origin)),
         }
@@ -140,6 +152,14 @@ impl Asked<'_> {
 
 const FULL: Refusal = Refusal::Overloaded(Shed::Edge);
 
+/// Whether an answer says that an operation has had no effect.
+pub(super) fn has_no_effect(response: &Response<Bytes>) -> bool {
+    matches!(
+        response.status(),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::NOT_FOUND
+    )
+}
+
 fn told(response: Response<Bytes>) -> Told {
     let status = Some(response.status().as_u16());
     Told {
@@ -153,7 +173,7 @@ fn told(response: Response<Bytes>) -> Told {
 /// The head of what is sent on: identity, token, the caches on the way, and the viewer's address as this edge sees it.
 fn headers(client: &HeaderMap, peer: Option<&Peer>) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for name in [SEQUENCE, KEY, TOKEN, CONTENT_TYPE, VIA, CDN_LOOP] {
+    for name in [SEQUENCE, KEY, TOKEN, VIA, CDN_LOOP] {
         for value in client.get_all(&name) {
             headers.append(name.clone(), value.clone());
         }

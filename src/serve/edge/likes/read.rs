@@ -196,6 +196,7 @@ impl Edge {
                 let question = question(&path, headers, Reason::Refresh);
                 let wait = edge.limits().first_byte;
                 let answered = edge.exchange(&question, wait).await;
+                let answered = answered.map(|reply| reply.response);
                 line.landed(answered, edge.clock.now(), edge.limits().counts_fresh);
                 drop(ended);
             });
@@ -232,6 +233,7 @@ impl Edge {
                 let Some(answered) = edge.likes.closing.run_until_cancelled(asking).await else {
                     return;
                 };
+                let answered = answered.map(|reply| reply.response);
                 line.landed(answered, edge.clock.now(), fresh);
             }
         });
