@@ -317,21 +317,19 @@ async fn headline_values_agree(prometheus: &Prometheus, report: &Value, window: 
         .iter()
         .map(|of_kind| of_kind["total"].as_f64().unwrap())
         .sum();
-    let counted = prometheus
-        .value(r#"sum(seawall_edge_requests_total{kind!="other"})"#)
-        .await;
+    // Likes are `other`.
+    let of_viewers = r#"seawall_edge_requests_total{kind!="other"}"#;
+    let counted = prometheus.value(&format!("sum({of_viewers})")).await;
     assert_eq!(counted, requests, "requests of viewers");
 
     let seconds = window.1 - window.0;
     let whole = format!("[{:.0}s] @ {}", seconds + 3.0, window.1 + 2.0);
     let increase = |metric: &str| format!("sum(increase({metric}{whole}))");
-    let rate = prometheus
-        .value(&increase("seawall_edge_requests_total"))
-        .await;
+    let rate = prometheus.value(&increase(of_viewers)).await;
     assert_close("requests/s", rate / seconds, requests / seconds);
     let offload = format!(
         r#"1 - sum(seawall_origin_hits_total{{kind!="other"}}) / {}"#,
-        increase("seawall_edge_requests_total")
+        increase(of_viewers)
     );
     assert_close(
         "offload",
