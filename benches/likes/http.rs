@@ -3,13 +3,14 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
+use crate::process::{Ends, free_address};
 use crate::{median, row};
 
 const CONNECTIONS: &str = "64";
@@ -103,16 +104,6 @@ fn likes_per_s(
         .with_context(|| format!("wrk speaks another language:\n{text}"))
 }
 
-/// A process that ends with this.
-struct Ends(Child);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// `seawall origin` that knows one channel.
 struct Origin {
     addr: SocketAddr,
@@ -173,8 +164,7 @@ struct Redis {
 impl Redis {
     fn start(folder: &PathBuf) -> anyhow::Result<Self> {
         fs::create_dir_all(folder)?;
-        // Free when asked; nobody else is likely to take it within the moment until Redis does.
-        let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let addr = free_address()?;
         let process = Command::new("redis-server")
             .args(["--bind", "127.0.0.1", "--port", &addr.port().to_string()])
             .args([

@@ -80,6 +80,18 @@ fn open(path: &Path, ack: Ack) -> anyhow::Result<SqliteLog> {
 
 /// Appends a batch of likes of as many viewers, who come again every 200,000.
 fn append(log: &mut SqliteLog, sent: &mut u64, operations: u64) -> anyhow::Result<()> {
+    // It is the only writer, so its batches are the entries.
+    let number = log.facts().last + 1;
+    append_as(log, sent, operations, number)
+}
+
+/// The same to any log, as the batch with this number.
+pub(crate) fn append_as(
+    log: &mut impl LikeLog,
+    sent: &mut u64,
+    operations: u64,
+    number: u64,
+) -> anyhow::Result<()> {
     const VIEWERS: u64 = 200_000;
     let facts = log.facts();
     let first = *sent;
@@ -94,7 +106,7 @@ fn append(log: &mut SqliteLog, sent: &mut u64, operations: u64) -> anyhow::Resul
     let header = Header {
         writer: facts.writer,
         epoch: facts.epoch,
-        number: facts.last + 1,
+        number,
     };
     log.append(&encoder.finish(header))?;
     Ok(())

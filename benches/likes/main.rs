@@ -6,8 +6,10 @@
 //! error. Logs are kept below `target/`, because a folder for temporary files may be no disk.
 
 mod http;
+mod jetstream;
 mod log;
 mod overload;
+mod process;
 
 use std::path::Path;
 use std::time::Duration;
@@ -37,6 +39,7 @@ fn main() -> anyhow::Result<()> {
     }
     println!("{}", log::grouped(folder.path(), pairs)?);
     println!("{}", log::recovered(folder.path())?);
+    println!("{}", jetstream::batched(folder.path(), pairs, run)?);
     let runtime = tokio::runtime::Runtime::new()?;
     for row in runtime.block_on(overload::rows(run))? {
         println!("{row}");
