@@ -53,8 +53,7 @@ impl Counting {
         };
         let (Some(channels), Some(first)) = (channels, servers.first()) else {
             return Self::NotTaken(
-                "none were sent: only channels of Seawall can be liked, and this is another stream"
-                    .to_owned(),
+                "only channels of Seawall can be liked, and this is another stream".to_owned(),
             );
         };
         let mut counted = None;

@@ -15,10 +15,11 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Lines, Metrics, Network, RunPlan, Stream, run};
+use super::{Lines, Metrics, Network, Progress, RunPlan, Stream, run};
 use crate::hls::ladder::Rendition;
 use crate::hls::names::LivePath;
 use crate::hls::timeline::{Channel, Layout};
+use crate::likes::names::LikePath;
 use crate::media;
 use crate::policy::status::MissQueue;
 use crate::report::counts::{Askers, EdgeCounts, OriginHits};
@@ -30,7 +31,9 @@ use crate::serve::clock::Clock;
 use crate::serve::workers::Workers;
 use crate::viewer::abr;
 use crate::viewer::arrivals::Arrivals;
+use crate::viewer::asking::Fate;
 use crate::viewer::audience::{Audience, LastMile, Manners, Sessions};
+use crate::viewer::likes::{Burst, Likes};
 
 /// What the edge does to segments.
 #[derive(Clone, Copy)]
@@ -127,8 +130,15 @@ async fn serve(edge: Arc<Edge>) -> SocketAddr {
             let (stream, _) = listener.accept().await.unwrap();
             let edge = Arc::clone(&edge);
             let service = service_fn(move |request: Request<Incoming>| {
-                let answer = edge.answer(request.uri().path());
-                async move { Ok::<_, Infallible>(answer) }
+                let edge = Arc::clone(&edge);
+                async move {
+                    let path = request.uri().path();
+                    if LikePath::asked(request.method(), path).is_some() {
+                        // It says nothing of likes, ever.
+                        std::future::pending::<()>().await;
+                    }
+                    Ok::<_, Infallible>(edge.answer(path))
+                }
             });
             tokio::spawn(
                 hyper::server::conn::http1::Builder::new()
@@ -146,6 +156,16 @@ struct Ran {
 
 /// Six viewers who stay for less than a second at a channel with segments of 0.96 s.
 async fn surge(trouble: Trouble, stop: CancellationToken) -> Ran {
+    surge_with(trouble, None, |_| (), stop).await
+}
+
+/// The same viewers, who like.
+async fn surge_with(
+    trouble: Trouble,
+    likes: Option<Likes>,
+    progress: impl Fn(Progress),
+    stop: CancellationToken,
+) -> Ran {
     let clock = Clock::start();
     let channel = Channel {
         name: "demo".to_owned(),
@@ -190,12 +210,12 @@ async fn surge(trouble: Trouble, stop: CancellationToken) -> Ran {
         requests_logged_max: 10_000,
         process: Process::SharedWithServers,
         lines: Lines::default(),
-        likes: None,
+        likes,
         network: Network::default(),
         workers: Workers::Here,
         metrics: Metrics::unseen(clock),
     };
-    let record = run(&plan, clock, |_| (), stop).await.unwrap();
+    let record = run(&plan, clock, progress, stop).await.unwrap();
     Ran { record, edge }
 }
 
@@ -269,6 +289,49 @@ async fn a_segment_that_ends_early_is_truncated_and_a_missing_one_a_status() {
         assert_eq!(summary.outcomes(Kind::Segment, outcome), 6);
         assert_eq!(summary.experience.exits_before_start, 6);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn likes_that_nobody_answers_are_bounded_and_what_had_left_is_unknown() {
+    // 40,000 per second for 0.8 s, twice of what may be under way.
+    let likes = Likes {
+        per_s: 20_000.0,
+        like_percent: 0.0,
+        unlike_percent: 0.0,
+        hearts_max: 1,
+        bursts: vec![Burst {
+            at_s: 0.0,
+            over_s: 60.0,
+            per_s: 20_000.0,
+        }],
+    };
+    let stop = CancellationToken::new();
+    // The last viewer has left: nobody waits for the rest.
+    let ends = |so_far: Progress| {
+        if so_far.viewers_started == 6 && so_far.viewers_now == 0 {
+            stop.cancel();
+        }
+    };
+    let ran = surge_with(Trouble::None, Some(likes), ends, stop.clone()).await;
+    let likes = ran.record.likes.as_ref().unwrap();
+    let count = |fate| {
+        likes
+            .operations
+            .iter()
+            .filter(|like| like.fate == fate)
+            .count()
+    };
+    assert!(likes.unsent > 1_000, "{}", likes.unsent);
+    assert!((16_000..=16_384).contains(&likes.operations.len()));
+    assert_eq!(count(Fate::Acknowledged), 0);
+    // Those alone that a connection took.
+    let unknown = count(Fate::Unknown);
+    assert!((1..=64).contains(&unknown), "{unknown}");
+    assert_eq!(likes.tally[0].hearts, (0, unknown as u64));
+    // The video is none the worse.
+    let summary = ran.summary();
+    assert_eq!(summary.experience.started, 6);
+    assert_eq!(summary.outcomes(Kind::Segment, Outcome::Status), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -60,21 +60,17 @@ pub struct Likes {
 /// Sums up what a run's viewers liked.
 pub(super) fn gather(run: &RunRecord) -> Option<Likes> {
     let likes = run.likes.as_ref()?;
+    let all = || likes.operations.iter();
     let count = |of: &dyn Fn(&Operation) -> bool| {
-        likes
-            .operations
-            .iter()
-            .filter(|operation| of(operation))
-            .count() as u64
+        let such = all().filter(|operation| of(operation));
+        such.count() as u64
     };
     let of_fate = |fate| count(&|operation| operation.fate == fate);
     let kinds = Liking::ALL.map(|kind| (kind, count(&|operation| operation.kind == kind)));
-    let attempts = likes
-        .operations
-        .iter()
-        .map(|operation| u64::from(operation.attempts));
+    let attempts = all().map(|operation| u64::from(operation.attempts));
     let acknowledged = of_fate(Fate::Acknowledged);
-    let latency = latencies(&likes.operations);
+    let warm = run.began_at + run.warm_up;
+    let latency = latencies(all().filter(|operation| operation.due >= warm));
     let quantile = |share| latency.value_at_quantile(share) as f64 / 1e3;
     let (span, per_s_most) = over_time(run, likes);
     Some(Likes {
@@ -103,13 +99,11 @@ pub(super) fn gather(run: &RunRecord) -> Option<Likes> {
 }
 
 /// Latencies of what was acknowledged, in microseconds.
-fn latencies(operations: &[Operation]) -> Histogram<u64> {
+fn latencies<'a>(operations: impl Iterator<Item = &'a Operation>) -> Histogram<u64> {
     // Three digits up to ten minutes; it grows no further, and needs no more than its bounds.
     let bounded = Histogram::new_with_bounds(1, 600_000_000, 3);
     let mut latencies = bounded.expect("the bounds are valid");
-    let acknowledged = operations
-        .iter()
-        .filter(|operation| operation.fate == Fate::Acknowledged);
+    let acknowledged = operations.filter(|operation| operation.fate == Fate::Acknowledged);
     for operation in acknowledged {
         let took = operation.finished.since(operation.due);
         latencies.saturating_record(took.as_micros() as u64);
@@ -394,6 +388,20 @@ mod tests {
             };
             assert_eq!(verdict(thresholds), expected);
         }
+        let mut nobody = self::run();
+        nobody.likes = Some(record::Likes {
+            not_taken: Some("nobody takes them".to_owned()),
+            ..record::Likes::default()
+        });
+        let strict = Thresholds {
+            likes_acknowledged_percent_min: 100.0,
+            likes_p99_ms_max: 1.0,
+            ..Thresholds::default()
+        };
+        let judged = summary::summarize(&nobody, &hits, &counts, &strict);
+        let not_judged = |check: &&Check| matches!(check.ruling, Ruling::NotJudged(_));
+        assert_eq!(judged.verdict, Verdict::Pass);
+        assert_eq!(judged.checks.iter().filter(not_judged).count(), 2);
         let segments = Thresholds {
             segment_p99_ms_max: 1.0,
             ..Thresholds::default()

@@ -243,12 +243,9 @@ pub(super) fn check(summary: &Summary, thresholds: &Thresholds) -> Vec<Check> {
     checks
 }
 
-/// What a scenario wants of its likes, if any were sent.
+/// What a scenario wants of its likes; it cannot be judged where nobody takes any.
 fn of_likes(likes: &Likes, thresholds: &Thresholds) -> Vec<Check> {
     let mut checks = Vec::new();
-    if likes.not_taken.is_some() {
-        return checks;
-    }
     if thresholds.likes_acknowledged_percent_min > 0.0 {
         let acknowledged = likes.acknowledged_percent();
         checks.push(Check {
@@ -264,6 +261,12 @@ fn of_likes(likes: &Likes, thresholds: &Thresholds) -> Vec<Check> {
             (likes.acknowledged > 0).then_some(likes.p99_ms),
             thresholds.likes_p99_ms_max,
         ));
+    }
+    if let Some(why) = &likes.not_taken {
+        for check in &mut checks {
+            "unknown".clone_into(&mut check.measured);
+            check.ruling = Ruling::NotJudged(why.clone());
+        }
     }
     checks
 }

@@ -16,7 +16,7 @@ use seawall::policy::status::MissQueue;
 use seawall::rehearsal;
 use seawall::report::record::{Object, RunRecord};
 use seawall::report::summary::Summary;
-use seawall::report::verdict::Verdict;
+use seawall::report::verdict::{Ruling, Verdict};
 use seawall::scenario::{self, Scenario};
 use seawall::serve::clock::Clock;
 use seawall::serve::cluster::MetricsDoor;
@@ -287,6 +287,12 @@ async fn an_edge_is_really_killed_another_silenced_and_viewers_go_elsewhere() {
     assert!(outcomes.contains_key("timeout"), "{outcomes:?}");
     assert_eq!(summary.experience.fatal, 0, "{summary:?}");
     assert!(summary.origin.not_binding.is_some());
+    // What fell silent with an edge was sent again elsewhere, and came once more when that edge woke up: it counts once.
+    let likes = summary.likes.as_ref().unwrap();
+    assert!(likes.refusals.contains_key("no-answer"), "{likes:?}");
+    let mut checks = summary.checks.iter();
+    let tally = checks.find(|check| check.what.starts_with("likes and hearts at the origin"));
+    assert_eq!(tally.unwrap().ruling, Ruling::Pass, "{likes:?}");
 }
 
 /// What a run did, without what time has a part in: each viewer's edge, and what it asked for until it had its first frame.
