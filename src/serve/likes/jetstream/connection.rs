@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,6 +60,10 @@ struct Inner {
 struct Heard {
     listeners: Mutex<Vec<Tell>>,
     changed: watch::Sender<u64>,
+    /// It has been said that the servers are gone.
+    away: AtomicBool,
+    /// Nobody needs the connection any more.
+    closing: AtomicBool,
 }
 
 /// Why a question has no good answer.
@@ -86,6 +91,8 @@ impl Connection {
         let heard = Arc::new(Heard {
             listeners: Mutex::default(),
             changed: watch::channel(0).0,
+            away: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
         });
         let connected = runtime.block_on(connect(config, heard.clone()));
         let client = match connected {
@@ -215,6 +222,7 @@ impl Connection {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        self.heard.closing.store(true, Ordering::Relaxed);
         // Dropping a runtime waits for its threads, which is forbidden where nothing may block.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -244,9 +252,14 @@ impl Heard {
                 return;
             }
         };
-        match news {
-            News::Away => tracing::warn!("the servers of NATS are gone: likes are refused"),
-            _ => tracing::info!("a server of NATS is there"),
+        if self.closing.load(Ordering::Relaxed) {
+            return;
+        }
+        let away = news == News::Away;
+        match (self.away.swap(away, Ordering::Relaxed), away) {
+            (false, true) => tracing::warn!("the servers of NATS are gone: likes are refused"),
+            (true, false) => tracing::info!("a server of NATS is there again"),
+            _ => {}
         }
         for tell in self.lock().iter() {
             tell(news);
