@@ -129,11 +129,6 @@ fn over_time(run: &RunRecord, likes: &record::Likes) -> (Duration, u64) {
 }
 
 impl Likes {
-    /// Operations that were wanted: sent or not.
-    pub fn wanted(&self) -> u64 {
-        self.sent + self.unsent + self.unlogged
-    }
-
     /// Per cent of what was wanted that was acknowledged.
     pub fn acknowledged_percent(&self) -> f64 {
         // What is beyond the log is known to the tally alone, and counts for neither.
@@ -178,9 +173,10 @@ impl Likes {
         let [likes, hearts] = self.tallied();
         let counts = self.counts();
         let off: Vec<_> = self.off().collect();
+        let told = self.counted.len() == self.tally.len();
         // Hearts never go: whoever else was there, too few of them are a loss.
         let lost = off.iter().any(|(tally, counted)| {
-            u64::try_from(counted.hearts).is_ok_and(|hearts| hearts < tally.hearts.0)
+            i64::try_from(tally.hearts.0).is_ok_and(|least| counted.hearts < least)
         });
         let what = "likes and hearts at the origin equal the viewers' tally";
         Some(Check {
@@ -200,7 +196,7 @@ impl Likes {
                 (None, Some(why)) if !self.shared => format!("unknown: {why}"),
                 (None, _) => "unknown".to_owned(),
             },
-            ruling: match (&self.uncounted, off.is_empty()) {
+            ruling: match (&self.uncounted, off.is_empty() && told) {
                 (Some(why), _) if self.shared => Ruling::NotJudged(why.clone()),
                 (Some(_), _) => Ruling::Fail,
                 (None, true) => Ruling::Pass,
@@ -276,6 +272,7 @@ mod tests {
             |likes| likes.counted[0].hearts = 47,
             |likes| likes.counted[0].hearts = 49,
             |likes| likes.uncounted = Some("it does not answer".to_owned()),
+            |likes| likes.counted.clear(),
         ] {
             assert_eq!(ruling(spoil), Ruling::Fail);
             let mut run = run();
