@@ -71,6 +71,8 @@ fn serve(stop: &CancellationToken) -> anyhow::Result<SocketAddr> {
     let mut config = Config::new(std::env::temp_dir());
     config.limits = Limits {
         queue_operations_max: WAITING,
+        // A viewer whose answers were late catches up.
+        viewer_rate_max: 1_000,
         ..Limits::default()
     };
     let neighbours = Neighbours {
