@@ -54,6 +54,8 @@ fn short(viewers: u32, until_s: f64) -> Scenario {
         plunge_s: 0.2,
     };
     real.thresholds = Default::default();
+    // What viewers like has tests of its own.
+    real.likes = None;
     scenario
 }
 
@@ -252,6 +254,7 @@ async fn an_edge_is_really_killed_another_silenced_and_viewers_go_elsewhere() {
     let folder = tempfile::tempdir().unwrap();
     let mut scenario = short(60, 22.0);
     scenario.real.audience.manners.failover = true;
+    scenario.real.likes = scenario::find("celebrity-live").unwrap().real.likes;
     let fault = |at_s, until_s, what| scenario::Fault {
         at_s,
         until_s: Some(until_s),
