@@ -143,14 +143,18 @@ struct Outcome {
     refused_us: Histogram<u64>,
 }
 
-/// Sends so many times what is possible, each connection ten a second, whatever becomes of them.
+/// Sends so many times what is possible, each connection ten a second but while it waits for an answer. The first second, in
+/// which all connect, is left out.
 async fn offered(addr: SocketAddr, times: usize, run: Duration) -> anyhow::Result<Outcome> {
     const PERIOD: Duration = Duration::from_millis(100);
-    let connections = CAPACITY * times / 10;
+    const WARM_UP: Duration = Duration::from_secs(1);
+    // Some wait for the log.
+    let connections = CAPACITY * times / 10 + CAPACITY / 2;
     let (sent, acknowledged) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut tasks = JoinSet::new();
     let clock = Clock::start();
-    let end = clock.now() + run;
+    let begin = clock.now() + WARM_UP;
+    let end = begin + run;
     for index in 0..connections {
         let (sent, acknowledged) = (sent.clone(), acknowledged.clone());
         tasks.spawn(async move {
@@ -169,8 +173,12 @@ async fn offered(addr: SocketAddr, times: usize, run: Duration) -> anyhow::Resul
                 );
                 let asked = clock.now();
                 stream.write_all(request.as_bytes()).await?;
+                let status = status(&mut stream).await?;
+                if asked < begin {
+                    continue;
+                }
                 sent.fetch_add(1, Ordering::Relaxed);
-                match status(&mut stream).await? {
+                match status {
                     202 => {
                         acknowledged.fetch_add(1, Ordering::Relaxed);
                     }
@@ -185,7 +193,7 @@ async fn offered(addr: SocketAddr, times: usize, run: Duration) -> anyhow::Resul
     while let Some(ended) = tasks.join_next().await {
         refused_us.add(ended??)?;
     }
-    let seconds = clock.now().since(Timestamp::ZERO).as_secs_f64();
+    let seconds = clock.now().since(begin).as_secs_f64();
     Ok(Outcome {
         offered_per_s: sent.load(Ordering::Relaxed) as f64 / seconds,
         per_s: acknowledged.load(Ordering::Relaxed) as f64 / seconds,
