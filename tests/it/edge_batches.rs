@@ -21,20 +21,13 @@ use crate::support::edge::TestEdge;
 use crate::support::eventually;
 use crate::support::fault_origin::{Behaviour, FaultOrigin, Gate};
 use crate::support::likes::{
-    Line, Simulated, TOKEN, counts, describe, hearts, json, like, origin, origin_command, send,
+    EASY, Line, Simulated, TOKEN, counts, folder, hearts, json, like, metric, origin,
+    origin_command, send,
 };
 use crate::support::program::Program;
 
-/// A disk of tests may be small, and viewers of tests are quick.
-const EASY: &str = "disk_free_bytes_min = 0\nviewer_rate_max = 1000000";
 const BATCHES: &str = "seawall_likes_edge_batches_total";
 const OPERATIONS: &str = "seawall_likes_edge_operations_total";
-
-fn folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    describe(folder.path());
-    folder
-}
 
 fn url(addr: SocketAddr) -> String {
     format!("http://{addr}")
@@ -80,14 +73,6 @@ fn durable(sequence: u64) -> Said {
         duplicate: false,
         on_disk: true,
     }
-}
-
-async fn metric(admin: SocketAddr, series: &str) -> u64 {
-    let reply = client::get(admin, "/metrics").await;
-    let text = String::from_utf8(reply.body).unwrap();
-    let line = text.lines().find(|line| line.starts_with(series));
-    let line = line.unwrap_or_else(|| panic!("no {series} in\n{text}"));
-    line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 /// What comes while one batch is made durable is the next batch, whoever sends it, and each hears of its own operation.
@@ -203,7 +188,7 @@ async fn rates_unknown_channels_and_closed_ones_are_said_as_the_origin_says_them
     assert_eq!(send(admin, "POST", path, &close, "").await.status, 202);
     assert_eq!(heard(&like(addr, "late", 1).await), said(410, "closed"));
     assert_eq!(heard(&nameless(addr, 1).await), said(410, "closed"));
-    assert!(metric(admin, BATCHES).await > 0);
+    assert!(metric(admin, BATCHES).await > 0.0);
 }
 
 /// Whoever asks directly, and whoever asks through edges and a shield: what has no name counts as often as it is sent.
@@ -476,7 +461,7 @@ async fn an_origin_that_is_killed_under_batches_counts_every_202_and_nothing_twi
         "{counted} counted, {least} acknowledged, {in_doubt} in doubt"
     );
     let admin = program.address("admin").await;
-    assert!(metric(admin, BATCHES).await > 0);
+    assert!(metric(admin, BATCHES).await > 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -795,7 +780,7 @@ async fn the_origin_spends_a_fraction_on_a_like_that_an_edge_has_gathered() {
         }
         pairs.sort_by(|a, b| (a[0] / a[1]).total_cmp(&(b[0] / b[1])));
         let [alone, gathered] = pairs[pairs.len() / 2];
-        let sizes = viewers as u64 * EACH * PAIRS / metric(admin, BATCHES).await;
+        let sizes = viewers as u64 * EACH * PAIRS / metric(admin, BATCHES).await as u64;
         let what = if named {
             "likes"
         } else {

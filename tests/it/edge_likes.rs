@@ -14,18 +14,10 @@ use crate::support::client::{self, Reply};
 use crate::support::edge::TestEdge;
 use crate::support::eventually;
 use crate::support::fault_origin::{Arrived, Behaviour, FaultOrigin, Gate};
-use crate::support::likes::{counts, describe, hearts, json, like, origin, send};
+use crate::support::likes::{EASY, counts, folder, hearts, json, like, origin, send};
 
-/// A disk of tests may be small, and viewers of tests are quick.
-const EASY: &str = "disk_free_bytes_min = 0\nviewer_rate_max = 1000000";
 const UNDER_WAY: &str = "seawall_edge_requests_inflight{edge=\"edge-t\",kind=\"other\"}";
 const PLAYLIST: &str = "/live/demo/720p/media.m3u8";
-
-fn folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    describe(folder.path());
-    folder
-}
 
 fn url(addr: SocketAddr) -> String {
     format!("http://{addr}")

@@ -12,23 +12,14 @@ use seawall::serve::likes::simulated::Trouble;
 use crate::support::client::{self, Reply};
 use crate::support::eventually;
 use crate::support::likes::{
-    Line, Simulated, TOKEN, counts, describe, hearts, json, like, origin, send,
+    EASY, Line, Simulated, TOKEN, counts, folder, hearts, json, like, origin, send,
 };
 use crate::support::program::Program;
-
-/// A disk of tests may be small, and viewers of tests are quick.
-const EASY: &str = "disk_free_bytes_min = 0\nviewer_rate_max = 1000000";
 
 async fn started(segments: &Path, likes: &str) -> (Program, SocketAddr) {
     let program = origin(segments, likes);
     let addr = program.address("origin").await;
     (program, addr)
-}
-
-fn folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    describe(folder.path());
-    folder
 }
 
 fn word(reply: &Reply) -> (u16, String) {

@@ -12,19 +12,13 @@ use seawall::serve::likes::recovery::{RecoveryError, recover};
 use seawall::serve::likes::sqlite::{Ack, Shard, SqliteLog};
 
 use crate::support::client::{self, Reply};
-use crate::support::likes::{Line, counts, describe, hearts, json, like, origin};
+use crate::support::likes::{Line, counts, folder, hearts, json, like, origin};
 use crate::support::program::{Ended, Program, run};
 
 /// Viewers who send hearts, one after another, each until it is acknowledged.
 const VIEWERS: usize = 8;
 /// Snapshots all the time, so that kills meet them too.
 const RESTLESS: &str = "disk_free_bytes_min = 0\nviewer_rate_max = 1000000\nsnapshot_every_ms = 20";
-
-fn folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    describe(folder.path());
-    folder
-}
 
 fn shard(folder: &Path) -> PathBuf {
     folder.join(".likes/shard-0")

@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
 use crate::support::client::{self, Reply};
-use crate::support::likes::{Line, counts, describe, hearts, json, like, origin};
+use crate::support::likes::{Line, counts, folder, hearts, json, like, metric, origin};
 use crate::support::nats::{Copy, Nats};
 use crate::support::program::{Ended, Program, run};
 
@@ -27,26 +27,10 @@ use crate::support::program::{Ended, Program, run};
 const STREAM: &str = "SEAWALL_LIKES_0";
 const ONLY: Shard = Shard { index: 0, count: 1 };
 
-fn folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    describe(folder.path());
-    folder
-}
-
 async fn started(segments: &Path, likes: &str) -> (Program, SocketAddr) {
     let program = origin(segments, likes);
     let addr = program.address("origin").await;
     (program, addr)
-}
-
-/// A metric of an origin.
-async fn metric(program: &Program, series: &str) -> f64 {
-    let admin = program.address("admin").await;
-    let reply = client::get(admin, "/metrics").await;
-    let text = String::from_utf8(reply.body).unwrap();
-    let line = text.lines().find(|line| line.starts_with(series));
-    let line = line.unwrap_or_else(|| panic!("no {series} in\n{text}"));
-    line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,7 +53,11 @@ async fn a_server_that_acknowledges_before_the_disk_has_it_is_refused_unless_tha
     let (program, addr) = started(folder.path(), &nats.likes()).await;
     program.logs("a loss of power may take").await;
     assert_eq!(
-        metric(&program, "seawall_likes_fsync_before_ack").await,
+        metric(
+            program.address("admin").await,
+            "seawall_likes_fsync_before_ack"
+        )
+        .await,
         0.0
     );
     let first = like(addr, "ann", 1).await;
@@ -136,7 +124,11 @@ async fn a_server_that_tells_that_it_writes_first_is_accepted() {
     let monitor = scripted_monitor("2.11.4", always).await;
     let (program, addr) = started(folder.path(), &likes(&monitor)).await;
     assert_eq!(
-        metric(&program, "seawall_likes_fsync_before_ack").await,
+        metric(
+            program.address("admin").await,
+            "seawall_likes_fsync_before_ack"
+        )
+        .await,
         1.0
     );
     let first = like(addr, "ann", 1).await;
@@ -392,7 +384,10 @@ async fn a_stream_that_is_removed_turns_likes_off_and_another_is_not_taken_for_i
     nats.operator().await.delete_stream(STREAM).await.unwrap();
     assert_eq!(shed(&like(addr, "bob", 1).await), "down");
     program.logs("the stream SEAWALL_LIKES_0 is gone").await;
-    assert_eq!(metric(&program, "seawall_likes_down").await, 1.0);
+    assert_eq!(
+        metric(program.address("admin").await, "seawall_likes_down").await,
+        1.0
+    );
     assert_eq!(counts(addr, "").await["likes"], 1);
     program.terminate();
     program.ended().await;
@@ -562,7 +557,7 @@ async fn forgotten(others_go_on: bool) {
         None
     };
     let begun = Instant::now();
-    while metric(&program, "seawall_likes_down").await < 1.0 {
+    while metric(program.address("admin").await, "seawall_likes_down").await < 1.0 {
         let reply = like(addr, "eve", 1).await;
         assert!(others_go_on || reply.status == 503);
         assert!(

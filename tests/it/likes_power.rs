@@ -15,12 +15,11 @@ use seawall::serve::likes::recovery::recover;
 use seawall::serve::likes::sqlite::{Ack, Shard, SqliteLog};
 
 use crate::support::client;
-use crate::support::likes::{Line, counts, describe, hearts, json, origin, origin_command};
+use crate::support::likes::{EASY, Line, counts, describe, hearts, json, origin, origin_command};
 use crate::support::program::Program;
 
 /// Hearts that are sent, over four connections.
 const HEARTS: u64 = 120;
-const EASY: &str = "disk_free_bytes_min = 0\nviewer_rate_max = 1000000";
 
 /// One file: what an fsync has covered, and what has been written since.
 #[derive(Clone, Default)]

@@ -19,6 +19,16 @@ use super::program::Program;
 /// The token of every origin here.
 pub(crate) const TOKEN: &str = "a-secret";
 
+/// A disk of tests may be small, and viewers of tests are quick.
+pub(crate) const EASY: &str = "disk_free_bytes_min = 0\nviewer_rate_max = 1000000";
+
+/// A folder of segments whose origin knows channel `demo`.
+pub(crate) fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    describe(folder.path());
+    folder
+}
+
 /// Describes channel `demo` in a folder of segments, so that an origin knows it.
 pub(crate) fn describe(segments: &Path) {
     let channel = serde_json::json!({
@@ -58,6 +68,15 @@ pub(crate) fn origin_command(segments: &Path, likes: &str) -> std::process::Comm
         .arg(segments)
         .env("SEAWALL_TOKEN", TOKEN);
     command
+}
+
+/// A metric behind an admin listener, by the beginning of its line.
+pub(crate) async fn metric(admin: SocketAddr, series: &str) -> f64 {
+    let reply = client::get(admin, "/metrics").await;
+    let text = String::from_utf8(reply.body).unwrap();
+    let line = text.lines().find(|line| line.starts_with(series));
+    let line = line.unwrap_or_else(|| panic!("no {series} in\n{text}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 /// The body of a reply as JSON.
