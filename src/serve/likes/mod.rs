@@ -249,13 +249,8 @@ impl Likes {
         registry: &Registry,
     ) -> Result<Self, OpenError> {
         let open = |mut log: Box<dyn LikeLog>| {
-            let facts = log.facts();
-            let state = recovery::recover(&mut *log, &facts, None, Rules::default());
-            let recovered = state.map_err(|source| OpenError::Recovery {
-                folder: config.dir.clone(),
-                source,
-            });
-            recovered.map(|state| Opened {
+            let state = recovered(&mut *log, None, &config.dir);
+            state.map(|state| Opened {
                 log,
                 state,
                 snapshots: None,
@@ -437,11 +432,7 @@ fn open_shard_at(
     let mut log = servers.open(shard, folder)?;
     let facts = log.facts();
     let generations = Generations::open(&folder.join(STATE_FILE), facts.log)?;
-    let state = recovery::recover(&mut log, &facts, Some(&generations), Rules::default());
-    let state = state.map_err(|source| OpenError::Recovery {
-        folder: folder.to_owned(),
-        source,
-    })?;
+    let state = recovered(&mut log, Some(&generations), folder)?;
     log.begin_life(&state)?;
     tracing::info!(
         folder = %folder.display(),
@@ -461,13 +452,8 @@ fn open_shard_at(
 fn open_shard(folder: &Path, shard: Shard, ack: Ack, clock: Clock) -> Result<Opened, OpenError> {
     let begun = clock.now();
     let mut log = SqliteLog::open(&folder.join(LOG_FILE), shard, ack)?;
-    let facts = log.facts();
-    let generations = Generations::open(&folder.join(STATE_FILE), facts.log)?;
-    let state = recovery::recover(&mut log, &facts, Some(&generations), Rules::default());
-    let state = state.map_err(|source| OpenError::Recovery {
-        folder: folder.to_owned(),
-        source,
-    })?;
+    let generations = Generations::open(&folder.join(STATE_FILE), log.facts().log)?;
+    let state = recovered(&mut log, Some(&generations), folder)?;
     tracing::info!(
         folder = %folder.display(),
         operations = state.sequence(),
@@ -479,6 +465,21 @@ fn open_shard(folder: &Path, shard: Shard, ack: Ack, clock: Clock) -> Result<Ope
         state,
         snapshots: Some(generations),
         folder: Some(folder.to_owned()),
+    })
+}
+
+/// What a log and its snapshots come to; `folder` is where somebody looks if they do not.
+fn recovered(
+    log: &mut dyn LikeLog,
+    generations: Option<&Generations>,
+    folder: &Path,
+) -> Result<State, OpenError> {
+    let facts = log.facts();
+    recovery::recover(log, &facts, generations, Rules::default()).map_err(|source| {
+        OpenError::Recovery {
+            folder: folder.to_owned(),
+            source,
+        }
     })
 }
 
