@@ -1,4 +1,4 @@
-//! A run: starts every viewer at its time, watches over them, and gathers what they leave behind.
+//! A run: gives every worker its viewers, tells how far they are, and gathers what they leave behind.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,29 +6,29 @@ use std::time::Duration;
 
 use http::Uri;
 use serde::{Deserialize, Serialize};
-use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::crowd;
 use super::generator::Watch;
 use super::likers::{Likers, Whereabouts};
 use super::line::{Edge, Pool};
+use super::log::Log;
 use super::metrics::Metrics;
 use super::network::Network;
 use super::playlists::Playlists;
 use super::stream::{Stream, Watched};
-use super::visitor::{self, Log, World};
+use super::ticks::Ticks;
+use super::visitor::World;
 use crate::policy::status::MissQueue;
-use crate::report::record::{Process, RunRecord, Viewer};
+use crate::report::record::{Process, RunRecord};
 use crate::serve::clock::Clock;
 use crate::serve::workers::Workers;
 use crate::viewer::abr;
 use crate::viewer::audience::{self, Audience, Choice, Visit};
 use crate::viewer::likes::Likes;
 
-/// A viewer that cannot be started this long after its time is not started at all.
-const START_LATE_MAX: Duration = Duration::from_secs(1);
 /// How often the progress is told.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
@@ -187,13 +187,14 @@ pub async fn run(
         ),
         edges,
         pools,
+        ticks: workers.iter().map(|_| Ticks::new(clock)).collect(),
         one_part_of: plan.lines.one_part_of,
         abr: audience.abr.rule(),
         manners: audience.manners,
         seek_back: Duration::try_from_secs_f64(seek_back_s).unwrap_or_default(),
         seed: plan.seed,
         network: plan.network.clone(),
-        log: Log::new(plan.requests_logged_max),
+        log: Log::new(visits.len(), plan.requests_logged_max),
         watch: Watch::start(plan.process),
         metrics: plan.metrics.clone(),
         whereabouts: whereabouts.clone(),
@@ -206,25 +207,29 @@ pub async fn run(
             let visits = visits.clone();
             Likers::start(&world, &whereabouts, likes, channels, visits, &workers)
         });
-    let known = || likers.as_ref().map_or(0, Likers::known);
-    let progress = |so_far| {
-        progress(Progress {
-            likes: known(),
-            ..so_far
-        });
-    };
-    let mut crowd = Crowd::new(Arc::clone(&world), workers, &visits, progress);
-    for visit in visits {
-        crowd.admit(visit).await;
+    let scheduled = visits.len() as u32;
+    let whole = visits.iter().map(|visit| visit.leaves).max();
+    let mut crowds = JoinSet::new();
+    for (worker, handle) in workers.iter().enumerate() {
+        let lives_here = |visit: &&Visit| visit.viewer as usize % workers.len() == worker;
+        let visits = visits.iter().filter(lives_here).copied().collect();
+        crowds.spawn_on(crowd::play(Arc::clone(&world), visits, worker), handle);
     }
-    crowd.disperse().await;
+    let tell = || {
+        world.watched.prepare(clock);
+        let so_far = so_far(&world, whole.unwrap_or_default(), scheduled);
+        let likes = likers.as_ref().map_or(0, Likers::known);
+        progress(Progress { likes, ..so_far });
+    };
+    watch_over(crowds, tell).await;
     let elapsed = clock.now().since(world.began);
     let generator = world.watch.figures(elapsed);
-    let (gone, scheduled, dropped) = (crowd.gone, crowd.scheduled, crowd.dropped);
     let likes = match likers {
         Some(likers) => Some(likers.finish().await),
         None => None,
     };
+    let (requests, viewers) = world.log.take();
+    let tally = &world.log.tally;
     Ok(RunRecord {
         scenario: plan.scenario.clone(),
         seed: plan.seed,
@@ -236,11 +241,11 @@ pub async fn run(
         began: clock.unix_at(world.began),
         began_at: world.began,
         elapsed,
-        requests: world.log.take(),
-        requests_unlogged: world.log.tally.unlogged.load(Ordering::Relaxed),
-        viewers: gone,
+        requests,
+        requests_unlogged: tally.unlogged.load(Ordering::Relaxed),
+        viewers,
         viewers_scheduled: scheduled,
-        viewers_dropped: dropped,
+        viewers_dropped: tally.dropped.load(Ordering::Relaxed),
         warm_up: Duration::ZERO,
         phases: Vec::new(),
         faults: Vec::new(),
@@ -251,102 +256,40 @@ pub async fn run(
     })
 }
 
-/// The viewers that are there. It owns their tasks; each ends when its viewer leaves or the run is stopped.
-struct Crowd<P> {
-    world: Arc<World>,
-    workers: Vec<Handle>,
-    present: JoinSet<Viewer>,
-    gone: Vec<Viewer>,
-    started: u32,
-    dropped: u32,
-    scheduled: u32,
-    whole: Duration,
-    ticks: tokio::time::Interval,
-    progress: P,
+/// Waits until everybody has left, and tells how far the run is meanwhile and then.
+async fn watch_over(mut crowds: JoinSet<()>, tell: impl Fn()) {
+    let mut ticks = tokio::time::interval(PROGRESS_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            played = crowds.join_next() => match played {
+                Some(played) => played.expect("no visit panics"),
+                None => break,
+            },
+            _ = ticks.tick() => tell(),
+        }
+    }
+    tell();
 }
 
-impl<P: Fn(Progress)> Crowd<P> {
-    fn new(world: Arc<World>, workers: Vec<Handle>, visits: &[Visit], progress: P) -> Self {
-        let mut ticks = tokio::time::interval(PROGRESS_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        Self {
-            world,
-            workers,
-            present: JoinSet::new(),
-            gone: Vec::with_capacity(visits.len()),
-            started: 0,
-            dropped: 0,
-            scheduled: visits.len() as u32,
-            whole: visits
-                .iter()
-                .map(|visit| visit.leaves)
-                .max()
-                .unwrap_or_default(),
-            ticks,
-            progress,
-        }
-    }
-
-    /// Waits for the time of a visit, and starts it.
-    async fn admit(&mut self, visit: Visit) {
-        let clock = self.world.clock;
-        let due = self.world.began + visit.arrives;
-        let stop = self.world.stop.clone();
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(clock.instant(due)) => break,
-                _ = self.ticks.tick() => self.tell(),
-            }
-        }
-        let late = clock.now().since(due);
-        self.world.watch.on_wake(late);
-        if late > START_LATE_MAX {
-            self.dropped += 1;
-            return;
-        }
-        self.started += 1;
-        let worker = visit.viewer as usize % self.workers.len();
-        let visiting = visitor::play(Arc::clone(&self.world), visit, worker);
-        self.present.spawn_on(visiting, &self.workers[worker]);
-        while let Some(viewer) = self.present.try_join_next() {
-            self.gone.push(viewer.expect("a visit does not panic"));
-        }
-    }
-
-    /// Waits until everybody has left.
-    async fn disperse(&mut self) {
-        loop {
-            tokio::select! {
-                viewer = self.present.join_next() => match viewer {
-                    Some(viewer) => self.gone.push(viewer.expect("a visit does not panic")),
-                    None => break,
-                },
-                _ = self.ticks.tick() => self.tell(),
-            }
-        }
-        self.tell();
-    }
-
-    /// What is due every tick: regenerates segments ahead, and tells how far the run has come.
-    fn tell(&self) {
-        self.world.watched.prepare(self.world.clock);
-        let tally = &self.world.log.tally;
-        (self.progress)(Progress {
-            elapsed: self.world.clock.now().since(self.world.began),
-            whole: self.whole,
-            viewers_now: self.present.len() as u32,
-            viewers_started: self.started,
-            viewers_scheduled: self.scheduled,
-            requests: tally.requests.load(Ordering::Relaxed),
-            hits: tally.hits.load(Ordering::Relaxed),
-            collapsed: tally.collapsed.load(Ordering::Relaxed),
-            misses: tally.misses.load(Ordering::Relaxed),
-            failures: tally.failures.load(Ordering::Relaxed),
-            stalls: tally.stalls.load(Ordering::Relaxed),
-            likes: 0,
-        });
+/// How far a run has come.
+fn so_far(world: &World, whole: Duration, scheduled: u32) -> Progress {
+    let tally = &world.log.tally;
+    let gone = tally.gone.load(Ordering::Relaxed);
+    let started = tally.started.load(Ordering::Relaxed);
+    Progress {
+        elapsed: world.clock.now().since(world.began),
+        whole,
+        viewers_now: started.saturating_sub(gone),
+        viewers_started: started,
+        viewers_scheduled: scheduled,
+        requests: tally.requests.load(Ordering::Relaxed),
+        hits: tally.hits.load(Ordering::Relaxed),
+        collapsed: tally.collapsed.load(Ordering::Relaxed),
+        misses: tally.misses.load(Ordering::Relaxed),
+        failures: tally.failures.load(Ordering::Relaxed),
+        stalls: tally.stalls.load(Ordering::Relaxed),
+        likes: 0,
     }
 }
 

@@ -9,18 +9,22 @@
 
 mod answer;
 mod client;
+mod crowd;
 mod driver;
 mod generator;
 mod likers;
 mod line;
+mod log;
 mod metrics;
 mod network;
 mod playlists;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod ticks;
 mod verifier;
 mod visitor;
+mod wheel;
 
 pub use driver::{Lines, Progress, RunPlan, Unplayable, run};
 pub use likers::LINES_PER_EDGE_MAX;

@@ -1,8 +1,7 @@
 //! One viewer: performs what its player decides, and logs every request.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -11,21 +10,19 @@ use super::client::{Connection, Sink, Trace, Wanted};
 use super::generator::Watch;
 use super::likers::Whereabouts;
 use super::line::{Edge, Pool};
+use super::log::Log;
 use super::metrics::{Counted, Metrics};
 use super::network::Network;
 use super::playlists::{Playlists, Read};
 use super::stream::{Offered, Watched};
+use super::ticks::{TICK, Ticks};
 use crate::hls::reader;
-use crate::report::record::{self, Outcome, Request, ResultWord};
+use crate::report::record::{self, Outcome, Request};
 use crate::serve::clock::Clock;
 use crate::time::Timestamp;
 use crate::viewer::abr;
 use crate::viewer::audience::{Manners, Visit};
 use crate::viewer::player::{self, Action, Object, Player, Seat, TIMEOUT};
-
-/// Timers of players go off at whole multiples of this, so that one wake-up of a worker serves several viewers. In browsers
-/// timers that set each other wait at least as long (HTML, "Timers"), and hls.js looks ten times a second what to do.
-const TICK: Duration = Duration::from_millis(4);
 
 /// What all viewers of a run share.
 pub(super) struct World {
@@ -36,6 +33,8 @@ pub(super) struct World {
     pub(super) edges: Vec<Edge>,
     /// For each worker one per edge; none where each viewer has a connection of its own.
     pub(super) pools: Vec<Vec<Pool>>,
+    /// For each worker the timers of its viewers.
+    pub(super) ticks: Vec<Ticks>,
     /// Of each segment one part of so many is asked for; the last mile carries the whole.
     pub(super) one_part_of: u64,
     pub(super) abr: abr::Rule,
@@ -52,60 +51,9 @@ pub(super) struct World {
     pub(super) stop: CancellationToken,
 }
 
-/// The generator's own log: bounded; what is beyond the bound is counted.
-pub(super) struct Log {
-    requests: Mutex<Vec<Request>>,
-    requests_max: usize,
-    pub(super) tally: Tally,
-}
-
-/// Running counts for those who watch the run.
-#[derive(Default)]
-pub(super) struct Tally {
-    pub(super) requests: AtomicU64,
-    pub(super) unlogged: AtomicU64,
-    pub(super) hits: AtomicU64,
-    pub(super) collapsed: AtomicU64,
-    pub(super) misses: AtomicU64,
-    pub(super) failures: AtomicU64,
-    pub(super) stalls: AtomicU64,
-}
-
-impl Log {
-    pub(super) fn new(requests_max: usize) -> Self {
-        Self {
-            requests: Mutex::new(Vec::new()),
-            requests_max,
-            tally: Tally::default(),
-        }
-    }
-
-    fn push(&self, request: Request) {
-        let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
-        count(&self.tally.requests);
-        match request.word {
-            ResultWord::Hit | ResultWord::Stale => count(&self.tally.hits),
-            ResultWord::Collapsed => count(&self.tally.collapsed),
-            ResultWord::Miss => count(&self.tally.misses),
-            _ => 0,
-        };
-        if request.outcome != Outcome::Ok {
-            count(&self.tally.failures);
-        }
-        let mut requests = self.requests.lock().expect("no holder of this lock panics");
-        match requests.len() < self.requests_max {
-            true => requests.push(request),
-            false => drop(count(&self.tally.unlogged)),
-        }
-    }
-
-    pub(super) fn take(&self) -> Vec<Request> {
-        std::mem::take(&mut *self.requests.lock().expect("no holder of this lock panics"))
-    }
-}
-
-/// Plays one visit to its end, at this worker: until the viewer leaves, its player gives up, or the run is stopped.
-pub(super) async fn play(world: Arc<World>, visit: Visit, worker: usize) -> record::Viewer {
+/// Plays one visit at this worker, until the viewer leaves or its player gives up. What it leaves behind is logged then, or
+/// when this is dropped.
+pub(super) async fn play(world: Arc<World>, visit: Visit, worker: usize) {
     let player = Player::new(Seat {
         arrives: world.began + visit.arrives,
         leaves: world.began + visit.leaves,
@@ -130,6 +78,7 @@ pub(super) async fn play(world: Arc<World>, visit: Visit, worker: usize) -> reco
         counted: world.metrics.joins(),
         own: None,
         pools: &world.pools[worker],
+        ticks: &world.ticks[worker],
         visit,
         variants: Vec::new(),
         playlist: None,
@@ -137,23 +86,10 @@ pub(super) async fn play(world: Arc<World>, visit: Visit, worker: usize) -> reco
         text: Vec::new(),
         world: &world,
     };
-    let stopped = tokio::select! {
-        () = visitor.watch() => false,
-        () = world.stop.cancelled() => true,
-    };
-    if stopped {
-        visitor.player.on_interrupt(world.clock.now());
-    }
-    record::Viewer {
-        viewer: visit.viewer,
-        edge: visit.edge,
-        arrived: world.began + visit.arrives,
-        left: world.clock.now(),
-        stalls: visitor.player.stalls().to_vec(),
-        quality: visitor.player.quality().clone(),
-    }
+    visitor.watch().await;
 }
 
+/// A viewer who is there. It leaves when this is dropped, so one that is cut in the middle is logged too.
 struct Visitor<'a> {
     world: &'a World,
     visit: Visit,
@@ -165,6 +101,8 @@ struct Visitor<'a> {
     own: Option<Connection>,
     /// Those of its worker, one per edge.
     pools: &'a [Pool],
+    /// Those of its worker.
+    ticks: &'a Ticks,
     /// Renditions as the player numbers them.
     variants: Vec<Offered>,
     /// The playlist that it has.
@@ -174,25 +112,40 @@ struct Visitor<'a> {
     text: Vec<u8>,
 }
 
+impl Drop for Visitor<'_> {
+    fn drop(&mut self) {
+        let now = self.world.clock.now();
+        self.player.on_interrupt(now);
+        self.world.log.left(record::Viewer {
+            viewer: self.visit.viewer,
+            edge: self.visit.edge,
+            arrived: self.world.began + self.visit.arrives,
+            left: now,
+            stalls: self.player.stalls().to_vec(),
+            quality: self.player.quality().clone(),
+        });
+    }
+}
+
 impl Visitor<'_> {
     async fn watch(&mut self) {
         let clock = self.world.clock;
         loop {
-            let action = self.player.next(clock.now());
+            let now = clock.now();
+            let action = self.player.next(now);
             let stalls = self.counted.notice(&self.player);
             let tally = &self.world.log.tally;
             tally.stalls.fetch_add(stalls.into(), Ordering::Relaxed);
             match action {
                 Action::Leave => return,
                 Action::WakeAt(at) => {
-                    let at = at.next_tick(TICK);
-                    tokio::time::sleep_until(clock.instant(at)).await;
-                    self.world.watch.on_wake(clock.now().since(at));
+                    let woken = self.ticks.sleep_until(at).await;
+                    self.world.watch.on_wake(woken.since(at.next_tick(TICK)));
                 }
                 Action::Get { object, due } => {
                     self.go_where_the_player_is();
                     // Wanted from when the timer was to go off, unless something else woke the player before that.
-                    let due = due.next_tick(TICK).min(clock.now());
+                    let due = due.next_tick(TICK).min(now);
                     self.get(object, due).await;
                 }
             }
@@ -250,7 +203,7 @@ impl Visitor<'_> {
             }
             _ => Sink::Collect(&mut self.text),
         };
-        let deadline = clock.instant(clock.now() + TIMEOUT);
+        let deadline = entry.began + TIMEOUT;
         let trace = &mut entry.trace;
         let exchange = async {
             if let Some(pool) = self.pools.get(self.at as usize) {
@@ -265,7 +218,7 @@ impl Visitor<'_> {
         entry.outcome = tokio::select! {
             biased;
             () = world.network.breaks_for(self.visit.viewer) => Outcome::Reset,
-            ended = tokio::time::timeout_at(deadline, exchange) => ended.unwrap_or(Outcome::Timeout),
+            ended = self.ticks.timeout_at(deadline, exchange) => ended.unwrap_or(Outcome::Timeout),
         };
         if entry.outcome == Outcome::Reset {
             self.own = None;

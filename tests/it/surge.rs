@@ -28,9 +28,9 @@ use seawall::viewer::audience::Sessions;
 use seawall::viewer::quality::Exit;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{client, eventually};
 use crate::support::program::Program;
 use crate::support::rehearse::rehearse;
+use crate::support::{client, eventually};
 
 /// `celebrity-live`, smaller and shorter.
 fn small(viewers: u32, until_s: f64) -> Scenario {
@@ -344,9 +344,7 @@ async fn an_origin_that_is_gone_for_eight_seconds_costs_no_viewer_the_stream() {
         edge.room.stop().await;
         // A fetch that nobody waits for, such as one ahead of its viewers, goes on when they are gone, and lands by itself.
         eventually("no fetch and nobody who waits is left", || {
-            edge.edge.tasks() == 0
-                && edge.edge.flights_under_way() == 0
-                && edge.edge.waiters() == 0
+            edge.edge.tasks() == 0 && edge.edge.flights_under_way() == 0 && edge.edge.waiters() == 0
         })
         .await;
     }

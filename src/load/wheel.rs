@@ -1,0 +1,177 @@
+//! A timing wheel: what goes off at the same tick lies together, so that putting in, taking out and going off cost the same
+//! however much there is (Varghese and Lauck 1987, "hashed and hierarchical timing wheels", scheme 4).
+
+/// Ticks ahead that it reaches.
+const REACH: u64 = 4_096;
+/// Of each tick's room this much is kept; more comes back to the system once it has gone off.
+const KEPT_PER_TICK: usize = 64;
+
+/// Things by the tick at which they go off.
+pub(super) struct Wheel<T> {
+    /// The place of a tick is its remainder by the reach.
+    ticks: Box<[Vec<Option<T>>]>,
+    /// The first tick that has not gone off.
+    next: u64,
+}
+
+/// Where something lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    tick: u64,
+    index: usize,
+}
+
+impl Place {
+    /// When it goes off.
+    pub(super) fn tick(self) -> u64 {
+        self.tick
+    }
+}
+
+impl<T> Wheel<T> {
+    /// An empty one, of which nothing has gone off.
+    pub(super) fn new() -> Self {
+        Self {
+            ticks: (0..REACH).map(|_| Vec::new()).collect(),
+            next: 0,
+        }
+    }
+
+    /// Puts something in for this tick; for the next one if it has gone off; and for the last within reach if it is beyond.
+    pub(super) fn put(&mut self, tick: u64, what: T) -> Place {
+        let tick = tick.clamp(self.next, self.next + (REACH - 1));
+        let at_tick = &mut self.ticks[slot(tick)];
+        at_tick.push(Some(what));
+        Place {
+            tick,
+            index: at_tick.len() - 1,
+        }
+    }
+
+    /// What lies there, unless it has gone off or was taken out.
+    pub(super) fn get(&self, place: Place) -> Option<&T> {
+        let is_ahead = place.tick >= self.next;
+        let at_tick = is_ahead.then(|| &self.ticks[slot(place.tick)])?;
+        at_tick.get(place.index)?.as_ref()
+    }
+
+    /// Takes out what lies there, unless it has gone off.
+    pub(super) fn take(&mut self, place: Place) -> Option<T> {
+        let is_ahead = place.tick >= self.next;
+        let at_tick = is_ahead.then(|| &mut self.ticks[slot(place.tick)])?;
+        at_tick.get_mut(place.index)?.take()
+    }
+
+    /// The first tick at which something may go off.
+    pub(super) fn first(&self) -> Option<u64> {
+        let mut ahead = self.next..self.next + REACH;
+        ahead.find(|&tick| !self.ticks[slot(tick)].is_empty())
+    }
+
+    /// It is `now`: lets go off what is due, the earliest first.
+    pub(super) fn turn(&mut self, now: u64, mut goes_off: impl FnMut(T)) {
+        let Some(after) = now.checked_add(1).filter(|after| *after > self.next) else {
+            return;
+        };
+        for tick in self.next..after.min(self.next + REACH) {
+            let at_tick = &mut self.ticks[slot(tick)];
+            at_tick.drain(..).flatten().for_each(&mut goes_off);
+            at_tick.shrink_to(KEPT_PER_TICK);
+        }
+        self.next = after;
+    }
+}
+
+fn slot(tick: u64) -> usize {
+    (tick % REACH) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn gone_off(wheel: &mut Wheel<u32>, now: u64) -> Vec<u32> {
+        let mut gone = Vec::new();
+        wheel.turn(now, |what| gone.push(what));
+        gone
+    }
+
+    #[test]
+    fn what_is_late_goes_off_next_and_what_is_beyond_reach_at_its_end() {
+        let mut wheel = Wheel::new();
+        assert_eq!(gone_off(&mut wheel, 99), []);
+        assert_eq!(wheel.put(7, 1).tick(), 100);
+        assert_eq!(wheel.put(1_000_000, 2).tick(), 100 + REACH - 1);
+        assert_eq!(wheel.first(), Some(100));
+        assert_eq!(gone_off(&mut wheel, 100), [1]);
+        assert_eq!(wheel.first(), Some(100 + REACH - 1));
+        // However long nobody looked.
+        assert_eq!(gone_off(&mut wheel, 1_000_000_000), [2]);
+        assert_eq!(wheel.first(), None);
+        assert_eq!(gone_off(&mut wheel, u64::MAX), []);
+    }
+
+    #[test]
+    fn room_for_a_crowd_at_one_tick_is_given_back() {
+        let mut wheel = Wheel::new();
+        for what in 0..10_000 {
+            wheel.put(5, what);
+        }
+        assert_eq!(gone_off(&mut wheel, 5).len(), 10_000);
+        assert!(wheel.ticks[5].capacity() <= 2 * KEPT_PER_TICK);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Put { ahead: u64 },
+        Take { which: usize },
+        Turn { by: u64 },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..REACH).prop_map(|ahead| Step::Put { ahead }),
+            any::<usize>().prop_map(|which| Step::Take { which }),
+            prop_oneof![0..9_u64, 0..3 * REACH].prop_map(|by| Step::Turn { by }),
+        ]
+    }
+
+    proptest! {
+        /// Held against a sorted map.
+        #[test]
+        fn everything_goes_off_once_at_its_tick_unless_it_was_taken_out(
+            steps in proptest::collection::vec(step(), 0..200),
+        ) {
+            let (mut wheel, mut now) = (Wheel::new(), 0);
+            let (mut places, mut ahead) = (Vec::new(), BTreeMap::new());
+            for (what, step) in (0..).zip(steps) {
+                match step {
+                    Step::Put { ahead: by } => {
+                        let place = wheel.put(now + 1 + by.min(REACH - 2), what);
+                        ahead.insert((place.tick(), what), ());
+                        places.push((place, what));
+                    }
+                    Step::Take { which } if !places.is_empty() => {
+                        let (place, what) = places[which % places.len()];
+                        let expected = ahead.remove(&(place.tick(), what)).map(|()| what);
+                        prop_assert_eq!(wheel.get(place).copied(), expected);
+                        prop_assert_eq!(wheel.take(place), expected);
+                        prop_assert_eq!(wheel.take(place), None);
+                    }
+                    Step::Take { .. } => {}
+                    Step::Turn { by } => {
+                        now += by;
+                        let later = ahead.split_off(&(now + 1, 0));
+                        let due: Vec<_> = ahead.into_keys().map(|(_, what)| what).collect();
+                        ahead = later;
+                        prop_assert_eq!(gone_off(&mut wheel, now), due);
+                    }
+                }
+            }
+        }
+    }
+}
