@@ -1,5 +1,6 @@
 //! One viewer: performs what its player decides, and logs every request.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -204,21 +205,24 @@ impl Visitor<'_> {
             _ => Sink::Collect(&mut self.text),
         };
         let deadline = entry.began + TIMEOUT;
-        let trace = &mut entry.trace;
-        let exchange = async {
-            if let Some(pool) = self.pools.get(self.at as usize) {
-                let mut lent = pool.borrow().await;
-                lent.connection().get(clock, &wanted, sink, trace).await
-            } else {
-                let edge = &world.edges[self.at as usize];
-                let own = self.own.get_or_insert_with(|| Connection::new(edge));
-                own.get(clock, &wanted, sink, trace).await
+        entry.outcome = {
+            let trace = &mut entry.trace;
+            // Pinned here, because it is large: whoever takes it by value has room for it once more.
+            let exchange = pin!(async {
+                if let Some(pool) = self.pools.get(self.at as usize) {
+                    let mut lent = pool.borrow().await;
+                    lent.connection().get(clock, &wanted, sink, trace).await
+                } else {
+                    let edge = &world.edges[self.at as usize];
+                    let own = self.own.get_or_insert_with(|| Connection::new(edge));
+                    own.get(clock, &wanted, sink, trace).await
+                }
+            });
+            tokio::select! {
+                biased;
+                () = world.network.breaks_for(self.visit.viewer) => Outcome::Reset,
+                ended = self.ticks.timeout_at(deadline, exchange) => ended.unwrap_or(Outcome::Timeout),
             }
-        };
-        entry.outcome = tokio::select! {
-            biased;
-            () = world.network.breaks_for(self.visit.viewer) => Outcome::Reset,
-            ended = self.ticks.timeout_at(deadline, exchange) => ended.unwrap_or(Outcome::Timeout),
         };
         if entry.outcome == Outcome::Reset {
             self.own = None;

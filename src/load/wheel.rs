@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn what_is_late_goes_off_next_and_what_is_beyond_reach_at_its_end() {
         let mut wheel = Wheel::new();
-        assert_eq!(gone_off(&mut wheel, 99), []);
+        assert!(gone_off(&mut wheel, 99).is_empty());
         assert_eq!(wheel.put(7, 1).tick(), 100);
         assert_eq!(wheel.put(1_000_000, 2).tick(), 100 + REACH - 1);
         assert_eq!(wheel.first(), Some(100));
@@ -112,7 +112,7 @@ mod tests {
         // However long nobody looked.
         assert_eq!(gone_off(&mut wheel, 1_000_000_000), [2]);
         assert_eq!(wheel.first(), None);
-        assert_eq!(gone_off(&mut wheel, u64::MAX), []);
+        assert!(gone_off(&mut wheel, u64::MAX).is_empty());
     }
 
     #[test]
