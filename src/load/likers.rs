@@ -237,7 +237,10 @@ impl Shared {
         let edge = self.whereabouts.edge(like.viewer);
         let mut line = self.lines[worker][edge].borrow().await;
         let clock = self.world.clock;
-        line.connection().send_like(clock, sent, said, trace).await;
+        let connection = line.connection();
+        // How far it came, the trace knows.
+        let _ = connection.send_like(clock, sent, trace).await;
+        said.extend_from_slice(connection.text());
     }
 }
 

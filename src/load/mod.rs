@@ -18,6 +18,7 @@ mod log;
 mod metrics;
 mod network;
 mod playlists;
+mod seen;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -1,67 +1,93 @@
-//! Playlists that were read already: viewers of one rendition get the same text again and again, and it is read once.
+//! Playlists that were read already: viewers of one stream get the same text again and again, and it is read once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use crate::hls::reader::{self, MediaFacts};
+use super::stream::Offered;
+use crate::hls::reader::MediaFacts;
 use crate::viewer::player::Listed;
 
-/// A media playlist as it came and as it was read.
+/// What the playlists said that were read last.
+#[derive(Debug, Default)]
+pub(super) struct Playlists {
+    /// By channel.
+    pub(super) multivariant: Texts<Vec<Offered>>,
+    /// By the log's index of their rendition.
+    pub(super) media: Texts<Media>,
+}
+
+/// A media playlist.
 #[derive(Debug)]
-pub(super) struct Read {
-    base: String,
-    text: Vec<u8>,
+pub(super) struct Media {
     pub(super) facts: MediaFacts,
     /// The same segments as players know them.
     pub(super) listed: Arc<[Listed]>,
 }
 
-/// Texts per rendition that are remembered: the newest of each edge, more or less.
-const KEPT_MAX: usize = 8;
-
-/// The media playlists that were read last, by the log's index of their rendition.
-#[derive(Debug, Default)]
-pub(super) struct Playlists {
-    kept: Mutex<HashMap<u32, Vec<Arc<Read>>>>,
-}
-
-impl Playlists {
-    /// What the text says that came from `base`; `None` if it cannot be read, or is not as `holds` wants it.
-    pub(super) fn read(
-        &self,
-        rendition: u32,
-        base: &str,
-        text: &[u8],
-        holds: impl Fn(&MediaFacts) -> bool,
-    ) -> Option<Arc<Read>> {
-        let mut kept = self.kept.lock().expect("no holder of this lock panics");
-        let of_rendition = kept.entry(rendition).or_default();
-        if let Some(known) = of_rendition
-            .iter()
-            .rev()
-            .find(|known| known.text == text && known.base == base)
-        {
-            return Some(known.clone());
-        }
-        let facts = reader::media(base, text)
-            .ok()
-            .filter(|facts| holds(facts))?;
+impl From<MediaFacts> for Media {
+    fn from(facts: MediaFacts) -> Self {
         let listed = facts.listed.iter().map(|segment| Listed {
             number: segment.number,
             duration: segment.duration,
             begins_at: segment.begins_at,
         });
-        let read = Arc::new(Read {
-            base: base.to_owned(),
-            text: text.to_owned(),
+        Self {
             listed: listed.collect(),
             facts,
-        });
-        if of_rendition.len() >= KEPT_MAX {
-            of_rendition.remove(0);
         }
-        of_rendition.push(read.clone());
-        Some(read)
+    }
+}
+
+/// Texts of one thing that are remembered: the newest of each edge, more or less.
+const KEPT_MAX: usize = 8;
+
+/// The texts that were read last of many things, and what they say.
+#[derive(Debug)]
+pub(super) struct Texts<T> {
+    kept: Mutex<HashMap<u32, Vec<Known<T>>>>,
+}
+
+#[derive(Debug)]
+struct Known<T> {
+    base: String,
+    text: Vec<u8>,
+    says: Arc<T>,
+}
+
+impl<T> Default for Texts<T> {
+    fn default() -> Self {
+        Self {
+            kept: Mutex::default(),
+        }
+    }
+}
+
+impl<T> Texts<T> {
+    /// What the text of the thing with this index says that came from `base`, as `read` reads it if nobody has. What cannot
+    /// be read is not kept.
+    pub(super) fn says(
+        &self,
+        index: u32,
+        base: &str,
+        text: &[u8],
+        read: impl FnOnce() -> Option<T>,
+    ) -> Option<Arc<T>> {
+        let mut kept = self.kept.lock().expect("no holder of this lock panics");
+        let known = kept.entry(index).or_default();
+        let mut newest_first = known.iter().rev();
+        if let Some(known) = newest_first.find(|known| known.text == text && known.base == base) {
+            return Some(known.says.clone());
+        }
+        let says = Arc::new(read()?);
+        if known.len() >= KEPT_MAX {
+            known.remove(0);
+        }
+        known.push(Known {
+            base: base.to_owned(),
+            text: text.to_owned(),
+            says: says.clone(),
+        });
+        Some(says)
     }
 }
 
@@ -71,26 +97,29 @@ mod tests {
 
     #[test]
     fn one_text_is_read_once_and_a_bad_one_is_not_kept() {
-        let playlists = Playlists::default();
-        let text = |number: u64| {
-            format!(
-                "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{number}\n#EXTINF:2,\n{number}.ts\n"
-            )
+        let texts = Texts::default();
+        let reads = std::cell::Cell::new(0);
+        let read = |index, base, number: usize| {
+            texts.says(index, base, number.to_string().as_bytes(), || {
+                reads.set(reads.get() + 1);
+                Some(number).filter(|number| *number != 13)
+            })
         };
-        let read = |number| playlists.read(0, "/a/b.m3u8", text(number).as_bytes(), |_| true);
-        let first = read(7).unwrap();
-        assert!(Arc::ptr_eq(&first, &read(7).unwrap()));
-        assert_eq!(first.listed[0].number, 7);
-        for number in 8..8 + KEPT_MAX as u64 {
-            read(number).unwrap();
+        let first = read(0, "/a", 7).unwrap();
+        assert_eq!(*first, 7);
+        assert!(Arc::ptr_eq(&first, &read(0, "/a", 7).unwrap()));
+        assert_eq!(reads.get(), 1);
+        // Another thing, and another place, may mean something else by it.
+        assert!(!Arc::ptr_eq(&first, &read(1, "/a", 7).unwrap()));
+        assert!(!Arc::ptr_eq(&first, &read(0, "/b", 7).unwrap()));
+        assert_eq!((read(0, "/a", 13), read(0, "/a", 13)), (None, None));
+        assert_eq!(reads.get(), 5, "it is tried again each time");
+        for number in 100..100 + KEPT_MAX {
+            read(0, "/a", number).unwrap();
         }
-        assert!(!Arc::ptr_eq(&first, &read(7).unwrap()), "memory is bounded");
-        let refused = playlists.read(1, "/a/b.m3u8", text(7).as_bytes(), |_| false);
-        assert!(refused.is_none());
         assert!(
-            playlists
-                .read(1, "/a/b.m3u8", b"<html>", |_| true)
-                .is_none()
+            !Arc::ptr_eq(&first, &read(0, "/a", 7).unwrap()),
+            "memory is bounded"
         );
     }
 }

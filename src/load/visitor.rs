@@ -14,10 +14,10 @@ use super::line::{Edge, Pool};
 use super::log::Log;
 use super::metrics::{Counted, Metrics};
 use super::network::Network;
-use super::playlists::{Playlists, Read};
-use super::stream::{Offered, Watched};
+use super::playlists::Playlists;
+use super::seen::{Came, Seen};
+use super::stream::Watched;
 use super::ticks::{TICK, Ticks};
-use crate::hls::reader;
 use crate::report::record::{self, Outcome, Request};
 use crate::serve::clock::Clock;
 use crate::time::Timestamp;
@@ -81,10 +81,10 @@ pub(super) async fn play(world: Arc<World>, visit: Visit, worker: usize) {
         pools: &world.pools[worker],
         ticks: &world.ticks[worker],
         visit,
-        variants: Vec::new(),
-        playlist: None,
-        path: String::new(),
-        text: Vec::new(),
+        seen: Seen {
+            channel: visit.channel,
+            ..Seen::default()
+        },
         world: &world,
     };
     visitor.watch().await;
@@ -104,13 +104,7 @@ struct Visitor<'a> {
     pools: &'a [Pool],
     /// Those of its worker.
     ticks: &'a Ticks,
-    /// Renditions as the player numbers them.
-    variants: Vec<Offered>,
-    /// The playlist that it has.
-    playlist: Option<Arc<Read>>,
-    /// Both are kept from request to request, so that asking and receiving allocate nothing.
-    path: String,
-    text: Vec<u8>,
+    seen: Seen,
 }
 
 impl Drop for Visitor<'_> {
@@ -168,25 +162,67 @@ impl Visitor<'_> {
     async fn get(&mut self, object: Object, due: Timestamp) {
         let world = self.world;
         let clock = world.clock;
-        let mut path = std::mem::take(&mut self.path);
-        path.clear();
-        let logged = self.locate(object, &mut path);
         let mut entry = Entry {
             log: &world.log,
             clock,
             viewer: self.visit.viewer,
             edge: self.at,
-            object: logged,
+            object: self.seen.name(object),
             due,
             began: clock.now(),
             trace: Trace::default(),
             outcome: Outcome::Cut,
         };
+        let ended = self.ask(object, &mut entry).await;
+        entry.outcome = match ended {
+            Ok(_) => Outcome::Ok,
+            // Nothing had left yet.
+            Err(Outcome::Reset) if entry.trace.sent.is_none() => Outcome::Refused,
+            Err(outcome) => outcome,
+        };
+        match ended {
+            Ok(Came::Offered(offered)) => {
+                let needs = offered.iter().map(|offered| abr::Needs {
+                    peak_bps: offered.bandwidth_bps,
+                    average_bps: offered.average_bps,
+                });
+                self.player.on_multivariant(clock.now(), needs.collect());
+                self.seen.offered = offered;
+            }
+            Ok(Came::Playlist(playlist)) => {
+                let target_duration = playlist.facts.target_duration;
+                let listed = playlist.listed.clone();
+                self.player
+                    .on_playlist(clock.now(), target_duration, listed);
+                self.seen.playlist = Some(playlist);
+            }
+            // A player cannot know that bytes are wrong; the log does.
+            Ok(Came::Segment) | Err(Outcome::WrongBytes) => {
+                let bytes = entry.trace.whole_bytes.unwrap_or(entry.trace.bytes);
+                if let Some(at) = entry.trace.first_byte {
+                    self.player.on_first_byte(at);
+                }
+                self.player.on_segment(clock.now(), bytes);
+            }
+            Err(outcome) => {
+                if outcome == Outcome::Reset {
+                    self.own = None;
+                }
+                self.player.on_failure(clock.now(), entry.trace.retry_after);
+            }
+        }
+    }
+
+    /// Asks for an object, and reads what comes.
+    async fn ask(&mut self, object: Object, entry: &mut Entry<'_>) -> Result<Came, Outcome> {
+        let world = self.world;
+        let path = self.seen.path(&world.watched, self.at, object);
         let wanted = Wanted {
             path: &path,
-            first_bytes: self.first_bytes(object),
+            first_bytes: self.seen.first_bytes(object, world.one_part_of),
             told: self.told(object),
         };
+        let logged = entry.object;
         let sink = match (logged, &world.watched) {
             (record::Object::Segment { rendition, number }, Watched::Channels { verifier, .. }) => {
                 Sink::Compare {
@@ -202,68 +238,33 @@ impl Visitor<'_> {
                     number,
                 }
             }
-            _ => Sink::Collect(&mut self.text),
+            _ => Sink::Keep,
         };
-        let deadline = entry.began + TIMEOUT;
-        entry.outcome = {
-            let trace = &mut entry.trace;
-            // Pinned here, because it is large: whoever takes it by value has room for it once more.
-            let exchange = pin!(async {
-                if let Some(pool) = self.pools.get(self.at as usize) {
-                    let mut lent = pool.borrow().await;
-                    lent.connection().get(clock, &wanted, sink, trace).await
-                } else {
+        let trace = &mut entry.trace;
+        // Pinned here, because it is large: whoever takes it by value has room for it once more.
+        let exchange = pin!(async {
+            let mut lent;
+            let connection = match self.pools.get(self.at as usize) {
+                Some(pool) => {
+                    lent = pool.borrow().await;
+                    lent.connection()
+                }
+                None => {
                     let edge = &world.edges[self.at as usize];
-                    let own = self.own.get_or_insert_with(|| Connection::new(edge));
-                    own.get(clock, &wanted, sink, trace).await
+                    self.own.get_or_insert_with(|| Connection::new(edge))
                 }
-            });
-            tokio::select! {
-                biased;
-                () = world.network.breaks_for(self.visit.viewer) => Outcome::Reset,
-                ended = self.ticks.timeout_at(deadline, exchange) => ended.unwrap_or(Outcome::Timeout),
-            }
-        };
-        if entry.outcome == Outcome::Reset {
-            self.own = None;
-            if entry.trace.sent.is_none() {
-                entry.outcome = Outcome::Refused;
-            }
-        }
-        if entry.outcome == Outcome::Ok {
-            entry.outcome = match object {
-                Object::Multivariant => self.on_multivariant(&path),
-                Object::MediaPlaylist { .. } => self.on_playlist(&path, logged),
-                Object::Segment { .. } => Outcome::Ok,
             };
-        }
-        self.path = path;
-        match (object, entry.outcome) {
-            // A player cannot know that bytes are wrong; the log does.
-            (Object::Segment { .. }, Outcome::Ok | Outcome::WrongBytes) => {
-                let bytes = entry.trace.whole_bytes.unwrap_or(entry.trace.bytes);
-                if let Some(at) = entry.trace.first_byte {
-                    self.player.on_first_byte(at);
-                }
-                self.player.on_segment(clock.now(), bytes);
+            connection.get(world.clock, &wanted, sink, trace).await?;
+            let text = connection.text();
+            self.seen.read(world, self.at, logged, &path, text)
+        });
+        tokio::select! {
+            biased;
+            () = world.network.breaks_for(self.visit.viewer) => Err(Outcome::Reset),
+            ended = self.ticks.timeout_at(entry.began + TIMEOUT, exchange) => {
+                ended.unwrap_or(Err(Outcome::Timeout))
             }
-            (_, Outcome::Ok) => {}
-            _ => self.player.on_failure(clock.now(), entry.trace.retry_after),
         }
-    }
-
-    /// How much of an object is asked for, where a part of each segment stands for the whole.
-    fn first_bytes(&self, object: Object) -> Option<u64> {
-        let Object::Segment { rendition, number } = object else {
-            return None;
-        };
-        let parts = self.world.one_part_of;
-        if parts < 2 {
-            return None;
-        }
-        let segment = self.listed(number)?;
-        let bits = self.variants[rendition].bandwidth_bps as f64 * segment.duration.as_secs_f64();
-        Some((bits as u64 / 8 / parts).max(1_024))
     }
 
     /// What the player tells of itself (CTA-5004, by headers).
@@ -273,7 +274,7 @@ impl Visitor<'_> {
         }
         let (kind, of_rendition) = match object {
             Object::Multivariant | Object::MediaPlaylist { .. } => ("m", None),
-            Object::Segment { rendition, .. } => ("av", self.variants.get(rendition)),
+            Object::Segment { rendition, .. } => ("av", self.seen.offered.get(rendition)),
         };
         let mut about_object = format!("ot={kind}");
         if let Some(rendition) = of_rendition {
@@ -295,93 +296,6 @@ impl Visitor<'_> {
             ),
             ("cmcd-session", session),
         ]
-    }
-
-    /// Writes the path of what the player asks for; says its name in the log.
-    fn locate(&self, object: Object, path: &mut String) -> record::Object {
-        let watched = &self.world.watched;
-        match object {
-            Object::Multivariant => {
-                path.push_str(&watched.start(self.visit.channel, self.at));
-                record::Object::Multivariant
-            }
-            Object::MediaPlaylist { rendition } => {
-                let offered = &self.variants[rendition];
-                path.push_str(&offered.path);
-                let rendition = offered.rendition;
-                record::Object::MediaPlaylist { rendition }
-            }
-            Object::Segment { rendition, number } => {
-                let rendition = self.variants[rendition].rendition;
-                match self.listed(number) {
-                    Some(segment) => path.push_str(&segment.path),
-                    None => {
-                        let named = watched.path_of(rendition, number);
-                        path.push_str(&named.expect(
-                            "only where names follow from numbers does a player ask early",
-                        ));
-                    }
-                }
-                record::Object::Segment { rendition, number }
-            }
-        }
-    }
-
-    /// What addresses in the playlist at `path` are resolved against.
-    fn base(&self, path: &str) -> String {
-        match self.world.watched {
-            Watched::Channels { .. } => path.to_owned(),
-            // Other servers may name themselves.
-            Watched::Foreign { .. } => {
-                let host = &self.world.edges[self.at as usize].host;
-                format!("http://{host}{path}")
-            }
-        }
-    }
-
-    fn on_multivariant(&mut self, path: &str) -> Outcome {
-        let base = self.base(path);
-        let offered = self
-            .world
-            .watched
-            .offered(self.visit.channel, &base, path, &self.text);
-        if offered.is_empty() {
-            return Outcome::Unreadable;
-        }
-        let needs = offered.iter().map(|offered| abr::Needs {
-            peak_bps: offered.bandwidth_bps,
-            average_bps: offered.average_bps,
-        });
-        let needs = needs.collect();
-        self.variants = offered;
-        self.player.on_multivariant(self.world.clock.now(), needs);
-        Outcome::Ok
-    }
-
-    fn on_playlist(&mut self, path: &str, logged: record::Object) -> Outcome {
-        let record::Object::MediaPlaylist { rendition } = logged else {
-            return Outcome::Unreadable;
-        };
-        let world = self.world;
-        let base = self.base(path);
-        let read = world.playlists.read(rendition, &base, &self.text, |facts| {
-            let mut listed = facts.listed.iter();
-            listed.all(|segment| world.watched.is_named_so(rendition, segment))
-        });
-        let Some(read) = read else {
-            return Outcome::Unreadable;
-        };
-        let (target_duration, listed) = (read.facts.target_duration, read.listed.clone());
-        self.playlist = Some(read);
-        self.player
-            .on_playlist(world.clock.now(), target_duration, listed);
-        Outcome::Ok
-    }
-
-    /// A segment as its playlist lists it.
-    fn listed(&self, number: u64) -> Option<&reader::Listed> {
-        let mut listed = self.playlist.as_ref()?.facts.listed.iter();
-        listed.find(|segment| segment.number == number)
     }
 }
 

@@ -1,0 +1,122 @@
+//! What a viewer knows of its stream, shared with all who know the same: by it the viewer asks, and answers are read into it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::playlists::Media;
+use super::stream::{Offered, Watched};
+use super::visitor::World;
+use crate::hls::reader;
+use crate::report::record::{self, Outcome};
+use crate::viewer::player::Object;
+
+/// A part of each segment that is asked for in place of it has at least so many bytes.
+const PART_BYTES_MIN: u64 = 1_024;
+
+/// What a viewer has seen.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// The viewer's channel.
+    pub(super) channel: u32,
+    /// Renditions as the player numbers them.
+    pub(super) offered: Arc<Vec<Offered>>,
+    /// The playlist that it has.
+    pub(super) playlist: Option<Arc<Media>>,
+}
+
+/// What an answer has brought.
+pub(super) enum Came {
+    Offered(Arc<Vec<Offered>>),
+    Playlist(Arc<Media>),
+    Segment,
+}
+
+impl Seen {
+    /// What the log calls an object.
+    pub(super) fn name(&self, object: Object) -> record::Object {
+        match object {
+            Object::Multivariant => record::Object::Multivariant,
+            Object::MediaPlaylist { rendition } => record::Object::MediaPlaylist {
+                rendition: self.offered[rendition].rendition,
+            },
+            Object::Segment { rendition, number } => record::Object::Segment {
+                rendition: self.offered[rendition].rendition,
+                number,
+            },
+        }
+    }
+
+    /// Where it is, at this edge.
+    pub(super) fn path(&self, watched: &Watched, edge: u32, object: Object) -> Cow<'_, str> {
+        match object {
+            Object::Multivariant => watched.start(self.channel, edge).into(),
+            Object::MediaPlaylist { rendition } => (&*self.offered[rendition].path).into(),
+            Object::Segment { rendition, number } => match self.listed(number) {
+                Some(segment) => (&*segment.path).into(),
+                None => watched
+                    .path_of(self.offered[rendition].rendition, number)
+                    .expect("only where names follow from numbers does a player ask early")
+                    .into(),
+            },
+        }
+    }
+
+    /// How much of it is asked for, where one part of so many stands for each segment.
+    pub(super) fn first_bytes(&self, object: Object, one_part_of: u64) -> Option<u64> {
+        let Object::Segment { rendition, number } = object else {
+            return None;
+        };
+        if one_part_of < 2 {
+            return None;
+        }
+        let segment = self.listed(number)?;
+        let bits = self.offered[rendition].bandwidth_bps as f64 * segment.duration.as_secs_f64();
+        Some((bits as u64 / 8 / one_part_of).max(PART_BYTES_MIN))
+    }
+
+    /// What has come of it from this path at this edge, with this text if it is one.
+    pub(super) fn read(
+        &self,
+        world: &World,
+        edge: u32,
+        object: record::Object,
+        path: &str,
+        text: &[u8],
+    ) -> Result<Came, Outcome> {
+        let base = match world.watched {
+            Watched::Channels { .. } => Cow::Borrowed(path),
+            // Other servers may name themselves.
+            Watched::Foreign { .. } => {
+                format!("http://{}{path}", world.edges[edge as usize].host).into()
+            }
+        };
+        let came = match object {
+            record::Object::Multivariant => {
+                let texts = &world.playlists.multivariant;
+                let says = texts.says(self.channel, &base, text, || {
+                    let offered = world.watched.offered(self.channel, &base, path, text);
+                    Some(offered).filter(|offered| !offered.is_empty())
+                });
+                says.map(Came::Offered)
+            }
+            record::Object::MediaPlaylist { rendition } => {
+                let named_so = |segment: &_| world.watched.is_named_so(rendition, segment);
+                let says = world.playlists.media.says(rendition, &base, text, || {
+                    let facts = reader::media(&base, text).ok()?;
+                    Some(facts)
+                        .filter(|facts| facts.listed.iter().all(named_so))
+                        .map(Media::from)
+                });
+                says.map(Came::Playlist)
+            }
+            record::Object::Segment { .. } => Some(Came::Segment),
+        };
+        came.ok_or(Outcome::Unreadable)
+    }
+
+    /// A segment as its playlist lists it.
+    fn listed(&self, number: u64) -> Option<&reader::Listed> {
+        let mut listed = self.playlist.as_ref()?.facts.listed.iter();
+        listed.find(|segment| segment.number == number)
+    }
+}
