@@ -1,48 +1,85 @@
-//! The viewers of one worker: each comes at its time, and is waited for until it has left.
+//! The viewers of one worker, in one task. Who waits lies in a timing wheel, as small as a player is, and costs nothing; who
+//! asks has a future for as long as that takes, in memory that the last one has left warm.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 
-use super::ticks::TICK;
-use super::visitor::{self, World};
+use super::ticks::{self, TICK};
+use super::visitor::{Visitor, World};
+use super::wheel::Wheel;
+use crate::time::Timestamp;
 use crate::viewer::audience::Visit;
+use crate::viewer::player::Action;
 
 /// A viewer that cannot be started this long after its time is not started at all.
 const START_LATE_MAX: Duration = Duration::from_secs(1);
+/// The clock is looked at this often at least: requests that begin set deadlines meanwhile.
+const LOOKS_EVERY: Duration = Duration::from_secs(1);
 
 /// Plays these visits, which come in the order of their arrival, until all have left or the run is stopped; what they leave
 /// behind is in the log.
 pub(super) async fn play(world: Arc<World>, visits: Vec<Visit>, worker: usize) {
-    let mut present = JoinSet::new();
-    tokio::select! {
-        biased;
-        () = world.stop.cancelled() => {}
-        () = world.ticks[worker].run() => {}
-        () = attend(&world, visits, worker, &mut present) => {}
-    }
-    present.shutdown().await;
+    let attending = world
+        .stop
+        .run_until_cancelled(attend(&world, visits, worker));
+    // One task for so many would be told to pause in their middle.
+    tokio::task::unconstrained(attending).await;
 }
 
-async fn attend(world: &Arc<World>, visits: Vec<Visit>, worker: usize, present: &mut JoinSet<()>) {
-    let (ticks, tally) = (&world.ticks[worker], &world.log.tally);
-    for visit in visits {
-        let due = (world.began + visit.arrives).next_tick(TICK);
-        let late = ticks.sleep_until(due).await.since(due);
-        world.watch.on_wake(late);
-        if late > START_LATE_MAX {
-            tally.dropped.fetch_add(1, Ordering::Relaxed);
-            continue;
+async fn attend(world: &World, visits: Vec<Visit>, worker: usize) {
+    let (clock, tally) = (world.clock, &world.log.tally);
+    let deadlines = &world.deadlines[worker];
+    let comes_at = |visit: &Visit| (world.began + visit.arrives).next_tick(TICK);
+    let mut to_come = visits.into_iter().peekable();
+    let mut waiting = Wheel::new();
+    let mut asking = FuturesUnordered::new();
+    // Those who have to decide what to do.
+    let mut awake: Vec<Box<Visitor<'_>>> = Vec::new();
+    let mut present = 0_u32;
+    let mut timer = pin!(tokio::time::sleep_until(clock.instant(clock.now())));
+    loop {
+        let now = clock.now();
+        while let Some(visit) = to_come.next_if(|visit| comes_at(visit) <= now) {
+            let late = now.since(comes_at(&visit));
+            world.watch.on_wake(late);
+            if late > START_LATE_MAX {
+                tally.dropped.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            tally.started.fetch_add(1, Ordering::Relaxed);
+            present += 1;
+            awake.push(Box::new(Visitor::arrives(world, visit, worker)));
         }
-        tally.started.fetch_add(1, Ordering::Relaxed);
-        present.spawn(visitor::play(Arc::clone(world), visit, worker));
-        while let Some(left) = present.try_join_next() {
-            left.expect("a visit does not panic");
+        waiting.turn(ticks::begun_by(now), |tick, visitor| {
+            world.watch.on_wake(now.since(ticks::time_of(tick)));
+            awake.push(visitor);
+        });
+        deadlines.turn(now);
+        for mut visitor in awake.drain(..) {
+            match visitor.next(now) {
+                Action::Leave => present -= 1,
+                Action::WakeAt(at) => drop(waiting.put(ticks::not_before(at), visitor)),
+                Action::Get { object, due } => asking.push(visitor.get(object, due)),
+            }
         }
-    }
-    while let Some(left) = present.join_next().await {
-        left.expect("a visit does not panic");
+        let comes = to_come.peek().map(comes_at);
+        if comes.is_none() && present == 0 {
+            return;
+        }
+        let goes_off = [waiting.first(), deadlines.first()].into_iter().flatten();
+        let next = goes_off.map(ticks::time_of).chain(comes).min();
+        let latest = now + LOOKS_EVERY;
+        let looks = next.map_or(latest, |next| next.min(latest));
+        timer.as_mut().reset(clock.instant(looks));
+        tokio::select! {
+            biased;
+            Some(visitor) = asking.next() => awake.push(visitor),
+            () = timer.as_mut() => {}
+        }
     }
 }

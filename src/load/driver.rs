@@ -19,7 +19,7 @@ use super::metrics::Metrics;
 use super::network::Network;
 use super::playlists::Playlists;
 use super::stream::{Stream, Watched};
-use super::ticks::Ticks;
+use super::ticks::Deadlines;
 use super::visitor::World;
 use crate::policy::status::MissQueue;
 use crate::report::record::{Process, RunRecord};
@@ -187,7 +187,7 @@ pub async fn run(
         ),
         edges,
         pools,
-        ticks: workers.iter().map(|_| Ticks::new(clock)).collect(),
+        deadlines: workers.iter().map(|_| Deadlines::new(clock)).collect(),
         one_part_of: plan.lines.one_part_of,
         abr: audience.abr.rule(),
         manners: audience.manners,

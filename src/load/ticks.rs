@@ -1,12 +1,10 @@
-//! Timers of the many viewers of a worker, which go off together: however many wait for a tick, one timer of the runtime
-//! wakes them.
+//! What a worker's clock ticks for: viewers wait for whole ticks, and so do the timeouts of what they ask, so that one timer
+//! of the runtime serves all who are due.
 
 use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-
-use tokio::sync::Notify;
 
 use super::wheel::{Place, Wheel};
 use crate::serve::clock::Clock;
@@ -16,74 +14,48 @@ use crate::time::Timestamp;
 /// and hls.js looks ten times a second what to do.
 pub(super) const TICK: Duration = Duration::from_millis(4);
 
-/// Timers that go off at ticks.
-pub(super) struct Ticks {
+/// The last tick that has begun by then.
+pub(super) fn begun_by(at: Timestamp) -> u64 {
+    at.as_nanos() / TICK.as_nanos() as u64
+}
+
+/// The first tick that is not before then.
+pub(super) fn not_before(at: Timestamp) -> u64 {
+    begun_by(at.next_tick(TICK))
+}
+
+/// When a tick begins.
+pub(super) fn time_of(tick: u64) -> Timestamp {
+    Timestamp::from_nanos(tick.saturating_mul(TICK.as_nanos() as u64))
+}
+
+/// The timeouts of what the viewers of a worker ask. They pass when somebody says how late it is.
+pub(super) struct Deadlines {
     clock: Clock,
-    waiting: Mutex<Waiting>,
-    /// Told when somebody waits for a tick before the one that [`Ticks::run`] waits for.
-    sooner: Notify,
+    wheel: Mutex<Wheel<Waker>>,
 }
 
-struct Waiting {
-    wheel: Wheel<Waker>,
-    /// The tick that [`Ticks::run`] waits for.
-    awaited: u64,
-}
-
-impl Ticks {
-    /// Nobody waits yet. Timers go off as long as [`Ticks::run`] runs.
+impl Deadlines {
+    /// None yet.
     pub(super) fn new(clock: Clock) -> Self {
-        let waiting = Waiting {
-            wheel: Wheel::new(),
-            awaited: u64::MAX,
-        };
         Self {
             clock,
-            waiting: Mutex::new(waiting),
-            sooner: Notify::new(),
+            wheel: Mutex::new(Wheel::new()),
         }
     }
 
-    /// Wakes whoever is due, for ever.
-    pub(super) async fn run(&self) {
-        let mut due = Vec::new();
-        loop {
-            let first = {
-                let mut waiting = self.waiting();
-                let first = waiting.wheel.first();
-                waiting.awaited = first.unwrap_or(u64::MAX);
-                first
-            };
-            let sooner = self.sooner.notified();
-            match first {
-                Some(first) => {
-                    let at = self.clock.instant(time_of(first));
-                    if tokio::time::timeout_at(at, sooner).await.is_ok() {
-                        continue;
-                    }
-                }
-                None => {
-                    sooner.await;
-                    continue;
-                }
-            }
-            let now = self.clock.now();
-            self.waiting()
-                .wheel
-                .turn(tick_of(now), |waker| due.push(waker));
-            // Not under the lock: what wakes may come back at once.
-            due.drain(..).for_each(Waker::wake);
-        }
+    /// The first tick at which one may pass.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.wheel().first()
     }
 
-    /// Ends at the first tick that is not before `at`; says when that was.
-    pub(super) async fn sleep_until(&self, at: Timestamp) -> Timestamp {
-        let mut alarm = Alarm {
-            ticks: self,
-            at: at.next_tick(TICK),
-            place: None,
-        };
-        poll_fn(|context| alarm.poll(context)).await
+    /// It is `now`: those that are due pass.
+    pub(super) fn turn(&self, now: Timestamp) {
+        let mut passed = Vec::new();
+        self.wheel()
+            .turn(begun_by(now), |_, waker| passed.push(waker));
+        // Not under the lock: what is woken may come back at once.
+        passed.into_iter().for_each(Waker::wake);
     }
 
     /// What the future comes to, unless it takes until the first tick that is not before `at`.
@@ -92,152 +64,118 @@ impl Ticks {
         at: Timestamp,
         future: impl Future<Output = T>,
     ) -> Option<T> {
+        let mut deadline = Deadline {
+            deadlines: self,
+            at: at.next_tick(TICK),
+            place: None,
+        };
         tokio::select! {
             biased;
             came = future => Some(came),
-            _ = self.sleep_until(at) => None,
+            () = poll_fn(|context| deadline.poll(context)) => None,
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn put(&self, at: Timestamp, waker: Waker) -> Place {
-        let mut waiting = self.waiting();
-        let place = waiting.wheel.put(tick_of(at), waker);
-        if place.tick() < waiting.awaited {
-            waiting.awaited = place.tick();
-            drop(waiting);
-            self.sooner.notify_one();
-        }
-        place
+    fn wheel(&self) -> MutexGuard<'_, Wheel<Waker>> {
+        self.wheel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A timer; its place is free again when it is dropped.
-struct Alarm<'a> {
-    ticks: &'a Ticks,
+/// One deadline; its place is free again when it is dropped.
+struct Deadline<'a> {
+    deadlines: &'a Deadlines,
     /// A whole multiple of a tick.
     at: Timestamp,
     place: Option<Place>,
 }
 
-impl Alarm<'_> {
-    fn poll(&mut self, context: &Context<'_>) -> Poll<Timestamp> {
-        if self.is_set_for(context.waker()) {
+impl Deadline<'_> {
+    fn poll(&mut self, context: &Context<'_>) -> Poll<()> {
+        if self.will_wake(context.waker()) {
             return Poll::Pending;
         }
-        let now = self.ticks.clock.now();
-        if now >= self.at {
-            return Poll::Ready(now);
+        if self.deadlines.clock.now() >= self.at {
+            return Poll::Ready(());
         }
         self.unset();
-        self.place = Some(self.ticks.put(self.at, context.waker().clone()));
+        let waker = context.waker().clone();
+        let place = self.deadlines.wheel().put(not_before(self.at), waker);
+        self.place = Some(place);
         Poll::Pending
     }
 
-    /// Whether the tick is still to come, and will wake this task.
-    fn is_set_for(&self, waker: &Waker) -> bool {
+    /// Whether its tick is still to come, and will wake this one.
+    fn will_wake(&self, waker: &Waker) -> bool {
         self.place.is_some_and(|place| {
-            let waiting = self.ticks.waiting();
-            let set = waiting.wheel.get(place);
-            set.is_some_and(|set| set.will_wake(waker))
+            let wheel = self.deadlines.wheel();
+            wheel.get(place).is_some_and(|set| set.will_wake(waker))
         })
     }
 
     fn unset(&mut self) {
         if let Some(place) = self.place.take() {
-            // Dropped once the lock is free again.
-            let _waker = self.ticks.waiting().wheel.take(place);
+            // It ends when the lock is free again.
+            let _waker = self.deadlines.wheel().take(place);
         }
     }
 }
 
-impl Drop for Alarm<'_> {
+impl Drop for Deadline<'_> {
     fn drop(&mut self) {
         self.unset();
     }
 }
 
-fn tick_of(at: Timestamp) -> u64 {
-    at.as_nanos() / TICK.as_nanos() as u64
-}
-
-fn time_of(tick: u64) -> Timestamp {
-    let nanos = tick.saturating_mul(TICK.as_nanos() as u64);
-    Timestamp::from_nanos(nanos)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::pin::pin;
 
     use super::*;
 
-    /// What `test` comes to beside running ticks.
-    async fn beside<T>(ticks: &Ticks, test: impl Future<Output = T>) -> T {
-        tokio::select! {
-            () = ticks.run() => unreachable!("they run for ever"),
-            came = test => came,
+    #[test]
+    fn ticks_round_as_their_names_say() {
+        let at = |micros| Timestamp::ZERO + Duration::from_micros(micros);
+        for (micros, begun, next) in [(0, 0, 0), (1, 0, 1), (4_000, 1, 1), (4_001, 1, 2)] {
+            assert_eq!(begun_by(at(micros)), begun, "{micros}");
+            assert_eq!(not_before(at(micros)), next, "{micros}");
         }
+        assert_eq!(time_of(2), at(8_000));
     }
 
     #[tokio::test]
-    async fn timers_go_off_in_their_order_at_ticks_and_never_before_their_time() {
+    async fn a_deadline_passes_at_its_tick_and_not_before() {
         let clock = Clock::start();
-        let ticks = Arc::new(Ticks::new(clock));
-        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-        for millis in [57, 9, 30, 10, 0, 11] {
-            let (ticks, tell) = (ticks.clone(), tell.clone());
-            // Each ends with its timer.
-            tokio::spawn(async move {
-                let due = Timestamp::ZERO + Duration::from_millis(millis);
-                let woken = ticks.sleep_until(due).await;
-                assert!(woken >= due.next_tick(TICK), "{millis}");
-                tell.send(millis).unwrap();
-            });
-        }
-        drop(tell);
-        let mut order = Vec::new();
-        beside(&ticks, async {
-            while let Some(millis) = told.recv().await {
-                order.push(millis);
-            }
-        })
-        .await;
-        // Those of the same tick by the order of asking.
-        assert_eq!(order, [0, 9, 10, 11, 30, 57]);
-    }
-
-    #[tokio::test]
-    async fn a_timeout_that_is_not_needed_leaves_nothing_behind() {
-        let clock = Clock::start();
-        let ticks = Ticks::new(clock);
-        let far = clock.now() + Duration::from_secs(3_600);
-        let soon = clock.now() + Duration::from_millis(1);
-        beside(&ticks, async {
-            let quick = ticks.timeout_at(far, ticks.sleep_until(soon));
-            assert!(quick.await.is_some());
-            let slow = ticks.timeout_at(soon, std::future::pending::<()>());
-            assert_eq!(slow.await, None);
-            assert_eq!(ticks.timeout_at(soon, async { 7 }).await, Some(7));
-        })
-        .await;
-        let mut left = 0;
-        ticks.waiting().wheel.turn(u64::MAX / 2, |_| left += 1);
-        assert_eq!(left, 0);
-    }
-
-    #[tokio::test]
-    async fn a_task_that_moves_is_woken_where_it_is() {
-        let clock = Clock::start();
-        let ticks = Ticks::new(clock);
-        let due = clock.now() + Duration::from_millis(20);
-        let mut sleeping = Box::pin(ticks.sleep_until(due));
-        // Polled once by a waker that nobody listens to.
+        let deadlines = Deadlines::new(clock);
+        let at = clock.now() + Duration::from_millis(10);
+        let mut never = pin!(deadlines.timeout_at(at, std::future::pending::<()>()));
+        // First polled by somebody else.
         let nobody = &mut Context::from_waker(Waker::noop());
-        assert!(sleeping.as_mut().poll(nobody).is_pending());
-        beside(&ticks, sleeping).await;
+        assert!(never.as_mut().poll(nobody).is_pending());
+        let ticking = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                deadlines.turn(clock.now());
+            }
+        };
+        tokio::select! {
+            came = never => assert_eq!(came, None),
+            () = ticking => {}
+        }
+        assert!(clock.now() >= at.next_tick(TICK));
+    }
+
+    #[tokio::test]
+    async fn a_deadline_that_is_not_needed_leaves_nothing_behind() {
+        let clock = Clock::start();
+        let deadlines = Deadlines::new(clock);
+        let soon = clock.now() + Duration::from_secs(5);
+        let beyond = clock.now() + Duration::from_secs(3_600);
+        for at in [clock.now(), soon, beyond] {
+            let quick = deadlines.timeout_at(at, tokio::task::yield_now());
+            assert_eq!(quick.await.is_some(), at != clock.now());
+        }
+        let mut left = 0;
+        deadlines.wheel().turn(u64::MAX / 2, |_, _| left += 1);
+        assert_eq!(left, 0);
     }
 }

@@ -17,7 +17,7 @@ use super::network::Network;
 use super::playlists::Playlists;
 use super::seen::{Came, Seen};
 use super::stream::Watched;
-use super::ticks::{TICK, Ticks};
+use super::ticks::{Deadlines, TICK};
 use crate::report::record::{self, Outcome, Request};
 use crate::serve::clock::Clock;
 use crate::time::Timestamp;
@@ -34,8 +34,8 @@ pub(super) struct World {
     pub(super) edges: Vec<Edge>,
     /// For each worker one per edge; none where each viewer has a connection of its own.
     pub(super) pools: Vec<Vec<Pool>>,
-    /// For each worker the timers of its viewers.
-    pub(super) ticks: Vec<Ticks>,
+    /// For each worker those of what its viewers ask.
+    pub(super) deadlines: Vec<Deadlines>,
     /// Of each segment one part of so many is asked for; the last mile carries the whole.
     pub(super) one_part_of: u64,
     pub(super) abr: abr::Rule,
@@ -52,59 +52,18 @@ pub(super) struct World {
     pub(super) stop: CancellationToken,
 }
 
-/// Plays one visit at this worker, until the viewer leaves or its player gives up. What it leaves behind is logged then, or
-/// when this is dropped.
-pub(super) async fn play(world: Arc<World>, visit: Visit, worker: usize) {
-    let player = Player::new(Seat {
-        arrives: world.began + visit.arrives,
-        leaves: world.began + visit.leaves,
-        last_mile_bps: visit.last_mile_bps,
-        unix_at_zero: world.clock.unix_at(Timestamp::ZERO),
-        abr: world.abr,
-        manners: world.manners,
-        // Of other streams no segment has a name before it is listed.
-        early: visit.early && matches!(world.watched, Watched::Channels { .. }),
-        seeks: visit.seeks.map(|at| (world.began + at, world.seek_back)),
-        chances: player::Chances {
-            seed: world.seed,
-            viewer: visit.viewer,
-        },
-    });
-    if let Some(whereabouts) = &world.whereabouts {
-        whereabouts.went(visit.viewer, visit.edge);
-    }
-    let mut visitor = Visitor {
-        player,
-        at: visit.edge,
-        counted: world.metrics.joins(),
-        own: None,
-        pools: &world.pools[worker],
-        ticks: &world.ticks[worker],
-        visit,
-        seen: Seen {
-            channel: visit.channel,
-            ..Seen::default()
-        },
-        world: &world,
-    };
-    visitor.watch().await;
-}
-
 /// A viewer who is there. It leaves when this is dropped, so one that is cut in the middle is logged too.
-struct Visitor<'a> {
+pub(super) struct Visitor<'a> {
     world: &'a World,
     visit: Visit,
     player: Player,
     counted: Counted<'a>,
+    seen: Seen,
     /// The edge where it is now.
     at: u32,
+    worker: usize,
     /// Its own connection, where there is no pool.
-    own: Option<Connection>,
-    /// Those of its worker, one per edge.
-    pools: &'a [Pool],
-    /// Those of its worker.
-    ticks: &'a Ticks,
-    seen: Seen,
+    own: Option<Box<Connection>>,
 }
 
 impl Drop for Visitor<'_> {
@@ -122,29 +81,55 @@ impl Drop for Visitor<'_> {
     }
 }
 
-impl Visitor<'_> {
-    async fn watch(&mut self) {
-        let clock = self.world.clock;
-        loop {
-            let now = clock.now();
-            let action = self.player.next(now);
-            let stalls = self.counted.notice(&self.player);
-            let tally = &self.world.log.tally;
-            tally.stalls.fetch_add(stalls.into(), Ordering::Relaxed);
-            match action {
-                Action::Leave => return,
-                Action::WakeAt(at) => {
-                    let woken = self.ticks.sleep_until(at).await;
-                    self.world.watch.on_wake(woken.since(at.next_tick(TICK)));
-                }
-                Action::Get { object, due } => {
-                    self.go_where_the_player_is();
-                    // Wanted from when the timer was to go off, unless something else woke the player before that.
-                    let due = due.next_tick(TICK).min(now);
-                    self.get(object, due).await;
-                }
-            }
+impl<'a> Visitor<'a> {
+    /// A viewer comes to this worker.
+    pub(super) fn arrives(world: &'a World, visit: Visit, worker: usize) -> Self {
+        let player = Player::new(Seat {
+            arrives: world.began + visit.arrives,
+            leaves: world.began + visit.leaves,
+            last_mile_bps: visit.last_mile_bps,
+            unix_at_zero: world.clock.unix_at(Timestamp::ZERO),
+            abr: world.abr,
+            manners: world.manners,
+            // Of other streams no segment has a name before it is listed.
+            early: visit.early && matches!(world.watched, Watched::Channels { .. }),
+            seeks: visit.seeks.map(|at| (world.began + at, world.seek_back)),
+            chances: player::Chances {
+                seed: world.seed,
+                viewer: visit.viewer,
+            },
+        });
+        if let Some(whereabouts) = &world.whereabouts {
+            whereabouts.went(visit.viewer, visit.edge);
         }
+        Self {
+            world,
+            player,
+            counted: world.metrics.joins(),
+            seen: Seen {
+                channel: visit.channel,
+                ..Seen::default()
+            },
+            at: visit.edge,
+            worker,
+            own: None,
+            visit,
+        }
+    }
+
+    /// What its player wants now.
+    pub(super) fn next(&mut self, now: Timestamp) -> Action {
+        let action = self.player.next(now);
+        let stalls = self.counted.notice(&self.player);
+        let tally = &self.world.log.tally;
+        tally.stalls.fetch_add(stalls.into(), Ordering::Relaxed);
+        let Action::Get { object, due } = action else {
+            return action;
+        };
+        self.go_where_the_player_is();
+        // Wanted from when the timer was to go off, unless something else woke the player before that.
+        let due = due.next_tick(TICK).min(now);
+        Action::Get { object, due }
     }
 
     fn go_where_the_player_is(&mut self) {
@@ -159,7 +144,8 @@ impl Visitor<'_> {
         }
     }
 
-    async fn get(&mut self, object: Object, due: Timestamp) {
+    /// Gets what its player wants since `due`, and tells the player how it went.
+    pub(super) async fn get(mut self: Box<Self>, object: Object, due: Timestamp) -> Box<Self> {
         let world = self.world;
         let clock = world.clock;
         let mut entry = Entry {
@@ -211,6 +197,8 @@ impl Visitor<'_> {
                 self.player.on_failure(clock.now(), entry.trace.retry_after);
             }
         }
+        drop(entry);
+        self
     }
 
     /// Asks for an object, and reads what comes.
@@ -240,18 +228,21 @@ impl Visitor<'_> {
             }
             _ => Sink::Keep,
         };
+        let deadlines = &world.deadlines[self.worker];
         let trace = &mut entry.trace;
         // Pinned here, because it is large: whoever takes it by value has room for it once more.
         let exchange = pin!(async {
             let mut lent;
-            let connection = match self.pools.get(self.at as usize) {
+            let pools = &world.pools[self.worker];
+            let connection = match pools.get(self.at as usize) {
                 Some(pool) => {
                     lent = pool.borrow().await;
                     lent.connection()
                 }
                 None => {
                     let edge = &world.edges[self.at as usize];
-                    self.own.get_or_insert_with(|| Connection::new(edge))
+                    self.own
+                        .get_or_insert_with(|| Box::new(Connection::new(edge)))
                 }
             };
             connection.get(world.clock, &wanted, sink, trace).await?;
@@ -261,7 +252,7 @@ impl Visitor<'_> {
         tokio::select! {
             biased;
             () = world.network.breaks_for(self.visit.viewer) => Err(Outcome::Reset),
-            ended = self.ticks.timeout_at(entry.began + TIMEOUT, exchange) => {
+            ended = deadlines.timeout_at(entry.began + TIMEOUT, exchange) => {
                 ended.unwrap_or(Err(Outcome::Timeout))
             }
         }

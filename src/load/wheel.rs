@@ -21,13 +21,6 @@ pub(super) struct Place {
     index: usize,
 }
 
-impl Place {
-    /// When it goes off.
-    pub(super) fn tick(self) -> u64 {
-        self.tick
-    }
-}
-
 impl<T> Wheel<T> {
     /// An empty one, of which nothing has gone off.
     pub(super) fn new() -> Self {
@@ -68,14 +61,17 @@ impl<T> Wheel<T> {
         ahead.find(|&tick| !self.ticks[slot(tick)].is_empty())
     }
 
-    /// It is `now`: lets go off what is due, the earliest first.
-    pub(super) fn turn(&mut self, now: u64, mut goes_off: impl FnMut(T)) {
+    /// It is `now`: lets go off what is due, with its tick, the earliest first.
+    pub(super) fn turn(&mut self, now: u64, mut goes_off: impl FnMut(u64, T)) {
         let Some(after) = now.checked_add(1).filter(|after| *after > self.next) else {
             return;
         };
         for tick in self.next..after.min(self.next + REACH) {
             let at_tick = &mut self.ticks[slot(tick)];
-            at_tick.drain(..).flatten().for_each(&mut goes_off);
+            at_tick
+                .drain(..)
+                .flatten()
+                .for_each(|what| goes_off(tick, what));
             at_tick.shrink_to(KEPT_PER_TICK);
         }
         self.next = after;
@@ -96,7 +92,7 @@ mod tests {
 
     fn gone_off(wheel: &mut Wheel<u32>, now: u64) -> Vec<u32> {
         let mut gone = Vec::new();
-        wheel.turn(now, |what| gone.push(what));
+        wheel.turn(now, |_, what| gone.push(what));
         gone
     }
 
@@ -104,8 +100,8 @@ mod tests {
     fn what_is_late_goes_off_next_and_what_is_beyond_reach_at_its_end() {
         let mut wheel = Wheel::new();
         assert!(gone_off(&mut wheel, 99).is_empty());
-        assert_eq!(wheel.put(7, 1).tick(), 100);
-        assert_eq!(wheel.put(1_000_000, 2).tick(), 100 + REACH - 1);
+        assert_eq!(wheel.put(7, 1).tick, 100);
+        assert_eq!(wheel.put(1_000_000, 2).tick, 100 + REACH - 1);
         assert_eq!(wheel.first(), Some(100));
         assert_eq!(gone_off(&mut wheel, 100), [1]);
         assert_eq!(wheel.first(), Some(100 + REACH - 1));
@@ -152,12 +148,12 @@ mod tests {
                 match step {
                     Step::Put { ahead: by } => {
                         let place = wheel.put(now + 1 + by.min(REACH - 2), what);
-                        ahead.insert((place.tick(), what), ());
+                        ahead.insert((place.tick, what), ());
                         places.push((place, what));
                     }
                     Step::Take { which } if !places.is_empty() => {
                         let (place, what) = places[which % places.len()];
-                        let expected = ahead.remove(&(place.tick(), what)).map(|()| what);
+                        let expected = ahead.remove(&(place.tick, what)).map(|()| what);
                         prop_assert_eq!(wheel.get(place).copied(), expected);
                         prop_assert_eq!(wheel.take(place), expected);
                         prop_assert_eq!(wheel.take(place), None);
