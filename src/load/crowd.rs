@@ -12,7 +12,6 @@ use futures_util::stream::FuturesUnordered;
 use super::ticks::{self, TICK};
 use super::visitor::{Visitor, World};
 use super::wheel::Wheel;
-use crate::time::Timestamp;
 use crate::viewer::audience::Visit;
 use crate::viewer::player::Action;
 
@@ -60,6 +59,7 @@ async fn attend(world: &World, visits: Vec<Visit>, worker: usize) {
             awake.push(visitor);
         });
         deadlines.turn(now);
+        awake.iter().for_each(|visitor| visitor.touch());
         for mut visitor in awake.drain(..) {
             match visitor.next(now) {
                 Action::Leave => present -= 1,

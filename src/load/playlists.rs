@@ -5,15 +5,38 @@ use std::sync::{Arc, Mutex};
 
 use super::stream::Offered;
 use crate::hls::reader::MediaFacts;
+use crate::viewer::abr::Needs;
 use crate::viewer::player::Listed;
 
 /// What the playlists said that were read last.
 #[derive(Debug, Default)]
 pub(super) struct Playlists {
     /// By channel.
-    pub(super) multivariant: Texts<Vec<Offered>>,
+    pub(super) multivariant: Texts<Multivariant>,
     /// By the log's index of their rendition.
     pub(super) media: Texts<Media>,
+}
+
+/// A multivariant playlist.
+#[derive(Debug, Default)]
+pub(super) struct Multivariant {
+    /// Its renditions as players number them.
+    pub(super) offered: Vec<Offered>,
+    /// What each of them needs.
+    pub(super) needs: Arc<[Needs]>,
+}
+
+impl From<Vec<Offered>> for Multivariant {
+    fn from(offered: Vec<Offered>) -> Self {
+        let needs = offered.iter().map(|offered| Needs {
+            peak_bps: offered.bandwidth_bps,
+            average_bps: offered.average_bps,
+        });
+        Self {
+            needs: needs.collect(),
+            offered,
+        }
+    }
 }
 
 /// A media playlist.

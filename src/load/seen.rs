@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::playlists::Media;
+use super::playlists::{Media, Multivariant};
 use super::stream::{Offered, Watched};
 use super::visitor::World;
 use crate::hls::reader;
@@ -18,16 +18,16 @@ const PART_BYTES_MIN: u64 = 1_024;
 pub(super) struct Seen {
     /// The viewer's channel.
     pub(super) channel: u32,
-    /// Renditions as the player numbers them.
-    pub(super) offered: Arc<Vec<Offered>>,
-    /// The playlist that it has.
+    /// What it is offered.
+    pub(super) multivariant: Arc<Multivariant>,
+    /// The media playlist that it has.
     pub(super) playlist: Option<Arc<Media>>,
 }
 
 /// What an answer has brought.
 pub(super) enum Came {
-    Offered(Arc<Vec<Offered>>),
-    Playlist(Arc<Media>),
+    Multivariant(Arc<Multivariant>),
+    Media(Arc<Media>),
     Segment,
 }
 
@@ -37,10 +37,10 @@ impl Seen {
         match object {
             Object::Multivariant => record::Object::Multivariant,
             Object::MediaPlaylist { rendition } => record::Object::MediaPlaylist {
-                rendition: self.offered[rendition].rendition,
+                rendition: self.offered(rendition).rendition,
             },
             Object::Segment { rendition, number } => record::Object::Segment {
-                rendition: self.offered[rendition].rendition,
+                rendition: self.offered(rendition).rendition,
                 number,
             },
         }
@@ -50,11 +50,11 @@ impl Seen {
     pub(super) fn path(&self, watched: &Watched, edge: u32, object: Object) -> Cow<'_, str> {
         match object {
             Object::Multivariant => watched.start(self.channel, edge).into(),
-            Object::MediaPlaylist { rendition } => (&*self.offered[rendition].path).into(),
+            Object::MediaPlaylist { rendition } => (&*self.offered(rendition).path).into(),
             Object::Segment { rendition, number } => match self.listed(number) {
                 Some(segment) => (&*segment.path).into(),
                 None => watched
-                    .path_of(self.offered[rendition].rendition, number)
+                    .path_of(self.offered(rendition).rendition, number)
                     .expect("only where names follow from numbers does a player ask early")
                     .into(),
             },
@@ -70,7 +70,7 @@ impl Seen {
             return None;
         }
         let segment = self.listed(number)?;
-        let bits = self.offered[rendition].bandwidth_bps as f64 * segment.duration.as_secs_f64();
+        let bits = self.offered(rendition).bandwidth_bps as f64 * segment.duration.as_secs_f64();
         Some((bits as u64 / 8 / one_part_of).max(PART_BYTES_MIN))
     }
 
@@ -95,9 +95,9 @@ impl Seen {
                 let texts = &world.playlists.multivariant;
                 let says = texts.says(self.channel, &base, text, || {
                     let offered = world.watched.offered(self.channel, &base, path, text);
-                    Some(offered).filter(|offered| !offered.is_empty())
+                    (!offered.is_empty()).then(|| offered.into())
                 });
-                says.map(Came::Offered)
+                says.map(Came::Multivariant)
             }
             record::Object::MediaPlaylist { rendition } => {
                 let named_so = |segment: &_| world.watched.is_named_so(rendition, segment);
@@ -107,11 +107,16 @@ impl Seen {
                         .filter(|facts| facts.listed.iter().all(named_so))
                         .map(Media::from)
                 });
-                says.map(Came::Playlist)
+                says.map(Came::Media)
             }
             record::Object::Segment { .. } => Some(Came::Segment),
         };
         came.ok_or(Outcome::Unreadable)
+    }
+
+    /// A rendition as it is offered.
+    pub(super) fn offered(&self, rendition: usize) -> &Offered {
+        &self.multivariant.offered[rendition]
     }
 
     /// A segment as its playlist lists it.

@@ -1,5 +1,6 @@
 //! One viewer: performs what its player decides, and logs every request.
 
+use std::hint::black_box;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -117,6 +118,20 @@ impl<'a> Visitor<'a> {
         }
     }
 
+    /// Reads a little here and there. Memory of many viewers goes cold while they wait; what is touched of several before
+    /// the first of them decides comes at once, instead of one after the other.
+    pub(super) fn touch(&self) {
+        let quality = self.player.quality();
+        black_box((
+            self.visit.viewer,
+            self.player.moves(),
+            self.player.buffered(),
+            quality.media,
+            quality.stalled,
+            self.seen.channel,
+        ));
+    }
+
     /// What its player wants now.
     pub(super) fn next(&mut self, now: Timestamp) -> Action {
         let action = self.player.next(now);
@@ -167,20 +182,15 @@ impl<'a> Visitor<'a> {
             Err(outcome) => outcome,
         };
         match ended {
-            Ok(Came::Offered(offered)) => {
-                let needs = offered.iter().map(|offered| abr::Needs {
-                    peak_bps: offered.bandwidth_bps,
-                    average_bps: offered.average_bps,
-                });
-                self.player.on_multivariant(clock.now(), needs.collect());
-                self.seen.offered = offered;
+            Ok(Came::Multivariant(came)) => {
+                self.player.on_multivariant(clock.now(), came.needs.clone());
+                self.seen.multivariant = came;
             }
-            Ok(Came::Playlist(playlist)) => {
-                let target_duration = playlist.facts.target_duration;
-                let listed = playlist.listed.clone();
+            Ok(Came::Media(came)) => {
+                let target_duration = came.facts.target_duration;
                 self.player
-                    .on_playlist(clock.now(), target_duration, listed);
-                self.seen.playlist = Some(playlist);
+                    .on_playlist(clock.now(), target_duration, came.listed.clone());
+                self.seen.playlist = Some(came);
             }
             // A player cannot know that bytes are wrong; the log does.
             Ok(Came::Segment) | Err(Outcome::WrongBytes) => {
@@ -265,7 +275,7 @@ impl<'a> Visitor<'a> {
         }
         let (kind, of_rendition) = match object {
             Object::Multivariant | Object::MediaPlaylist { .. } => ("m", None),
-            Object::Segment { rendition, .. } => ("av", self.seen.offered.get(rendition)),
+            Object::Segment { rendition, .. } => ("av", Some(self.seen.offered(rendition))),
         };
         let mut about_object = format!("ot={kind}");
         if let Some(rendition) = of_rendition {

@@ -1,8 +1,9 @@
 //! A timing wheel: what goes off at the same tick lies together, so that putting in, taking out and going off cost the same
 //! however much there is (Varghese and Lauck 1987, "hashed and hierarchical timing wheels", scheme 4).
 
-/// Ticks ahead that it reaches.
-const REACH: u64 = 4_096;
+/// Ticks ahead that it reaches. What is beyond goes off at its end, and may be put in again; the fewer there are, the
+/// sooner memory is used again.
+const REACH: u64 = 1_024;
 /// Of each tick's room this much is kept; more comes back to the system once it has gone off.
 const KEPT_PER_TICK: usize = 64;
 

@@ -137,7 +137,7 @@ pub struct Player {
     seat: Seat,
     quality: Quality,
     estimator: abr::Estimator,
-    offered: Vec<abr::Needs>,
+    offered: Arc<[abr::Needs]>,
     rendition: usize,
     /// The newest media playlist of the current rendition; empty right after a switch.
     listed: Arc<[Listed]>,
@@ -193,7 +193,7 @@ impl Player {
             seat,
             quality: Quality::default(),
             estimator: abr::Estimator::new(seat.abr),
-            offered: Vec::new(),
+            offered: Arc::default(),
             rendition: 0,
             listed: Arc::default(),
             newest_seen: 0,
@@ -277,7 +277,7 @@ impl Player {
     }
 
     /// The multivariant playlist came: what it offers rises.
-    pub fn on_multivariant(&mut self, now: Timestamp, offered: Vec<abr::Needs>) {
+    pub fn on_multivariant(&mut self, now: Timestamp, offered: Arc<[abr::Needs]>) {
         self.asked = None;
         self.playlist_failures = 0;
         self.failures_here = 0;
@@ -657,7 +657,7 @@ mod tests {
     fn joined_as(seat: Seat) -> Player {
         let mut player = Player::new(seat);
         player.next(at(1_000));
-        player.on_multivariant(at(1_010), ladder());
+        player.on_multivariant(at(1_010), ladder().into());
         player.next(at(1_010));
         player.on_playlist(at(1_020), TARGET, listed(1..=10));
         player
@@ -682,7 +682,7 @@ mod tests {
         let mut player = player(60_000);
         assert_eq!(player.next(at(500)), Action::WakeAt(at(1_000)));
         assert_eq!(player.next(at(1_000)), get(Object::Multivariant, 1_000));
-        player.on_multivariant(at(1_010), ladder());
+        player.on_multivariant(at(1_010), ladder().into());
         assert_eq!(
             player.next(at(1_010)),
             get(Object::MediaPlaylist { rendition: 0 }, 1_010)
@@ -824,7 +824,7 @@ mod tests {
             ..seat(60_000)
         });
         player.next(at(0));
-        player.on_multivariant(at(1), ladder());
+        player.on_multivariant(at(1), ladder().into());
         player.next(at(1));
         player.on_playlist(at(2), TARGET, listed(1..=10));
         player.next(at(2));
@@ -909,7 +909,7 @@ mod tests {
         // At once, at the next edge.
         assert_eq!(player.moves(), 1);
         assert_eq!(player.next(at(2_010)), get(Object::Multivariant, 2_010));
-        player.on_multivariant(at(2_020), ladder()[..1].to_vec());
+        player.on_multivariant(at(2_020), ladder()[..1].into());
         player.next(at(2_020));
         player.on_failure(at(2_030), None);
         assert_eq!(player.moves(), 1, "failures in a row, not in all");
@@ -1004,7 +1004,7 @@ mod tests {
                     now = now + Duration::from_millis(15);
                     let newest = now.since(Timestamp::ZERO).as_millis() as u64 / 2_880 + 10;
                     match object {
-                        Object::Multivariant => player.on_multivariant(now, ladder()),
+                        Object::Multivariant => player.on_multivariant(now, ladder().into()),
                         Object::MediaPlaylist { .. } => {
                             player.on_playlist(now, TARGET, listed(newest - 9..=newest));
                         }
