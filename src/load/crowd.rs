@@ -40,7 +40,8 @@ async fn attend(world: &World, visits: Vec<Visit>, worker: usize) {
     // Those who have to decide what to do.
     let mut awake: Vec<Box<Visitor<'_>>> = Vec::new();
     let mut present = 0_u32;
-    let mut timer = pin!(tokio::time::sleep_until(clock.instant(clock.now())));
+    let mut goes_off = clock.now();
+    let mut timer = pin!(tokio::time::sleep_until(clock.instant(goes_off)));
     loop {
         let now = clock.now();
         while let Some(visit) = to_come.next_if(|visit| comes_at(visit) <= now) {
@@ -71,11 +72,13 @@ async fn attend(world: &World, visits: Vec<Visit>, worker: usize) {
         if comes.is_none() && present == 0 {
             return;
         }
-        let goes_off = [waiting.first(), deadlines.first()].into_iter().flatten();
-        let next = goes_off.map(ticks::time_of).chain(comes).min();
-        let latest = now + LOOKS_EVERY;
-        let looks = next.map_or(latest, |next| next.min(latest));
-        timer.as_mut().reset(clock.instant(looks));
+        let firsts = [waiting.first(), deadlines.first()].into_iter().flatten();
+        let due = firsts.map(ticks::time_of).chain(comes);
+        let next = due.fold(now + LOOKS_EVERY, Ord::min);
+        if next != goes_off || timer.is_elapsed() {
+            goes_off = next;
+            timer.as_mut().reset(clock.instant(next));
+        }
         tokio::select! {
             biased;
             Some(visitor) = asking.next() => awake.push(visitor),

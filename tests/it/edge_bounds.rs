@@ -206,7 +206,7 @@ async fn an_edge_that_stood_still_serves_nothing_expired_as_fresh() {
             .await;
     let (program, addr) = edge(&origin, "127.0.0.1:0", None).await;
     let first = client::get(addr, PLAYLIST).await;
-    program.signal("STOP");
+    program.pause().await;
     tokio::time::sleep(Duration::from_millis(3_500)).await; // past three target durations
     program.signal("CONT");
     let then = client::get(addr, PLAYLIST).await;

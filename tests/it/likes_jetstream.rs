@@ -345,7 +345,7 @@ async fn while_a_server_is_stopped_nobody_knows_and_a_retry_counts_once() {
     let likes = format!("append_wait_ms = 500\n{}", nats.likes());
     let (_program, addr) = started(folder.path(), &likes).await;
     assert_eq!(hearts(addr, "ann", "first", 1).await.status, 202);
-    nats.signal("STOP");
+    nats.pause().await;
     let unknown = hearts(addr, "ann", "second", 1).await;
     assert_eq!(
         (unknown.status, &json(&unknown)["error"]),
@@ -361,7 +361,7 @@ async fn while_a_server_is_stopped_nobody_knows_and_a_retry_counts_once() {
         }
         assert!(reply.status == 503 && begun.elapsed() < Duration::from_secs(10));
     }
-    nats.signal("CONT");
+    nats.go_on();
     let begun = Instant::now();
     let again = loop {
         let reply = hearts(addr, "ann", "second", 1).await;

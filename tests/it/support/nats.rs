@@ -104,9 +104,14 @@ impl Nats {
         program.ended().await;
     }
 
-    /// Sends it a signal by name.
-    pub(crate) fn signal(&self, name: &str) {
-        self.program.as_ref().unwrap().signal(name);
+    /// Stops it: it keeps its connections and says nothing more.
+    pub(crate) async fn pause(&self) {
+        self.program.as_ref().unwrap().pause().await;
+    }
+
+    /// Lets it go on.
+    pub(crate) fn go_on(&self) {
+        self.program.as_ref().unwrap().signal("CONT");
     }
 
     /// A client of its own, to do what an operator would.

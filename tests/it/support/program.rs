@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::eventually;
+
 /// The longest that any one thing is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -142,6 +144,19 @@ impl Program {
             .status()
             .unwrap();
         assert!(sent.success(), "{} has ended already", self.name);
+    }
+
+    /// Stops it until it is sent `CONT`; on return all its threads stand still.
+    pub(crate) async fn pause(&self) {
+        self.signal("STOP");
+        let process = procfs::process::Process::new(self.child.id() as i32).unwrap();
+        eventually("all threads stand still", || {
+            let tasks = process.tasks().unwrap();
+            tasks
+                .flatten()
+                .all(|task| task.stat().unwrap().state == 'T')
+        })
+        .await;
     }
 
     /// Waits for its end.
