@@ -55,10 +55,13 @@ async fn attend(world: &World, visits: Vec<Visit>, worker: usize) {
             present += 1;
             awake.push(Box::new(Visitor::arrives(world, visit, worker)));
         }
-        waiting.turn(ticks::begun_by(now), |tick, visitor| {
-            world.watch.on_wake(now.since(ticks::time_of(tick)));
-            awake.push(visitor);
-        });
+        waiting.turn(
+            ticks::begun_by(now),
+            |tick, mut visitor: Box<Visitor<'_>>| {
+                visitor.wakes(ticks::time_of(tick));
+                awake.push(visitor);
+            },
+        );
         deadlines.turn(now);
         awake.iter().for_each(|visitor| visitor.touch());
         for mut visitor in awake.drain(..) {

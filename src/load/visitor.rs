@@ -60,6 +60,8 @@ pub(super) struct Visitor<'a> {
     player: Player,
     counted: Counted<'a>,
     seen: Seen,
+    /// When it was to wake up, until it does something.
+    wakes: Option<Timestamp>,
     /// The edge where it is now.
     at: u32,
     worker: usize,
@@ -111,6 +113,7 @@ impl<'a> Visitor<'a> {
                 channel: visit.channel,
                 ..Seen::default()
             },
+            wakes: None,
             at: visit.edge,
             worker,
             own: None,
@@ -132,6 +135,18 @@ impl<'a> Visitor<'a> {
         ));
     }
 
+    /// It wakes up; it should have at `due`.
+    pub(super) fn wakes(&mut self, due: Timestamp) {
+        self.wakes = Some(due);
+    }
+
+    /// It does something: as late as this is its wake-up.
+    fn does(&mut self, now: Timestamp) {
+        if let Some(due) = self.wakes.take() {
+            self.world.watch.on_wake(now.since(due));
+        }
+    }
+
     /// What its player wants now.
     pub(super) fn next(&mut self, now: Timestamp) -> Action {
         let action = self.player.next(now);
@@ -139,6 +154,7 @@ impl<'a> Visitor<'a> {
         let tally = &self.world.log.tally;
         tally.stalls.fetch_add(stalls.into(), Ordering::Relaxed);
         let Action::Get { object, due } = action else {
+            self.does(now);
             return action;
         };
         self.go_where_the_player_is();
@@ -163,6 +179,8 @@ impl<'a> Visitor<'a> {
     pub(super) async fn get(mut self: Box<Self>, object: Object, due: Timestamp) -> Box<Self> {
         let world = self.world;
         let clock = world.clock;
+        let began = clock.now();
+        self.does(began);
         let mut entry = Entry {
             log: &world.log,
             clock,
@@ -170,7 +188,7 @@ impl<'a> Visitor<'a> {
             edge: self.at,
             object: self.seen.name(object),
             due,
-            began: clock.now(),
+            began,
             trace: Trace::default(),
             outcome: Outcome::Cut,
         };

@@ -52,10 +52,13 @@ impl Workers {
         })))
     }
 
-    /// The runtimes of all of them.
+    /// A runtime for each thread that there is: one of its own, or the same as often as it has threads.
     pub fn runtimes(&self) -> Vec<Handle> {
         match self {
-            Self::Here => vec![Handle::current()],
+            Self::Here => {
+                let here = Handle::current();
+                vec![here.clone(); here.metrics().num_workers()]
+            }
             Self::Threads(threads) => threads.runtimes.clone(),
         }
     }
