@@ -133,7 +133,7 @@ impl Connection {
         }
     }
 
-    /// The body that was kept of the last answer, if it was to be kept and is whole.
+    /// The body of the last answer as far as it came, if it was to be kept.
     pub(super) fn text(&self) -> &[u8] {
         &self.text
     }

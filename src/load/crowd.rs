@@ -46,14 +46,16 @@ async fn attend(world: &World, visits: Vec<Visit>, worker: usize) {
         let now = clock.now();
         while let Some(visit) = to_come.next_if(|visit| comes_at(visit) <= now) {
             let late = now.since(comes_at(&visit));
-            world.watch.on_wake(late);
             if late > START_LATE_MAX {
+                world.watch.on_wake(late);
                 tally.dropped.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
             tally.started.fetch_add(1, Ordering::Relaxed);
             present += 1;
-            awake.push(Box::new(Visitor::arrives(world, visit, worker)));
+            let mut visitor = Box::new(Visitor::arrives(world, visit, worker));
+            visitor.wakes(comes_at(&visit));
+            awake.push(visitor);
         }
         waiting.turn(
             ticks::begun_by(now),

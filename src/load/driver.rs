@@ -275,7 +275,7 @@ async fn watch_over(mut crowds: JoinSet<()>, tell: impl Fn()) {
 /// How far a run has come.
 fn so_far(world: &World, whole: Duration, scheduled: u32) -> Progress {
     let tally = &world.log.tally;
-    let gone = tally.gone.load(Ordering::Relaxed);
+    let gone = world.log.gone();
     let started = tally.started.load(Ordering::Relaxed);
     Progress {
         elapsed: world.clock.now().since(world.began),

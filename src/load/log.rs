@@ -19,8 +19,6 @@ pub(super) struct Log {
 pub(super) struct Tally {
     /// Viewers that have come.
     pub(super) started: AtomicU32,
-    /// Viewers that have left.
-    pub(super) gone: AtomicU32,
     /// Viewers that could not be started in time.
     pub(super) dropped: AtomicU32,
     pub(super) requests: AtomicU64,
@@ -66,7 +64,11 @@ impl Log {
     /// A viewer has left.
     pub(super) fn left(&self, viewer: Viewer) {
         lock(&self.gone).push(viewer);
-        self.tally.gone.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many viewers have left.
+    pub(super) fn gone(&self) -> u32 {
+        lock(&self.gone).len() as u32
     }
 
     /// Empties it: the requests, and the viewers that have left.

@@ -13,6 +13,8 @@ pub(super) struct Wheel<T> {
     ticks: Box<[Vec<Option<T>>]>,
     /// The first tick that has not gone off.
     next: u64,
+    /// No tick before this one has anything.
+    soonest: u64,
 }
 
 /// Where something lies.
@@ -28,12 +30,14 @@ impl<T> Wheel<T> {
         Self {
             ticks: (0..REACH).map(|_| Vec::new()).collect(),
             next: 0,
+            soonest: 0,
         }
     }
 
     /// Puts something in for this tick; for the next one if it has gone off; and for the last within reach if it is beyond.
     pub(super) fn put(&mut self, tick: u64, what: T) -> Place {
         let tick = tick.clamp(self.next, self.next + (REACH - 1));
+        self.soonest = self.soonest.min(tick);
         let at_tick = &mut self.ticks[slot(tick)];
         at_tick.push(Some(what));
         Place {
@@ -57,9 +61,12 @@ impl<T> Wheel<T> {
     }
 
     /// The first tick at which something may go off.
-    pub(super) fn first(&self) -> Option<u64> {
-        let mut ahead = self.next..self.next + REACH;
-        ahead.find(|&tick| !self.ticks[slot(tick)].is_empty())
+    pub(super) fn first(&mut self) -> Option<u64> {
+        let beyond = self.next + REACH;
+        let mut ahead = self.soonest..beyond;
+        let first = ahead.find(|&tick| !self.ticks[slot(tick)].is_empty());
+        self.soonest = first.unwrap_or(beyond);
+        first
     }
 
     /// It is `now`: lets go off what is due, with its tick, the earliest first.
@@ -76,6 +83,7 @@ impl<T> Wheel<T> {
             at_tick.shrink_to(KEPT_PER_TICK);
         }
         self.next = after;
+        self.soonest = self.soonest.max(after);
     }
 }
 
@@ -167,6 +175,10 @@ mod tests {
                         ahead = later;
                         prop_assert_eq!(gone_off(&mut wheel, now), due);
                     }
+                }
+                // What was taken out may leave its tick behind; nothing goes off before it.
+                if let Some(((first, _), ())) = ahead.first_key_value() {
+                    prop_assert!(wheel.first().is_some_and(|tick| now < tick && tick <= *first));
                 }
             }
         }
