@@ -442,6 +442,17 @@ async fn what_is_misspelt_on_the_command_line_is_corrected() {
             &["is no upstream", "try something like http://127.0.0.1:8000"],
         );
     }
+    let secret = "http://user:secret@origin.example";
+    let ended = run(&["edge", "--upstream", secret, "--listen", "127.0.0.1:0"]).await;
+    assert_told(
+        &ended,
+        3,
+        &[
+            "***@origin.example",
+            "no name and password can be sent to it",
+        ],
+    );
+    assert!(!format!("{ended:?}").contains("secret"), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

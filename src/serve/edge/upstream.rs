@@ -102,7 +102,11 @@ impl Upstream {
         });
         let server = |url: &String| {
             let authority = parse_upstream(url).map_err(|why| UpstreamError {
-                url: url.clone(),
+                // A password is no business of whoever reads this.
+                url: match url.rsplit_once('@') {
+                    Some((_, host)) => format!("***@{host}"),
+                    None => url.clone(),
+                },
                 why,
             })?;
             Ok(Server {
@@ -493,7 +497,11 @@ fn parse_upstream(url: &str) -> Result<Authority, &'static str> {
     {
         return Err("it must not have a path");
     }
-    uri.into_parts().authority.ok_or("it has no host")
+    let authority = uri.into_parts().authority.ok_or("it has no host")?;
+    match authority.as_str().contains('@') {
+        true => Err("no name and password can be sent to it"),
+        false => Ok(authority),
+    }
 }
 
 /// A panic under one of these locks leaves a value that is still whole: every change to it is one call.
@@ -517,6 +525,7 @@ mod tests {
             "origin:8000",
             "http://origin/path",
             "http://",
+            "http://user:secret@origin",
             "",
         ] {
             assert!(parse_upstream(url).is_err(), "{url}");
