@@ -7,11 +7,11 @@ mod figures;
 pub mod sink;
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use figures::Figures;
@@ -40,6 +40,13 @@ pub enum BroadcastError {
 pub fn fresh_start(layout: &Layout, window: u64, now: UnixTime) -> UnixTime {
     now - layout.segment_duration() * u32::try_from(window).unwrap_or(u32::MAX)
 }
+
+/// Turns to encode, for half of the processor's cores: all channels of a process begin their next segment in the same
+/// moment, and have its whole duration for that. Those who serve and play in this process have the other half.
+static ENCODING: LazyLock<Semaphore> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Semaphore::new((cores / 2).max(1))
+});
 
 /// A broadcast of one channel.
 #[derive(Debug)]
@@ -280,6 +287,7 @@ fn due_from(channel: &Channel, number: u64, window: u64, now: UnixTime) -> u64 {
 
 /// Every rendition of one segment, in the order of the ladder, off the async threads.
 async fn encode(channel: &Channel, number: u64) -> Result<Vec<Bytes>, BroadcastError> {
+    let _turn = ENCODING.acquire().await;
     let channel = channel.clone();
     tokio::task::spawn_blocking(move || {
         let ladder = channel.layout.ladder.iter();

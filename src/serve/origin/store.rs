@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use super::description;
 use super::document::{self, Document};
@@ -102,7 +103,12 @@ pub struct Store {
     channels: RwLock<HashMap<String, Arc<OnAir>>>,
     /// Held while a new channel is written down.
     describing: Mutex<()>,
+    /// Turns to write a segment: those of all channels are due in the same moment, and there is one disk.
+    writing: Semaphore,
 }
+
+/// How many segments are written at once.
+const WRITERS: usize = 4;
 
 impl Store {
     /// Opens the folder, and picks up the channels and segments that an earlier run left there. `window` is how many
@@ -123,6 +129,7 @@ impl Store {
             registry: registry.clone(),
             channels: RwLock::default(),
             describing: Mutex::default(),
+            writing: Semaphore::new(WRITERS),
         };
         for channel in store.folder.channels()? {
             description::check(&channel, store.clock.unix())?;
@@ -224,6 +231,7 @@ impl Store {
             return Err(StoreError::Malformed(body.len()));
         }
         let store = self.clone();
+        let _turn = self.writing.acquire().await;
         tokio::task::spawn_blocking(move || store.publish_blocking(&on_air, (index, number), body))
             .await
             .map_err(|_| StoreError::Stopping)?
