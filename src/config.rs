@@ -20,6 +20,7 @@ use crate::serve::discovery::Target;
 use crate::serve::likes::jetstream::{self, Credentials};
 use crate::serve::likes::snapshotter::Due;
 use crate::serve::likes::sqlite::Ack;
+use crate::serve::masked;
 use crate::tiers::Shields;
 
 /// Everything that can be configured; each key has a default.
@@ -698,16 +699,13 @@ impl Config {
         {
             *secret = "***".to_owned();
         }
-        // A URL may hold a name and a password before its host.
         let jetstream = &mut self.likes.jetstream;
         let urls = self.edge.upstreams.iter_mut().chain(&mut self.broadcast.to);
         for url in urls
             .chain(&mut jetstream.servers)
             .chain(&mut jetstream.monitor)
         {
-            if let (Some(scheme), Some(at)) = (url.find("://"), url.rfind('@')) {
-                url.replace_range(scheme + "://".len()..at, "***");
-            }
+            *url = masked::url(url);
         }
         self
     }
@@ -980,7 +978,7 @@ mod tests {
     fn secrets_are_masked() {
         let config = read(
             "origin.token = \"hunter2\"\nbroadcast.token = \"hunter2\"\nadmin.token = \"hunter2\"\n\
-             broadcast.to = \"http://me:hunter2@origin:8001\"\nedge.upstreams = [\"http://hunter2@a:1\", \"http://b:2\"]\n\
+             broadcast.to = \"http://me:hunter2@origin:8001\"\nedge.upstreams = [\"hunter2@a://b\", \"http://b:2\"]\n\
              likes.jetstream.servers = [\"nats://me:hunter2@n:4222\"]",
         )
         .unwrap();

@@ -8,6 +8,7 @@ use crate::hls::names::LivePath;
 use crate::hls::reader::{self, MediaFacts, Unreadable, Variant};
 use crate::hls::timeline::Channel;
 use crate::load::Stream;
+use crate::serve::masked;
 
 /// An edge to play at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +28,14 @@ impl Target {
         let refused = "try something like http://127.0.0.1:8081, or the URL of a playlist";
         let uri: Uri = url
             .parse()
-            .with_context(|| format!("{url:?} is no URL; {refused}"))?;
+            .with_context(|| format!("{:?} is no URL; {refused}", masked::url(url)))?;
         match (uri.scheme_str(), uri.authority()) {
+            (_, Some(authority)) if authority.as_str().contains('@') => {
+                bail!(
+                    "{}: no name and password can be sent; {refused}",
+                    masked::url(url)
+                )
+            }
             (Some("http"), Some(authority)) => Ok(Self {
                 base: format!("http://{authority}"),
                 playlist: uri
@@ -132,8 +139,15 @@ mod tests {
         let playlist = Target::parse("http://host/a/b.m3u8?token=1").unwrap();
         assert_eq!(playlist.base, "http://host");
         assert_eq!(playlist.playlist.as_deref(), Some("/a/b.m3u8?token=1"));
-        for url in ["https://host/a.m3u8", "host:80", "ftp://host/", ""] {
-            assert!(Target::parse(url).is_err(), "{url:?}");
+        for url in [
+            "https://host/a.m3u8",
+            "host:80",
+            "ftp://host/",
+            "http://me:hunter2@host",
+            "",
+        ] {
+            let refused = Target::parse(url).unwrap_err().to_string();
+            assert!(!refused.contains("hunter2"), "{refused}");
         }
     }
 }

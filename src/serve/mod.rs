@@ -10,6 +10,7 @@ pub mod discovery;
 pub mod edge;
 pub mod likes;
 pub mod listener;
+pub mod masked;
 pub mod metrics;
 pub mod origin;
 pub mod request_filter;

@@ -443,16 +443,27 @@ async fn what_is_misspelt_on_the_command_line_is_corrected() {
         );
     }
     let secret = "http://user:secret@origin.example";
-    let ended = run(&["edge", "--upstream", secret, "--listen", "127.0.0.1:0"]).await;
-    assert_told(
-        &ended,
-        3,
-        &[
-            "***@origin.example",
+    for (arguments, code, why) in [
+        (
+            &["edge", "--listen", "127.0.0.1:0", "--upstream"][..],
+            3,
             "no name and password can be sent to it",
-        ],
-    );
-    assert!(!format!("{ended:?}").contains("secret"), "{ended:?}");
+        ),
+        (
+            &["broadcast", "--token", "T", "--to"],
+            3,
+            "is written as http://HOST:PORT",
+        ),
+        (
+            &["surge", "celebrity-live", "--target"],
+            1,
+            "no name and password can be sent",
+        ),
+    ] {
+        let ended = run(&[arguments, &[secret]].concat()).await;
+        assert_told(&ended, code, &["http://***@origin.example", why]);
+        assert!(!format!("{ended:?}").contains("secret"), "{ended:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

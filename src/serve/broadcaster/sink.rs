@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
+use crate::serve::masked;
 use crate::serve::origin::{Store, StoreError};
 use crate::serve::token::Token;
 
@@ -94,13 +95,15 @@ impl Sink {
     /// # Errors
     /// The URL has another form, or the token cannot be sent.
     pub fn http(url: &str, token: &Token) -> Result<Self, SinkError> {
-        let uri: Uri = url.parse().map_err(|_| SinkError::Url(url.to_owned()))?;
-        let parts = uri.into_parts();
+        let refused = || SinkError::Url(masked::url(url));
+        let parts = url.parse().map(Uri::into_parts).map_err(|_| refused())?;
         let bare = parts.path_and_query.is_none_or(|path| path == "/");
-        let (Some(authority), true, true) =
-            (parts.authority, parts.scheme == Some(Scheme::HTTP), bare)
+        let authority = parts
+            .authority
+            .filter(|authority| !authority.as_str().contains('@'));
+        let (Some(authority), true, true) = (authority, parts.scheme == Some(Scheme::HTTP), bare)
         else {
-            return Err(SinkError::Url(url.to_owned()));
+            return Err(refused());
         };
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(Duration::from_secs(2)));

@@ -24,6 +24,7 @@ use crate::policy::retry::{self, Breaker, BreakerLimits, Budget, Health};
 use crate::policy::status::{FetchError, Shed};
 use crate::policy::tier;
 use crate::serve::clock::Clock;
+use crate::serve::masked;
 
 /// The header by which caches recognise that a request has come back to them (RFC 8586).
 pub(super) const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
@@ -102,11 +103,7 @@ impl Upstream {
         });
         let server = |url: &String| {
             let authority = parse_upstream(url).map_err(|why| UpstreamError {
-                // A password is no business of whoever reads this.
-                url: match url.rsplit_once('@') {
-                    Some((_, host)) => format!("***@{host}"),
-                    None => url.clone(),
-                },
+                url: masked::url(url),
                 why,
             })?;
             Ok(Server {

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use super::super::log::{LogError, News, Tell};
 use super::Config;
+use crate::serve::masked;
 
 /// How long one question may take.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -318,12 +319,16 @@ async fn connect(config: &Config, heard: Arc<Heard>) -> Result<Client, LogError>
         servers.push(parsed.map_err(|error| {
             LogError::Broken(format!(
                 "likes.jetstream.servers names {}, which is no URL of a server: {error}",
-                masked(server)
+                masked::url(server)
             ))
         })?);
     }
     options.connect(servers).await.map_err(|error| {
-        let named: Vec<_> = config.servers.iter().map(|server| masked(server)).collect();
+        let named: Vec<_> = config
+            .servers
+            .iter()
+            .map(|server| masked::url(server))
+            .collect();
         LogError::Away(format!(
             "no server of NATS lets us in at {}: {error}; start one, or see likes.jetstream.servers",
             named.join(", ")
@@ -336,12 +341,4 @@ fn secret(path: &Path) -> Result<String, LogError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| LogError::Broken(format!("cannot read {}: {error}", path.display())))?;
     Ok(text.trim().to_owned())
-}
-
-/// A URL without the name and the password that it may hold.
-pub(super) fn masked(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) => format!("{}***{}", &url[..scheme + 3], &url[at..]),
-        _ => url.to_owned(),
-    }
 }
