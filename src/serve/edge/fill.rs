@@ -19,7 +19,7 @@ use crate::policy::freshness::Validity;
 use crate::policy::key::{Key, Kind};
 use crate::policy::rendition::Fit;
 use crate::policy::sharing::{self, Implicit, Sharing};
-use crate::policy::status::{FetchError, Shed};
+use crate::policy::status::FetchError;
 use crate::time::Timestamp;
 
 impl Fetch<'_> {
@@ -88,6 +88,8 @@ impl Fetch<'_> {
                 Key::Foreign { .. } => Ok(Landing::Private),
             };
         }
+        // What finds no room is refused before a viewer has the head, and not cut off later.
+        self.held_bytes.at_least(announced.unwrap_or_default())?;
         let landed_age = sharing::age(&parts.headers);
         let now = edge.clock.now();
         let kind = key.as_ref().kind();
@@ -214,9 +216,7 @@ impl Fetch<'_> {
             if self.received > edge.limits().body_bytes_max {
                 return Err(FetchError::TooLarge);
             }
-            self.held_bytes
-                .more(chunk.len() as u64)
-                .map_err(FetchError::Shed)?;
+            self.held_bytes.at_least(self.received)?;
             if Some(self.received) == announced {
                 self.last = Some(chunk);
             } else {
@@ -261,9 +261,12 @@ impl<'a> HeldBytes<'a> {
         Self { edge, bytes: 0 }
     }
 
-    fn more(&mut self, bytes: u64) -> Result<(), Shed> {
-        self.bytes += bytes;
-        self.edge.upstream.hold(bytes)
+    /// Takes what is missing to this many.
+    fn at_least(&mut self, bytes: u64) -> Result<(), FetchError> {
+        let more = bytes.saturating_sub(self.bytes);
+        self.edge.upstream.hold(more).map_err(FetchError::Shed)?;
+        self.bytes += more;
+        Ok(())
     }
 }
 

@@ -373,14 +373,14 @@ impl Upstream {
     /// Counts bytes that a flight holds in memory.
     ///
     /// # Errors
-    /// All flights together hold as much as they may.
+    /// All flights together hold as much as they may; then nothing is counted.
     pub fn hold(&self, bytes: u64) -> Result<(), Shed> {
-        let held = self.flight_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if held > self.limits.flight_bytes_max {
-            Err(Shed::MemoryFull)
-        } else {
-            Ok(())
-        }
+        let most = self.limits.flight_bytes_max;
+        let fits = |held: u64| held.checked_add(bytes).filter(|&held| held <= most);
+        self.flight_bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
+            .map(|_| ())
+            .map_err(|_| Shed::MemoryFull)
     }
 
     /// Gives back what [`Self::hold`] counted.
