@@ -31,6 +31,12 @@ impl Timestamp {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// The point that lies `span` before this one; the beginning at the earliest.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos(span)))
+    }
+
     /// The first whole multiple of `tick` since the beginning that is not before this point; `tick` is not zero.
     #[must_use]
     pub fn next_tick(self, tick: Duration) -> Self {

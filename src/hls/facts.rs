@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::policy::freshness::PlaylistFacts;
+use crate::policy::rendition::PlaylistFacts;
 
 /// First and newest segment of a media playlist, and its target duration; `None` if it is none.
 pub fn of_media_playlist(body: &[u8]) -> Option<PlaylistFacts> {

@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
     use crate::policy::collapse::{Boarding, Flights};
-    use crate::policy::freshness::PlaylistFacts;
+    use crate::policy::rendition::PlaylistFacts;
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::ZERO + Duration::from_millis(millis)

@@ -6,20 +6,8 @@
 use std::time::Duration;
 
 use super::key::Kind;
+use super::rendition::{Due, PlaylistFacts};
 use crate::time::Timestamp;
-
-/// What policy must know of a media playlist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PlaylistFacts {
-    /// Number of the oldest segment that it lists.
-    pub first: u64,
-    /// Number of the newest segment that it lists.
-    pub head: u64,
-    /// EXT-X-TARGETDURATION.
-    pub target_duration: Duration,
-    /// Duration of the newest segment: the next one is due so long after it.
-    pub newest: Duration,
-}
 
 /// Until when a stored object may be used, and for what. The three points never run backwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,18 +63,24 @@ impl Validity {
         }
     }
 
-    /// The same, but fresh no longer than until the next segment is `due`. One that is due already comes any moment: then a
-    /// short while, unless it is so late that the stream may stand still.
-    pub fn until_due(self, now: Timestamp, due: Timestamp, facts: PlaylistFacts) -> Self {
-        let soon = if now < due {
-            due
-        } else if now.since(due) < facts.target_duration / 2 {
+    /// The same, with what is known of the next segment. Until it can be there the playlist is the newest one, and may be
+    /// served while a refresh is under way. From then on a request waits for the origin, or else a viewer who polls once
+    /// per segment gets the version before last for ever. A playlist that came without a segment which is due is fresh for
+    /// a short while, so that few fetches are made until it is there; once the segment is so late that the stream may stand
+    /// still, it is fresh for as long as any other.
+    pub fn until_due(self, now: Timestamp, due: Due, facts: PlaylistFacts) -> Self {
+        let late = facts.target_duration / 2;
+        let fresh_until = if now < due.earliest {
+            due.earliest
+        } else if now < due.latest + late {
             now + facts.target_duration / 16
         } else {
             self.fresh_until
         };
+        let fresh_until = self.fresh_until.min(fresh_until);
         Self {
-            fresh_until: self.fresh_until.min(soon),
+            fresh_until,
+            revalidate_until: self.revalidate_until.min(due.earliest).max(fresh_until),
             ..self
         }
     }
@@ -106,7 +100,7 @@ impl Validity {
     ) -> Self {
         let until = |span: Duration| now + span.saturating_sub(age);
         // An answer older than the world: its age can't be a point in time, but no span depends on this point.
-        let made_at = Timestamp::from_nanos(now.as_nanos().saturating_sub(age.as_nanos() as u64));
+        let made_at = now.before(age);
         Self {
             made_at,
             fresh_until: until(fresh),
@@ -228,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_playlist_is_fresh_no_longer_than_until_the_next_segment_is_due() {
+    fn a_playlist_is_served_no_longer_than_until_the_next_segment_can_be_there() {
         let facts = PlaylistFacts {
             first: 0,
             head: 9,
@@ -237,16 +231,26 @@ mod tests {
         };
         let now = at(10_000);
         let plain = Validity::of_live(now, Duration::ZERO, Kind::MediaPlaylist, Some(facts), 50);
-        for (due_ms, fresh_until_ms) in [
-            (11_500, 11_000), // half a target duration comes first
-            (10_400, 10_400),
-            (10_000, 10_125), // due now
-            (9_100, 10_125),
-            (9_000, 11_000), // so late that it may not come at all
+        for (earliest_ms, latest_ms, fresh_ms, revalidate_ms) in [
+            (11_500, 11_600, 11_000, 11_500), // half a target duration comes first
+            (13_000, 13_000, 11_000, 12_000), // never longer than a target duration
+            (10_400, 11_000, 10_400, 10_400),
+            (10_000, 10_000, 10_125, 10_125), // due now
+            (8_100, 10_100, 10_125, 10_125),  // it may be due
+            (8_000, 9_001, 10_125, 10_125),
+            (8_000, 9_000, 11_000, 11_000), // so late that it may not come at all
         ] {
-            let capped = plain.until_due(now, at(due_ms), facts);
-            assert_eq!(capped.fresh_until, at(fresh_until_ms), "{due_ms}");
-            assert_eq!(capped.revalidate_until, plain.revalidate_until);
+            let due = Due {
+                earliest: at(earliest_ms),
+                latest: at(latest_ms),
+            };
+            let capped = plain.until_due(now, due, facts);
+            assert_eq!(
+                (capped.fresh_until, capped.revalidate_until),
+                (at(fresh_ms), at(revalidate_ms)),
+                "{due:?}"
+            );
+            assert_eq!(capped.error_until, plain.error_until);
         }
     }
 

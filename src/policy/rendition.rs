@@ -5,8 +5,20 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::admission::Class;
-use super::freshness::PlaylistFacts;
 use crate::time::Timestamp;
+
+/// What policy must know of a media playlist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlaylistFacts {
+    /// Number of the oldest segment that it lists.
+    pub first: u64,
+    /// Number of the newest segment that it lists.
+    pub head: u64,
+    /// EXT-X-TARGETDURATION.
+    pub target_duration: Duration,
+    /// Duration of the newest segment: the next one is due so long after it.
+    pub newest: Duration,
+}
 
 /// How a playlist that has just landed stands to the newest one before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,48 +74,95 @@ impl PlaylistFacts {
     }
 }
 
-/// When the newest segment of a rendition was published, as nearly as the playlists that were seen can tell.
+/// One look at a playlist: its answer shows the stream at some instant between the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// When the server was asked.
+    pub asked: Timestamp,
+    /// When its answer came.
+    pub answered: Timestamp,
+}
+
+impl Sighting {
+    /// From an answer that came at `answered` and had this `Age`: so long before, a cache on the way had asked.
+    pub fn of_answer(asked: Timestamp, answered: Timestamp, age: Duration) -> Self {
+        Self {
+            asked: asked.before(age),
+            answered: answered.before(age),
+        }
+    }
+}
+
+/// When the next segment of a rendition is due: not before `earliest`, and by `latest` if the stream keeps its pace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Until then the newest playlist that was seen is the newest one.
+    pub earliest: Timestamp,
+    /// From then on the segment is late.
+    pub latest: Timestamp,
+}
+
+/// When the segments of a rendition are published, as nearly as the playlists that were seen can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cadence {
-    /// It was listed by then.
-    published: Timestamp,
-    /// When the last playlist was seen.
-    seen: Timestamp,
+    due: Due,
+    /// When the last playlist was asked for.
+    asked: Timestamp,
     facts: PlaylistFacts,
 }
 
 impl Cadence {
-    /// From the first playlist of a rendition: its newest segment is there, nobody knows for how long.
-    pub fn begin(facts: PlaylistFacts, now: Timestamp) -> Self {
+    /// From the first playlist of a rendition: a stream that keeps its pace has published its newest segment within the
+    /// duration of one segment.
+    pub fn begin(facts: PlaylistFacts, sighting: Sighting) -> Self {
         Self {
-            published: now,
-            seen: now,
+            due: Due {
+                earliest: sighting.asked,
+                latest: sighting.answered + facts.newest,
+            },
+            asked: sighting.asked,
             facts,
         }
     }
 
     /// From one more playlist of the same stream. Segments come at the pace of their durations, so each sighting narrows
-    /// down when: not after it was seen, and not before a playlist was seen without it.
-    pub fn saw(self, facts: PlaylistFacts, now: Timestamp) -> Self {
-        let published = match facts.head.checked_sub(self.facts.head) {
-            Some(0) => self.published,
-            Some(count) => {
-                let count = u32::try_from(count).unwrap_or(u32::MAX);
-                let at_its_pace = self.published + facts.newest.saturating_mul(count);
-                at_its_pace.max(self.seen).min(now)
-            }
-            None => now,
-        };
-        Self {
-            published,
-            seen: now,
+    /// down when: a segment was not there yet when a playlist was asked for that came without it, and it was there when
+    /// a playlist came that lists it.
+    pub fn saw(self, facts: PlaylistFacts, sighting: Sighting) -> Self {
+        let seen = Self {
+            asked: sighting.asked,
             facts,
+            ..self
+        };
+        let Some(count) = facts.head.checked_sub(self.facts.head) else {
+            return Self::begin(facts, sighting);
+        };
+        if count == 0 {
+            return seen;
         }
+        let pace = facts
+            .newest
+            .saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
+        let by_sight = Due {
+            earliest: self.asked + facts.newest,
+            latest: sighting.answered + facts.newest,
+        };
+        let narrowed = Due {
+            earliest: by_sight.earliest.max(self.due.earliest + pace),
+            latest: by_sight.latest.min(self.due.latest + pace),
+        };
+        // In a stream that has changed its pace only what was seen counts.
+        let due = if narrowed.earliest <= narrowed.latest {
+            narrowed
+        } else {
+            by_sight
+        };
+        Self { due, ..seen }
     }
 
     /// When the next segment is due.
-    pub fn due(&self) -> Timestamp {
-        self.published + self.facts.newest
+    pub fn due(&self) -> Due {
+        self.due
     }
 }
 
@@ -167,31 +226,69 @@ mod tests {
         assert_eq!(before.after(None), Fit::Newer(None));
     }
 
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::ZERO + Duration::from_millis(millis)
+    }
+
+    /// An answer that took 10 ms.
+    fn answered(millis: u64) -> Sighting {
+        Sighting {
+            asked: at(millis - 10),
+            answered: at(millis),
+        }
+    }
+
     #[test]
     fn sightings_narrow_down_when_the_next_segment_is_due() {
-        let at = |millis| Timestamp::ZERO + Duration::from_millis(millis);
         // Segments are published at 0, 2, 4, ... s; the first playlist is seen late.
-        let mut cadence = Cadence::begin(lists(0..=5), at(10_900));
+        let mut cadence = Cadence::begin(lists(0..=5), answered(10_900));
         let mut due = vec![cadence.due()];
         for (head, millis) in [
             (6, 12_400),
             (6, 13_900),
             (7, 14_100),
-            (8, 16_090),
+            (8, 16_050),
             (9, 18_300),
         ] {
-            cadence = cadence.saw(lists(head - 5..=head), at(millis));
+            cadence = cadence.saw(lists(head - 5..=head), answered(millis));
             due.push(cadence.due());
         }
+        let between = |(earliest, latest)| Due {
+            earliest: at(earliest),
+            latest: at(latest),
+        };
         assert_eq!(
             due,
-            [12_900, 14_400, 14_400, 16_100, 18_090, 20_090].map(at)
+            [
+                (10_890, 12_900),
+                (12_890, 14_400),
+                (12_890, 14_400),
+                (15_890, 16_100),
+                (17_890, 18_050),
+                (19_890, 20_050),
+            ]
+            .map(between)
         );
-        // A stream that has slowed down is not expected too early for ever: what was seen without it moves it on.
-        let late = cadence
-            .saw(lists(4..=9), at(20_600))
-            .saw(lists(5..=10), at(20_700));
-        assert_eq!(late.due(), at(22_600));
+    }
+
+    #[test]
+    fn a_stream_that_changes_its_pace_is_known_by_what_was_seen() {
+        let on_time =
+            Cadence::begin(lists(0..=5), answered(10_010)).saw(lists(0..=5), answered(11_990));
+        let late = on_time
+            .saw(lists(0..=5), answered(15_000))
+            .saw(lists(1..=6), answered(15_100));
+        let due = Due {
+            earliest: at(16_990),
+            latest: at(17_100),
+        };
+        assert_eq!(late.due(), due);
+        let early = late.saw(lists(2..=7), answered(16_000));
+        let due = Due {
+            earliest: at(17_090),
+            latest: at(18_000),
+        };
+        assert_eq!(early.due(), due);
     }
 
     #[test]

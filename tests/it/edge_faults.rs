@@ -150,11 +150,15 @@ async fn one_error_is_not_remembered_beyond_a_second() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_playlist_goes_stale_by_the_rules_and_comes_back() {
+    // Segments so long that a copy is fresh for two seconds, however busy the machine is.
+    let slow = LIST.replace("TARGETDURATION:2", "TARGETDURATION:32");
+    let slow = slow.replace("1.92", "32");
+    let list = slow.clone();
     // The first answer is good, the next ones fail, until the origin is well again at its sixth request.
-    let origin = FaultOrigin::start(|_, number| match number {
-        0 => Behaviour::ok(LIST),
+    let origin = FaultOrigin::start(move |_, number| match number {
+        0 => Behaviour::ok(list.clone()),
         1..=4 => Behaviour::status(503),
-        _ => Behaviour::ok(LIST.replace('7', "8")),
+        _ => Behaviour::ok(list.replace('7', "8")),
     })
     .await;
     let edge = TestEdge::start(&origin.url());
@@ -169,29 +173,26 @@ async fn a_playlist_goes_stale_by_the_rules_and_comes_back() {
         client::get(edge.addr, PLAYLIST)
             .await
             .header("cache-status")
-            .contains("; hit; ttl=0")
+            .contains("; hit; ttl=")
     );
-    // Half a target duration later it may be served while it is refreshed; the refresh fails.
-    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    // Then the next segment may be there: a request waits for the origin, which fails.
+    tokio::time::sleep(Duration::from_millis(2_050)).await;
     let stale = client::get(edge.addr, PLAYLIST).await;
-    assert_eq!(
-        (stale.status, stale.header("cache-status").as_str()),
-        (200, "edge-t; hit; ttl=-1")
+    let status = stale.header("cache-status");
+    assert!(
+        stale.status == 200
+            && status.starts_with("edge-t; fwd=stale; fwd-status=503; ttl=-")
+            && status.ends_with("; detail=stale-if-error"),
+        "{stale:?}"
     );
-    eventually("the refresh has failed", || {
-        origin.hits(PLAYLIST) == 2 && edge.quiet()
-    })
-    .await;
     // The failure allows what is stored, up to three target durations.
     let on_error = client::get(edge.addr, PLAYLIST).await;
-    assert_eq!(
-        on_error.header("cache-status"),
-        "edge-t; hit; ttl=-1; detail=stale-if-error"
-    );
+    let status = on_error.header("cache-status");
+    assert!(status.ends_with("; detail=stale-if-error"), "{status}");
     let begun = std::time::Instant::now();
     let fresh = loop {
         let reply = client::get(edge.addr, PLAYLIST).await;
-        if reply.body != LIST.as_bytes() {
+        if reply.body != slow.as_bytes() {
             break reply;
         }
         assert_eq!(reply.status, 200);

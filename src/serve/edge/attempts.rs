@@ -148,21 +148,6 @@ impl Fetch<'_> {
         !self.is_streamed() || self.etag.is_some() || unseen
     }
 
-    /// Ends as soon as somebody waits for it; at once where nobody could be seen to.
-    pub(super) async fn until_waited_for(&self) {
-        const LOOK: Duration = Duration::from_millis(5);
-        let is_waited_for = || match self.flight {
-            Flight::Listed(_) => {
-                let flight = self.edge.flights.look(self.key);
-                flight.is_none_or(|flight| flight.waiters > 0)
-            }
-            Flight::Alone => true,
-        };
-        while !is_waited_for() {
-            tokio::time::sleep(LOOK).await;
-        }
-    }
-
     /// Whether viewers get the bytes as they come in. Playlists are handed out whole.
     pub(super) fn is_streamed(&self) -> bool {
         matches!(self.key.as_ref().kind(), Kind::Segment | Kind::Other)

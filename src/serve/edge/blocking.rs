@@ -79,7 +79,7 @@ impl Asked<'_> {
                         }
                         continue;
                     }
-                    self.begin_flight(number);
+                    self.begin_flight(number, pause);
                     until
                 }
             };
@@ -95,10 +95,15 @@ impl Asked<'_> {
         }
     }
 
-    /// Begins a flight that nobody has a seat on, unless one is under way or has just landed.
-    fn begin_flight(&self, number: u64) {
+    /// Begins a flight that nobody has a seat on, unless one is under way or has landed within `pause`.
+    fn begin_flight(&self, number: u64, pause: Duration) {
         let edge = self.edge;
-        let settled = || self.outlook(number, edge.clock.now()).0 != Reload::Ask;
+        let settled = || {
+            let now = edge.clock.now();
+            let (reload, entry) = self.outlook(number, now);
+            let landed = entry.and_then(|entry| entry.landing);
+            reload != Reload::Ask || landed.is_some_and(|landing| now < landing.at + pause)
+        };
         edge.flights.refresh(self.key, settled, |key, generation| {
             let flight = Flight::Listed(generation);
             fetch::begin(edge, key, self.ask(), flight, Reason::Miss)

@@ -17,7 +17,7 @@ use super::{head, listed};
 use crate::hls;
 use crate::policy::freshness::Validity;
 use crate::policy::key::{Key, Kind};
-use crate::policy::rendition::Fit;
+use crate::policy::rendition::{Fit, Sighting};
 use crate::policy::sharing::{self, Implicit, Sharing};
 use crate::policy::status::FetchError;
 use crate::time::Timestamp;
@@ -125,7 +125,8 @@ impl Fetch<'_> {
             .flatten();
         let mut validity = validity_of(facts);
         if let Some(facts) = facts {
-            let (fit, due) = edge.renditions.landed(key, facts, validity.made_at, now);
+            let sighting = Sighting::of_answer(begun, now, landed_age);
+            let (fit, due) = edge.renditions.landed(key, facts, sighting, now);
             edge.playlists
                 .landed(key, &fit, facts.head, edge.clock.unix_at(now));
             match fit {
@@ -135,11 +136,8 @@ impl Fetch<'_> {
                 }
                 Fit::Newer(Some(numbers)) => {
                     let ahead = listed::newly(edge, key, numbers);
-                    // While nobody waits viewers have the one before: who gets this one finds its segments here.
-                    tokio::select! {
-                        () = listed::landed(ahead, facts.target_duration / 4) => {}
-                        () = self.until_waited_for() => {}
-                    }
+                    // A viewer who gets this playlist finds its segments here.
+                    listed::landed(ahead, facts.target_duration / 4).await;
                 }
                 Fit::Reset => listed::forget_absences(edge, key),
                 Fit::Newer(None) => {}

@@ -6,9 +6,8 @@ use tokio::sync::watch;
 
 use super::Edge;
 use super::fetch::Ask;
-use crate::policy::freshness::PlaylistFacts;
 use crate::policy::key::{Key, Kind};
-use crate::policy::rendition::Absence;
+use crate::policy::rendition::{Absence, PlaylistFacts};
 use crate::policy::status::MissQueue;
 use crate::time::Timestamp;
 

@@ -8,9 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::policy::freshness::PlaylistFacts;
 use crate::policy::key::{Key, KeyRef};
-use crate::policy::rendition::{Cadence, Fit};
+use crate::policy::rendition::{Cadence, Due, Fit, PlaylistFacts, Sighting};
 use crate::time::Timestamp;
 
 /// Renditions that are remembered at once.
@@ -32,16 +31,16 @@ struct Known {
 }
 
 impl Renditions {
-    /// A playlist has landed that was made at `made`: how it stands to the newest before it, and when its next segment is
-    /// due. Everyone who waits for its news is told.
+    /// A playlist has landed that was seen so: how it stands to the newest before it, and when its next segment is due.
+    /// Everyone who waits for its news is told.
     pub(super) fn landed(
         &self,
         key: &Key,
         facts: PlaylistFacts,
-        made: Timestamp,
+        sighting: Sighting,
         now: Timestamp,
-    ) -> (Fit, Timestamp) {
-        let first = Cadence::begin(facts, made);
+    ) -> (Fit, Due) {
+        let first = Cadence::begin(facts, sighting);
         let Some(name) = name_of(key.as_ref()) else {
             return (Fit::Newer(None), first.due());
         };
@@ -58,7 +57,7 @@ impl Renditions {
                     rendition.seen_at = now;
                     rendition.cadence = match fit {
                         Fit::Reset => first,
-                        _ => rendition.cadence.saw(facts, made),
+                        _ => rendition.cadence.saw(facts, sighting),
                     };
                 }
                 (fit, rendition.cadence.due())
