@@ -1,6 +1,7 @@
 //! Who may ask the origin now: so many at once, a queue by class behind them.
 //!
-//! The live edge goes before what is older, and what nobody waits for is never queued. A queue that is full or a wait
+//! The live edge goes before what is older, and has places that nothing else can take, so that requests for slow foreign
+//! objects cannot starve it. What nobody waits for is never queued. A queue that is full or a wait
 //! that is too long has its word ([`Shed`]); the performer owns the clock and gives up for whoever waited too long.
 
 use std::collections::VecDeque;
@@ -56,27 +57,31 @@ pub struct Gate<T> {
     at_once_max: usize,
     queued_max: usize,
     under_way: usize,
+    /// Those among them that are not for the live edge.
+    others_under_way: usize,
     /// One queue per class that waits, the most urgent first.
     queues: [VecDeque<(u64, T)>; 2],
     next: u64,
 }
 
 impl<T> Gate<T> {
-    /// A gate that lets `at_once_max` go at once and `queued_max` wait.
+    /// A gate that lets `at_once_max` go at once and `queued_max` wait. A quarter of those that go are for the live edge
+    /// alone.
     pub fn new(at_once_max: usize, queued_max: usize) -> Self {
         Self {
             at_once_max,
             queued_max,
             under_way: 0,
+            others_under_way: 0,
             queues: Default::default(),
             next: 0,
         }
     }
 
-    /// A request wants to go. Whoever goes must say [`Gate::done`] once.
+    /// A request wants to go. One that goes must say [`Gate::done`] once.
     pub fn ask(&mut self, class: Class, waker: T) -> Admission {
-        if self.under_way < self.at_once_max {
-            self.under_way += 1;
+        if self.has_room_for(class) {
+            self.goes(class);
             return Admission::Go;
         }
         if class == Class::Background {
@@ -97,13 +102,29 @@ impl<T> Gate<T> {
         Admission::Queued(Ticket { class, number })
     }
 
-    /// One that went has ended: the next of the most urgent class goes in its place.
-    pub fn done(&mut self) -> Option<T> {
-        let next = self.queues.iter_mut().find_map(VecDeque::pop_front);
-        if next.is_none() {
-            self.under_way = self.under_way.saturating_sub(1);
+    /// One that went as this class has ended: the next of the most urgent class that has room goes in its place.
+    pub fn done(&mut self, class: Class) -> Option<T> {
+        self.under_way = self.under_way.saturating_sub(1);
+        if class != Class::LiveEdge {
+            self.others_under_way = self.others_under_way.saturating_sub(1);
         }
-        next.map(|(_, waker)| waker)
+        let next = [Class::LiveEdge, Class::Older]
+            .into_iter()
+            .find(|&next| self.depth(next) > 0 && self.has_room_for(next))?;
+        self.goes(next);
+        let (_, waker) = self.queues[next as usize].pop_front()?;
+        Some(waker)
+    }
+
+    fn has_room_for(&self, class: Class) -> bool {
+        let others_max = self.at_once_max - self.at_once_max / 4;
+        self.under_way < self.at_once_max
+            && (class == Class::LiveEdge || self.others_under_way < others_max)
+    }
+
+    fn goes(&mut self, class: Class) {
+        self.under_way += 1;
+        self.others_under_way += usize::from(class != Class::LiveEdge);
     }
 
     /// One that waits gives up. `false`: it has been let go meanwhile, and must say [`Gate::done`].
@@ -142,10 +163,34 @@ mod tests {
         assert_eq!(gate.ask(Class::Older, "first"), Admission::Go);
         gate.ask(Class::Older, "old");
         gate.ask(Class::LiveEdge, "new");
-        assert_eq!(gate.done(), Some("new"));
-        assert_eq!(gate.done(), Some("old"));
-        assert_eq!(gate.done(), None);
+        assert_eq!(gate.done(Class::Older), Some("new"));
+        assert_eq!(gate.done(Class::LiveEdge), Some("old"));
+        assert_eq!(gate.done(Class::Older), None);
         assert_eq!(gate.under_way(), 0);
+    }
+
+    #[test]
+    fn a_quarter_of_the_places_is_for_the_live_edge_alone() {
+        let mut gate = Gate::new(4, 10);
+        for class in [Class::Older, Class::Background, Class::Older] {
+            assert_eq!(gate.ask(class, "slow"), Admission::Go);
+        }
+        assert!(matches!(
+            gate.ask(Class::Older, "older"),
+            Admission::Queued(_)
+        ));
+        assert_eq!(
+            gate.ask(Class::Background, "ahead"),
+            Admission::Refused(Shed::Background)
+        );
+        assert_eq!(gate.ask(Class::LiveEdge, "live"), Admission::Go);
+        assert!(matches!(
+            gate.ask(Class::LiveEdge, "next"),
+            Admission::Queued(_)
+        ));
+        assert_eq!(gate.done(Class::LiveEdge), Some("next"));
+        assert_eq!(gate.done(Class::LiveEdge), None, "that place is kept free");
+        assert_eq!(gate.done(Class::Older), Some("older"));
     }
 
     #[test]
@@ -181,7 +226,8 @@ mod tests {
             Admission::Queued(_)
         ));
         assert!(!gate.give_up(newest), "its place is taken");
-        assert_eq!([gate.done(), gate.done()], [Some("live"), Some("first")]);
+        assert_eq!(gate.done(Class::Older), Some("live"));
+        assert_eq!(gate.done(Class::LiveEdge), Some("first"));
     }
 
     #[test]
@@ -196,22 +242,24 @@ mod tests {
         };
         assert!(gate.give_up(two));
         assert!(!gate.give_up(two));
-        assert_eq!(gate.done(), Some(1));
+        assert_eq!(gate.done(Class::Older), Some(1));
         assert!(!gate.give_up(one));
     }
 
     proptest! {
-        /// Whatever the order of events: never more under way than allowed, never more queued, and nobody is lost.
+        /// Whatever the order of events: never more under way than allowed, nor more of what is not the live edge, never more
+        /// queued, and nobody is lost.
         #[test]
         fn the_bounds_hold(events in prop::collection::vec((0_u8..4, 0_usize..3, any::<prop::sample::Index>()), 0..200)) {
-            let (at_once, queued) = (3, 5);
+            let (at_once, queued, others_max) = (4, 5, 3);
             let mut gate = Gate::new(at_once, queued);
-            let (mut going, mut waiting, mut next) = (0_usize, Vec::new(), 0_u32);
+            let (mut going, mut waiting, mut next) = (Vec::new(), Vec::new(), 0_u32);
+            let others = |going: &[Class]| going.iter().filter(|&&class| class != Class::LiveEdge).count();
             for (event, class, pick) in events {
                 match event {
                     0 | 1 => {
                         match gate.ask(Class::ALL[class], next) {
-                            Admission::Go => going += 1,
+                            Admission::Go => going.push(Class::ALL[class]),
                             Admission::Queued(ticket) => {
                                 if waiting.len() == queued {
                                     let displaced = waiting.iter().rposition(|(ticket, _): &(Ticket, u32)| ticket.class == Class::Older);
@@ -219,26 +267,29 @@ mod tests {
                                 }
                                 waiting.push((ticket, next));
                             }
-                            Admission::Refused(_) => prop_assert_eq!(going, at_once),
+                            Admission::Refused(_) => prop_assert!(going.len() == at_once || others(&going) == others_max),
                         }
                         next += 1;
                     }
-                    2 if going > 0 => match gate.done() {
-                        Some(id) => {
-                            let at = waiting.iter().position(|&(_, other)| other == id);
-                            prop_assert!(at.is_some());
-                            waiting.remove(at.unwrap());
+                    2 if !going.is_empty() => {
+                        let class = going.remove(pick.index(going.len()));
+                        match gate.done(class) {
+                            Some(id) => {
+                                let at = waiting.iter().position(|&(_, other)| other == id);
+                                prop_assert!(at.is_some());
+                                going.push(waiting.remove(at.unwrap()).0.class);
+                            }
+                            None => prop_assert!(waiting.iter().all(|(ticket, _)| ticket.class == Class::Older && others(&going) == others_max)),
                         }
-                        None => { prop_assert!(waiting.is_empty()); going -= 1; }
-                    },
+                    }
                     _ if !waiting.is_empty() => {
                         let (ticket, _) = waiting.remove(pick.index(waiting.len()));
                         prop_assert!(gate.give_up(ticket));
                     }
                     _ => {}
                 }
-                prop_assert!(going <= at_once && waiting.len() <= queued);
-                prop_assert_eq!(gate.under_way(), going);
+                prop_assert!(going.len() <= at_once && others(&going) <= others_max && waiting.len() <= queued);
+                prop_assert_eq!(gate.under_way(), going.len());
                 prop_assert_eq!(gate.queued(), waiting.len());
             }
         }

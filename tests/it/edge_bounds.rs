@@ -12,11 +12,14 @@ use tokio::task::JoinSet;
 use crate::support::client;
 use crate::support::edge::TestEdge;
 use crate::support::eventually;
-use crate::support::fault_origin::{Behaviour, FaultOrigin};
+use crate::support::fault_origin::{Arrived, Behaviour, FaultOrigin, Gate};
 use crate::support::program::Program;
 
 const PLAYLIST: &str = "/live/demo/720p/media.m3u8";
+const SEGMENT: &str = "/live/demo/720p/7.ts";
 const LIST: &str = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:1.0,\n7.ts\n";
+/// The same in segments so long that a copy is fresh for two seconds, however busy the machine is.
+const SLOW_LIST: &str = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:32\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:32.0,\n7.ts\n";
 
 /// Asks for all of these, at most 200 at once, and gives what `judge` makes of each answer.
 async fn ask_all(addr: SocketAddr, targets: Vec<String>) -> Vec<client::Reply> {
@@ -89,9 +92,71 @@ async fn flights_stay_within_the_bytes_that_they_may_hold_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn slow_foreign_requests_never_keep_the_live_edge_from_the_origin() {
+    const AT_ONCE: usize = 4;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let origin = FaultOrigin::start(move |arrived, _| match arrived.target.as_str() {
+        // The head at once, and a body that does not end: a long stream, or a viewer who reads slowly.
+        "/long" => Behaviour::GatedBody {
+            gate: held.clone(),
+            first: 1,
+            body: vec![0; 1_000],
+        },
+        silent if silent.starts_with("/silent/") => {
+            Behaviour::Gated(held.clone(), Box::new(Behaviour::ok("late")))
+        }
+        _ => Behaviour::ok("segment"),
+    })
+    .await;
+    let patience = Duration::from_secs(60);
+    let limits = Limits {
+        origin_at_once_max: AT_ONCE,
+        segment_wait: patience,
+        first_byte: patience,
+        progress: patience,
+        total: patience,
+        ..Limits::default()
+    };
+    let edge = TestEdge::start_with(&origin.url(), MissQueue::Flights, limits);
+    let addr = edge.addr;
+    let readers: Vec<_> = (0..2 * AT_ONCE)
+        .map(|_| tokio::spawn(async move { client::get(addr, "/long").await }))
+        .collect();
+    // One on behalf of all, which may not be shared, and then each for itself.
+    eventually("each of them reads", || origin.hits("/long") > 2 * AT_ONCE).await;
+    let silent: Vec<_> = (0..2 * AT_ONCE)
+        .map(|number| {
+            let path = format!("/silent/{number}");
+            tokio::spawn(async move { client::get(addr, &path).await })
+        })
+        .collect();
+    let asked = || {
+        let silent = |arrived: &Arrived| arrived.target.starts_with("/silent/");
+        origin.arrived().into_iter().filter(silent).count()
+    };
+    eventually("all places are taken but one", || asked() == AT_ONCE - 1).await;
+    for path in [SEGMENT, PLAYLIST] {
+        let live = client::get(addr, path).await;
+        assert_eq!((live.status, live.whole), (200, true), "{live:?}");
+    }
+    assert_eq!(asked(), AT_ONCE - 1, "the last place is for the live edge");
+    gate.open();
+    for reader in readers {
+        let long = reader.await.unwrap();
+        assert_eq!((long.status, long.body.len()), (200, 1_000));
+    }
+    for viewer in silent {
+        // Those that were queued for too long have been refused.
+        assert!(matches!(viewer.await.unwrap().status, 200 | 503));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hot_copy_that_expires_under_a_herd_costs_one_fetch() {
     let origin = FaultOrigin::start(|_, _| {
-        Behaviour::Late(Duration::from_millis(100), Box::new(Behaviour::ok(LIST)))
+        let late = Box::new(Behaviour::ok(SLOW_LIST));
+        Behaviour::Late(Duration::from_millis(100), late)
     })
     .await;
     let edge = TestEdge::start(&origin.url());
@@ -99,8 +164,8 @@ async fn a_hot_copy_that_expires_under_a_herd_costs_one_fetch() {
         let replies = ask_all(edge.addr, vec![PLAYLIST.to_owned(); 600]).await;
         assert!(replies.iter().all(|reply| reply.status == 200));
         assert_eq!(origin.hits(PLAYLIST), round, "one fetch per round");
-        // Past stale-while-revalidate: the next herd finds nothing that serves.
-        tokio::time::sleep(Duration::from_millis(1_300)).await;
+        // The next segment may be there by then: the next herd finds nothing that serves.
+        tokio::time::sleep(Duration::from_millis(2_200)).await;
     }
     assert_eq!(
         edge.metric("seawall_edge_duplicate_origin_fetches_total"),
@@ -345,7 +410,7 @@ async fn a_wall_clock_that_is_stepped_by_an_hour_makes_nothing_younger_or_older(
         .into_iter()
         .find(|path| std::path::Path::new(path).exists())
         .expect("libfaketime is there: make deps");
-    let origin = FaultOrigin::start(|_, _| Behaviour::ok(LIST)).await;
+    let origin = FaultOrigin::start(|_, _| Behaviour::ok(SLOW_LIST)).await;
     let settings = [
         ("LD_PRELOAD", library.as_str()),
         ("FAKETIME_TIMESTAMP_FILE", steps.to_str().unwrap()),

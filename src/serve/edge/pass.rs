@@ -15,7 +15,6 @@ use super::Edge;
 use super::answer;
 use super::flights::Landing;
 use super::metrics::Reason;
-use super::place::Place;
 use super::routes::{Answered, Asked};
 use super::upstream::{self, RequestBody};
 use crate::policy::admission::Class;
@@ -81,6 +80,8 @@ pub(super) async fn pass(asked: &Asked<'_>, body: impl RequestStream) -> Answere
         .upstream
         .send(server, request, method.clone(), path)
         .await;
+    // The body comes at the viewer's pace. A place at the origin is for fetches, or slow readers would take all of them.
+    drop(place);
     let response = match sent {
         Ok(response) => response,
         Err(error) => {
@@ -121,7 +122,7 @@ pub(super) async fn pass(asked: &Asked<'_>, body: impl RequestStream) -> Answere
     parts
         .headers
         .append(HeaderName::from_static("cache-status"), status);
-    let mut answer = warp::reply::stream(read(edge.clone(), body, place)).into_response();
+    let mut answer = warp::reply::stream(read(edge.clone(), body)).into_response();
     *answer.status_mut() = parts.status;
     *answer.headers_mut() = parts.headers;
     Answered {
@@ -150,24 +151,17 @@ fn request(client: &HeaderMap, body: impl RequestStream) -> http::Request<Reques
     request
 }
 
-/// The origin's body; the place at the origin is held until it ends.
-fn read(
-    edge: Arc<Edge>,
-    body: Incoming,
-    place: Place,
-) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
-    stream::unfold((edge, body, place), |(edge, mut body, place)| async move {
+/// The origin's body.
+fn read(edge: Arc<Edge>, body: Incoming) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
+    stream::unfold((edge, body), |(edge, mut body)| async move {
         let piece = upstream::next_chunk(&mut body, &edge.limits()).await;
         match piece {
             Ok(Some(chunk)) => {
                 edge.metrics.origin_bytes.inc_by(chunk.len() as u64);
-                Some((Ok(chunk), (edge, body, place)))
+                Some((Ok(chunk), (edge, body)))
             }
             Ok(None) => None,
-            Err(error) => Some((
-                Err(std::io::Error::other(error.word())),
-                (edge, body, place),
-            )),
+            Err(error) => Some((Err(std::io::Error::other(error.word())), (edge, body))),
         }
     })
     .scan(false, |broken, piece| {

@@ -22,16 +22,17 @@ impl Upstream {
         deserted: impl Future<Output = ()>,
     ) -> Result<Place, Shed> {
         if self.bound == OriginBound::Unbounded {
-            return Ok(Place { upstream: None });
+            return Ok(Place { taken: None });
         }
         let (waker, woken) = oneshot::channel();
         let ticket = match lock(&self.gate).ask(class, waker) {
-            Admission::Go => return Ok(Place::at(self)),
+            Admission::Go => return Ok(Place::at(self, class)),
             Admission::Refused(shed) => return Err(shed),
             Admission::Queued(ticket) => ticket,
         };
         let mut queued = Queued {
             upstream: self.clone(),
+            class,
             ticket: Some(ticket),
             woken,
         };
@@ -55,8 +56,8 @@ impl Upstream {
         lock(&self.gate).depth(class)
     }
 
-    fn let_next_go(&self) {
-        if let Some(waker) = lock(&self.gate).done() {
+    fn let_next_go(&self, class: Class) {
+        if let Some(waker) = lock(&self.gate).done(class) {
             // Whoever is let go owns the place from now on, even one that is just giving up: it passes the place on then.
             let _ = waker.send(());
         }
@@ -66,21 +67,22 @@ impl Upstream {
 /// A place among the requests to the origin; dropping it lets the next one go.
 #[derive(Debug)]
 pub struct Place {
-    upstream: Option<Arc<Upstream>>,
+    /// `None` where requests are not bounded.
+    taken: Option<(Arc<Upstream>, Class)>,
 }
 
 impl Place {
-    fn at(upstream: &Arc<Upstream>) -> Self {
+    fn at(upstream: &Arc<Upstream>, class: Class) -> Self {
         Self {
-            upstream: Some(upstream.clone()),
+            taken: Some((upstream.clone(), class)),
         }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(upstream) = &self.upstream {
-            upstream.let_next_go();
+        if let Some((upstream, class)) = &self.taken {
+            upstream.let_next_go(*class);
         }
     }
 }
@@ -88,6 +90,7 @@ impl Drop for Place {
 /// A place in the queue for the origin; dropping it leaves the queue.
 struct Queued {
     upstream: Arc<Upstream>,
+    class: Class,
     ticket: Option<Ticket>,
     /// Told when it is let go; its sender is dropped when it is displaced.
     woken: oneshot::Receiver<()>,
@@ -96,7 +99,7 @@ struct Queued {
 impl Queued {
     fn admitted(mut self) -> Place {
         self.ticket = None;
-        Place::at(&self.upstream)
+        Place::at(&self.upstream, self.class)
     }
 
     /// Leaves for this reason, unless it has been let go in the same moment.
@@ -117,7 +120,7 @@ impl Drop for Queued {
         if let Some(ticket) = self.ticket.take() {
             lock(&self.upstream.gate).give_up(ticket);
             if self.woken.try_recv().is_ok() {
-                self.upstream.let_next_go();
+                self.upstream.let_next_go(self.class);
             }
         }
     }
