@@ -8,6 +8,7 @@ use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::load::Progress;
 use crate::policy::status::MissQueue;
 use crate::report::record::Level;
+use crate::terminal;
 
 /// The progress of a run on stderr: a bar on a terminal, a line every ten seconds elsewhere.
 pub(crate) struct Bar {
@@ -78,7 +79,7 @@ impl Bar {
         }
         let tens = progress.elapsed.as_secs() / 10;
         if tens > self.told_s.replace(tens) {
-            eprintln!("{}: {text}", self.what);
+            terminal::remark(&format!("{}: {text}", self.what));
         }
     }
 

@@ -26,6 +26,7 @@ use crate::serve::edge::EdgeError;
 use crate::serve::metrics::Registry;
 use crate::serve::token::Token;
 use crate::serve::workers::Workers;
+use crate::terminal;
 use crate::tiers::{Plan, Tiers};
 use crate::venue::{Edges, Venue};
 
@@ -78,7 +79,7 @@ pub async fn run(command: Command) -> anyhow::Result<u8> {
         }
         Command::Scenarios(flags) => scenarios(&flags),
         Command::Config(file) => {
-            cli::print(&toml::to_string(&file.resolve()?.masked())?)?;
+            terminal::print(&toml::to_string(&file.resolve()?.masked())?)?;
             Ok(cli::OK)
         }
     }
@@ -126,7 +127,7 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
     };
     let (origin, channel) = compose::open_origin(&config, doors, clock, stop.clone()).await?;
     let tiers = open_tiers(&config, &origin, clock)?;
-    cli::print(&welcome(&channel, &origin, &tiers))?;
+    terminal::print(&welcome(&channel, &origin, &tiers))?;
     let edges = Edges::Rooms(tiers);
     let code = match scenario {
         Some(scenario) => {
@@ -150,7 +151,7 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
             )
             .await?;
             if std::io::stdout().is_terminal() && !stop.is_cancelled() {
-                cli::print("\nThe stream goes on. Ctrl-C ends it.\n")?;
+                terminal::print("\nThe stream goes on. Ctrl-C ends it.\n")?;
                 stop.cancelled().await;
             }
             code
@@ -225,7 +226,7 @@ async fn origin(config: Config) -> anyhow::Result<u8> {
             text += "ingest   none: give --ingest ADDR and --token TOKEN to let a broadcaster in\n"
         }
     }
-    cli::print(&text)?;
+    terminal::print(&text)?;
     stop.cancelled().await;
     origin.room.stop().await;
     Ok(cli::OK)
@@ -252,7 +253,7 @@ async fn edge(config: Config) -> anyhow::Result<u8> {
     let workers = Workers::start(threads).context("cannot start the threads that serve viewers")?;
     let admin = compose::admin(&config, compose::directory(&config));
     let edge = EdgeRoom::open(setup, doors, admin, connections, workers, Clock::start())?;
-    cli::print(&format!(
+    terminal::print(&format!(
         "{:<8} {}   for {}\nadmin    http://{}\n",
         edge.edge.name(),
         edge.url(),
@@ -267,7 +268,7 @@ async fn edge(config: Config) -> anyhow::Result<u8> {
 fn scenarios(flags: &cli::Scenarios) -> anyhow::Result<u8> {
     let all = scenario::built_in();
     if flags.json {
-        cli::print(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
+        terminal::print(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
         return Ok(cli::OK);
     }
     let width = all
@@ -276,7 +277,7 @@ fn scenarios(flags: &cli::Scenarios) -> anyhow::Result<u8> {
         .max()
         .unwrap_or(0);
     for scenario in all {
-        cli::print(&format!("{:width$}   {}\n", scenario.name, scenario.about))?;
+        terminal::print(&format!("{:width$}   {}\n", scenario.name, scenario.about))?;
     }
     Ok(cli::OK)
 }
@@ -380,8 +381,8 @@ fn stop_signal_hearing(
                 std::process::exit(i32::from(cli::INTERRUPTED));
             }
             if std::env::var_os(processes::ENDS_WITH_STDIN).is_none() {
-                eprintln!(
-                    "\nstopping: answers in flight have up to 10 s; once more to end at once"
+                terminal::remark(
+                    "\nstopping: answers in flight have up to 10 s; once more to end at once",
                 );
             }
             token.cancel();

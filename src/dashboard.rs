@@ -14,6 +14,7 @@ use crate::ask;
 use crate::cli;
 use crate::serve::clock::Clock;
 use crate::serve::discovery::{Group, Role as Found};
+use crate::terminal::{self, Reader};
 use crate::top::draw::{self, Palette};
 use crate::top::samples::Scrape;
 use crate::top::text;
@@ -264,8 +265,8 @@ async fn plain(
             of_day % 60
         );
         let view = watch.take(look.at, look.answers, look.notes);
-        cli::print(&text::line(&view, &at))?;
-        if flags.once {
+        let reader = terminal::print(&text::line(&view, &at))?;
+        if flags.once || reader == Reader::Gone {
             return Ok(());
         }
     }

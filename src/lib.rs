@@ -80,6 +80,8 @@ pub mod regression;
 
 pub mod processes;
 
+pub mod terminal;
+
 pub mod cli;
 
 pub mod commands;

@@ -19,6 +19,7 @@ use crate::serve::likes::log::{Facts, LikeLog, LogReader};
 use crate::serve::likes::recovery::{self, RecoveryError};
 use crate::serve::likes::sqlite::{self, SqliteLog};
 use crate::serve::likes::{LOG_FILE, STATE_FILE};
+use crate::terminal::{self, Reader};
 
 /// Does what was asked.
 ///
@@ -68,7 +69,7 @@ fn counts(flags: &LikesCounts) -> anyhow::Result<u8> {
     });
     let printed: Vec<_> = printed.collect();
     if flags.json {
-        cli::print(&format!("{}\n", serde_json::to_string_pretty(&printed)?))?;
+        terminal::print(&format!("{}\n", serde_json::to_string_pretty(&printed)?))?;
         return Ok(cli::OK);
     }
     let mut text = String::new();
@@ -81,7 +82,7 @@ fn counts(flags: &LikesCounts) -> anyhow::Result<u8> {
             "{name:<24} {likes:>12} likes {hearts:>14} hearts   up to operation {seq}{closed}"
         );
     }
-    cli::print(&text)?;
+    terminal::print(&text)?;
     Ok(cli::OK)
 }
 
@@ -128,7 +129,7 @@ fn verify(config: &Config) -> anyhow::Result<u8> {
             bail!("{place}: the snapshot up to entry {position} is not what the log comes to");
         }
         let compared = held.iter().filter(|(position, _)| *position > from).count();
-        cli::print(&format!(
+        terminal::print(&format!(
             "{place}: whole. Entries {} to {}, {} operations, {}{} ({compared} held against a replay from entry {})\n  hash {}\n",
             shard.facts.trimmed + 1,
             shard.facts.last,
@@ -190,7 +191,7 @@ fn truncate(flags: &LikesTruncate) -> anyhow::Result<u8> {
         snapshots = generations.cut(at)?;
     }
     let entries = log.cut(at)?;
-    cli::print(&format!(
+    terminal::print(&format!(
         "gave up {entries} entries, from {at} on, and {snapshots} snapshots that include them\n"
     ))?;
     Ok(cli::OK)
@@ -201,7 +202,7 @@ fn export(flags: &LikesExport) -> anyhow::Result<u8> {
     let wanted = |channel: &str| flags.channel.as_deref().is_none_or(|name| name == channel);
     let mut documents = Vec::new();
     if flags.format == ExportFormat::Csv {
-        cli::print("channel,viewer,likes,sequence\n")?;
+        terminal::print("channel,viewer,likes,sequence\n")?;
     }
     for state in &states {
         for (channel, counts) in state.all_counts() {
@@ -216,12 +217,16 @@ fn export(flags: &LikesExport) -> anyhow::Result<u8> {
             };
             match flags.format {
                 ExportFormat::Json => documents.push(serde_json::to_value(printed)?),
-                ExportFormat::Csv => cli::print(&lines(&printed))?,
+                ExportFormat::Csv => {
+                    if terminal::print(&lines(&printed))? == Reader::Gone {
+                        return Ok(cli::OK);
+                    }
+                }
             }
         }
     }
     if flags.format == ExportFormat::Json {
-        cli::print(&format!("{}\n", serde_json::to_string_pretty(&documents)?))?;
+        terminal::print(&format!("{}\n", serde_json::to_string_pretty(&documents)?))?;
     }
     Ok(cli::OK)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use seawall::cli::{self, Cli};
-use seawall::commands;
+use seawall::{commands, terminal};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -15,10 +15,10 @@ fn main() -> ExitCode {
     let filter = match EnvFilter::try_new(filter) {
         Ok(filter) => filter,
         Err(error) => {
-            eprintln!(
+            terminal::remark(&format!(
                 "error: --log {:?} is no filter: {error}; try `info`, or `seawall::serve::edge=debug`",
                 arguments.log
-            );
+            ));
             return ExitCode::from(cli::USAGE);
         }
     };
@@ -26,6 +26,8 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_target(false)
         .with_writer(std::io::stderr)
+        // They would be told on stderr, with a panic where it is closed.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -37,7 +39,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("error: {}", commands::told(&error));
+            terminal::remark(&format!("error: {}", commands::told(&error)));
             ExitCode::from(commands::code_of(&error))
         }
     }

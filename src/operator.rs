@@ -9,6 +9,7 @@ use crate::ask;
 use crate::cli;
 use crate::serve::edge::operate::{Inspected, Purged};
 use crate::serve::token::Token;
+use crate::terminal;
 
 /// Prints what an edge knows of the object at a URL.
 ///
@@ -21,9 +22,9 @@ pub async fn inspect(flags: &cli::Inspect) -> anyhow::Result<u8> {
         .await
         .with_context(|| not_there(&admin))?;
     if flags.json {
-        cli::print(&format!("{}\n", serde_json::to_string_pretty(&inspected)?))?;
+        terminal::print(&format!("{}\n", serde_json::to_string_pretty(&inspected)?))?;
     } else {
-        cli::print(&told(&inspected))?;
+        terminal::print(&told(&inspected))?;
     }
     Ok(cli::OK)
 }
@@ -45,7 +46,7 @@ pub async fn purge(flags: &cli::Purge) -> anyhow::Result<u8> {
     let purged: Purged = ask::post_json(&url, &token)
         .await
         .with_context(|| not_there(&admin))?;
-    cli::print(&format!("purged {}\n", purged.purged))?;
+    terminal::print(&format!("purged {}\n", purged.purged))?;
     Ok(cli::OK)
 }
 

@@ -18,6 +18,7 @@ use crate::cli;
 use crate::config::Config;
 use crate::hls::names::LivePath;
 use crate::serve::discovery::{Role, Target};
+use crate::terminal;
 
 /// Set in the environment of a part, so that it ends when its stdin does.
 pub const ENDS_WITH_STDIN: &str = "SEAWALL_ENDS_WITH_STDIN";
@@ -79,7 +80,7 @@ pub async fn up(config: Config, stop: CancellationToken) -> anyhow::Result<u8> {
         edges.push(part);
         urls.push((name, told[0].clone(), told[1].clone(), id));
     }
-    cli::print(&welcome(&config, origin_url, origin_admin, &urls))?;
+    terminal::print(&welcome(&config, origin_url, origin_admin, &urls))?;
     let mut parts = vec![origin, broadcaster];
     parts.append(&mut edges);
     watch(&mut parts, &stop).await;

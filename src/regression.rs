@@ -10,6 +10,7 @@ use crate::report::compare::{Comparison, Regression};
 use crate::report::html;
 use crate::report::summary::{self, Summary};
 use crate::report::text;
+use crate::terminal;
 
 /// Compares what was with what is.
 ///
@@ -25,9 +26,9 @@ pub fn compare(flags: &cli::Compare) -> anyhow::Result<u8> {
     }
     let comparison = Comparison::of(&read(&flags.a)?, &read(&flags.b)?, flags.noise / 100.0);
     if flags.json {
-        cli::print(&format!("{}\n", serde_json::to_string_pretty(&comparison)?))?;
+        terminal::print(&format!("{}\n", serde_json::to_string_pretty(&comparison)?))?;
     } else {
-        cli::print(&text::comparison(&comparison, rehearsal::page()))?;
+        terminal::print(&text::comparison(&comparison, rehearsal::page()))?;
     }
     if let Some(file) = &flags.html {
         std::fs::write(file, html::comparison(&comparison))

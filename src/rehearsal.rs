@@ -33,6 +33,7 @@ use crate::serve::metrics::Registry;
 use crate::serve::origin::hits::Snapshot;
 use crate::serve::workers::Workers;
 use crate::targets::{self, Target};
+use crate::terminal;
 use crate::time::Timestamp;
 use crate::venue::{self, Cluster, Edges, Venue};
 
@@ -80,9 +81,9 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
         )?;
     }
     if flags.json {
-        cli::print(&format!("{}\n", serde_json::to_string_pretty(summary)?))?;
+        terminal::print(&format!("{}\n", serde_json::to_string_pretty(summary)?))?;
     } else {
-        cli::print(&text::render(summary, page()))?;
+        terminal::print(&text::render(summary, page()))?;
     }
     Ok(code_of(&[summary]))
 }
@@ -117,16 +118,16 @@ async fn compared(
     }
     let summaries: Vec<_> = played.iter().map(|played| &played.summary).collect();
     if flags.json {
-        cli::print(&format!("{}\n", serde_json::to_string_pretty(&summaries)?))?;
+        terminal::print(&format!("{}\n", serde_json::to_string_pretty(&summaries)?))?;
     } else if let [one, other] = summaries[..] {
-        cli::print(&format!(
+        terminal::print(&format!(
             "{}\n{}\n{}",
             text::render(one, page()),
             text::render(other, page()),
             text::beside(one, other, [&labels[0], &labels[1]], page())
         ))?;
     } else {
-        cli::print(&text::render(summaries[0], page()))?;
+        terminal::print(&text::render(summaries[0], page()))?;
     }
     Ok(code_of(&summaries))
 }
@@ -147,7 +148,7 @@ pub async fn both(
 ) -> anyhow::Result<u8> {
     let on = at_venue(scenario, venue, MissQueue::Flights, metrics, clock, stop).await?;
     if stop.is_cancelled() {
-        cli::print(&text::render(&on.summary, page()))?;
+        terminal::print(&text::render(&on.summary, page()))?;
         return Ok(code_of(&[&on.summary]));
     }
     let stage = &scenario.real.stage;
@@ -164,7 +165,7 @@ pub async fn both(
         leave(folder, &[(&on, labels[0]), (&off, labels[1])])?;
     }
     let (on, off) = (on.summary, off.summary);
-    cli::print(&format!(
+    terminal::print(&format!(
         "\n{}\n{}\n{}",
         text::render(&on, page()),
         text::verdict(&off, page()),
@@ -193,7 +194,10 @@ fn leave(folder: &Path, runs: &[(&Played, &str)]) -> anyhow::Result<()> {
     for (name, text) in documents::documents(&runs) {
         std::fs::write(folder.join(name), text).with_context(cannot)?;
     }
-    eprintln!("the report is in {}", folder.join("report.html").display());
+    terminal::remark(&format!(
+        "the report is in {}",
+        folder.join("report.html").display()
+    ));
     Ok(())
 }
 
@@ -403,7 +407,7 @@ pub fn door(at: Option<SocketAddr>, registry: Registry) -> anyhow::Result<Option
         return Ok(None);
     };
     let door = MetricsDoor::open(at, registry)?;
-    eprintln!("audience http://{}/metrics", door.addr);
+    terminal::remark(&format!("audience http://{}/metrics", door.addr));
     Ok(Some(door))
 }
 

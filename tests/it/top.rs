@@ -8,15 +8,11 @@ async fn one_line_tells_of_a_cluster_that_was_found_through_its_origin() {
     let folder = segments.path().to_str().unwrap();
     let own = ["up", "--edges", "2", "--segments", folder];
     let up = Program::seawall(&[&own[..], &FREE_DOORS[..]].concat());
-    up.says("/-/targets").await;
-    let said = up.said();
-    let found = said.lines().find(|line| line.contains("/-/targets"));
-    let (_, url) = found.unwrap().split_once("http://").unwrap();
-    let admin = url.split('/').next().unwrap();
+    let admin = up.address("A Prometheus finds").await.to_string();
     let top = [
         "top",
         "--admin",
-        admin,
+        &admin,
         "--interval",
         "0.2",
         "--audience",

@@ -45,11 +45,13 @@ pub(crate) struct Ended {
 impl Program {
     /// Starts a command. One that is not there fails the test with the command that installs it.
     pub(crate) fn start(command: &mut Command) -> Self {
+        Self::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| {
                 panic!(
@@ -57,8 +59,8 @@ impl Program {
                     installed_by(&name)
                 )
             });
-        let out = listen(child.stdout.take().unwrap());
-        let err = listen(child.stderr.take().unwrap());
+        let out = listen(child.stdout.take());
+        let err = listen(child.stderr.take());
         Self {
             name,
             child,
@@ -67,20 +69,24 @@ impl Program {
         }
     }
 
-    /// Starts Seawall with these arguments, free of the settings of whoever runs the tests.
+    /// Starts Seawall with these arguments.
     pub(crate) fn seawall(args: &[&str]) -> Self {
         Self::seawall_with(args, &[])
     }
 
     /// The same with settings in its environment.
     pub(crate) fn seawall_with(args: &[&str], settings: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("SEAWALL_") {
-                command.env_remove(name);
-            }
-        }
-        Self::start(command.args(args).envs(settings.iter().copied()))
+        Self::start(seawall(args).envs(settings.iter().copied()))
+    }
+
+    /// The same with a stderr whose reader has gone away.
+    pub(crate) fn seawall_without_log(args: &[&str]) -> Self {
+        Self::spawn(seawall(args).stdout(Stdio::piped()).stderr(readerless()))
+    }
+
+    /// The same with a stdout whose reader has gone away.
+    pub(crate) fn seawall_without_reader(args: &[&str]) -> Self {
+        Self::spawn(seawall(args).stdout(readerless()).stderr(Stdio::piped()))
     }
 
     /// Waits until it has written `text` to stdout.
@@ -104,7 +110,7 @@ impl Program {
         let found = |said: &str| {
             let line = said.lines().find(|line| line.starts_with(label))?;
             let (_, url) = line.split_once("http://")?;
-            url.split(' ').next()?.parse().ok()
+            url.split([' ', '/']).next()?.parse().ok()
         };
         self.until(&self.out, label, |said| found(said).is_some())
             .await;
@@ -212,14 +218,36 @@ impl Drop for Program {
     }
 }
 
+/// A command that runs Seawall, free of the settings of whoever runs the tests.
+fn seawall(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SEAWALL_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(args);
+    command
+}
+
+/// The writing end of a pipe that nothing reads any more: each write fails with EPIPE.
+fn readerless() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
 /// Runs Seawall to its end.
 pub(crate) async fn run(args: &[&str]) -> Ended {
     Program::seawall(args).ended().await
 }
 
 /// Reads a pipe to its end, on a thread that ends with it.
-fn listen(mut pipe: impl Read + Send + 'static) -> watch::Receiver<String> {
+fn listen(pipe: Option<impl Read + Send + 'static>) -> watch::Receiver<String> {
     let (said, heard) = watch::channel(String::new());
+    let Some(mut pipe) = pipe else {
+        return heard;
+    };
     std::thread::spawn(move || {
         let mut piece = [0; 4096];
         while let Ok(count @ 1..) = pipe.read(&mut piece) {
