@@ -10,8 +10,7 @@ METRICS ?= 127.0.0.1:9070
 PROMETHEUS ?= 127.0.0.1:9090
 
 .DEFAULT_GOAL := help
-SCENARIOS := celebrity-live kickoff title-fight break-and-return pop-loss origin-brownout playlist-herd many-streams \
-	reconnect-storm early-404 rolling-restart goal-like-storm
+SCENARIOS := $(basename $(notdir $(wildcard scenarios/*.toml)))
 
 .PHONY: help demo run top surge-celebrity $(SCENARIOS:%=surge-%) watch-vlc watch-ffplay prometheus grafana check test test-long bench soak deps audit clean
 

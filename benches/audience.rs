@@ -285,7 +285,7 @@ edges = 2
 parts_per_segment = 12
 origin_delay_ms = 0.0
 
-[real.lines]
+[real.connections]
 pool = 1024
 one_part_of = 16
 

@@ -15,11 +15,12 @@ use procfs::process::Process as OfSystem;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use seawall::hls::timeline::Layout;
-use seawall::load::{self, Lines, Metrics, Network, RunPlan, Stream};
+use seawall::load::{self, Metrics, Network, RunPlan, Stream};
 use seawall::policy::key::Kind;
 use seawall::policy::status::MissQueue;
 use seawall::report::record::{Outcome, Process, Request, RunRecord};
 use seawall::scenario;
+use seawall::scenario::connections::Connections;
 use seawall::serve::admin::Admin;
 use seawall::serve::clock::Clock;
 use seawall::serve::cluster::{self, Doors, OriginRoom};
@@ -190,7 +191,7 @@ fn plan(
         miss_queue: MissQueue::Flights,
         requests_logged_max: 1_000_000,
         process: Process::SharedWithServers,
-        lines: Lines::default(),
+        connections: Connections::default(),
         likes: None,
         network: Network::default(),
         workers: Workers::Here,

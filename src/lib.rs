@@ -15,7 +15,7 @@
 //! ```
 //!
 //! What decides is pure: no sockets, no files, no clock; a test holds that. What performs does what was decided.
-//! [`commands`] and [`rehearsal`] put both together. `ARCHITECTURE.md` tells the rest: a request's way, a flight's life,
+//! [`run`] plays both together, and [`app`] is what a person types. `ARCHITECTURE.md` tells the rest: a request's way, a flight's life,
 //! and why.
 
 // What everything is measured in.
@@ -45,43 +45,14 @@ pub mod serve;
 
 pub mod load;
 
-// What composes.
+// Data and its rules: every key, every scenario.
 pub mod config;
 
 pub mod scenario;
 
-pub mod compose;
-
-pub mod tiers;
-
-pub mod venue;
-
-pub mod trouble;
-
-pub mod ab;
-
-pub mod targets;
-
-mod bar;
-
-pub mod rehearsal;
-
-pub mod ask;
-
-pub mod operator;
-
-pub mod like_counts;
-
-pub mod likes_folder;
-
-pub mod dashboard;
-
-pub mod regression;
-
-pub mod processes;
-
+// What composes: a run, and what a person types.
 pub mod terminal;
 
-pub mod cli;
+pub mod run;
 
-pub mod commands;
+pub mod app;

@@ -4,8 +4,9 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use seawall::cli::{self, Cli};
-use seawall::{commands, terminal};
+use seawall::app::cli::{self, Cli};
+use seawall::app::commands;
+use seawall::terminal;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {

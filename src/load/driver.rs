@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Uri;
-use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +22,7 @@ use super::ticks::Deadlines;
 use super::visitor::World;
 use crate::policy::status::MissQueue;
 use crate::report::record::{Process, RunRecord};
+use crate::scenario::connections::Connections;
 use crate::serve::clock::Clock;
 use crate::serve::workers::Workers;
 use crate::viewer::abr;
@@ -52,7 +52,7 @@ pub struct RunPlan {
     /// Whether servers run in this process too.
     pub process: Process,
     /// How viewers reach the edges.
-    pub lines: Lines,
+    pub connections: Connections,
     /// What they like, if anything: channels of Seawall alone can be liked.
     pub likes: Option<Likes>,
     /// The viewers' network, by which they can be cut off.
@@ -61,28 +61,6 @@ pub struct RunPlan {
     pub workers: Workers,
     /// What the audience counts meanwhile.
     pub metrics: Metrics,
-}
-
-/// How viewers reach the edges, and how much of each segment they ask for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Lines {
-    /// Connections that all viewers share; `None`: each has its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pool: Option<u32>,
-    /// Of each segment the first of so many parts is asked for by Range, and stands for the whole: the edge handles the
-    /// whole, and the modelled last mile carries it. 0 and 1: all of it.
-    pub one_part_of: u64,
-}
-
-impl Lines {
-    /// Viewers that can be told apart from each other and from their connections.
-    pub fn viewers_max(&self) -> u32 {
-        match self.pool {
-            Some(_) => 100_000,
-            None => 4_000,
-        }
-    }
 }
 
 /// How far a run has come.
@@ -170,7 +148,7 @@ pub async fn run(
     };
     let pools = workers
         .iter()
-        .map(|_| plan.lines.pool.map_or_else(Vec::new, pools))
+        .map(|_| plan.connections.pool.map_or_else(Vec::new, pools))
         .collect();
     let audience = &plan.audience;
     let seek_back_s = audience.seekers.map_or(0.0, |seekers| seekers.back_s);
@@ -188,7 +166,7 @@ pub async fn run(
         edges,
         pools,
         deadlines: workers.iter().map(|_| Deadlines::new(clock)).collect(),
-        one_part_of: plan.lines.one_part_of,
+        one_part_of: plan.connections.one_part_of,
         abr: audience.abr.rule(),
         manners: audience.manners,
         seek_back: Duration::try_from_secs_f64(seek_back_s).unwrap_or_default(),

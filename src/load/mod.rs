@@ -27,7 +27,7 @@ mod verifier;
 mod visitor;
 mod wheel;
 
-pub use driver::{Lines, Progress, RunPlan, Unplayable, run};
+pub use driver::{Progress, RunPlan, Unplayable, run};
 pub use likers::LINES_PER_EDGE_MAX;
 pub use metrics::{Metrics, Plot};
 pub use network::Network;

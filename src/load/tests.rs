@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Lines, Metrics, Network, Progress, RunPlan, Stream, run};
+use super::{Metrics, Network, Progress, RunPlan, Stream, run};
 use crate::hls::ladder::Rendition;
 use crate::hls::names::LivePath;
 use crate::hls::timeline::{Channel, Layout};
@@ -27,6 +27,7 @@ use crate::report::predict;
 use crate::report::record::{Kind, Outcome, Process, RunRecord};
 use crate::report::summary::{self, Summary};
 use crate::report::verdict::{FlightThresholds, Thresholds, Verdict};
+use crate::scenario::connections::Connections;
 use crate::serve::clock::Clock;
 use crate::serve::workers::Workers;
 use crate::viewer::abr;
@@ -209,7 +210,7 @@ async fn surge_with(
         miss_queue: MissQueue::Flights,
         requests_logged_max: 10_000,
         process: Process::SharedWithServers,
-        lines: Lines::default(),
+        connections: Connections::default(),
         likes,
         network: Network::default(),
         workers: Workers::Here,

@@ -12,7 +12,7 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)
     let RealProfile {
         stage,
         audience,
-        lines,
+        connections,
         likes,
         faults,
         phases,
@@ -81,9 +81,9 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)
             "must be from 0 to 10000",
         ),
         (
-            (1..=lines.viewers_max()).contains(&audience.viewers),
+            (1..=connections.viewers_max()).contains(&audience.viewers),
             "real.audience.viewers",
-            "must be from 1 to 4000, where each has a connection of its own; to 100000 with real.lines.pool",
+            "must be from 1 to 4000, where each has a connection of its own; to 100000 with real.connections.pool",
         ),
         (
             arrivals_fit,
@@ -151,13 +151,15 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)
              most 100 bursts that last longer than 0 s",
         ),
         (
-            lines.pool.is_none_or(|pool| (1..=8_192).contains(&pool)),
-            "real.lines.pool",
+            connections
+                .pool
+                .is_none_or(|pool| (1..=8_192).contains(&pool)),
+            "real.connections.pool",
             "must be from 1 to 8192 connections",
         ),
         (
-            lines.one_part_of <= 64,
-            "real.lines.one_part_of",
+            connections.one_part_of <= 64,
+            "real.connections.one_part_of",
             "must be from 1 to 64",
         ),
         (

@@ -13,10 +13,10 @@ use rand_core::SeedableRng;
 use rand_distr::{Distribution, Exp};
 use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
-use seawall::rehearsal;
 use seawall::report::record::{Object, RunRecord};
 use seawall::report::summary::Summary;
 use seawall::report::verdict::{Ruling, Verdict};
+use seawall::run::runner;
 use seawall::scenario::{self, Scenario};
 use seawall::serve::clock::Clock;
 use seawall::serve::cluster::MetricsDoor;
@@ -198,7 +198,7 @@ async fn what_a_user_gets_wrong_is_said() {
         assert!(ended.err.contains(told), "{args:?}: {}", ended.err);
     }
     let mut pooled = short(100_000, 5.0);
-    pooled.real.lines.pool = Some(8_192);
+    pooled.real.connections.pool = Some(8_192);
     let path = written(&folder, &pooled);
     let limited = format!(
         "ulimit -n 2000; exec {} surge {path}",
@@ -535,7 +535,7 @@ async fn whoever_scrapes_sees_the_viewers_their_trouble_and_the_phase_while_a_su
     scenario.real.faults[0].at_s = 3.0;
     scenario.real.faults[0].until_s = Some(4.0);
     let (clock, registry) = (Clock::start(), Registry::new(&[]));
-    let metrics = rehearsal::metrics(&scenario, &registry, clock);
+    let metrics = runner::metrics(&scenario, &registry, clock);
     let door = MetricsDoor::open(([127, 0, 0, 1], 0).into(), registry).unwrap();
     let scrape = async || {
         let reply = client::get(door.addr, "/metrics").await;
@@ -544,7 +544,7 @@ async fn whoever_scrapes_sees_the_viewers_their_trouble_and_the_phase_while_a_su
     };
     assert_eq!(sample(&scrape().await, "seawall_viewer_joins_total"), 0.0);
     let stop = CancellationToken::new();
-    let playing = rehearsal::at_own_cluster(&scenario, MissQueue::Flights, &metrics, clock, &stop);
+    let playing = runner::at_own_cluster(&scenario, MissQueue::Flights, &metrics, clock, &stop);
     let event = "seawall_event_timestamp_seconds{event=\"";
     let watching = async {
         loop {

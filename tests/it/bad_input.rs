@@ -468,7 +468,7 @@ async fn what_is_misspelt_on_the_command_line_is_corrected() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_help_of_every_command_holds_an_example() {
-    let program = seawall::cli::Cli::command();
+    let program = seawall::app::cli::Cli::command();
     for command in program
         .get_subcommands()
         .filter(|command| command.get_name() != "help")

@@ -11,9 +11,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use seawall::hls::names::LivePath;
-use seawall::load::{self, Lines, Metrics, Network, RunPlan, Stream};
+use seawall::load::{self, Metrics, Network, RunPlan, Stream};
 use seawall::policy::status::MissQueue;
 use seawall::report::record::Process;
+use seawall::scenario::connections::Connections;
 use seawall::serve::workers::Workers;
 use seawall::time::Timestamp;
 use seawall::viewer::abr;
@@ -118,7 +119,7 @@ async fn watch(stage: &Stage, line: &Line, bandwidth_bps: u64) {
         miss_queue: MissQueue::Flights,
         requests_logged_max: 10_000,
         process: Process::SharedWithServers,
-        lines: Lines::default(),
+        connections: Connections::default(),
         likes: None,
         network: Network::default(),
         workers: Workers::Here,

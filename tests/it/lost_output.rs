@@ -55,7 +55,7 @@ async fn a_broadcaster_whose_log_is_lost_outlives_its_warnings() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_surge_whose_log_is_lost_prints_its_result() {
-    let scenario = std::fs::read_to_string("tests/scenarios/celebrity-live.toml").unwrap();
+    let scenario = std::fs::read_to_string("scenarios/celebrity-live.toml").unwrap();
     let short = scenario
         .replace(
             "scale_s = 4.0, within_s = 20.0",

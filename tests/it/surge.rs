@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use seawall::hls::timeline::{Channel, Layout};
-use seawall::load::{self, Lines, Metrics, Network, RunPlan, Stream};
+use seawall::load::{self, Metrics, Network, RunPlan, Stream};
 use seawall::policy::key::Kind;
 use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
 use seawall::report::record::{Outcome, Process, RunRecord};
 use seawall::report::verdict::Ruling;
+use seawall::scenario::connections::Connections;
 use seawall::scenario::{self, Scenario};
 use seawall::serve::admin::Admin;
 use seawall::serve::clock::Clock;
@@ -212,7 +213,7 @@ async fn play(
         miss_queue: MissQueue::Flights,
         requests_logged_max: 200_000,
         process: Process::SharedWithServers,
-        lines: Lines::default(),
+        connections: Connections::default(),
         likes: None,
         network: Network::default(),
         workers: Workers::Here,

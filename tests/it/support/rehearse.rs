@@ -2,7 +2,7 @@
 
 use seawall::load::Metrics;
 use seawall::policy::status::MissQueue;
-use seawall::rehearsal::{self, Played};
+use seawall::run::runner::{self, Played};
 use seawall::scenario::Scenario;
 use seawall::serve::clock::Clock;
 use tokio_util::sync::CancellationToken;
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) async fn rehearse(scenario: &Scenario, miss_queue: MissQueue) -> Played {
     let (clock, stop) = (Clock::start(), CancellationToken::new());
     let metrics = Metrics::unseen(clock);
-    rehearsal::at_own_cluster(scenario, miss_queue, &metrics, clock, &stop)
+    runner::at_own_cluster(scenario, miss_queue, &metrics, clock, &stop)
         .await
         .unwrap()
 }

@@ -1,41 +1,29 @@
 //! A rehearsal: a scenario is played, and what the audience saw is laid beside what origin and edges counted.
 
-use std::io::IsTerminal;
-use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 
-use crate::ab::{Ab, Side};
-use crate::ask;
-use crate::bar::Bar;
-use crate::cli;
-use crate::config::Config;
-use crate::like_counts::{Counting, QueueWatch};
 use crate::load::{self, Metrics, Network, Plot, Progress, RunPlan, Stream};
 use crate::policy::status::MissQueue;
 use crate::report::counts::{Caches, EdgeCounts, OriginHits};
-use crate::report::documents;
-use crate::report::html::Run;
 use crate::report::record::{Level, Phase, Process, RunRecord};
-use crate::report::series::Series;
 use crate::report::summary::{self, Summary};
-use crate::report::text::{self, Ink, Page};
-use crate::report::verdict::Verdict;
-use crate::scenario::{self, Fault, Scenario, Trouble};
+use crate::run::ask;
+use crate::run::cluster::{self, Cluster, Edges, Venue};
+use crate::run::like_counts::{Counting, QueueWatch};
+use crate::run::progress::Bar;
+use crate::run::targets::{self, Target};
+use crate::scenario::{Fault, Scenario, Trouble};
 use crate::serve::clock::Clock;
-use crate::serve::cluster::{self, MetricsDoor};
+use crate::serve::cluster as components;
 use crate::serve::likes::figures::Work;
 use crate::serve::metrics::Registry;
 use crate::serve::origin::hits::Snapshot;
 use crate::serve::workers::Workers;
-use crate::targets::{self, Target};
-use crate::terminal;
 use crate::time::Timestamp;
-use crate::venue::{self, Cluster, Edges, Venue};
 
 /// A run that has been played.
 #[derive(Debug)]
@@ -44,173 +32,6 @@ pub struct Played {
     pub summary: Summary,
     /// Everything that it left behind.
     pub record: RunRecord,
-}
-
-/// `seawall surge`: one run, or two of one seed beside each other, at clusters of their own or at edges that are running.
-///
-/// # Errors
-/// What went wrong, in sentences for whoever typed the command.
-pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Result<u8> {
-    let mut scenario = scenario::find(&flags.scenario)?;
-    if let Some(seed) = flags.seed {
-        scenario.seed = seed;
-    }
-    let stage = &mut scenario.real.stage;
-    stage.shields = flags.shields.or(stage.shields);
-    stage.edges = flags.edges.unwrap_or(stage.edges);
-    scenario.real.audience.viewers = flags.viewers.unwrap_or(scenario.real.audience.viewers);
-    let scenario = scenario.checked(&flags.scenario)?;
-    let clock = Clock::start();
-    let registry = Registry::new(&[]);
-    let metrics = metrics(&scenario, &registry, clock);
-    let _door = door(flags.metrics, registry)?;
-    let metrics = &metrics;
-    if let Some(comparison) = &flags.ab {
-        return compared(&scenario, comparison, flags, metrics, clock, &stop).await;
-    }
-    let played = if flags.targets.is_empty() {
-        at_own_cluster(&scenario, flags.miss_queue, metrics, clock, &stop).await?
-    } else {
-        at_running_edges(&scenario, flags, metrics, clock, &stop).await?
-    };
-    let summary = &played.summary;
-    if let Some(folder) = &flags.report {
-        leave(
-            folder,
-            &[(&played, &format!("miss queue {}", summary.miss_queue))],
-        )?;
-    }
-    if flags.json {
-        terminal::print(&format!("{}\n", serde_json::to_string_pretty(summary)?))?;
-    } else {
-        terminal::print(&text::render(summary, page()))?;
-    }
-    Ok(code_of(&[summary]))
-}
-
-/// Both sides of a comparison, each at a cold cluster of its own, with one seed.
-async fn compared(
-    scenario: &Scenario,
-    comparison: &Ab,
-    flags: &cli::Surge,
-    metrics: &Metrics,
-    clock: Clock,
-    stop: &CancellationToken,
-) -> anyhow::Result<u8> {
-    let mut played = Vec::new();
-    for side in [Side::A, Side::B] {
-        let mut miss_queue = flags.miss_queue;
-        let mut varied = scenario.clone();
-        comparison.lay_over(side, &mut varied, &mut miss_queue);
-        let varied = varied.checked(&flags.scenario)?;
-        played.push(at_own_cluster(&varied, miss_queue, metrics, clock, stop).await?);
-        if stop.is_cancelled() {
-            break;
-        }
-    }
-    let labels = [Side::A, Side::B].map(|side| comparison.label(side));
-    if let Some(folder) = &flags.report {
-        let runs: Vec<_> = played
-            .iter()
-            .zip(labels.iter().map(String::as_str))
-            .collect();
-        leave(folder, &runs)?;
-    }
-    let summaries: Vec<_> = played.iter().map(|played| &played.summary).collect();
-    if flags.json {
-        terminal::print(&format!("{}\n", serde_json::to_string_pretty(&summaries)?))?;
-    } else if let [one, other] = summaries[..] {
-        terminal::print(&format!(
-            "{}\n{}\n{}",
-            text::render(one, page()),
-            text::render(other, page()),
-            text::beside(one, other, [&labels[0], &labels[1]], page())
-        ))?;
-    } else {
-        terminal::print(&text::render(summaries[0], page()))?;
-    }
-    Ok(code_of(&summaries))
-}
-
-/// Plays a scenario at a venue, and with the same seed at as many edges without the miss queue; prints the whole report of
-/// the first, what the second comes to, and both beside each other.
-///
-/// # Errors
-/// No port is free, or an edge cannot be reached.
-pub async fn both(
-    scenario: &Scenario,
-    venue: &Venue<'_>,
-    config: &Config,
-    report: Option<&Path>,
-    metrics: &Metrics,
-    clock: Clock,
-    stop: &CancellationToken,
-) -> anyhow::Result<u8> {
-    let on = at_venue(scenario, venue, MissQueue::Flights, metrics, clock, stop).await?;
-    if stop.is_cancelled() {
-        terminal::print(&text::render(&on.summary, page()))?;
-        return Ok(code_of(&[&on.summary]));
-    }
-    let stage = &scenario.real.stage;
-    let without = Edges::open(stage, venue.origin, "off", MissQueue::Off, config, clock).await?;
-    let bare = Venue {
-        edges: &without,
-        ..*venue
-    };
-    let off = at_venue(scenario, &bare, MissQueue::Off, metrics, clock, stop).await;
-    without.stop().await;
-    let off = off?;
-    let labels = ["miss queue on", "miss queue off"];
-    if let Some(folder) = report {
-        leave(folder, &[(&on, labels[0]), (&off, labels[1])])?;
-    }
-    let (on, off) = (on.summary, off.summary);
-    terminal::print(&format!(
-        "\n{}\n{}\n{}",
-        text::render(&on, page()),
-        text::verdict(&off, page()),
-        text::beside(&on, &off, labels, page())
-    ))?;
-    Ok(code_of(&[&on, &off]))
-}
-
-/// Leaves the documents of one run or two, under their labels, in a folder.
-fn leave(folder: &Path, runs: &[(&Played, &str)]) -> anyhow::Result<()> {
-    let series: Vec<_> = runs
-        .iter()
-        .map(|(played, _)| Series::of(&played.record))
-        .collect();
-    let runs: Vec<_> = runs
-        .iter()
-        .zip(&series)
-        .map(|((played, label), series)| Run {
-            summary: &played.summary,
-            series,
-            label,
-        })
-        .collect();
-    let cannot = || format!("cannot write the report to {}", folder.display());
-    std::fs::create_dir_all(folder).with_context(cannot)?;
-    for (name, text) in documents::documents(&runs) {
-        std::fs::write(folder.join(name), text).with_context(cannot)?;
-    }
-    terminal::remark(&format!(
-        "the report is in {}",
-        folder.join("report.html").display()
-    ));
-    Ok(())
-}
-
-/// The exit code of one run or more.
-fn code_of(summaries: &[&Summary]) -> u8 {
-    let any = |verdict| summaries.iter().any(|summary| summary.verdict == verdict);
-    if any(Verdict::Interrupted) {
-        cli::INTERRUPTED
-    } else if any(Verdict::Fail) || any(Verdict::Invalid) {
-        cli::THRESHOLD
-    } else {
-        cli::OK
-    }
 }
 
 /// Starts broadcaster, origin and edges on free ports, plays, and stops them again.
@@ -243,7 +64,7 @@ pub async fn at_own_cluster(
         origin: &cluster.origin,
         edges: &edges,
         channels: &cluster.channels,
-        playlist_fresh_percent: venue::playlist_fresh_percent(stage),
+        playlist_fresh_percent: cluster::playlist_fresh_percent(stage),
     };
     let played = at_venue(scenario, &venue, miss_queue, metrics, clock, stop).await;
     edges.stop().await;
@@ -252,7 +73,10 @@ pub async fn at_own_cluster(
 }
 
 /// Plays at a venue of our own, with whatever the scenario wants to go wrong.
-async fn at_venue(
+///
+/// # Errors
+/// An edge cannot be reached, or this process may not have as many descriptors as the run needs.
+pub async fn at_venue(
     scenario: &Scenario,
     venue: &Venue<'_>,
     miss_queue: MissQueue,
@@ -276,7 +100,7 @@ async fn at_venue(
         miss_queue,
         requests_logged_max: scenario.real.requests_logged_max,
         process,
-        lines: scenario.real.lines,
+        connections: scenario.real.connections,
         likes: counting.to_send(),
         network: network(scenario),
         workers: workers(process)?,
@@ -316,10 +140,26 @@ async fn at_venue(
     })
 }
 
+/// Edges that somebody else runs, as whoever plays at them names them.
+#[derive(Clone, Copy, Debug)]
+pub struct RunningEdges<'a> {
+    /// The URL of each edge, or of one playlist.
+    pub targets: &'a [String],
+    /// The channel to watch at edges of Seawall.
+    pub channel: &'a str,
+    /// The URL of the origin's admin listener, if its hits are to be counted.
+    pub origin_admin: Option<&'a str>,
+    /// What happens to misses there, as far as is known.
+    pub miss_queue: MissQueue,
+}
+
 /// Plays at edges that somebody else runs, Seawall's or others, and changes nothing in them.
-async fn at_running_edges(
+///
+/// # Errors
+/// The scenario wants faults, an edge cannot be reached, or the origin does not tell its hits.
+pub async fn at_running_edges(
     scenario: &Scenario,
-    flags: &cli::Surge,
+    edges: RunningEdges<'_>,
     metrics: &Metrics,
     clock: Clock,
     stop: &CancellationToken,
@@ -331,17 +171,14 @@ async fn at_running_edges(
             scenario.name
         );
     }
-    let targets = flags
+    let targets = edges
         .targets
         .iter()
         .map(|url| Target::parse(url))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let stream = targets::stream_at(&targets, &flags.channel).await?;
+    let stream = targets::stream_at(&targets, edges.channel).await?;
     check_descriptors(scenario, Process::Own)?;
-    let admin = flags
-        .origin_admin
-        .as_deref()
-        .map(|url| url.trim_end_matches('/'));
+    let admin = edges.origin_admin.map(|url| url.trim_end_matches('/'));
     let count = || async {
         let Some(admin) = admin else {
             return Ok(None);
@@ -361,16 +198,16 @@ async fn at_running_edges(
         seed: scenario.seed,
         targets: bases,
         stream,
-        miss_queue: flags.miss_queue,
+        miss_queue: edges.miss_queue,
         requests_logged_max: scenario.real.requests_logged_max,
         process: Process::Own,
-        lines: scenario.real.lines,
+        connections: scenario.real.connections,
         likes: counting.to_send(),
         network: Network::default(),
         workers: workers(Process::Own)?,
         metrics: metrics.clone(),
     };
-    let bar = Bar::new(&scenario.name, flags.miss_queue);
+    let bar = Bar::new(&scenario.name, edges.miss_queue);
     let told = |progress: Progress| bar.show(&progress, None);
     let mut record = load::run(&plan, clock, told, stop.child_token()).await?;
     bar.finish();
@@ -381,7 +218,7 @@ async fn at_running_edges(
         likes.shared = true;
     }
     let hits = match (count().await?, before) {
-        (Some(after), Some(before)) => venue::origin_hits(&after.since(&before), None, several),
+        (Some(after), Some(before)) => cluster::origin_hits(&after.since(&before), None, several),
         _ => OriginHits {
             uncounted: true,
             ..OriginHits::default()
@@ -396,19 +233,6 @@ async fn at_running_edges(
         summary: summary::summarize(&record, &hits, &counts, thresholds),
         record,
     })
-}
-
-/// Opens the door to the audience's metrics, if one is wanted, and says where it is.
-///
-/// # Errors
-/// The port is taken.
-pub fn door(at: Option<SocketAddr>, registry: Registry) -> anyhow::Result<Option<MetricsDoor>> {
-    let Some(at) = at else {
-        return Ok(None);
-    };
-    let door = MetricsDoor::open(at, registry)?;
-    terminal::remark(&format!("audience http://{}/metrics", door.addr));
-    Ok(Some(door))
 }
 
 /// What the audience of this scenario counts, with its phases and whatever goes wrong on purpose.
@@ -541,13 +365,13 @@ fn workers(process: Process) -> anyhow::Result<Workers> {
 fn check_descriptors(scenario: &Scenario, process: Process) -> anyhow::Result<()> {
     /// Listeners, connections to the origin, files, the runtime's own.
     const BESIDE: usize = 300;
-    let limit = cluster::raise_descriptor_limit();
+    let limit = components::raise_descriptor_limit();
     let per_connection = match process {
         Process::Own | Process::WithOrigin => 1,
         Process::SharedWithServers => 2,
     };
     let viewers = scenario.real.audience.viewers;
-    let mut connections = scenario.real.lines.pool.unwrap_or(viewers) as usize;
+    let mut connections = scenario.real.connections.pool.unwrap_or(viewers) as usize;
     if scenario.real.likes.is_some() {
         connections += scenario.real.stage.edges as usize * load::LINES_PER_EDGE_MAX;
     }
@@ -560,19 +384,4 @@ fn check_descriptors(scenario: &Scenario, process: Process) -> anyhow::Result<()
         );
     }
     Ok(())
-}
-
-/// How the report is written to this stdout.
-pub(crate) fn page() -> Page {
-    if !std::io::stdout().is_terminal() {
-        return Page::default();
-    }
-    let width = comfy_table::Table::new()
-        .width()
-        .unwrap_or(100)
-        .clamp(80, 120);
-    Page {
-        width,
-        ink: Ink::Coloured,
-    }
 }

@@ -3,6 +3,7 @@
 //! A scenario says who comes (the audience), to what (the stage: edges, segments, an origin with a delay), what goes wrong
 //! when (faults), and what must come out (thresholds). An unknown key is refused with its line and column.
 
+pub mod connections;
 mod fault;
 mod rules;
 
@@ -11,11 +12,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::connections::Connections;
 pub use self::fault::{Fault, Trouble};
-use crate::load::Lines;
+use crate::config::shields::Shields;
 use crate::policy::limits::Eviction;
 use crate::report::verdict::Thresholds;
-use crate::tiers::Shields;
 use crate::viewer::arrivals::Arrivals;
 use crate::viewer::audience::{Audience, Sessions};
 use crate::viewer::likes::Likes;
@@ -79,7 +80,7 @@ pub struct RealProfile {
     pub audience: Audience,
     /// How viewers reach the edges.
     #[serde(default)]
-    pub lines: Lines,
+    pub connections: Connections,
     /// What is wanted so early is left out of latencies: caches and players warm up, counted from the start of the run.
     #[serde(default)]
     pub warm_up_s: f64,
@@ -201,50 +202,27 @@ fn suggestion(nearest: &Option<&'static str>) -> String {
     }
 }
 
-/// The scenarios that are built in: name and text.
-const BUILT_IN: [(&str, &str); 12] = [
-    (
-        "celebrity-live",
-        include_str!("../tests/scenarios/celebrity-live.toml"),
-    ),
-    ("kickoff", include_str!("../tests/scenarios/kickoff.toml")),
-    (
-        "title-fight",
-        include_str!("../tests/scenarios/title-fight.toml"),
-    ),
-    (
-        "break-and-return",
-        include_str!("../tests/scenarios/break-and-return.toml"),
-    ),
-    ("pop-loss", include_str!("../tests/scenarios/pop-loss.toml")),
-    (
-        "origin-brownout",
-        include_str!("../tests/scenarios/origin-brownout.toml"),
-    ),
-    (
-        "playlist-herd",
-        include_str!("../tests/scenarios/playlist-herd.toml"),
-    ),
-    (
-        "many-streams",
-        include_str!("../tests/scenarios/many-streams.toml"),
-    ),
-    (
-        "reconnect-storm",
-        include_str!("../tests/scenarios/reconnect-storm.toml"),
-    ),
-    (
-        "early-404",
-        include_str!("../tests/scenarios/early-404.toml"),
-    ),
-    (
-        "rolling-restart",
-        include_str!("../tests/scenarios/rolling-restart.toml"),
-    ),
-    (
-        "goal-like-storm",
-        include_str!("../tests/scenarios/goal-like-storm.toml"),
-    ),
+/// The name and the text of each scenario.
+macro_rules! texts {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/", $name, ".toml")))),*]
+    };
+}
+
+/// The scenarios that are built in, in the order in which they are listed.
+const BUILT_IN: [(&str, &str); 12] = texts![
+    "celebrity-live",
+    "kickoff",
+    "title-fight",
+    "break-and-return",
+    "pop-loss",
+    "origin-brownout",
+    "playlist-herd",
+    "many-streams",
+    "reconnect-storm",
+    "early-404",
+    "rolling-restart",
+    "goal-like-storm",
 ];
 
 /// All built-in scenarios, in the order in which they are listed.

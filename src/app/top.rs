@@ -10,8 +10,8 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::ask;
-use crate::cli;
+use crate::app::cli;
+use crate::run::ask;
 use crate::serve::clock::Clock;
 use crate::serve::discovery::{Group, Role as Found};
 use crate::terminal::{self, Reader};

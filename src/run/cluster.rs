@@ -8,23 +8,23 @@ use rustix::process::Signal;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::ask;
-use crate::compose;
 use crate::config::Config;
 use crate::hls::timeline::Channel;
 use crate::policy::key::Kind;
 use crate::policy::limits::Limits;
 use crate::policy::status::MissQueue;
-use crate::processes::{self, Part, Start};
 use crate::report::counts::{Askers, Caches, EdgeCounts, OriginHits, SegmentHits, Unasked};
 use crate::report::record;
+use crate::run::ask;
+use crate::run::compose;
+use crate::run::processes::{self, Part, Start};
+use crate::run::tiers::{Plan, Tiers};
 use crate::scenario::{Scenario, Stage};
 use crate::serve::clock::Clock;
 use crate::serve::cluster::{Doors, EdgeRoom, OriginRoom};
 use crate::serve::discovery::{Directory, Listed, Role};
 use crate::serve::edge::operate::Audit;
 use crate::serve::origin::hits::Snapshot;
-use crate::tiers::{Plan, Tiers};
 
 /// The edges of a venue.
 pub enum Edges {

@@ -2,10 +2,10 @@
 
 use std::str::FromStr;
 
+use crate::config::shields::Shields;
 use crate::policy::limits::Eviction;
 use crate::policy::status::MissQueue;
 use crate::scenario::Scenario;
-use crate::tiers::Shields;
 
 /// Two settings of one knob: A and B.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::ask;
 use crate::report::record::{Counted, Likes, Queue, RunRecord};
+use crate::run::ask;
 use crate::serve::likes::figures::Work;
 use crate::viewer;
 

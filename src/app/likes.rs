@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::Serialize;
 
-use crate::cli::{self, ExportFormat, Likes, LikesCounts, LikesExport, LikesTruncate};
+use crate::app::cli::{self, ExportFormat, Likes, LikesCounts, LikesExport, LikesTruncate};
 use crate::config::{Backend, Config};
 use crate::likes::fold::{Liker, Rules};
 use crate::likes::{Counts, State, snapshot};

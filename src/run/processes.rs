@@ -14,7 +14,6 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli;
 use crate::config::Config;
 use crate::hls::names::LivePath;
 use crate::serve::discovery::{Role, Target};
@@ -32,7 +31,7 @@ const END: Duration = Duration::from_secs(12);
 ///
 /// # Errors
 /// A part does not start: what it said is on stderr.
-pub async fn up(config: Config, stop: CancellationToken) -> anyhow::Result<u8> {
+pub async fn up(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("seawall-").tempdir()?;
     let file = folder.path().join("seawall.toml");
     std::fs::write(&file, toml::to_string(&config)?)?;
@@ -85,7 +84,7 @@ pub async fn up(config: Config, stop: CancellationToken) -> anyhow::Result<u8> {
     parts.append(&mut edges);
     watch(&mut parts, &stop).await;
     end(parts).await;
-    Ok(cli::OK)
+    Ok(())
 }
 
 /// A process of this program.

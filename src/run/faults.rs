@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::load::Network;
 use crate::report::record;
+use crate::run::cluster::Venue;
 use crate::scenario::{self, Trouble};
 use crate::serve::clock::Clock;
 use crate::serve::origin::Fault;
 use crate::time::Timestamp;
-use crate::venue::Venue;
 
 impl Venue<'_> {
     /// Does what a scenario wants done, when it is due, until all of it is done or the run ends; then all is mended. Gives what

@@ -6,17 +6,16 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{self, Command};
-use crate::compose;
+use super::cli::{self, Command};
+use super::{compare, inspect, likes, surge, top};
 use crate::config::{Config, ConfigError};
-use crate::dashboard;
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
-use crate::likes_folder;
-use crate::operator;
-use crate::processes;
-use crate::regression;
-use crate::rehearsal;
+use crate::run::cluster::{Edges, Venue};
+use crate::run::compose;
+use crate::run::processes;
+use crate::run::runner;
+use crate::run::tiers::{Plan, Tiers};
 use crate::scenario;
 use crate::serve::broadcaster::sink::SinkError;
 use crate::serve::broadcaster::{Broadcaster, Figures, Sink};
@@ -27,8 +26,6 @@ use crate::serve::metrics::Registry;
 use crate::serve::token::Token;
 use crate::serve::workers::Workers;
 use crate::terminal;
-use crate::tiers::{Plan, Tiers};
-use crate::venue::{Edges, Venue};
 
 /// The exit code for an error.
 pub fn code_of(error: &anyhow::Error) -> u8 {
@@ -68,15 +65,13 @@ pub async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Broadcast(flags) => broadcast(flags.resolve()?).await,
         Command::Origin(flags) => origin(flags.resolve()?).await,
         Command::Edge(flags) => edge(flags.resolve()?).await,
-        Command::Surge(flags) => rehearsal::surge(&flags, stop_signal()?).await,
-        Command::Compare(flags) => regression::compare(&flags),
-        Command::Top(flags) => dashboard::top(&flags, stop_signal()?).await,
-        Command::Inspect(flags) => operator::inspect(&flags).await,
-        Command::Purge(flags) => operator::purge(&flags).await,
+        Command::Surge(flags) => surge::surge(&flags, stop_signal()?).await,
+        Command::Compare(flags) => compare::compare(&flags),
+        Command::Top(flags) => top::top(&flags, stop_signal()?).await,
+        Command::Inspect(flags) => inspect::inspect(&flags).await,
+        Command::Purge(flags) => inspect::purge(&flags).await,
         // It reads disks, and waits for servers.
-        Command::Likes(what) => {
-            tokio::task::spawn_blocking(move || likes_folder::run(&what)).await?
-        }
+        Command::Likes(what) => tokio::task::spawn_blocking(move || likes::run(&what)).await?,
         Command::Scenarios(flags) => scenarios(&flags),
         Command::Config(file) => {
             terminal::print(&toml::to_string(&file.resolve()?.masked())?)?;
@@ -89,7 +84,8 @@ pub async fn run(command: Command) -> anyhow::Result<u8> {
 async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
     let mut config = flags.resolve()?;
     if flags.processes {
-        return processes::up(config, stop_signal()?).await;
+        processes::up(config, stop_signal()?).await?;
+        return Ok(cli::OK);
     }
     let mut scenario = flags.surge.as_deref().map(scenario::find).transpose()?;
     if let Some(scenario) = &mut scenario {
@@ -138,9 +134,9 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
                 playlist_fresh_percent: config.edge.limits.playlist_fresh_percent,
             };
             let registry = Registry::new(&[]);
-            let metrics = rehearsal::metrics(&scenario, &registry, clock);
-            let _door = rehearsal::door(flags.metrics, registry)?;
-            let code = rehearsal::both(
+            let metrics = runner::metrics(&scenario, &registry, clock);
+            let _door = surge::door(flags.metrics, registry)?;
+            let code = surge::both(
                 &scenario,
                 &venue,
                 &config,

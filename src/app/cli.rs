@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::ab::Ab;
 use crate::config::Config;
+use crate::config::shields::Shields;
 use crate::policy::status::MissQueue;
 use crate::report::compare;
+use crate::run::ab::Ab;
 use crate::serve::discovery::Target;
-use crate::tiers::Shields;
 
 /// Exit code: all went well.
 pub const OK: u8 = 0;

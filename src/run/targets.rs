@@ -3,11 +3,11 @@
 use anyhow::{Context, bail};
 use http::Uri;
 
-use crate::ask;
 use crate::hls::names::LivePath;
 use crate::hls::reader::{self, MediaFacts, Unreadable, Variant};
 use crate::hls::timeline::Channel;
 use crate::load::Stream;
+use crate::run::ask;
 use crate::serve::masked;
 
 /// An edge to play at.

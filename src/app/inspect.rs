@@ -5,8 +5,8 @@ use std::fmt::Write;
 use anyhow::{Context, bail};
 use http::Uri;
 
-use crate::ask;
-use crate::cli;
+use crate::app::cli;
+use crate::run::ask;
 use crate::serve::edge::operate::{Inspected, Purged};
 use crate::serve::token::Token;
 use crate::terminal;

@@ -3,12 +3,15 @@
 //! A file holds what is asked for ([`Config`]); [`Config::checked`] holds every value against its range, or
 //! says which key is wrong and what it may be.
 
+pub mod shields;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::shields::Shields;
 use crate::hls::ladder::Rendition;
 use crate::hls::names;
 use crate::hls::timeline::Layout;
@@ -21,7 +24,6 @@ use crate::serve::likes::jetstream::{self, Credentials};
 use crate::serve::likes::snapshotter::Due;
 use crate::serve::likes::sqlite::Ack;
 use crate::serve::masked;
-use crate::tiers::Shields;
 
 /// Everything that can be configured; each key has a default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

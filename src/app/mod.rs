@@ -1,0 +1,9 @@
+//! What a person types, and what comes back: the command line, each command, its exit code.
+
+pub mod cli;
+pub mod commands;
+pub mod compare;
+pub mod inspect;
+pub mod likes;
+pub mod surge;
+pub mod top;
