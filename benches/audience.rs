@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use procfs::process::Process;
 use seawall::report::summary::Summary;
-use seawall::report::verdict::Verdict;
+use seawall::report::thresholds::Verdict;
 
 const SEGMENT_PARTS: &str = "12";
 

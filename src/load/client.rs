@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::answer::{Answer, Head, Step};
-use super::line::Edge;
+use super::edge::Edge;
 use super::stream::Fingerprints;
 use super::verifier::{self, Verifier};
 use crate::report::record::{Outcome, ResultWord};

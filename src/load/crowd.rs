@@ -10,8 +10,9 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::ticks::{self, TICK};
-use super::visitor::{Visitor, World};
+use super::visitor::Visitor;
 use super::wheel::Wheel;
+use super::world::World;
 use crate::viewer::audience::Visit;
 use crate::viewer::player::Action;
 

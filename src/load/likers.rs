@@ -4,7 +4,6 @@
 //! What is wanted does not wait for what was wanted before it (open loop). Whatever came of an operation is noted when its
 //! task ends, however it ends.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +14,8 @@ use tokio_util::task::TaskTracker;
 
 use super::client::{Sent, Trace};
 use super::line::Pool;
-use super::visitor::World;
+use super::whereabouts::Whereabouts;
+use super::world::World;
 use crate::likes::Action;
 use crate::report::record::{self, Liking, Operation};
 use crate::time::Timestamp;
@@ -34,29 +34,6 @@ const LOGGED_MAX: usize = 1_000_000;
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long likes are asked on when the last viewer has left.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// Where each viewer watches: at which edge.
-pub(super) struct Whereabouts(Vec<AtomicU32>);
-
-impl Whereabouts {
-    pub(super) fn of(visits: &[Visit]) -> Self {
-        let viewers = visits.iter().map(|visit| visit.viewer + 1).max();
-        let viewers = (0..viewers.unwrap_or(0)).map(|_| AtomicU32::new(0));
-        let whereabouts = Self(viewers.collect());
-        visits
-            .iter()
-            .for_each(|visit| whereabouts.went(visit.viewer, visit.edge));
-        whereabouts
-    }
-
-    pub(super) fn went(&self, viewer: u32, edge: u32) {
-        self.0[viewer as usize].store(edge, Ordering::Relaxed);
-    }
-
-    fn edge(&self, viewer: u32) -> usize {
-        self.0[viewer as usize].load(Ordering::Relaxed) as usize
-    }
-}
 
 /// The likes of a run under way.
 pub(super) struct Likers(Arc<Shared>);

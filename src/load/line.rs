@@ -1,18 +1,11 @@
 //! How a viewer reaches an edge: over a connection of its own, or over one of a pool that all viewers share.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::client::Connection;
-
-/// An edge as viewers know it.
-#[derive(Clone, Debug)]
-pub(super) struct Edge {
-    pub(super) address: SocketAddr,
-    pub(super) host: Arc<str>,
-}
+use super::edge::Edge;
 
 /// Connections to one edge, lent for one request each, in the order of asking.
 pub(super) struct Pool {

@@ -13,7 +13,8 @@ use crate::serve::clock::Clock;
 use crate::serve::metrics::{self as table, Registry};
 use crate::time::{Timestamp, UnixTime};
 use crate::viewer::asking::Fate;
-use crate::viewer::player::{Playback, Player};
+use crate::viewer::buffer::Playback;
+use crate::viewer::player::Player;
 use crate::viewer::quality::Exit;
 
 /// The figures of the runs of one scenario; copies share them.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::playlists::{Media, Multivariant};
 use super::stream::{Offered, Watched};
-use super::visitor::World;
+use super::world::World;
 use crate::hls::reader;
 use crate::report::record::{self, Outcome};
 use crate::viewer::player::Object;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use flate2::Crc;
 
+use super::numbering::{global, local};
 use super::verifier::Verifier;
 use crate::hls::names::LivePath;
 use crate::hls::reader::{self, Variant};
@@ -279,17 +280,6 @@ impl Watched {
         };
         Some(path.to_string())
     }
-}
-
-/// The log's index of a rendition of the channel with this index.
-fn global(channel: &Channel, channel_index: u32, rendition: u32) -> u32 {
-    channel_index * channel.layout.ladder.len() as u32 + rendition
-}
-
-/// The channel and its rendition behind an index of the log; `any` channel knows how long the ladders are.
-pub(super) fn local(any: &Channel, rendition: u32) -> (u32, u32) {
-    let length = any.layout.ladder.len() as u32;
-    (rendition / length, rendition % length)
 }
 
 /// What segments of a foreign stream looked like the first time: their length and checksum.

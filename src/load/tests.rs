@@ -25,8 +25,9 @@ use crate::policy::status::MissQueue;
 use crate::report::counts::{Askers, EdgeCounts, OriginHits};
 use crate::report::predict;
 use crate::report::record::{Kind, Outcome, Process, RunRecord};
-use crate::report::summary::{self, Summary};
-use crate::report::verdict::{FlightThresholds, Thresholds, Verdict};
+use crate::report::summarize;
+use crate::report::summary::Summary;
+use crate::report::thresholds::{FlightThresholds, Thresholds, Verdict};
 use crate::scenario::connections::Connections;
 use crate::serve::clock::Clock;
 use crate::serve::workers::Workers;
@@ -239,7 +240,7 @@ impl Ran {
             },
             ..Thresholds::default()
         };
-        summary::summarize(&self.record, &hits, &EdgeCounts::default(), &thresholds)
+        summarize::summarize(&self.record, &hits, &EdgeCounts::default(), &thresholds)
     }
 }
 

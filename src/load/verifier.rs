@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
-use super::stream;
+use super::numbering;
 use crate::hls::timeline::Channel;
 use crate::media;
 
@@ -76,7 +76,7 @@ impl Verifier {
     }
 
     fn make(&self, rendition: u32, number: u64, bytes: u64) -> impl Future<Output = Bytes> + use<> {
-        let (channel, rendition) = stream::local(&self.channels[0], rendition);
+        let (channel, rendition) = numbering::local(&self.channels[0], rendition);
         make(
             Arc::clone(&self.channels[channel as usize]),
             rendition,

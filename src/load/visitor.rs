@@ -2,56 +2,20 @@
 
 use std::hint::black_box;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-
-use tokio_util::sync::CancellationToken;
 
 use super::client::{Connection, Sink, Trace, Wanted};
-use super::generator::Watch;
-use super::likers::Whereabouts;
-use super::line::{Edge, Pool};
 use super::log::Log;
-use super::metrics::{Counted, Metrics};
-use super::network::Network;
-use super::playlists::Playlists;
+use super::metrics::Counted;
 use super::seen::{Came, Seen};
 use super::stream::Watched;
-use super::ticks::{Deadlines, TICK};
+use super::ticks::TICK;
+use super::world::World;
 use crate::report::record::{self, Outcome, Request};
 use crate::serve::clock::Clock;
 use crate::time::Timestamp;
-use crate::viewer::abr;
-use crate::viewer::audience::{Manners, Visit};
+use crate::viewer::audience::Visit;
 use crate::viewer::player::{self, Action, Object, Player, Seat, TIMEOUT};
-
-/// What all viewers of a run share.
-pub(super) struct World {
-    pub(super) clock: Clock,
-    pub(super) began: Timestamp,
-    pub(super) watched: Watched,
-    pub(super) playlists: Playlists,
-    pub(super) edges: Vec<Edge>,
-    /// For each worker one per edge; none where each viewer has a connection of its own.
-    pub(super) pools: Vec<Vec<Pool>>,
-    /// For each worker those of what its viewers ask.
-    pub(super) deadlines: Vec<Deadlines>,
-    /// Of each segment one part of so many is asked for; the last mile carries the whole.
-    pub(super) one_part_of: u64,
-    pub(super) abr: abr::Rule,
-    pub(super) manners: Manners,
-    /// How far viewers seek back who do.
-    pub(super) seek_back: Duration,
-    pub(super) seed: u64,
-    pub(super) network: Network,
-    pub(super) log: Log,
-    pub(super) watch: Watch,
-    pub(super) metrics: Metrics,
-    /// Where viewers watch, if somebody wants to know.
-    pub(super) whereabouts: Option<Arc<Whereabouts>>,
-    pub(super) stop: CancellationToken,
-}
 
 /// A viewer who is there. It leaves when this is dropped, so one that is cut in the middle is logged too.
 pub(super) struct Visitor<'a> {

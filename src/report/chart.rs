@@ -11,7 +11,7 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, Value
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::html::escape;
+use super::markup::escape;
 
 /// What is drawn.
 #[derive(Clone, Debug)]

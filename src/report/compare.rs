@@ -14,7 +14,7 @@ use super::likes::Likes;
 use super::record::Outcome;
 use super::summary::Summary;
 use super::tables::{Cell, Table, Tone};
-use super::verdict::{self, grouped};
+use super::thresholds::{Verdict, grouped};
 use crate::policy::status::MissQueue;
 
 /// Version of the comparison's form as JSON.
@@ -51,7 +51,7 @@ pub struct RunName {
     pub scenario: String,
     pub seed: u64,
     pub miss_queue: MissQueue,
-    pub verdict: verdict::Verdict,
+    pub verdict: Verdict,
 }
 
 /// One figure of both sides.
@@ -553,10 +553,7 @@ fn warnings(a: &[Summary], b: &[Summary]) -> Vec<String> {
     .collect();
     for (side, runs) in [("A", a), ("B", b)] {
         for run in runs {
-            if matches!(
-                run.verdict,
-                verdict::Verdict::Invalid | verdict::Verdict::Interrupted
-            ) {
+            if matches!(run.verdict, Verdict::Invalid | Verdict::Interrupted) {
                 warnings.push(format!("a run of {side} is {}", run.verdict));
             }
         }
@@ -807,7 +804,7 @@ mod tests {
     fn runs_of_different_things_are_compared_with_a_warning() {
         let mut other = run();
         other.scenario = "kickoff".to_owned();
-        other.verdict = verdict::Verdict::Invalid;
+        other.verdict = Verdict::Invalid;
         let comparison = Comparison::of(&[run()], &[other], NOISE);
         assert_eq!(
             comparison.warnings,

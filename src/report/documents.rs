@@ -1,7 +1,8 @@
 //! Everything that a run leaves in a folder, as names and texts: whoever may write files writes them.
 
-use super::html::{self, Run};
+use super::html;
 use super::markdown;
+use super::run::Run;
 
 /// The documents of one run, or of two that are laid over each other; runs beyond the second are left out.
 ///

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::chart::{Axis, Band, Chart, Curve, Form, Ink, Scale};
 use super::distributions::Share;
-use super::html::Run;
 use super::record::{Kind, ResultWord};
+use super::run::Run;
 use super::series::Bucket;
 
 /// What a run's phases and faults look like on an axis of time.

@@ -8,21 +8,11 @@ use std::fmt::Write;
 use super::chart::{self, Chart, Form};
 use super::compare::{self, Comparison, Trend};
 use super::figures::{self, Backdrop};
-use super::series::Series;
+use super::markup::escape;
+use super::run::Run;
 use super::summary::Summary;
 use super::tables::{self, Align, Cell, Table, Tone};
-use super::verdict::Verdict;
-
-/// A run to report on.
-#[derive(Clone, Copy, Debug)]
-pub struct Run<'a> {
-    /// The run, summed up.
-    pub summary: &'a Summary,
-    /// The run over time.
-    pub series: &'a Series,
-    /// What tells it from the other one, in a word or two.
-    pub label: &'a str,
-}
+use super::thresholds::Verdict;
 
 /// The page of one run, or of two of one scenario and seed laid over each other. Runs beyond the second are left out.
 pub fn render(runs: &[Run<'_>]) -> String {
@@ -99,22 +89,6 @@ pub fn comparison(comparison: &Comparison) -> String {
     body.push_str("</header>\n<h2>Figures</h2>\n");
     body.push_str(&tables_of(&[compare::table(comparison)]));
     page(&format!("Comparison: {word}"), &body)
-}
-
-/// Text as it may stand in HTML and SVG, between tags and within quotes.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            letter => escaped.push(letter),
-        }
-    }
-    escaped
 }
 
 /// A whole document. The policy in its head forbids whatever would make it ask anybody for anything.
@@ -384,6 +358,7 @@ fn legend(chart: &Chart<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::sample;
+    use super::super::series::Series;
     use super::*;
     use crate::policy::status::MissQueue;
 

@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::record::{self, Counted, Liking, Operation, Queue, RunRecord, Tally};
-use super::verdict::{Check, Ruling, grouped};
+use super::thresholds::{Check, Ruling, grouped};
 use crate::viewer::asking::Fate;
 
 /// Likes of a run, summed up.
@@ -227,10 +227,11 @@ pub(super) fn signed(number: i64) -> String {
 mod tests {
     use std::slice::from_ref;
 
-    use super::super::html::{self, Run};
+    use super::super::html;
+    use super::super::run::Run;
     use super::super::series::Series;
     use super::super::text::{self, Page};
-    use super::super::verdict::{Thresholds, Verdict};
+    use super::super::thresholds::{Thresholds, Verdict};
     use super::super::{compare, markdown, sample, summary};
     use super::*;
     use crate::policy::status::MissQueue;
@@ -371,8 +372,9 @@ mod tests {
     fn likes_have_thresholds_of_their_own() {
         let run = run();
         let (hits, counts) = sample::counts(&run);
-        let verdict =
-            |thresholds: Thresholds| summary::summarize(&run, &hits, &counts, &thresholds).verdict;
+        let verdict = |thresholds: Thresholds| {
+            crate::report::summarize::summarize(&run, &hits, &counts, &thresholds).verdict
+        };
         for (likes_acknowledged_percent_min, likes_p99_ms_max, expected) in [
             (96.0, 20.0, Verdict::Pass),
             (97.0, 20.0, Verdict::Fail),
@@ -395,7 +397,7 @@ mod tests {
             likes_p99_ms_max: 1.0,
             ..Thresholds::default()
         };
-        let judged = summary::summarize(&nobody, &hits, &counts, &strict);
+        let judged = crate::report::summarize::summarize(&nobody, &hits, &counts, &strict);
         let not_judged = |check: &&Check| matches!(check.ruling, Ruling::NotJudged(_));
         assert_eq!(judged.verdict, Verdict::Pass);
         assert_eq!(judged.checks.iter().filter(not_judged).count(), 2);

@@ -3,7 +3,7 @@
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, Width};
 
-use super::verdict::Verdict;
+use super::thresholds::Verdict;
 
 /// How the text is written.
 #[derive(Clone, Copy, Debug)]

@@ -8,8 +8,9 @@ use super::record::{
     Counted, Fault, Generator, HeldAgainst, Kind, Level, Likes, Liking, Object, Operation, Outcome,
     Phase, Queue, Request, ResultWord, RunRecord, Tally, Viewer,
 };
-use super::summary::{Summary, summarize};
-use super::verdict::{FlightThresholds, Thresholds};
+use super::summarize::summarize;
+use super::summary::Summary;
+use super::thresholds::{FlightThresholds, Thresholds};
 use crate::policy::status::MissQueue;
 use crate::time::{Timestamp, UnixTime};
 use crate::viewer::asking::Fate;

@@ -6,7 +6,7 @@ use super::likes::{Likes, interval, signed};
 use super::phases::{FaultRow, PhaseRow};
 use super::record::{Kind, Outcome, Process, ResultWord};
 use super::summary::Summary;
-use super::verdict::{Ruling, grouped};
+use super::thresholds::{Ruling, grouped};
 use crate::policy::status::MissQueue;
 
 /// A table with what is to be said below it.

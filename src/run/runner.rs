@@ -10,7 +10,8 @@ use crate::load::{self, Metrics, Network, Plot, Progress, RunPlan, Stream};
 use crate::policy::status::MissQueue;
 use crate::report::counts::{Caches, EdgeCounts, OriginHits};
 use crate::report::record::{Level, Phase, Process, RunRecord};
-use crate::report::summary::{self, Summary};
+use crate::report::summarize;
+use crate::report::summary::Summary;
 use crate::run::ask;
 use crate::run::cluster::{self, Cluster, Edges, Venue};
 use crate::run::like_counts::{Counting, QueueWatch};
@@ -135,7 +136,7 @@ pub async fn at_venue(
     let (hits, counts) = venue.since(&before, struck).await;
     let thresholds = &scenario.real.thresholds;
     Ok(Played {
-        summary: summary::summarize(&record, &hits, &counts, thresholds),
+        summary: summarize::summarize(&record, &hits, &counts, thresholds),
         record,
     })
 }
@@ -230,7 +231,7 @@ pub async fn at_running_edges(
     };
     let thresholds = &scenario.real.thresholds;
     Ok(Played {
-        summary: summary::summarize(&record, &hits, &counts, thresholds),
+        summary: summarize::summarize(&record, &hits, &counts, thresholds),
         record,
     })
 }

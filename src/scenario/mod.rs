@@ -16,7 +16,7 @@ use self::connections::Connections;
 pub use self::fault::{Fault, Trouble};
 use crate::config::shields::Shields;
 use crate::policy::limits::Eviction;
-use crate::report::verdict::Thresholds;
+use crate::report::thresholds::Thresholds;
 use crate::viewer::arrivals::Arrivals;
 use crate::viewer::audience::{Audience, Sessions};
 use crate::viewer::likes::Likes;

@@ -2,9 +2,33 @@
 
 use std::time::Duration;
 
-use super::player::Playback;
 use super::quality::Quality;
 use crate::time::Timestamp;
+
+/// What a player shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Playback {
+    /// Nothing yet, or nothing from where the viewer has sought.
+    Starting,
+    /// Moving pictures.
+    Playing,
+    /// A picture that stands still: the buffer ran dry.
+    Stalled,
+}
+
+impl Playback {
+    /// All of them, in their order.
+    pub const ALL: [Self; 3] = [Self::Starting, Self::Playing, Self::Stalled];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Playing => "playing",
+            Self::Stalled => "stalled",
+        }
+    }
+}
 
 /// The buffer of one player.
 #[derive(Debug)]

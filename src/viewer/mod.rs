@@ -7,7 +7,7 @@ pub mod abr;
 pub mod arrivals;
 pub mod asking;
 pub mod audience;
-mod buffer;
+pub mod buffer;
 mod chance;
 pub mod likes;
 pub mod player;

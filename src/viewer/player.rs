@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::abr;
 use super::audience::{Manners, Polling, Retries};
-use super::buffer::{Begins, Buffer};
+use super::buffer::{Begins, Buffer, Playback};
 use super::chance::{self, Purpose};
 use super::quality::{Exit, Quality};
 use crate::time::{Timestamp, UnixTime};
@@ -104,31 +104,6 @@ pub struct Chances {
     pub seed: u64,
     /// Who.
     pub viewer: u32,
-}
-
-/// What a player shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Playback {
-    /// Nothing yet, or nothing from where the viewer has sought.
-    Starting,
-    /// Moving pictures.
-    Playing,
-    /// A picture that stands still: the buffer ran dry.
-    Stalled,
-}
-
-impl Playback {
-    /// All of them, in their order.
-    pub const ALL: [Self; 3] = [Self::Starting, Self::Playing, Self::Stalled];
-
-    /// Its word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Playing => "playing",
-            Self::Stalled => "stalled",
-        }
-    }
 }
 
 /// The player of one viewer.

@@ -15,7 +15,7 @@ use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
 use seawall::report::record::{Object, RunRecord};
 use seawall::report::summary::Summary;
-use seawall::report::verdict::{Ruling, Verdict};
+use seawall::report::thresholds::{Ruling, Verdict};
 use seawall::run::runner;
 use seawall::scenario::{self, Scenario};
 use seawall::serve::clock::Clock;

@@ -13,7 +13,7 @@ use seawall::policy::key::Kind;
 use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
 use seawall::report::record::{Outcome, Process, RunRecord};
-use seawall::report::verdict::Ruling;
+use seawall::report::thresholds::Ruling;
 use seawall::scenario::connections::Connections;
 use seawall::scenario::{self, Scenario};
 use seawall::serve::admin::Admin;

@@ -3,7 +3,7 @@
 use seawall::policy::status::MissQueue;
 use seawall::report::likes::Likes;
 use seawall::report::summary::Summary;
-use seawall::report::verdict::{Ruling, Verdict};
+use seawall::report::thresholds::{Ruling, Verdict};
 use seawall::run::cluster::{Cluster, Edges};
 use seawall::scenario::{self, Fault, Scenario, Trouble};
 use seawall::serve::clock::Clock;

@@ -22,6 +22,7 @@ pub mod log;
 pub mod queue;
 pub mod rates;
 pub mod recovery;
+mod request;
 mod routes;
 pub mod simulated;
 pub mod snapshotter;

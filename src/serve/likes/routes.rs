@@ -6,12 +6,13 @@ use std::sync::{Arc, PoisonError};
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use http::{HeaderMap, Method, Response};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use warp::{Filter, Reply};
 
 use super::answer::{self, Durable, Read, Refusal};
 use super::figures::Result as Answered;
 use super::queue::Told;
+use super::request::{Place, header};
 use super::{Handle, Node, body, stream, update};
 use crate::likes::gather::Sent;
 use crate::likes::limits::Shed;
@@ -421,30 +422,5 @@ impl Handle {
             return Err(Refusal::NotCaughtUp);
         }
         Ok(())
-    }
-}
-
-/// A place among the readers who wait; dropping it gives it back.
-pub(super) struct Place {
-    _permit: OwnedSemaphorePermit,
-    gauge: prometheus::IntGauge,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.gauge.dec();
-    }
-}
-
-/// The value of a header that may stand there once.
-pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(value), None) => value
-            .to_str()
-            .map(Some)
-            .map_err(|_| Refusal::Bad("a header holds more than visible characters of ASCII")),
-        _ => Err(Refusal::Bad("a header stands there twice")),
     }
 }

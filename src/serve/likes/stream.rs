@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use warp::Reply;
 
 use super::Node;
-use super::routes::Place;
+use super::request::Place;
 use crate::likes::Counts;
 
 /// The shortest time between two events: what changes meanwhile is one.

@@ -5,7 +5,7 @@ use http::{HeaderMap, Method};
 use serde::Deserialize;
 
 use super::answer::Refusal;
-use super::routes::header;
+use super::request::header;
 use crate::likes::gather::Sent;
 use crate::likes::names::{LikePath, What};
 use crate::likes::operation::{HEARTS_MAX, is_key, is_viewer};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::store::StoreError;
+use super::store_error::StoreError;
 use crate::hls::names::is_name;
 use crate::hls::timeline::Channel;
 use crate::time::UnixTime;

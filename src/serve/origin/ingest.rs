@@ -17,8 +17,9 @@ use prometheus::IntCounterVec;
 use tokio::sync::Semaphore;
 use warp::{Filter, Reply};
 
-use super::refusal::{REASONS, Refusal};
-use super::store::{Store, StoreError};
+use super::refusal::{REASONS, Refusal, UPLOADS_MAX};
+use super::store::Store;
+use super::store_error::StoreError;
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
 use crate::serve::metrics::{ORIGIN_REJECTED, Registry};
@@ -30,8 +31,6 @@ pub const METHODS: &[Method] = &[Method::PUT, Method::POST];
 pub const SEGMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The largest description of a channel.
 pub const DESCRIPTION_BYTES_MAX: usize = 64 * 1024;
-/// Uploads at once, so that their bodies have a bound together; one more is answered 503.
-pub const UPLOADS_MAX: usize = 16;
 
 /// What the ingest routes work with.
 #[derive(Debug)]

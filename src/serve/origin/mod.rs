@@ -12,6 +12,7 @@ mod refusal;
 mod routes;
 mod shelf;
 pub mod store;
+mod store_error;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -23,7 +24,8 @@ use warp::Filter;
 
 pub use faults::{Fault, OriginFaults};
 pub use hits::Hits;
-pub use store::{Store, StoreError};
+pub use store::Store;
+pub use store_error::StoreError;
 
 use self::ingest::Ingest;
 use self::routes::{Counter, Figures};

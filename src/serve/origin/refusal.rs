@@ -6,8 +6,10 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICAT
 use http::{HeaderValue, Response, StatusCode};
 use warp::Reply;
 
-use super::ingest::UPLOADS_MAX;
-use super::store::StoreError;
+use super::store_error::StoreError;
+
+/// Uploads at once, so that their bodies have a bound together; one more is answered 503.
+pub(super) const UPLOADS_MAX: usize = 16;
 
 /// Why an upload was refused.
 #[derive(Debug, thiserror::Error)]

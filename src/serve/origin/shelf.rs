@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::description;
 use super::document::Document;
-use super::store::StoreError;
+use super::store_error::StoreError;
 use crate::hls::playlist::{self, Window};
 use crate::hls::timeline::Channel;
 use crate::policy::key::Kind;

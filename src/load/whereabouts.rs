@@ -1,0 +1,28 @@
+//! At which edge each viewer is, for likes that follow it there.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::viewer::audience::Visit;
+
+/// Where each viewer watches: at which edge.
+pub(super) struct Whereabouts(Vec<AtomicU32>);
+
+impl Whereabouts {
+    pub(super) fn of(visits: &[Visit]) -> Self {
+        let viewers = visits.iter().map(|visit| visit.viewer + 1).max();
+        let viewers = (0..viewers.unwrap_or(0)).map(|_| AtomicU32::new(0));
+        let whereabouts = Self(viewers.collect());
+        visits
+            .iter()
+            .for_each(|visit| whereabouts.went(visit.viewer, visit.edge));
+        whereabouts
+    }
+
+    pub(super) fn went(&self, viewer: u32, edge: u32) {
+        self.0[viewer as usize].store(edge, Ordering::Relaxed);
+    }
+
+    pub(super) fn edge(&self, viewer: u32) -> usize {
+        self.0[viewer as usize].load(Ordering::Relaxed) as usize
+    }
+}

@@ -1,0 +1,47 @@
+//! What all viewers of a run share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::edge::Edge;
+use super::generator::Watch;
+use super::line::Pool;
+use super::log::Log;
+use super::metrics::Metrics;
+use super::network::Network;
+use super::playlists::Playlists;
+use super::stream::Watched;
+use super::ticks::Deadlines;
+use super::whereabouts::Whereabouts;
+use crate::serve::clock::Clock;
+use crate::time::Timestamp;
+use crate::viewer::abr;
+use crate::viewer::audience::Manners;
+/// What all viewers of a run share.
+pub(super) struct World {
+    pub(super) clock: Clock,
+    pub(super) began: Timestamp,
+    pub(super) watched: Watched,
+    pub(super) playlists: Playlists,
+    pub(super) edges: Vec<Edge>,
+    /// For each worker one per edge; none where each viewer has a connection of its own.
+    pub(super) pools: Vec<Vec<Pool>>,
+    /// For each worker those of what its viewers ask.
+    pub(super) deadlines: Vec<Deadlines>,
+    /// Of each segment one part of so many is asked for; the last mile carries the whole.
+    pub(super) one_part_of: u64,
+    pub(super) abr: abr::Rule,
+    pub(super) manners: Manners,
+    /// How far viewers seek back who do.
+    pub(super) seek_back: Duration,
+    pub(super) seed: u64,
+    pub(super) network: Network,
+    pub(super) log: Log,
+    pub(super) watch: Watch,
+    pub(super) metrics: Metrics,
+    /// Where viewers watch, if somebody wants to know.
+    pub(super) whereabouts: Option<Arc<Whereabouts>>,
+    pub(super) stop: CancellationToken,
+}
