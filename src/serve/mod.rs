@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod broadcaster;
+mod chance;
 pub mod clock;
 pub mod cluster;
 pub mod conditions;

@@ -232,7 +232,7 @@ impl Refusal {
 
 /// When to come back: drawn, so that not all do at once.
 fn seconds() -> u64 {
-    1 + super::chance() % 3
+    1 + crate::serve::chance::draw() % 3
 }
 
 /// The same answer for another viewer, who comes back at another time.

@@ -13,8 +13,9 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::answer::{self, Durable, Refusal};
+use super::body;
+use super::node::Node;
 use super::routes::{Pending, Request};
-use super::{Node, body};
 use crate::likes::batch::Header;
 use crate::likes::forward::{self, Forwarded, Said};
 use crate::likes::gather::Sent;

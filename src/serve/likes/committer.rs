@@ -249,7 +249,7 @@ impl Committer {
         }
         let next = pause.map_or(PAUSE, |pause| PAUSE_MAX.min(pause * 2));
         *pause = Some(next);
-        let drawn = next.mul_f64(0.5 + (super::chance() % 1_000) as f64 / 2_000.0);
+        let drawn = next.mul_f64(0.5 + (crate::serve::chance::draw() % 1_000) as f64 / 2_000.0);
         if self.queue.rest(drawn) {
             return Err(AppendError::Unknown(why.to_string()).into());
         }

@@ -9,6 +9,7 @@
 
 mod connection;
 mod preflight;
+mod settings;
 mod stream;
 mod tail;
 
@@ -22,6 +23,7 @@ use async_nats::jetstream::stream::{Info, State};
 use tokio::sync::watch;
 
 use self::connection::{Connection, Unanswered};
+pub use self::settings::{Config, Credentials};
 use self::stream::Wanted;
 use self::tail::Tail;
 use super::log::{AppendError, Entry, Facts, Keeper, LikeLog, LogError, LogReader, Tell};
@@ -31,49 +33,10 @@ use super::writer::Writer;
 use crate::likes;
 use crate::likes::batch::{self, Header};
 
-pub use self::connection::Credentials;
-
 /// How long an entry that is in the stream may take to come, before it is asked for by its place.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes of a message beside its batch.
 const MESSAGE_EXTRA: usize = 1_024;
-
-/// Where the servers are, and what a stream must be there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// URLs of servers of one cluster, `nats://` or `tls://`.
-    pub servers: Vec<String>,
-    /// Who we are there.
-    pub credentials: Credentials,
-    /// Certificates of whoever vouches for the servers; unset: those of the system.
-    pub tls_ca: Option<PathBuf>,
-    /// What the names of streams and subjects begin with.
-    pub stream_prefix: String,
-    /// Copies that the servers keep.
-    pub replicas: usize,
-    /// Bytes of a stream, beyond which it takes nothing.
-    pub max_bytes: u64,
-    /// `http://host:port` of the monitoring port of every server that keeps a copy.
-    pub monitor: Vec<String>,
-    /// Whether to go on with servers that acknowledge before the disk has it.
-    pub allow_unsynced_ack: bool,
-}
-
-impl Config {
-    /// Streams at these servers, as they are set up by default.
-    pub fn new(servers: Vec<String>) -> Self {
-        Self {
-            servers,
-            credentials: Credentials::None,
-            tls_ca: None,
-            stream_prefix: "SEAWALL_LIKES".to_owned(),
-            replicas: 3,
-            max_bytes: 8 << 30,
-            monitor: Vec::new(),
-            allow_unsynced_ack: false,
-        }
-    }
-}
 
 /// The servers, connected to.
 #[derive(Clone, Debug)]
@@ -148,7 +111,7 @@ impl Servers {
         let fsync_before_ack = self.fsync_before_ack(&info)?;
         let mut facts = facts(log, &info);
         facts.fsync_before_ack = fsync_before_ack;
-        facts.writer = known.map_or_else(super::chance, |known| known.writer);
+        facts.writer = known.map_or_else(crate::serve::chance::draw, |known| known.writer);
         facts.epoch = known.map_or(0, |known| known.epoch);
         Ok(JetStreamLog {
             reader: self.reader(wanted, log, true),

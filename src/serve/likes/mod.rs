@@ -19,6 +19,7 @@ pub mod figures;
 pub mod generations;
 pub mod jetstream;
 pub mod log;
+mod node;
 pub mod queue;
 pub mod rates;
 pub mod recovery;
@@ -33,9 +34,8 @@ pub mod writer;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +48,7 @@ use self::figures::{Answers, Figures, Work};
 use self::generations::Generations;
 use self::jetstream::Servers;
 use self::log::{LikeLog, LogError};
+use self::node::{Handle, Node, Thread};
 use self::queue::Queue;
 use self::rates::{Addresses, Rates};
 use self::recovery::RecoveryError;
@@ -151,44 +152,6 @@ pub enum OpenError {
 /// The likes of one node; copies share them.
 #[derive(Clone, Debug)]
 pub struct Likes(Arc<Node>);
-
-/// What the routes work with.
-struct Node {
-    shards: Vec<Handle>,
-    limits: Limits,
-    rates: Rates,
-    readers: Arc<Semaphore>,
-    /// Room for batches of edges, in KiB.
-    batches: Semaphore,
-    /// As whom hearts without a name are counted here; drawn, so that no viewer can guess it.
-    name: Box<str>,
-    /// How many have come.
-    nameless: Mutex<u64>,
-    /// Whether a channel of this name is on air.
-    on_air: Box<dyn Fn(&str) -> bool + Send + Sync>,
-    answers: Answers,
-    clock: Clock,
-    /// What an operator must bring to close a channel.
-    operator: Option<Token>,
-    /// Falls when those who wait must go.
-    closing: CancellationToken,
-    threads: Mutex<Vec<Thread>>,
-}
-
-/// One shard, as seen by the routes.
-struct Handle {
-    queue: Arc<Queue>,
-    board: Arc<Board>,
-    figures: Figures,
-    log: u64,
-    on_disk: bool,
-}
-
-/// A thread, and what ends it if the end of a queue does not.
-struct Thread {
-    stop: Option<Sender<()>>,
-    handle: JoinHandle<()>,
-}
 
 /// Who else is there: what is on air, and who may close it.
 pub struct Neighbours {
@@ -300,7 +263,8 @@ impl Likes {
                 let (stop, stopped) = mpsc::channel();
                 let name = format!("likes-state-{index}");
                 let run = move || snapshotter.run(&stopped);
-                threads.push(Thread::start(name, Some(stop), folder.clone(), run)?);
+                let thread = Thread::start(name, Some(stop), folder.clone(), run);
+                threads.push(thread.map_err(OpenError::Thread)?);
             }
             let committer = Committer {
                 log: opened.log,
@@ -314,9 +278,8 @@ impl Likes {
             };
             committer.prepare();
             let name = format!("likes-log-{index}");
-            threads.push(Thread::start(name, None, folder.clone(), || {
-                committer.run();
-            })?);
+            let thread = Thread::start(name, None, folder.clone(), || committer.run());
+            threads.push(thread.map_err(OpenError::Thread)?);
         }
         Ok(Self(Arc::new(Node {
             shards,
@@ -324,7 +287,12 @@ impl Likes {
             rates: Rates::new(config.limits.viewer_rate_max, &config.addresses()),
             readers: Arc::new(Semaphore::new(config.limits.waiting_readers_max)),
             batches: Semaphore::new(batches::AT_ONCE_KIB_MAX),
-            name: format!("~origin.{:016x}.{:x}", chance(), clock.unix().as_millis()).into(),
+            name: format!(
+                "~origin.{:016x}.{:x}",
+                crate::serve::chance::draw(),
+                clock.unix().as_millis()
+            )
+            .into(),
             nameless: Mutex::new(0),
             on_air: neighbours.on_air,
             answers,
@@ -369,57 +337,6 @@ pub fn admin_routes(
 ) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection> + Clone + Send + Sync + use<>
 {
     routes::admin_routes(likes.map(|likes| likes.0.clone()))
-}
-
-impl Node {
-    /// The shard of a channel. The hash is written down in logs, so to speak: it never changes.
-    fn shard(&self, channel: &str) -> &Handle {
-        let index = crc32c::crc32c(channel.as_bytes()) as usize % self.shards.len();
-        &self.shards[index]
-    }
-
-    fn close(&self) -> Vec<Thread> {
-        self.closing.cancel();
-        for shard in &self.shards {
-            shard.queue.close();
-        }
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut threads)
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        // The threads end by themselves, once what waits is committed.
-        self.close();
-    }
-}
-
-impl std::fmt::Debug for Node {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Likes")
-            .field("shards", &self.shards.len())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Thread {
-    /// Ends with its queue, or when `stop` is dropped. The folder stays locked as long as it runs.
-    fn start(
-        name: String,
-        stop: Option<Sender<()>>,
-        folder: Option<Arc<Locked>>,
-        run: impl FnOnce() + Send + 'static,
-    ) -> Result<Self, OpenError> {
-        let handle = std::thread::Builder::new()
-            .name(name)
-            .spawn(move || {
-                run();
-                drop(folder);
-            })
-            .map_err(OpenError::Thread)?;
-        Ok(Self { stop, handle })
-    }
 }
 
 /// A shard whose log servers keep.
@@ -482,12 +399,6 @@ fn recovered(
             source,
         }
     })
-}
-
-/// A number that nobody foresees: drawn from the keys with which the standard library protects its maps.
-pub(in crate::serve) fn chance() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0_u8)
 }
 
 #[cfg(test)]

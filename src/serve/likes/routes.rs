@@ -11,9 +11,10 @@ use warp::{Filter, Reply};
 
 use super::answer::{self, Durable, Read, Refusal};
 use super::figures::Result as Answered;
+use super::node::{Handle, Node};
 use super::queue::Told;
 use super::request::{Place, header};
-use super::{Handle, Node, body, stream, update};
+use super::{body, stream, update};
 use crate::likes::gather::Sent;
 use crate::likes::limits::Shed;
 use crate::likes::names::{BATCH, LikePath, What, in_query};

@@ -67,7 +67,7 @@ impl SqliteLog {
             let made = connection.execute_batch(&format!(
                 "BEGIN IMMEDIATE; {SCHEMA}
                  INSERT INTO log VALUES (1, {FORMAT}, {}, 0, {}, {}, 0); COMMIT;",
-                super::chance() as i64,
+                crate::serve::chance::draw() as i64,
                 shard.index,
                 shard.count
             ));

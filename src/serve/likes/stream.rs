@@ -11,7 +11,7 @@ use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
 use tokio::sync::watch;
 use warp::Reply;
 
-use super::Node;
+use super::node::Node;
 use super::request::Place;
 use crate::likes::Counts;
 

@@ -23,10 +23,10 @@ use crate::likes::batch::Header;
 use crate::likes::forward::{self, Said};
 use crate::likes::gather::{Gathering, Part, Sent, Taken};
 use crate::likes::names::BATCH;
+use crate::serve::chance;
 use crate::serve::clock::Clock;
 use crate::serve::edge::Edge;
 use crate::serve::edge::metrics::Reason;
-use crate::serve::likes::chance;
 use crate::time::Timestamp;
 
 /// Batches that may be under way at once, each of other channels: one that is slow holds up no more than its share.
@@ -82,7 +82,7 @@ impl Batches {
     pub(super) fn new(clock: Clock) -> Self {
         Self {
             lanes: Default::default(),
-            writer: chance(),
+            writer: chance::draw(),
             epoch: clock.unix().as_millis().max(1),
             number: AtomicU64::new(0),
             alone_until: Mutex::new(Timestamp::ZERO),

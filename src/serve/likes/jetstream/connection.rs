@@ -4,7 +4,7 @@
 //! which would have no bound.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::super::log::{LogError, News, Tell};
-use super::Config;
+use super::settings::{Config, Credentials};
 use crate::serve::masked;
 
 /// How long one question may take.
@@ -30,20 +30,6 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// The pause before the next server is tried, at first and at most; half of it is drawn.
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-
-/// What proves to the servers who this is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Credentials {
-    /// Nothing, or what stands in the URLs.
-    #[default]
-    None,
-    /// A file of credentials, as `nsc` writes it.
-    File(PathBuf),
-    /// A file that holds a token.
-    TokenFile(PathBuf),
-    /// A name, and a file that holds its password.
-    User(String, PathBuf),
-}
 
 /// A connection; copies share it.
 #[derive(Clone)]
@@ -293,7 +279,7 @@ async fn connect(config: &Config, heard: Arc<Heard>) -> Result<Client, LogError>
         .request_timeout(Some(ATTEMPT))
         .reconnect_delay_callback(|attempts| {
             let pause = PAUSE_MAX.min(PAUSE * 2_u32.saturating_pow(attempts.min(10) as u32));
-            pause.mul_f64(0.5 + (super::super::chance() % 1_000) as f64 / 2_000.0)
+            pause.mul_f64(0.5 + (crate::serve::chance::draw() % 1_000) as f64 / 2_000.0)
         })
         .event_callback(move |event| {
             heard.hear(&event);

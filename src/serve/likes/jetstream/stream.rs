@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::super::log::LogError;
 use super::super::sqlite::Shard;
-use super::Config;
 use super::connection::{Connection, Unanswered};
+use super::settings::Config;
 
 /// For how long the servers remember a batch, so that one sent again is not stored again. Beyond it the fold still counts once.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
