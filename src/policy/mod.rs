@@ -6,9 +6,12 @@
 pub mod admission;
 pub mod collapse;
 pub mod edge;
+pub mod flight;
 pub mod freshness;
 pub mod key;
+pub mod landing;
 pub mod limits;
+pub mod prefetch;
 pub mod rendition;
 pub mod retry;
 pub mod sharing;

@@ -166,6 +166,51 @@ impl Cadence {
     }
 }
 
+/// What is remembered of a rendition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rendition {
+    /// The newest playlist.
+    pub newest: PlaylistFacts,
+    /// When it was seen.
+    pub seen_at: Timestamp,
+    cadence: Cadence,
+}
+
+impl Rendition {
+    /// A rendition whose first playlist was seen so.
+    pub fn begin(facts: PlaylistFacts, sighting: Sighting, now: Timestamp) -> Self {
+        Self {
+            newest: facts,
+            seen_at: now,
+            cadence: Cadence::begin(facts, sighting),
+        }
+    }
+
+    /// One more playlist was seen at `now`: how it stands to the newest one before.
+    pub fn saw(&mut self, facts: PlaylistFacts, sighting: Sighting, now: Timestamp) -> Fit {
+        let mut fit = facts.after(Some(&self.newest));
+        // Nothing but older copies for as long as a stale one may stand in: that is the stream now.
+        if fit == Fit::Older && now.since(self.seen_at) > facts.target_duration * 3 {
+            fit = Fit::Reset;
+        }
+        match fit {
+            Fit::Older => {}
+            Fit::Reset => *self = Self::begin(facts, sighting, now),
+            Fit::Newer(_) => {
+                self.newest = facts;
+                self.seen_at = now;
+                self.cadence = self.cadence.saw(facts, sighting);
+            }
+        }
+        fit
+    }
+
+    /// When its next segment is due.
+    pub fn due(&self) -> Due {
+        self.cadence.due()
+    }
+}
+
 /// Why a segment is not at the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absence {
@@ -289,6 +334,22 @@ mod tests {
             latest: at(18_000),
         };
         assert_eq!(early.due(), due);
+    }
+
+    #[test]
+    fn older_copies_are_no_news_until_nothing_newer_has_come_for_three_target_durations() {
+        let mut rendition = Rendition::begin(lists(10..=19), answered(1_000), at(1_000));
+        assert_eq!(
+            rendition.saw(lists(9..=18), answered(7_000), at(7_000)),
+            Fit::Older
+        );
+        assert_eq!(rendition.newest, lists(10..=19));
+        assert_eq!(
+            rendition.saw(lists(9..=18), answered(7_001), at(7_001)),
+            Fit::Reset
+        );
+        assert_eq!(rendition.newest, lists(9..=18));
+        assert_eq!(rendition.due().latest, at(9_001));
     }
 
     #[test]

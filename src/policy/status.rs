@@ -1,5 +1,6 @@
 //! The words that an edge says of an answer: the same in the log, in `Cache-Status` (RFC 9211), in labels, in reports.
 
+use http::StatusCode;
 use std::fmt;
 use std::str::FromStr;
 
@@ -203,6 +204,22 @@ impl FetchError {
         "outdated",
         "changed",
     ];
+
+    /// The status code that a failed fetch gives its viewers.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::FirstByteTimeout | Self::ProgressTimeout | Self::TotalTimeout => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            Self::Status(code) => StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY),
+            Self::Shed(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Connect | Self::Broken | Self::Truncated | Self::TooLarge | Self::Changed => {
+                StatusCode::BAD_GATEWAY
+            }
+            Self::Outdated => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
 
     /// Where its word stands in [`Self::WORDS`].
     pub const fn index(self) -> usize {

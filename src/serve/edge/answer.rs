@@ -182,24 +182,6 @@ pub(super) fn retry_after_s(span: Duration) -> u64 {
     span.as_secs_f64().ceil().max(1.0) as u64
 }
 
-/// The status code that a failed fetch gives its viewers.
-pub(super) fn status_of(error: FetchError) -> StatusCode {
-    match error {
-        FetchError::FirstByteTimeout | FetchError::ProgressTimeout | FetchError::TotalTimeout => {
-            StatusCode::GATEWAY_TIMEOUT
-        }
-        FetchError::Status(code) => StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY),
-        FetchError::Shed(_) => StatusCode::SERVICE_UNAVAILABLE,
-        FetchError::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
-        FetchError::Connect
-        | FetchError::Broken
-        | FetchError::Truncated
-        | FetchError::TooLarge
-        | FetchError::Changed => StatusCode::BAD_GATEWAY,
-        FetchError::Outdated => StatusCode::SERVICE_UNAVAILABLE,
-    }
-}
-
 /// The answer to a preflight request for a live object: anyone may read it.
 pub(super) fn preflight() -> Response {
     let mut headers = HeaderMap::new();

@@ -11,13 +11,12 @@ use tokio::sync::watch;
 use warp::Reply;
 
 use super::answer;
-use super::attempts;
-use super::fetch::Flight;
+use super::fetch::{self, Listing};
 use super::flights::{Head, Landing, Progress};
-use super::metrics::Reason;
 use super::pass::RequestStream;
 use super::routes::{Answered, Asked, Role};
 use super::store::Object;
+use crate::policy::flight::Reason;
 use crate::policy::freshness::Freshness;
 use crate::policy::key::Key;
 use crate::policy::status::{FetchError, Served, Way};
@@ -62,11 +61,11 @@ impl Asked<'_> {
         let fetching = async {
             led.store(true, Ordering::Relaxed);
             let (progress, _watch) = watch::channel(Progress::default());
-            match attempts::fetch(
+            match fetch::fetch(
                 self.edge,
                 &key,
                 self.ask(),
-                Flight::Alone,
+                Listing::Alone,
                 Reason::Miss,
                 &progress,
             )

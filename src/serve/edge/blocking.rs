@@ -13,13 +13,13 @@ use http::StatusCode;
 
 use super::Edge;
 use super::answer::{self, Waited};
-use super::fetch::{self, Flight};
-use super::metrics::Reason;
+use super::fetch::{self, Listing};
 use super::pass::RequestStream;
 use super::routes::{Answered, Asked, Role};
 use super::store::Entry;
 use crate::policy::collapse::Boarding;
 use crate::policy::edge::Reload;
+use crate::policy::flight::Reason;
 use crate::policy::status::{FetchError, MissQueue, Served, Shed, Way};
 use crate::time::Timestamp;
 
@@ -105,8 +105,8 @@ impl Asked<'_> {
             reload != Reload::Ask || landed.is_some_and(|landing| now < landing.at + pause)
         };
         edge.flights.refresh(self.key, settled, |key, generation| {
-            let flight = Flight::Listed(generation);
-            fetch::begin(edge, key, self.ask(), flight, Reason::Miss)
+            let listing = Listing::Listed(generation);
+            fetch::begin(edge, key, self.ask(), listing, Reason::Miss)
         });
     }
 
@@ -114,8 +114,8 @@ impl Asked<'_> {
     async fn first_playlist(&self, number: u64, until: Timestamp) -> Result<(), Shed> {
         let edge = self.edge;
         let begin = |key: &_, generation| {
-            let flight = Flight::Listed(generation);
-            fetch::begin(edge, key, self.ask(), flight, Reason::Miss)
+            let listing = Listing::Listed(generation);
+            fetch::begin(edge, key, self.ask(), listing, Reason::Miss)
         };
         let landed_already = || {
             let (reload, _) = self.outlook(number, edge.clock.now());

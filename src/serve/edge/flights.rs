@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::operate::InspectedFlight;
 use super::store::Object;
 use crate::policy::collapse::{self, Boarding, Generation, Landed};
+use crate::policy::flight::Outcome;
 use crate::policy::key::{Key, KeyRef, Kind};
 use crate::policy::limits::Limits;
 use crate::policy::status::FetchError;
@@ -76,6 +77,16 @@ pub enum Landing {
 }
 
 impl Landing {
+    /// What policy must know of it.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Object(..) => Outcome::Whole,
+            Self::Refused(status, span) => Outcome::Refused(*status, *span),
+            Self::Private => Outcome::Private,
+            Self::Failed(error, retry_after) => Outcome::Failed(*error, *retry_after),
+        }
+    }
+
     /// The word of the outcome.
     pub const fn word(&self) -> &'static str {
         match self {

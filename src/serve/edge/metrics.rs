@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use prometheus::{Histogram, IntCounter, IntGauge};
 
-use super::flights::Landing;
 use crate::policy::edge::WhyStale;
+use crate::policy::flight::{Attempt, Reason};
 use crate::policy::key::Kind;
 use crate::policy::status::{FetchError, Served, Shed};
 use crate::serve::clock::Clock;
@@ -14,75 +14,32 @@ use crate::serve::listener;
 use crate::serve::metrics::{self as table, Registry};
 use crate::time::Timestamp;
 
-/// Why the origin was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// A viewer's request found nothing.
-    Miss,
-    /// What is stored is stale.
-    Refresh,
-    /// The request is never shared.
-    Pass,
-    /// A playlist lists it for the first time.
-    Prefetch,
-    /// An attempt before has failed.
-    Retry,
-    /// An attempt before has broken off in the middle of the body.
-    Resume,
-    /// It was not there yet when it was asked for before.
-    Hold,
+/// Whether a request for this kind of object, sent for this reason, can end so: the table of metrics holds no series
+/// that stays at 0 for ever.
+fn ends_so(reason: Reason, kind: Kind, outcome: &str) -> bool {
+    let possible = match outcome {
+        // Nobody is left to count it then.
+        "panicked" => false,
+        "outdated" => kind == Kind::MediaPlaylist && reason != Reason::Pass,
+        "changed" => {
+            matches!(reason, Reason::Retry | Reason::Resume) && occurs_for(Reason::Resume, kind)
+        }
+        "ok" => reason != Reason::Pass,
+        "refused" => !matches!(reason, Reason::Pass | Reason::Resume),
+        "private" => reason != Reason::Resume,
+        // A request that is passed on ends here with the head of its answer.
+        "connect" | "first-byte-timeout" | "broken" => true,
+        _ => reason != Reason::Pass,
+    };
+    possible && occurs_for(reason, kind)
 }
 
-impl Reason {
-    const ALL: [Self; 7] = [
-        Self::Miss,
-        Self::Refresh,
-        Self::Pass,
-        Self::Prefetch,
-        Self::Retry,
-        Self::Resume,
-        Self::Hold,
-    ];
-
-    /// Whether a request for this kind of object, sent for this reason, can end so: the table of metrics holds no series
-    /// that stays at 0 for ever.
-    fn ends_so(self, kind: Kind, outcome: &str) -> bool {
-        let possible = match outcome {
-            // Nobody is left to count it then.
-            "panicked" => false,
-            "outdated" => kind == Kind::MediaPlaylist && self != Self::Pass,
-            "changed" => {
-                matches!(self, Self::Retry | Self::Resume) && Self::Resume.occurs_for(kind)
-            }
-            "ok" => self != Self::Pass,
-            "refused" => !matches!(self, Self::Pass | Self::Resume),
-            "private" => self != Self::Resume,
-            // A request that is passed on ends here with the head of its answer.
-            "connect" | "first-byte-timeout" | "broken" => true,
-            _ => self != Self::Pass,
-        };
-        possible && self.occurs_for(kind)
-    }
-
-    /// Whether an object of this kind can be asked for so.
-    const fn occurs_for(self, kind: Kind) -> bool {
-        match self {
-            Self::Miss | Self::Refresh | Self::Retry | Self::Pass => true,
-            Self::Prefetch | Self::Hold => matches!(kind, Kind::Segment),
-            Self::Resume => matches!(kind, Kind::Segment | Kind::Other),
-        }
-    }
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Miss => "miss",
-            Self::Refresh => "refresh",
-            Self::Pass => "pass",
-            Self::Prefetch => "prefetch",
-            Self::Retry => "retry",
-            Self::Resume => "resume",
-            Self::Hold => "hold",
-        }
+/// Whether an object of this kind can be asked for so.
+const fn occurs_for(reason: Reason, kind: Kind) -> bool {
+    match reason {
+        Reason::Miss | Reason::Refresh | Reason::Retry | Reason::Pass => true,
+        Reason::Prefetch | Reason::Hold => matches!(kind, Kind::Segment),
+        Reason::Resume => matches!(kind, Kind::Segment | Kind::Other),
     }
 }
 
@@ -185,7 +142,7 @@ impl Metrics {
                 Reason::ALL.map(|reason| {
                     let child = |outcome| {
                         let words = [kind.word(), reason.word(), outcome];
-                        let possible = reason.ends_so(kind, outcome);
+                        let possible = ends_so(reason, kind, outcome);
                         possible.then(|| origin_fetches.with_label_values(&words))
                     };
                     outcomes().map(child).collect()
@@ -340,12 +297,12 @@ pub struct FetchCounted<'a> {
 
 impl FetchCounted<'_> {
     /// It ended so.
-    pub fn ends(self, reason: Reason, landing: &Landing, took: Duration) {
-        let outcome = match landing {
-            Landing::Object(..) => 0,
-            Landing::Refused(..) => 1,
-            Landing::Private => 2,
-            Landing::Failed(error, _) => OUTCOMES_BESIDE_ERRORS.len() + error.index(),
+    pub fn ends(self, reason: Reason, attempt: &Attempt, took: Duration) {
+        let outcome = match attempt {
+            Attempt::Whole => 0,
+            Attempt::Refused(_) => 1,
+            Attempt::Private => 2,
+            Attempt::Failed(error, _) => OUTCOMES_BESIDE_ERRORS.len() + error.index(),
         };
         self.count(reason, outcome, took);
     }

@@ -12,18 +12,14 @@
 
 pub mod access;
 mod answer;
-mod attempts;
 mod baseline;
 mod blocking;
 mod fetch;
-mod fill;
 pub mod flights;
 mod head;
 mod health;
-mod hold;
 mod levels;
 mod likes;
-mod listed;
 pub mod metrics;
 pub mod operate;
 mod pass;

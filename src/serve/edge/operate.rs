@@ -12,10 +12,10 @@ use warp::Filter;
 use warp::reply::Response;
 
 use super::Edge;
-use super::metrics::Reason;
 use super::routes::key_of;
 use super::store::Cause;
 use crate::hls::names::LivePath;
+use crate::policy::flight::Reason;
 use crate::policy::freshness::Freshness;
 use crate::policy::key::{Key, Kind};
 use crate::policy::limits::Limits;

@@ -13,11 +13,10 @@ use warp::Reply;
 
 use super::Edge;
 use super::answer;
-use super::flights::Landing;
-use super::metrics::Reason;
 use super::routes::{Answered, Asked};
 use super::upstream::{self, RequestBody};
 use crate::policy::admission::Class;
+use crate::policy::flight::{Attempt, Reason};
 use crate::policy::retry::Health;
 use crate::policy::status::{FetchError, Served, Way};
 
@@ -91,7 +90,7 @@ pub(super) async fn pass(asked: &Asked<'_>, body: impl RequestStream) -> Answere
             }
             counted.ends(
                 Reason::Pass,
-                &Landing::Failed(error, None),
+                &Attempt::Failed(error, None),
                 edge.clock.now().since(begun),
             );
             return failed(asked, error);
@@ -99,7 +98,7 @@ pub(super) async fn pass(asked: &Asked<'_>, body: impl RequestStream) -> Answere
     };
     counted.ends(
         Reason::Pass,
-        &Landing::Private,
+        &Attempt::Private,
         edge.clock.now().since(begun),
     );
     if !method.is_safe() && !response.status().is_server_error() {
@@ -183,6 +182,6 @@ fn failed(asked: &Asked<'_>, error: FetchError) -> Answered {
     };
     Answered {
         served,
-        response: answer::failure(answer::status_of(error), status, Some(error), 1),
+        response: answer::failure(error.status(), status, Some(error), 1),
     }
 }

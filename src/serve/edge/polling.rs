@@ -8,12 +8,12 @@ use std::time::Duration;
 use warp::Reply;
 
 use super::answer;
-use super::fetch::{self, Flight};
-use super::metrics::Reason;
+use super::fetch::{self, Listing};
 use super::pass::RequestStream;
 use super::routes::{Answered, Asked, Role};
 use crate::policy::collapse::Boarding;
 use crate::policy::edge::Decision;
+use crate::policy::flight::Reason;
 use crate::policy::status::{FetchError, Way};
 
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -28,8 +28,8 @@ impl Asked<'_> {
                 Some((now, self.look(now)?))
             };
             let begin = |key: &_, generation| {
-                let flight = Flight::Listed(generation);
-                fetch::begin(self.edge, key, self.ask(), flight, Reason::Miss)
+                let listing = Listing::Listed(generation);
+                fetch::begin(self.edge, key, self.ask(), listing, Reason::Miss)
             };
             let boarded = self
                 .edge
@@ -61,7 +61,7 @@ impl Asked<'_> {
             };
             if self.edge.clock.now() >= gives_up {
                 let key = self.key.to_key();
-                let alone = fetch::begin(self.edge, &key, self.ask(), Flight::Alone, Reason::Miss);
+                let alone = fetch::begin(self.edge, &key, self.ask(), Listing::Alone, Reason::Miss);
                 return self.follow(Role::Leader, alone, body).await;
             }
             // The seat is kept while it waits: so long the request counts as a waiter.

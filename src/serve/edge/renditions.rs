@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
 
 use crate::policy::key::{Key, KeyRef};
-use crate::policy::rendition::{Cadence, Due, Fit, PlaylistFacts, Sighting};
+use crate::policy::rendition::{Due, Fit, PlaylistFacts, Rendition, Sighting};
 use crate::time::Timestamp;
 
 /// Renditions that are remembered at once.
@@ -25,9 +25,8 @@ pub(super) struct Renditions {
 
 #[derive(Debug)]
 struct Known {
+    rendition: Rendition,
     newest: watch::Sender<PlaylistFacts>,
-    cadence: Cadence,
-    seen_at: Timestamp,
 }
 
 impl Renditions {
@@ -40,45 +39,31 @@ impl Renditions {
         sighting: Sighting,
         now: Timestamp,
     ) -> (Fit, Due) {
-        let first = Cadence::begin(facts, sighting);
+        let first = Rendition::begin(facts, sighting, now);
+        let nothing_new = Fit::Newer(None);
         let Some(name) = name_of(key.as_ref()) else {
-            return (Fit::Newer(None), first.due());
+            return (nothing_new, first.due());
         };
         let mut known = self.lock();
-        let landed = match known.get_mut(&name) {
-            Some(rendition) => {
-                let mut fit = facts.after(Some(&rendition.newest.borrow()));
-                // Nothing but older copies for as long as a stale one may stand in: that is the stream now.
-                if fit == Fit::Older && now.since(rendition.seen_at) > facts.target_duration * 3 {
-                    fit = Fit::Reset;
-                }
-                if fit != Fit::Older {
-                    rendition.newest.send_replace(facts);
-                    rendition.seen_at = now;
-                    rendition.cadence = match fit {
-                        Fit::Reset => first,
-                        _ => rendition.cadence.saw(facts, sighting),
-                    };
-                }
-                (fit, rendition.cadence.due())
+        if let Some(Known { rendition, newest }) = known.get_mut(&name) {
+            let fit = rendition.saw(facts, sighting, now);
+            if fit != Fit::Older {
+                newest.send_replace(facts);
             }
-            None => {
-                let fresh = Known {
-                    newest: watch::channel(facts).0,
-                    cadence: first,
-                    seen_at: now,
-                };
-                known.insert(name, fresh);
-                (facts.after(None), first.due())
-            }
-        };
+            return (fit, rendition.due());
+        }
+        let newest = watch::channel(facts).0;
+        let rendition = first;
+        known.insert(name, Known { rendition, newest });
         if known.len() > MOST {
-            let oldest = known.iter().min_by_key(|(_, rendition)| rendition.seen_at);
+            let oldest = known
+                .iter()
+                .min_by_key(|(_, known)| known.rendition.seen_at);
             if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
                 known.remove(&oldest);
             }
         }
-        landed
+        (nothing_new, first.due())
     }
 
     /// A fetch of a rendition's playlist has landed, well or not, and the store knows: whoever waits for news looks again.

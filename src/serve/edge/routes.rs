@@ -12,9 +12,9 @@ use warp::{Filter, Reply};
 use super::Edge;
 use super::access::Line;
 use super::answer::{self, Request, Waited};
-use super::fetch::{self, Ask, Flight};
+use super::fetch::{self, Ask, Listing};
 use super::flights::{Head, Landing, Watch};
-use super::metrics::{Reason, WaitEnd};
+use super::metrics::WaitEnd;
 use super::pass::{self, RequestStream};
 use super::store::Entry;
 use super::upstream;
@@ -22,6 +22,7 @@ use crate::hls::names::{self, LivePath, MalformedDirective};
 use crate::likes::names::{BATCH, LikePath};
 use crate::policy::collapse::Boarding;
 use crate::policy::edge::{self, Decision, WhyStale};
+use crate::policy::flight::Reason;
 use crate::policy::key::{Key, KeyRef, Kind};
 use crate::policy::status::{CacheStatus, FetchError, MissQueue, Served, Shed, Way};
 use crate::serve::listener::{Peer, Target};
@@ -283,7 +284,7 @@ impl Asked<'_> {
                     self.edge,
                     &self.key.to_key(),
                     self.ask(),
-                    Flight::Alone,
+                    Listing::Alone,
                     Reason::Miss,
                 );
                 self.follow(Role::Leader, alone, body).await
@@ -296,8 +297,8 @@ impl Asked<'_> {
         let mut boarded_before = false;
         loop {
             let begin = |key: &Key, generation| {
-                let flight = Flight::Listed(generation);
-                fetch::begin(self.edge, key, self.ask(), flight, Reason::Miss)
+                let listing = Listing::Listed(generation);
+                fetch::begin(self.edge, key, self.ask(), listing, Reason::Miss)
             };
             let look_again = || {
                 let now = self.edge.clock.now();
@@ -399,7 +400,7 @@ impl Asked<'_> {
                     self.edge,
                     key,
                     self.ask(),
-                    Flight::Listed(generation),
+                    Listing::Listed(generation),
                     Reason::Refresh,
                 )
             });
@@ -562,7 +563,7 @@ impl Asked<'_> {
         role: Role,
     ) -> Answered {
         let now = self.edge.clock.now();
-        let code = answer::status_of(error);
+        let code = error.status();
         let detail = if let FetchError::Shed(shed) = error {
             self.edge.metrics.shed(shed);
             shed.word()

@@ -23,10 +23,10 @@ use crate::likes::batch::Header;
 use crate::likes::forward::{self, Said};
 use crate::likes::gather::{Gathering, Part, Sent, Taken};
 use crate::likes::names::BATCH;
+use crate::policy::flight::Reason;
 use crate::serve::chance;
 use crate::serve::clock::Clock;
 use crate::serve::edge::Edge;
-use crate::serve::edge::metrics::Reason;
 use crate::time::Timestamp;
 
 /// Batches that may be under way at once, each of other channels: one that is slow holds up no more than its share.

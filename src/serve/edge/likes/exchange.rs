@@ -8,11 +8,10 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Response};
 use http_body_util::{BodyExt, Full};
 
+use crate::policy::flight::{Attempt, Reason};
 use crate::policy::key::{Key, Kind};
 use crate::policy::status::FetchError;
 use crate::serve::edge::Edge;
-use crate::serve::edge::flights::Landing;
-use crate::serve::edge::metrics::Reason;
 use crate::serve::edge::upstream::{self, ServerIndex};
 
 /// The longest answer about one like: counts and refusals have a few hundred bytes.
@@ -116,12 +115,12 @@ impl Edge {
         let response = match answered {
             Ok(response) => response,
             Err(error) => {
-                counted.ends(question.reason, &Landing::Failed(error, None), took);
+                counted.ends(question.reason, &Attempt::Failed(error, None), took);
                 return Err(error);
             }
         };
         match question.reason {
-            Reason::Pass => counted.ends(Reason::Pass, &Landing::Private, took),
+            Reason::Pass => counted.ends(Reason::Pass, &Attempt::Private, took),
             reason => counted.brought(reason, took),
         }
         let (mut parts, mut body) = response.into_parts();

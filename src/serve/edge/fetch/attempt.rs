@@ -1,40 +1,165 @@
-//! What one attempt brings: the head that decides what viewers get, and the body as it comes in. A body that broke off
-//! is continued only by the rest of the very same one.
+//! One attempt of a flight: the head that decides what viewers get, and the body as it comes in. A body that broke off is
+//! continued only by the rest of the very same one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONTENT_RANGE, ETAG};
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body, Incoming};
+use tokio::sync::watch;
 
-use super::Edge;
-use super::attempts::Fetch;
-use super::flights::{Head, Landing};
-use super::store::Object;
-use super::upstream::{self, ServerIndex};
-use super::{head, listed};
+use super::order::{Ask, Listing};
 use crate::hls;
+use crate::policy::admission::Class;
+use crate::policy::flight::{Attempt, Flight, Reason};
 use crate::policy::freshness::Validity;
 use crate::policy::key::{Key, Kind};
-use crate::policy::rendition::{Fit, Sighting};
+use crate::policy::rendition::{Due, Fit, PlaylistFacts, Sighting};
+use crate::policy::retry::{self, Health};
 use crate::policy::sharing::{self, Implicit, Sharing};
 use crate::policy::status::FetchError;
+use crate::serve::edge::Edge;
+use crate::serve::edge::flights::{Head, Progress};
+use crate::serve::edge::head;
+use crate::serve::edge::upstream::{self, ServerIndex};
 use crate::time::Timestamp;
 
+/// For so long nobody has waited for a flight that is not urgent when it is given up.
+const DESERTED_AFTER: Duration = Duration::from_millis(100);
+
+/// What the answer to one request brought.
+enum Brought {
+    Whole(Whole),
+    /// No object; how the request ended.
+    Nothing(Attempt),
+}
+
+/// A whole answer.
+pub(super) struct Whole {
+    pub(super) head: Arc<Head>,
+    pub(super) body: Bytes,
+    /// Until when it may be served, before it is known when the next playlist is due.
+    pub(super) validity: Validity,
+    /// What it tells, if it is a media playlist.
+    pub(super) news: Option<News>,
+}
+
+/// What a media playlist tells of its rendition.
+pub(super) struct News {
+    pub(super) facts: PlaylistFacts,
+    pub(super) fit: Fit,
+    pub(super) due: Due,
+}
+
+/// A fetch under way.
+pub(super) struct Fetch<'a> {
+    edge: &'a Edge,
+    key: &'a Key,
+    ask: Ask,
+    listing: Listing,
+    /// Decides what is done.
+    pub(super) flight: Flight,
+    progress: &'a watch::Sender<Progress>,
+    /// The strong tag of what has come in so far: only that may be continued.
+    etag: Option<HeaderValue>,
+    /// Until when what has come in so far may be served.
+    validity: Option<Validity>,
+    /// The end of a whole body, which viewers get once it is stored.
+    last: Option<Bytes>,
+    held_bytes: HeldBytes<'a>,
+}
+
+impl<'a> Fetch<'a> {
+    pub(super) fn new(
+        edge: &'a Edge,
+        key: &'a Key,
+        ask: Ask,
+        listing: Listing,
+        flight: Flight,
+        progress: &'a watch::Sender<Progress>,
+    ) -> Self {
+        Self {
+            edge,
+            key,
+            ask,
+            listing,
+            flight,
+            progress,
+            etag: None,
+            validity: None,
+            last: None,
+            held_bytes: HeldBytes { edge, bytes: 0 },
+        }
+    }
+}
+
 impl Fetch<'_> {
+    /// One request to the origin, counted by its reason; the server hears how it went.
+    pub(super) async fn attempt(
+        &mut self,
+        class: Class,
+        reason: Reason,
+    ) -> (Attempt, Option<Whole>) {
+        let edge = self.edge;
+        let shed = |shed| (Attempt::Failed(FetchError::Shed(shed), None), None);
+        let _permit = match edge.upstream.place(class, self.deserted()).await {
+            Ok(permit) => permit,
+            Err(why) => return shed(why),
+        };
+        let server = match edge.upstream.server_for(self.key, self.flight.failures()) {
+            Ok(server) => server,
+            Err(why) => return shed(why),
+        };
+        let begun = edge.clock.now();
+        let counted = edge.metrics.fetch_begins(self.key.as_ref().kind());
+        let _under_way = UnderWay::begin(edge, self.key);
+        let ends_at = edge.clock.instant(self.flight.ends_at());
+        let (ended, whole) = match tokio::time::timeout_at(ends_at, self.receive(server)).await {
+            Ok(Ok(Brought::Whole(whole))) => (Attempt::Whole, Some(whole)),
+            Ok(Ok(Brought::Nothing(attempt))) => (attempt, None),
+            Ok(Err(error)) => (Attempt::Failed(error, None), None),
+            Err(_) => (Attempt::Failed(FetchError::TotalTimeout, None), None),
+        };
+        let health = match ended {
+            Attempt::Failed(error, _) => retry::health_after(error, self.flight.subject().foreign),
+            _ => Health::Well,
+        };
+        edge.upstream.ended(server, health);
+        counted.ends(reason, &ended, edge.clock.now().since(begun));
+        (ended, whole)
+    }
+
+    /// Ends when nobody waits for a flight that is not urgent: then it need not be begun.
+    async fn deserted(&self) {
+        let Listing::Listed(generation) = self.listing else {
+            return std::future::pending().await;
+        };
+        if !self.flight.may_be_deserted() {
+            // Somebody else will ask for it in a moment, or reads what has come in so far.
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(DESERTED_AFTER).await;
+            if self.edge.flights.abandon(self.key, generation) {
+                return;
+            }
+        }
+    }
+
     /// Asks a server and reads its answer to the end.
-    pub(super) async fn receive(&mut self, server: ServerIndex) -> Result<Landing, FetchError> {
+    async fn receive(&mut self, server: ServerIndex) -> Result<Brought, FetchError> {
         let edge = self.edge;
         let begun = edge.clock.now();
-        if !self.is_streamed() {
+        if !self.flight.subject().is_streamed() {
             self.begin_anew();
         }
         let resume = self
             .etag
             .as_ref()
-            .filter(|_| self.received > 0)
-            .map(|etag| (self.received, etag));
+            .filter(|_| self.flight.bytes() > 0)
+            .map(|etag| (self.flight.bytes(), etag));
         let (path, came_through) = (self.ask.path.clone(), self.ask.came_through.as_ref());
         let response = edge
             .upstream
@@ -49,7 +174,7 @@ impl Fetch<'_> {
 
     /// Forgets what an earlier attempt brought, which no viewer has seen.
     fn begin_anew(&mut self) {
-        self.received = 0;
+        self.flight.begins_anew();
         self.last = None;
         self.etag = None;
         self.progress.send_modify(|progress| {
@@ -63,7 +188,7 @@ impl Fetch<'_> {
         &mut self,
         response: Response<Incoming>,
         begun: Timestamp,
-    ) -> Result<Landing, FetchError> {
+    ) -> Result<Brought, FetchError> {
         let (edge, key) = (self.edge, self.key);
         let (parts, body) = response.into_parts();
         let implicit = if matches!(key, Key::Live { .. }) {
@@ -73,11 +198,11 @@ impl Fetch<'_> {
         };
         let lifetime = match sharing::judge(parts.status, &parts.headers, implicit) {
             Sharing::Shared { lifetime } => lifetime,
-            Sharing::Private => return Ok(Landing::Private),
-            Sharing::Refused => return Ok(self.absent(parts.status)),
+            Sharing::Private => return Ok(Brought::Nothing(Attempt::Private)),
+            Sharing::Refused => return Ok(Brought::Nothing(Attempt::Refused(parts.status))),
             Sharing::Failed { retry_after } => {
                 let error = FetchError::Status(parts.status.as_u16());
-                return Ok(Landing::Failed(error, retry_after));
+                return Ok(Brought::Nothing(Attempt::Failed(error, retry_after)));
             }
         };
         let announced = body.size_hint().exact();
@@ -85,7 +210,7 @@ impl Fetch<'_> {
             // Foreign objects of any size pass through; a live segment of this size is a mistake.
             return match key {
                 Key::Live { .. } => Err(FetchError::TooLarge),
-                Key::Foreign { .. } => Ok(Landing::Private),
+                Key::Foreign { .. } => Ok(Brought::Nothing(Attempt::Private)),
             };
         }
         // What finds no room is refused before a viewer has the head, and not cut off later.
@@ -116,6 +241,7 @@ impl Fetch<'_> {
             .filter(|etag| etag.as_bytes().starts_with(b"\"") && announced.is_some())
             .cloned();
         self.validity = Some(validity_of(None));
+        self.flight.head_is_shown(self.etag.is_some());
         self.progress
             .send_modify(|progress| progress.head = Some(head.clone()));
         self.read(body, 0, announced).await?;
@@ -123,34 +249,29 @@ impl Fetch<'_> {
         let facts = (kind == Kind::MediaPlaylist)
             .then(|| hls::facts::of_media_playlist(&body))
             .flatten();
-        let mut validity = validity_of(facts);
+        let validity = validity_of(facts);
+        let mut news = None;
         if let Some(facts) = facts {
             let sighting = Sighting::of_answer(begun, now, landed_age);
             let (fit, due) = edge.renditions.landed(key, facts, sighting, now);
-            edge.playlists
-                .landed(key, &fit, facts.head, edge.clock.unix_at(now));
-            match fit {
-                Fit::Older => {
-                    edge.metrics.regressions_blocked.inc();
-                    return Err(FetchError::Outdated);
-                }
-                Fit::Newer(Some(numbers)) => {
-                    let ahead = listed::newly(edge, key, numbers);
-                    // A viewer who gets this playlist finds its segments here.
-                    listed::landed(ahead, facts.target_duration / 4).await;
-                }
-                Fit::Reset => listed::forget_absences(edge, key),
-                Fit::Newer(None) => {}
+            let seen_at = edge.clock.unix_at(now);
+            edge.playlists.landed(key, &fit, facts.head, seen_at);
+            if fit == Fit::Older {
+                edge.metrics.regressions_blocked.inc();
+                return Err(FetchError::Outdated);
             }
-            validity = validity.until_due(edge.clock.now(), due, facts);
+            news = Some(News { facts, fit, due });
         }
-        let object = Object::new(head.headers.clone(), body, validity, self.ahead)
-            .listing_up_to(facts.map(|facts| facts.head));
-        Ok(Landing::Object(Arc::new(object), head))
+        Ok(Brought::Whole(Whole {
+            head,
+            body,
+            validity,
+            news,
+        }))
     }
 
     /// Reads an answer that continues what viewers have already begun to read.
-    async fn go_on(&mut self, response: Response<Incoming>) -> Result<Landing, FetchError> {
+    async fn go_on(&mut self, response: Response<Incoming>) -> Result<Brought, FetchError> {
         let head = self.progress.borrow().head.clone();
         let (parts, body) = response.into_parts();
         if parts.status.is_server_error() {
@@ -161,11 +282,11 @@ impl Fetch<'_> {
             .ok_or(FetchError::Changed)?;
         let expected = format!(
             "bytes {}-{}/{length}",
-            self.received,
+            self.flight.bytes(),
             length.saturating_sub(1)
         );
         let etag = parts.headers.get(ETAG);
-        let same = match (self.received, &self.etag) {
+        let same = match (self.flight.bytes(), &self.etag) {
             // Viewers have the head alone: another body of the same length and tag, or none, will do.
             (0, None) => etag == head.headers.get(ETAG),
             (_, None) => false,
@@ -180,7 +301,7 @@ impl Fetch<'_> {
             {
                 0
             }
-            StatusCode::OK if body.size_hint().exact() == Some(length) => self.received,
+            StatusCode::OK if body.size_hint().exact() == Some(length) => self.flight.bytes(),
             _ => return Err(FetchError::Changed),
         };
         if !same {
@@ -189,8 +310,12 @@ impl Fetch<'_> {
         self.read(body, skip, Some(length)).await?;
         let body = self.whole(Some(length))?;
         let validity = self.validity.ok_or(FetchError::Changed)?;
-        let object = Object::new(head.headers.clone(), body, validity, self.ahead);
-        Ok(Landing::Object(Arc::new(object), head))
+        Ok(Brought::Whole(Whole {
+            head,
+            body,
+            validity,
+            news: None,
+        }))
     }
 
     /// Adds a body to what has come in, but for its first `skip` bytes. What completes the `announced` length is held back:
@@ -210,12 +335,13 @@ impl Fetch<'_> {
             if chunk.is_empty() {
                 continue;
             }
-            self.received += chunk.len() as u64;
-            if self.received > edge.limits().body_bytes_max {
+            self.flight.received(chunk.len() as u64);
+            let received = self.flight.bytes();
+            if received > edge.limits().body_bytes_max {
                 return Err(FetchError::TooLarge);
             }
-            self.held_bytes.at_least(self.received)?;
-            if Some(self.received) == announced {
+            self.held_bytes.at_least(received)?;
+            if Some(received) == announced {
                 self.last = Some(chunk);
             } else {
                 self.progress
@@ -226,12 +352,12 @@ impl Fetch<'_> {
     }
 
     fn whole(&self, announced: Option<u64>) -> Result<Bytes, FetchError> {
-        if announced.is_some_and(|length| length != self.received) {
+        if announced.is_some_and(|length| length != self.flight.bytes()) {
             return Err(FetchError::Truncated);
         }
         let progress = self.progress.borrow();
         let parts: Vec<_> = progress.chunks.iter().chain(&self.last).cloned().collect();
-        Ok(joined(&parts, self.received))
+        Ok(joined(&parts, self.flight.bytes()))
     }
 }
 
@@ -249,16 +375,12 @@ fn joined(chunks: &[Bytes], length: u64) -> Bytes {
 }
 
 /// Bytes that one flight holds; given back when it ends, however it ends.
-pub(super) struct HeldBytes<'a> {
+struct HeldBytes<'a> {
     edge: &'a Edge,
     bytes: u64,
 }
 
-impl<'a> HeldBytes<'a> {
-    pub(super) fn none(edge: &'a Edge) -> Self {
-        Self { edge, bytes: 0 }
-    }
-
+impl HeldBytes<'_> {
     /// Takes what is missing to this many.
     fn at_least(&mut self, bytes: u64) -> Result<(), FetchError> {
         let more = bytes.saturating_sub(self.bytes);
@@ -271,5 +393,28 @@ impl<'a> HeldBytes<'a> {
 impl Drop for HeldBytes<'_> {
     fn drop(&mut self) {
         self.edge.upstream.release(self.bytes);
+    }
+}
+
+/// A request to the origin that is counted as under way for its key until this is dropped.
+struct UnderWay<'a> {
+    edge: &'a Edge,
+    key: &'a Key,
+    number: u64,
+}
+
+impl<'a> UnderWay<'a> {
+    fn begin(edge: &'a Edge, key: &'a Key) -> Self {
+        let (number, others) = edge.upstream.fetch_begins(key);
+        if others > 0 {
+            edge.metrics.duplicate_fetches.inc();
+        }
+        Self { edge, key, number }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.edge.upstream.fetch_ends(self.key, self.number);
     }
 }
