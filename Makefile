@@ -12,7 +12,7 @@ PROMETHEUS ?= 127.0.0.1:9090
 .DEFAULT_GOAL := help
 SCENARIOS := $(basename $(notdir $(wildcard scenarios/*.toml)))
 
-.PHONY: help demo run top surge-celebrity $(SCENARIOS:%=surge-%) watch-vlc watch-ffplay prometheus grafana check test test-long bench soak deps audit clean
+.PHONY: help demo run top surge-celebrity $(SCENARIOS:%=surge-%) watch-vlc watch-ffplay prometheus grafana check test test-hard test-long bench soak deps audit clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -63,8 +63,11 @@ check: ## formatting, lints, documentation
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
-test: deps ## all tests but the long ones
-	$(CARGO) test --locked
+test: deps ## all tests but the long ones; what fails is run once more, alone, and named as flaky if it passes then
+	@CARGO="$(CARGO)" scripts/test
+
+test-hard: deps ## the tests over sockets beside two busy loops, ten times (TIMES=)
+	@CARGO="$(CARGO)" scripts/test --hard $(or $(TIMES),10)
 
 test-long: ## what takes longer: real VLC, hls.js in Chromium, more seeds
 	@scripts/deps --long

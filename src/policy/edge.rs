@@ -154,7 +154,10 @@ mod tests {
 
     use super::*;
     use crate::policy::collapse::{Boarding, Flights};
+    use crate::policy::flight::Outcome;
+    use crate::policy::landing;
     use crate::policy::rendition::PlaylistFacts;
+    use crate::policy::status::FetchError;
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::ZERO + Duration::from_millis(millis)
@@ -339,12 +342,12 @@ mod tests {
                     Event::Land { well } => {
                         let Some(generation) = under_way.take() else { continue };
                         let facts = PlaylistFacts { first: 0, head: 9, target_duration: Duration::from_secs(2), newest: Duration::from_secs(2) };
-                        stored = if well {
-                            let validity = Validity::of_live(now, Duration::ZERO, Kind::MediaPlaylist, Some(facts), 50);
-                            Stored { validity: Some(validity), ..Stored::default() }
-                        } else {
-                            Stored { negative: Some(Negative::after_error(now, stored.negative, None)), ..stored }
+                        let outcome = match well {
+                            true => Outcome::Whole,
+                            false => Outcome::Failed(FetchError::Connect, None),
                         };
+                        let validity = Validity::of_live(now, Duration::ZERO, Kind::MediaPlaylist, Some(facts), 50);
+                        stored = landing::keep(&outcome, stored.negative, now).facts(stored, Some(validity));
                         prop_assert!(flights.land(&(), generation).is_some());
                     }
                     Event::Ask => {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::limits::Limits;
 use super::rendition::{Fit, PlaylistFacts};
 
 /// A playlist that jumps far ahead is no reason to fetch everything between.
@@ -16,9 +17,10 @@ pub fn numbers(fit: &Fit) -> impl Iterator<Item = u64> + use<> {
     listed.into_iter().flatten().rev().take(AHEAD_MAX)
 }
 
-/// How long viewers have the playlist before at most, so that a viewer who gets the new one finds its segments.
-pub fn held_back_max(facts: PlaylistFacts) -> Duration {
-    facts.target_duration / 4
+/// How long a new playlist is held back at most, so that a viewer who gets it finds its segments. Those who wait for it must
+/// get it before their deadline.
+pub fn held_back_max(facts: PlaylistFacts, limits: &Limits) -> Duration {
+    (facts.target_duration / 4).min(limits.playlist_wait / 2)
 }
 
 #[cfg(test)]

@@ -1,16 +1,21 @@
 //! One schedule through the pure core alone and through the whole edge: both must decide alike, step by step.
 //!
-//! The core is what `policy` has: the table of flights and what the store's facts say. The edge is the real one, over
-//! sockets, with an origin that answers when the schedule says so. After each step both are asked what they did.
+//! The core is what `policy` has: the table of flights, the machine of each, and what a landing means for the store. The
+//! edge is the real one, over sockets, with an origin that answers when the schedule says so. After each step both are asked what they did.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
+use http::StatusCode;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
+use seawall::policy::admission::Class;
 use seawall::policy::collapse::{Boarding, Flights, Generation};
 use seawall::policy::edge::{Decision, Stored};
-use seawall::policy::freshness::{Negative, Validity};
+use seawall::policy::flight::{Action, Attempt, Flight, Reason, Subject, Surroundings};
+use seawall::policy::freshness::Validity;
 use seawall::policy::key::Kind;
+use seawall::policy::landing;
 use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
 use seawall::time::Timestamp;
@@ -36,7 +41,7 @@ enum Step {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+enum Answer {
     Whole,
     NotFound,
 }
@@ -55,7 +60,7 @@ enum Word {
 struct Core {
     flights: Flights<u64, ()>,
     stored: HashMap<u64, Stored>,
-    under_way: HashMap<u64, Generation>,
+    under_way: HashMap<u64, (Generation, Flight)>,
     waiters: BTreeMap<u64, u32>,
     fetches: BTreeMap<u64, u32>,
 }
@@ -75,7 +80,15 @@ impl Core {
         *self.waiters.entry(key).or_default() += 1;
         match boarding {
             Boarding::Lead(generation, ()) => {
-                self.under_way.insert(key, generation);
+                let subject = Subject {
+                    kind: Kind::Segment,
+                    segment: Some(key),
+                    foreign: false,
+                };
+                let limits = Limits::default();
+                let flight = Flight::begin(subject, Reason::Miss, false, true, &limits, now, None);
+                assert_eq!(flight.poll(), Action::Ask(Class::LiveEdge, Reason::Miss));
+                self.under_way.insert(key, (generation, flight));
                 *self.fetches.entry(key).or_default() += 1;
                 Word::Lead
             }
@@ -84,36 +97,28 @@ impl Core {
         }
     }
 
-    fn answer(&mut self, key: u64, outcome: Outcome) -> u32 {
+    fn answer(&mut self, key: u64, answer: Answer) -> u32 {
         let now = Timestamp::ZERO;
-        let stored = match outcome {
-            Outcome::Whole => Stored {
-                validity: Some(Validity::of_live(
-                    now,
-                    Default::default(),
-                    Kind::Segment,
-                    None,
-                    50,
-                )),
-                ..Stored::default()
-            },
-            Outcome::NotFound => Stored {
-                negative: Some(Negative::after_refusal(
-                    now,
-                    std::time::Duration::from_secs(1),
-                )),
-                ..Stored::default()
-            },
+        let (generation, mut flight) = self.under_way.remove(&key).unwrap();
+        let attempt = match answer {
+            Answer::Whole => Attempt::Whole,
+            Answer::NotFound => Attempt::Refused(StatusCode::NOT_FOUND),
         };
-        self.stored.insert(key, stored);
-        let generation = self.under_way.remove(&key).unwrap();
+        flight.handle_attempt(attempt, now, Surroundings::default());
+        let Action::Land(outcome) = flight.poll() else {
+            panic!("nothing is known that would be worth waiting for: {flight:?}")
+        };
+        let validity = Validity::of_live(now, Duration::ZERO, Kind::Segment, None, 50);
+        let before = self.stored.get(&key).copied().unwrap_or_default();
+        let keep = landing::keep(&outcome, before.negative, now);
+        self.stored.insert(key, keep.facts(before, Some(validity)));
         self.waiters.remove(&key);
         self.flights.land(&key, generation).unwrap().followers
     }
 
     fn leave(&mut self, key: u64) {
-        let generation = self.under_way[&key];
-        self.flights.leave(&key, generation);
+        let (generation, _) = &self.under_way[&key];
+        self.flights.leave(&key, *generation);
         *self.waiters.get_mut(&key).unwrap() -= 1;
     }
 }
@@ -136,10 +141,10 @@ fn path(key: u64) -> String {
 
 async fn run(seed: u64) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let outcomes: BTreeMap<u64, Outcome> = (0..KEYS)
+    let outcomes: BTreeMap<u64, Answer> = (0..KEYS)
         .map(|key| match rng.next_u32() % 4 {
-            0 => (key, Outcome::NotFound),
-            _ => (key, Outcome::Whole),
+            0 => (key, Answer::NotFound),
+            _ => (key, Answer::Whole),
         })
         .collect();
     let gates: BTreeMap<u64, Gate> = (0..KEYS).map(|key| (key, Gate::closed())).collect();
@@ -148,17 +153,17 @@ async fn run(seed: u64) {
         let file = arrived.target.rsplit('/').next().unwrap();
         let key: u64 = file.trim_end_matches(".ts").parse().unwrap();
         let answer = match answers[&key] {
-            Outcome::Whole => Behaviour::ok(format!("segment {key}")),
-            Outcome::NotFound => Behaviour::status(404),
+            Answer::Whole => Behaviour::ok(format!("segment {key}")),
+            Answer::NotFound => Behaviour::status(404),
         };
         Behaviour::Gated(script[&key].clone(), Box::new(answer))
     })
     .await;
     let limits = Limits {
         retries_per_flight_max: 0,
-        segment_wait: std::time::Duration::from_secs(60),
-        first_byte: std::time::Duration::from_secs(60),
-        total: std::time::Duration::from_secs(60),
+        segment_wait: Duration::from_secs(60),
+        first_byte: Duration::from_secs(60),
+        total: Duration::from_secs(60),
         ..Limits::default()
     };
     let edge = TestEdge::start_with(&origin.url(), MissQueue::Flights, limits);
@@ -217,7 +222,7 @@ async fn run(seed: u64) {
                         "{}: {status}",
                         said("another word")
                     );
-                    let code = if outcome == Outcome::Whole { 200 } else { 404 };
+                    let code = if outcome == Answer::Whole { 200 } else { 404 };
                     assert_eq!(reply.status, code, "{}", said("another answer"));
                 }
                 let left: u32 = core.waiters.values().sum();

@@ -15,13 +15,13 @@ use warp::reply::Response;
 
 use super::flights::{Head, Landing, Watch};
 use super::head::insert_cors;
+use super::store::CACHE_STATUS;
 use super::store::Object;
 use crate::policy::key::Kind;
 use crate::policy::status::{CacheStatus, FetchError, Shed, Way};
 use crate::serve::conditions::{self, Wanted};
 use crate::time::Timestamp;
 
-pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 

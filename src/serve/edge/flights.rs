@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::operate::InspectedFlight;
 use super::store::Object;
 use crate::policy::collapse::{self, Boarding, Generation, Landed};
 use crate::policy::flight::Outcome;
@@ -96,6 +96,19 @@ impl Landing {
             Self::Failed(error, _) => error.word(),
         }
     }
+}
+
+/// A flight under way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InspectedFlight {
+    /// Its number.
+    pub generation: u64,
+    /// Requests that wait for it.
+    pub waiters: u32,
+    /// Requests that have joined it.
+    pub followers: u32,
+    /// Bytes that have come in.
+    pub bytes: u64,
 }
 
 /// What a follower holds of a flight.

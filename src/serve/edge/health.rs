@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Edge;
+use super::node::Edge;
 
 /// From the end of one check of a server to the next.
 const PAUSE: Duration = Duration::from_secs(1);

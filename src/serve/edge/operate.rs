@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use warp::Filter;
 use warp::reply::Response;
 
-use super::Edge;
-use super::routes::key_of;
+use super::flights::InspectedFlight;
+use super::node::Edge;
+use super::paths::{key_of, path_of};
 use super::store::Cause;
 use crate::hls::names::LivePath;
 use crate::policy::flight::Reason;
@@ -64,19 +65,6 @@ pub struct InspectedFailure {
     pub in_a_row: u32,
     /// For how much longer it is remembered.
     pub for_ms: u64,
-}
-
-/// A flight under way.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct InspectedFlight {
-    /// Its number.
-    pub generation: u64,
-    /// Requests that wait for it.
-    pub waiters: u32,
-    /// Requests that have joined it.
-    pub followers: u32,
-    /// Bytes that have come in.
-    pub bytes: u64,
 }
 
 /// How a fetch ended.
@@ -440,32 +428,6 @@ impl Edge {
             self.upstream.fetches_are_void(key);
         }
         flew || known
-    }
-}
-
-/// The path by which a key is asked for.
-pub(super) fn path_of(key: &Key) -> String {
-    match key {
-        Key::Live {
-            channel,
-            rendition,
-            kind,
-            number,
-        } => match kind {
-            Kind::Multivariant => LivePath::Multivariant { channel },
-            Kind::MediaPlaylist => LivePath::MediaPlaylist { channel, rendition },
-            Kind::Segment => LivePath::Segment {
-                channel,
-                rendition,
-                number: *number,
-            },
-            Kind::Other => LivePath::Description { channel },
-        }
-        .to_string(),
-        Key::Foreign { path, query, .. } => match query {
-            Some(query) => format!("{path}?{query}"),
-            None => path.to_string(),
-        },
     }
 }
 

@@ -11,9 +11,9 @@ use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::{Frame, Incoming};
 use warp::Reply;
 
-use super::Edge;
 use super::answer;
-use super::routes::{Answered, Asked};
+use super::node::Edge;
+use super::request::{Answered, Asked};
 use super::upstream::{self, RequestBody};
 use crate::policy::admission::Class;
 use crate::policy::flight::{Attempt, Reason};

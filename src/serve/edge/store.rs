@@ -11,18 +11,19 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{AGE, CONTENT_LENGTH};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use super::answer::CACHE_STATUS;
 use crate::policy::collapse::Generation;
 use crate::policy::edge::Stored;
 use crate::policy::freshness::{Negative, Validity};
 use crate::policy::key::{Key, KeyRef};
 use crate::policy::limits::Eviction;
 use crate::time::Timestamp;
+
+pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// A whole answer of the origin: status 200, a body of the length that was announced.
 #[derive(Debug)]

@@ -16,8 +16,8 @@ use tokio::sync::watch;
 
 use self::attempt::{Fetch, Whole};
 pub(super) use self::order::{Ask, Listing};
-use super::Edge;
 use super::flights::{Landing, Progress, Watch};
+use super::node::Edge;
 use super::store::{Entry, Failure, LastLanding, Object};
 use crate::hls::names::LivePath;
 use crate::policy::collapse::Generation;
@@ -230,7 +230,8 @@ async fn bring(edge: &Arc<Edge>, key: &Key, whole: Whole, ahead: bool) -> Landin
                 let _ = watch.wait_for(|progress| progress.landing.is_some()).await;
             });
         let landed = futures_util::future::join_all(landed);
-        let _ = tokio::time::timeout(prefetch::held_back_max(news.facts), landed).await;
+        let held_back_max = prefetch::held_back_max(news.facts, &edge.limits());
+        let _ = tokio::time::timeout(held_back_max, landed).await;
         validity = validity.until_due(edge.clock.now(), news.due, news.facts);
     }
     let object =

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::exchange::NoAnswer;
+use super::told::NoAnswer;
 use crate::likes::Reading;
 use crate::likes::limits::Shed;
 use crate::policy::limits::Limits;

@@ -8,10 +8,11 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Response};
 use http_body_util::{BodyExt, Full};
 
+use super::told::NoAnswer;
 use crate::policy::flight::{Attempt, Reason};
 use crate::policy::key::{Key, Kind};
 use crate::policy::status::FetchError;
-use crate::serve::edge::Edge;
+use crate::serve::edge::node::Edge;
 use crate::serve::edge::upstream::{self, ServerIndex};
 
 /// The longest answer about one like: counts and refusals have a few hundred bytes.
@@ -39,100 +40,89 @@ pub(super) struct Reply {
     pub(super) again: bool,
 }
 
-/// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoAnswer {
-    /// The question has reached nobody.
-    Unsent,
-    /// It was sent, and nobody knows what came of it.
-    Unknown,
+/// Asks until `wait` is over. A server that takes no connection has got nothing, so the next one is asked; one that
+/// breaks off may have acted, so it is asked once more only if that does no harm.
+pub(super) async fn exchange(
+    edge: &Edge,
+    question: &Question,
+    wait: Duration,
+) -> Result<Reply, NoAnswer> {
+    let mut sent = false;
+    let asking = async {
+        let key = Key::Foreign {
+            authority: edge.upstream.authority().as_str().into(),
+            path: question.path.path().into(),
+            query: None,
+        };
+        for round in 0..2 {
+            for server in edge.upstream.servers_for(&key) {
+                match ask(edge, server, question, wait).await {
+                    Ok(response) => {
+                        let again = sent;
+                        return Ok(Reply { response, again });
+                    }
+                    Err(FetchError::Connect) => {}
+                    Err(FetchError::Broken | FetchError::Truncated)
+                        if question.repeatable && round == 0 =>
+                    {
+                        sent = true;
+                        break;
+                    }
+                    Err(_) => return Err(NoAnswer::Unknown),
+                }
+            }
+            if !sent {
+                return Err(NoAnswer::Unsent);
+            }
+        }
+        Err(NoAnswer::Unknown)
+    };
+    // The last attempt ends by its own limit, so that it is counted.
+    tokio::time::timeout(wait + edge.limits().progress, asking)
+        .await
+        .unwrap_or(Err(NoAnswer::Unknown))
 }
 
-impl Edge {
-    /// Asks until `wait` is over. A server that takes no connection has got nothing, so the next one is asked; one that
-    /// breaks off may have acted, so it is asked once more only if that does no harm.
-    pub(super) async fn exchange(
-        &self,
-        question: &Question,
-        wait: Duration,
-    ) -> Result<Reply, NoAnswer> {
-        let mut sent = false;
-        let asking = async {
-            let key = Key::Foreign {
-                authority: self.upstream.authority().as_str().into(),
-                path: question.path.path().into(),
-                query: None,
-            };
-            for round in 0..2 {
-                for server in self.upstream.servers_for(&key) {
-                    match self.ask(server, question, wait).await {
-                        Ok(response) => {
-                            let again = sent;
-                            return Ok(Reply { response, again });
-                        }
-                        Err(FetchError::Connect) => {}
-                        Err(FetchError::Broken | FetchError::Truncated)
-                            if question.repeatable && round == 0 =>
-                        {
-                            sent = true;
-                            break;
-                        }
-                        Err(_) => return Err(NoAnswer::Unknown),
-                    }
-                }
-                if !sent {
-                    return Err(NoAnswer::Unsent);
-                }
-            }
-            Err(NoAnswer::Unknown)
-        };
-        // The last attempt ends by its own limit, so that it is counted.
-        tokio::time::timeout(wait + self.limits().progress, asking)
-            .await
-            .unwrap_or(Err(NoAnswer::Unknown))
-    }
-
-    async fn ask(
-        &self,
-        server: ServerIndex,
-        question: &Question,
-        wait: Duration,
-    ) -> Result<Response<Bytes>, FetchError> {
-        let begun = self.clock.now();
-        let counted = self.metrics.fetch_begins(Kind::Other);
-        let mut request = http::Request::new(
-            Full::new(question.body.clone())
-                .map_err(|never| match never {})
-                .boxed(),
-        );
-        *request.headers_mut() = question.headers.clone();
-        let (method, path) = (question.method.clone(), question.path.clone());
-        let answered = self
-            .upstream
-            .send_within(server, request, method, path, wait)
-            .await;
-        let took = self.clock.now().since(begun);
-        let response = match answered {
-            Ok(response) => response,
-            Err(error) => {
-                counted.ends(question.reason, &Attempt::Failed(error, None), took);
-                return Err(error);
-            }
-        };
-        match question.reason {
-            Reason::Pass => counted.ends(Reason::Pass, &Attempt::Private, took),
-            reason => counted.brought(reason, took),
+async fn ask(
+    edge: &Edge,
+    server: ServerIndex,
+    question: &Question,
+    wait: Duration,
+) -> Result<Response<Bytes>, FetchError> {
+    let begun = edge.clock.now();
+    let counted = edge.metrics.fetch_begins(Kind::Other);
+    let mut request = http::Request::new(
+        Full::new(question.body.clone())
+            .map_err(|never| match never {})
+            .boxed(),
+    );
+    *request.headers_mut() = question.headers.clone();
+    let (method, path) = (question.method.clone(), question.path.clone());
+    let answered = edge
+        .upstream
+        .send_within(server, request, method, path, wait)
+        .await;
+    let took = edge.clock.now().since(begun);
+    let response = match answered {
+        Ok(response) => response,
+        Err(error) => {
+            counted.ends(question.reason, &Attempt::Failed(error, None), took);
+            return Err(error);
         }
-        let (mut parts, mut body) = response.into_parts();
-        let mut whole = BytesMut::new();
-        while let Some(chunk) = upstream::next_chunk(&mut body, &self.limits()).await? {
-            self.metrics.origin_bytes.inc_by(chunk.len() as u64);
-            whole.extend_from_slice(&chunk);
-            if whole.len() > question.answer_bytes_max {
-                return Err(FetchError::TooLarge);
-            }
-        }
-        upstream::strip_hop_by_hop(&mut parts.headers);
-        Ok(Response::from_parts(parts, whole.freeze()))
+    };
+    match question.reason {
+        Reason::Pass => counted.ends(Reason::Pass, &Attempt::Private, took),
+        reason => counted.brought(reason, took),
     }
+    let (mut parts, mut body) = response.into_parts();
+    let mut whole = BytesMut::new();
+    while let Some(chunk) = upstream::next_chunk(&mut body, &edge.limits()).await? {
+        edge.metrics.origin_bytes.inc_by(chunk.len() as u64);
+        whole.extend_from_slice(&chunk);
+        if whole.len() > question.answer_bytes_max {
+            return Err(FetchError::TooLarge);
+        }
+    }
+    upstream::strip_hop_by_hop(&mut parts.headers);
+    Ok(Response::from_parts(parts, whole.freeze()))
 }

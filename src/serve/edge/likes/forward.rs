@@ -7,9 +7,10 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Told;
-use super::batches::Heard;
-use super::exchange::{self, NoAnswer, Question, Reply};
+use super::batches;
+use super::exchange::{self, Question, Reply};
+use super::lanes::Heard;
+use super::told::{NoAnswer, Told};
 use crate::likes::Limits;
 use crate::likes::forward;
 use crate::likes::gather::Sent;
@@ -18,7 +19,7 @@ use crate::likes::names::LikePath;
 use crate::policy::flight::Reason;
 use crate::policy::status::{Served, Way};
 use crate::serve::edge::pass::RequestStream;
-use crate::serve::edge::routes::Asked;
+use crate::serve::edge::request::Asked;
 use crate::serve::edge::upstream::CDN_LOOP;
 use crate::serve::likes::answer::{self, Refusal};
 use crate::serve::likes::rates::FORWARDED_FOR;
@@ -29,125 +30,121 @@ const SEQUENCE: HeaderName = HeaderName::from_static("like-seq");
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("like-token");
 
-impl Asked<'_> {
-    /// Brings what a viewer has sent to the origin, in a batch or by itself, and gives back what the origin says of it.
-    pub(super) async fn update(
-        &self,
-        path: LikePath<'_>,
-        peer: Option<Peer>,
-        body: impl RequestStream,
-    ) -> Result<Told, Refusal> {
-        let (edge, method) = (self.edge, self.request.method);
-        let body = body::whole(body, Limits::default().body_bytes_max).await?;
-        let sent = update::read(path, method, self.request.headers, &body)?;
-        let place = self.place()?;
-        if !edge.likes.batches.are_taken(edge.clock.now()) {
-            return self.alone(peer, body, place).await;
-        }
-        if matches!(sent, Sent::Nameless { .. }) {
-            // They are summed here, so nobody behind this knows from whom they come.
-            let address = peer
-                .as_ref()
-                .map(|Peer(peer)| edge.likes.rates.address(peer.ip(), self.request.headers));
-            if !edge.likes.rates.admit(None, address) {
-                return Err(Refusal::Limited);
-            }
-        }
-        let from = came_from(self.request.headers, peer.as_ref());
-        let waiting = edge.gather(sent, &from, place);
-        match edge.outcome(waiting).await.ok_or(FULL)? {
-            Heard::Said(said) => Ok(told(answer::heard(said, method))),
-            Heard::Refused(response) => Ok(told(answer::drawn_anew(response))),
-            Heard::Alone(place) => self.alone(peer, body, place).await,
-            Heard::Nothing(NoAnswer::Unknown) => Err(Refusal::Unknown),
-            Heard::Nothing(NoAnswer::Unsent) => Err(Refusal::Overloaded(Shed::Origin)),
-        }
+/// Brings what a viewer has sent to the origin, in a batch or by itself, and gives back what the origin says of it.
+pub(super) async fn update(
+    asked: &Asked<'_>,
+    path: LikePath<'_>,
+    peer: Option<Peer>,
+    body: impl RequestStream,
+) -> Result<Told, Refusal> {
+    let (edge, method) = (asked.edge, asked.request.method);
+    let body = body::whole(body, Limits::default().body_bytes_max).await?;
+    let sent = update::read(path, method, asked.request.headers, &body)?;
+    let place = place(asked)?;
+    if !edge.likes.batches.are_taken(edge.clock.now()) {
+        return alone(asked, peer, body, place).await;
     }
-
-    /// Sends a read on.
-    pub(super) async fn forward(
-        &self,
-        peer: Option<Peer>,
-        body: impl RequestStream,
-    ) -> Result<Told, Refusal> {
-        let body = body::whole(body, Limits::default().body_bytes_max).await?;
-        self.alone(peer, body, self.place()?).await
-    }
-
-    /// Sends on what an edge behind this one has gathered, with that edge's address: the origin must know it, too.
-    pub(super) async fn forward_batch(
-        &self,
-        peer: Option<Peer>,
-        body: impl RequestStream,
-    ) -> Result<Told, Refusal> {
-        let rates = &self.edge.likes.rates;
-        let behind = peer
+    if matches!(sent, Sent::Nameless { .. }) {
+        // They are summed here, so nobody behind this knows from whom they come.
+        let address = peer
             .as_ref()
-            .and_then(|Peer(peer)| rates.edge(peer.ip(), self.request.headers));
-        behind.ok_or(Refusal::NoEdge)?;
-        let place = self.place()?;
-        let body = body::whole(body, forward::BYTES_MAX).await?;
-        let question = Question {
-            repeatable: true,
-            answer_bytes_max: forward::ANSWER_BYTES_MAX,
-            ..self.question(peer, body)
-        };
-        self.send(&question, place).await
-    }
-
-    async fn alone(
-        &self,
-        peer: Option<Peer>,
-        body: Vec<u8>,
-        place: OwnedSemaphorePermit,
-    ) -> Result<Told, Refusal> {
-        self.send(&self.question(peer, body), place).await
-    }
-
-    fn question(&self, peer: Option<Peer>, body: Vec<u8>) -> Question {
-        let (method, client) = (self.request.method.clone(), self.request.headers);
-        let root = PathAndQuery::from_static("/");
-        Question {
-            repeatable: method.is_safe()
-                || client.contains_key(SEQUENCE)
-                || client.contains_key(KEY),
-            method,
-            path: self.uri.path_and_query().cloned().unwrap_or(root),
-            headers: headers(client, peer.as_ref()),
-            body: Bytes::from(body),
-            answer_bytes_max: exchange::ANSWER_BYTES_MAX,
-            reason: Reason::Pass,
+            .map(|Peer(peer)| edge.likes.rates.address(peer.ip(), asked.request.headers));
+        if !edge.likes.rates.admit(None, address) {
+            return Err(Refusal::Limited);
         }
     }
+    let from = came_from(asked.request.headers, peer.as_ref());
+    let waiting = batches::gather(edge, sent, &from, place);
+    match batches::outcome(edge, waiting).await.ok_or(FULL)? {
+        Heard::Said(said) => Ok(told(answer::heard(said, method))),
+        Heard::Refused(response) => Ok(told(answer::drawn_anew(response))),
+        Heard::Alone(place) => alone(asked, peer, body, place).await,
+        Heard::Nothing(NoAnswer::Unknown) => Err(Refusal::Unknown),
+        Heard::Nothing(NoAnswer::Unsent) => Err(Refusal::Overloaded(Shed::Origin)),
+    }
+}
 
-    /// Sends a request on, in a place among its like, and gives back what the origin says.
-    async fn send(
-        &self,
-        question: &Question,
-        _queued: OwnedSemaphorePermit,
-    ) -> Result<Told, Refusal> {
-        let (edge, limits) = (self.edge, self.edge.limits());
-        let under_way = edge.likes.places.acquire();
-        let under_way = tokio::time::timeout(limits.origin_queue_wait, under_way).await;
-        let _under_way = under_way.map_err(|_| FULL)?.map_err(|_| FULL)?;
-        match edge.exchange(question, limits.likes_wait).await {
-            // What was refused the second time may have counted the first time.
-            Ok(Reply { response, again })
-                if again && !question.method.is_safe() && has_no_effect(&response) =>
-            {
-                Err(Refusal::Unknown)
-            }
-            Ok(Reply { response, .. }) => Ok(told(response)),
-            Err(NoAnswer::Unknown) if !question.method.is_safe() => Err(Refusal::Unknown),
-            Err(_) => Err(Refusal::Overloaded(Shed::Origin)),
+/// Sends a read on.
+pub(super) async fn forward(
+    asked: &Asked<'_>,
+    peer: Option<Peer>,
+    body: impl RequestStream,
+) -> Result<Told, Refusal> {
+    let body = body::whole(body, Limits::default().body_bytes_max).await?;
+    alone(asked, peer, body, place(asked)?).await
+}
+
+/// Sends on what an edge behind this one has gathered, with that edge's address: the origin must know it, too.
+pub(super) async fn forward_batch(
+    asked: &Asked<'_>,
+    peer: Option<Peer>,
+    body: impl RequestStream,
+) -> Result<Told, Refusal> {
+    let rates = &asked.edge.likes.rates;
+    let behind = peer
+        .as_ref()
+        .and_then(|Peer(peer)| rates.edge(peer.ip(), asked.request.headers));
+    behind.ok_or(Refusal::NoEdge)?;
+    let place = place(asked)?;
+    let body = body::whole(body, forward::BYTES_MAX).await?;
+    let question = Question {
+        repeatable: true,
+        answer_bytes_max: forward::ANSWER_BYTES_MAX,
+        ..question(asked, peer, body)
+    };
+    send(asked, &question, place).await
+}
+
+async fn alone(
+    asked: &Asked<'_>,
+    peer: Option<Peer>,
+    body: Vec<u8>,
+    place: OwnedSemaphorePermit,
+) -> Result<Told, Refusal> {
+    send(asked, &question(asked, peer, body), place).await
+}
+
+fn question(asked: &Asked<'_>, peer: Option<Peer>, body: Vec<u8>) -> Question {
+    let (method, client) = (asked.request.method.clone(), asked.request.headers);
+    let root = PathAndQuery::from_static("/");
+    Question {
+        repeatable: method.is_safe() || client.contains_key(SEQUENCE) || client.contains_key(KEY),
+        method,
+        path: asked.uri.path_and_query().cloned().unwrap_or(root),
+        headers: headers(client, peer.as_ref()),
+        body: Bytes::from(body),
+        answer_bytes_max: exchange::ANSWER_BYTES_MAX,
+        reason: Reason::Pass,
+    }
+}
+
+/// Sends a request on, in a place among its like, and gives back what the origin says.
+async fn send(
+    asked: &Asked<'_>,
+    question: &Question,
+    _queued: OwnedSemaphorePermit,
+) -> Result<Told, Refusal> {
+    let (edge, limits) = (asked.edge, asked.edge.limits());
+    let under_way = edge.likes.places.acquire();
+    let under_way = tokio::time::timeout(limits.origin_queue_wait, under_way).await;
+    let _under_way = under_way.map_err(|_| FULL)?.map_err(|_| FULL)?;
+    match exchange::exchange(edge, question, limits.likes_wait).await {
+        // What was refused the second time may have counted the first time.
+        Ok(Reply { response, again })
+            if again && !question.method.is_safe() && has_no_effect(&response) =>
+        {
+            Err(Refusal::Unknown)
         }
+        Ok(Reply { response, .. }) => Ok(told(response)),
+        Err(NoAnswer::Unknown) if !question.method.is_safe() => Err(Refusal::Unknown),
+        Err(_) => Err(Refusal::Overloaded(Shed::Origin)),
     }
+}
 
-    /// A place among the likes that are here; it is given back when it is dropped.
-    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        let queue = self.edge.likes.queue.clone();
-        queue.try_acquire_owned().map_err(|_| FULL)
-    }
+/// A place among the likes that are here; it is given back when it is dropped.
+fn place(asked: &Asked<'_>) -> Result<OwnedSemaphorePermit, Refusal> {
+    let queue = asked.edge.likes.queue.clone();
+    queue.try_acquire_owned().map_err(|_| FULL)
 }
 
 const FULL: Refusal = Refusal::Overloaded(Shed::Edge);

@@ -10,15 +10,15 @@ use http::{HeaderMap, Method, Response};
 use tokio::sync::watch;
 use warp::Reply;
 
-use super::Told;
 use super::counts::{AtHand, Kept, Known, Line, Waiting};
 use super::exchange::{self, Question};
+use super::told::Told;
 use crate::likes::Reading;
 use crate::likes::limits::Shed;
 use crate::policy::flight::Reason;
 use crate::policy::status::{Served, Way};
-use crate::serve::edge::Edge;
-use crate::serve::edge::routes::Asked;
+use crate::serve::edge::node::Edge;
+use crate::serve::edge::request::Asked;
 use crate::serve::edge::upstream::{self, CDN_LOOP};
 use crate::serve::likes::answer::{Refusal, nothing_newer};
 use crate::serve::likes::stream;
@@ -31,213 +31,216 @@ const POLL_WAIT: Duration = Duration::from_secs(25);
 /// How long a stream is silent before it says that it is still there.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-impl Asked<'_> {
-    /// Counts that are at most a moment old.
-    pub(super) async fn counts(&self, channel: &str) -> Result<Told, Refusal> {
-        let edge = self.edge;
-        let line = edge.likes.lines.line(channel)?;
-        let mut watch = line.known.subscribe();
-        let landings = {
-            let known = watch.borrow_and_update();
-            if let Some(at_hand) = known.fresh(self.began) {
-                return self.shown(at_hand, Served::Hit, Way::Hit, known.fresh_until);
-            }
-            known.landings
-        };
-        let (served, way) = if edge.read_counts(&line, self.came_through()) {
-            let (status, stored) = (None, true);
-            (Served::Miss, Way::Miss { status, stored })
-        } else {
-            (Served::Collapsed, Way::Collapsed)
-        };
-        let landed = watch.wait_for(|known| known.landings > landings);
-        let landed = tokio::time::timeout(edge.limits().playlist_wait, landed).await;
-        let now = edge.clock.now();
-        match landed {
-            Ok(Ok(known)) => self.shown(known.at_hand(now), served, way, known.fresh_until),
-            // What is known may stand in for what comes too late.
-            _ => match line.known.borrow().newest.clone() {
-                Some(kept) => self.shown(AtHand::Stale(kept), served, way, now),
-                None => Err(Refusal::Overloaded(Shed::Origin)),
-            },
+/// Counts that are at most a moment old.
+pub(super) async fn counts(asked: &Asked<'_>, channel: &str) -> Result<Told, Refusal> {
+    let edge = asked.edge;
+    let line = edge.likes.lines.line(channel)?;
+    let mut watch = line.known.subscribe();
+    let landings = {
+        let known = watch.borrow_and_update();
+        if let Some(at_hand) = known.fresh(asked.began) {
+            return shown(asked, at_hand, Served::Hit, Way::Hit, known.fresh_until);
         }
-    }
-
-    /// Waits for counts newer than `sequence`.
-    pub(super) async fn newer(&self, channel: &str, sequence: &str) -> Result<Told, Refusal> {
-        let sequence: u64 = sequence
-            .parse()
-            .map_err(|_| Refusal::Bad("newer_than is the `seq` of counts"))?;
-        let edge = self.edge;
-        let line = edge.likes.lines.line(channel)?;
-        let waiting = edge.likes.lines.waiting(&line)?;
-        if line.known.borrow().newest.is_none() {
-            let first = self.counts(channel).await?;
-            if !first.response.status().is_success() {
-                return Ok(first);
-            }
-        }
-        let mut watch = line.known.subscribe();
-        edge.poll_counts(&waiting, self.came_through());
-        let until = edge.clock.instant(self.began + CHANGE_WAIT);
-        loop {
-            let now = edge.clock.now();
-            {
-                let known = watch.borrow_and_update();
-                let newest = known.newest.as_ref();
-                let newer = newest.filter(|kept| kept.reading.seq > sequence);
-                let at_hand = newer.cloned().map(AtHand::Counts);
-                if let Some(at_hand) = at_hand.or_else(|| known.failure(now)) {
-                    let until = known.fresh_until;
-                    return self.shown(at_hand, Served::Collapsed, Way::Collapsed, until);
-                }
-            }
-            let changed = tokio::time::timeout_at(until, watch.changed());
-            let changed = edge.likes.closing.run_until_cancelled(changed).await;
-            if !matches!(changed, Some(Ok(Ok(())))) {
-                return Ok(Told {
-                    served: Served::Collapsed,
-                    way: Way::Collapsed,
-                    ttl_s: None,
-                    response: nothing_newer(),
-                });
-            }
-        }
-    }
-
-    /// Counts as events: now, and whenever they have changed.
-    pub(super) async fn listen(&self, channel: &str) -> Result<warp::reply::Response, Refusal> {
-        let edge = self.edge;
-        let line = edge.likes.lines.line(channel)?;
-        let waiting = edge.likes.lines.waiting(&line)?;
-        let first = self.counts(channel).await?;
-        if !first.response.status().is_success() {
-            return Ok(first.response.into_response());
-        }
-        edge.poll_counts(&waiting, self.came_through());
-        let listener = Listener {
-            edge: edge.clone(),
-            known: line.known.subscribe(),
-            told: None,
-            _waiting: waiting,
-        };
-        Ok(stream::answer(futures_util::stream::unfold(
-            listener,
-            |mut listener| async { Some((listener.next().await?, listener)) },
-        )))
-    }
-
-    /// The origin has answered this reader alone: what it said is known from now on.
-    pub(super) fn learn(&self, channel: &str, response: &Response<Bytes>) {
-        let reading = Reading::parse(response.body()).filter(|_| response.status().is_success());
-        if let (Some(reading), Ok(line)) = (reading, self.edge.likes.lines.line(channel)) {
-            let fresh = self.edge.limits().counts_fresh;
-            line.learn(reading, self.edge.clock.now(), fresh);
-        }
-    }
-
-    fn shown(
-        &self,
-        at_hand: AtHand,
-        served: Served,
-        way: Way,
-        fresh_until: Timestamp,
-    ) -> Result<Told, Refusal> {
-        let now = self.edge.clock.now();
-        let ttl_s = Some(fresh_until.since(now).as_secs() as i64);
-        match at_hand {
-            AtHand::Counts(kept) => Ok(Told {
-                served,
-                way,
-                ttl_s,
-                response: response(&kept, now),
-            }),
-            AtHand::Stale(kept) => Ok(Told {
-                served: Served::Stale,
-                way: Way::Stale { status: None },
-                ttl_s: Some(-(now.since(fresh_until).as_secs() as i64)),
-                response: response(&kept, now),
-            }),
-            AtHand::Said(response) => Ok(Told {
-                served: if way == Way::Hit {
-                    Served::Negative
-                } else {
-                    served
-                },
-                way,
-                ttl_s: None,
-                response,
-            }),
-            AtHand::Unreached => Err(Refusal::Overloaded(Shed::Origin)),
-        }
-    }
-
-    fn came_through(&self) -> HeaderMap {
-        let caches = upstream::came_through(self.request.headers);
-        caches
-            .map(|caches| (CDN_LOOP, caches))
-            .into_iter()
-            .collect()
+        known.landings
+    };
+    let (served, way) = if read_counts(edge, &line, came_through(asked)) {
+        let (status, stored) = (None, true);
+        (Served::Miss, Way::Miss { status, stored })
+    } else {
+        (Served::Collapsed, Way::Collapsed)
+    };
+    let landed = watch.wait_for(|known| known.landings > landings);
+    let landed = tokio::time::timeout(edge.limits().playlist_wait, landed).await;
+    let now = edge.clock.now();
+    match landed {
+        Ok(Ok(known)) => shown(asked, known.at_hand(now), served, way, known.fresh_until),
+        // What is known may stand in for what comes too late.
+        _ => match line.known.borrow().newest.clone() {
+            Some(kept) => shown(asked, AtHand::Stale(kept), served, way, now),
+            None => Err(Refusal::Overloaded(Shed::Origin)),
+        },
     }
 }
 
-impl Edge {
-    /// Begins to read for all who want these counts, unless somebody does; says whether it did. The read is a task of the
-    /// edge's own: who asked may leave.
-    fn read_counts(self: &Arc<Self>, line: &Arc<Line>, headers: HeaderMap) -> bool {
-        let begins = line.begins_read(self.clock.now());
-        if begins {
-            let (edge, line) = (self.clone(), line.clone());
-            self.tasks.spawn(async move {
-                let ended = ReadEnds(&line);
-                // Their number is bounded, and whoever waits for them has a limit.
-                let _place = edge.likes.lines.reads.acquire().await;
-                let path = format!("/live/{}/counts", line.channel);
-                let question = question(&path, headers, Reason::Refresh);
-                let wait = edge.limits().first_byte;
-                let answered = edge.exchange(&question, wait).await;
-                let answered = answered.map(|reply| reply.response);
-                line.landed(answered, edge.clock.now(), edge.limits().counts_fresh);
-                drop(ended);
+/// Waits for counts newer than `sequence`.
+pub(super) async fn newer(
+    asked: &Asked<'_>,
+    channel: &str,
+    sequence: &str,
+) -> Result<Told, Refusal> {
+    let sequence: u64 = sequence
+        .parse()
+        .map_err(|_| Refusal::Bad("newer_than is the `seq` of counts"))?;
+    let edge = asked.edge;
+    let line = edge.likes.lines.line(channel)?;
+    let waiting = edge.likes.lines.waiting(&line)?;
+    if line.known.borrow().newest.is_none() {
+        let first = counts(asked, channel).await?;
+        if !first.response.status().is_success() {
+            return Ok(first);
+        }
+    }
+    let mut watch = line.known.subscribe();
+    poll_counts(edge, &waiting, came_through(asked));
+    let until = edge.clock.instant(asked.began + CHANGE_WAIT);
+    loop {
+        let now = edge.clock.now();
+        {
+            let known = watch.borrow_and_update();
+            let newest = known.newest.as_ref();
+            let newer = newest.filter(|kept| kept.reading.seq > sequence);
+            let at_hand = newer.cloned().map(AtHand::Counts);
+            if let Some(at_hand) = at_hand.or_else(|| known.failure(now)) {
+                let until = known.fresh_until;
+                return shown(asked, at_hand, Served::Collapsed, Way::Collapsed, until);
+            }
+        }
+        let changed = tokio::time::timeout_at(until, watch.changed());
+        let changed = edge.likes.closing.run_until_cancelled(changed).await;
+        if !matches!(changed, Some(Ok(Ok(())))) {
+            return Ok(Told {
+                served: Served::Collapsed,
+                way: Way::Collapsed,
+                ttl_s: None,
+                response: nothing_newer(),
             });
         }
-        begins
     }
+}
 
-    /// Begins to poll for all who wait for a change, unless somebody does: one poll after another, each for what is newer
-    /// than the newest counts, and no more often than counts are read.
-    fn poll_counts(self: &Arc<Self>, waiting: &Waiting, headers: HeaderMap) {
-        let line = &waiting.line;
-        if !line.begins_poll() {
-            return;
-        }
-        let (edge, line) = (self.clone(), line.clone());
-        self.tasks.spawn(async move {
-            while line.still_polls() {
-                let fresh = edge.limits().counts_fresh;
-                let (next_at, sequence) = {
-                    let known = line.known.borrow();
-                    let newest = known.newest.as_ref();
-                    let sequence = newest.map_or(0, |kept| kept.reading.seq);
-                    (known.polled_at.map(|at| at + fresh), sequence)
-                };
-                if let Some(next_at) = next_at.filter(|&at| edge.clock.now() < at) {
-                    tokio::time::sleep_until(edge.clock.instant(next_at)).await;
-                    continue;
-                }
-                let begun = edge.clock.now();
-                line.polled(begun);
-                let path = format!("/live/{}/counts?newer_than={sequence}", line.channel);
-                let question = question(&path, headers.clone(), Reason::Refresh);
-                let asking = edge.exchange(&question, POLL_WAIT);
-                let Some(answered) = edge.likes.closing.run_until_cancelled(asking).await else {
-                    return;
-                };
-                let answered = answered.map(|reply| reply.response);
-                line.landed(answered, edge.clock.now(), fresh);
-            }
+/// Counts as events: now, and whenever they have changed.
+pub(super) async fn listen(
+    asked: &Asked<'_>,
+    channel: &str,
+) -> Result<warp::reply::Response, Refusal> {
+    let edge = asked.edge;
+    let line = edge.likes.lines.line(channel)?;
+    let waiting = edge.likes.lines.waiting(&line)?;
+    let first = counts(asked, channel).await?;
+    if !first.response.status().is_success() {
+        return Ok(first.response.into_response());
+    }
+    poll_counts(edge, &waiting, came_through(asked));
+    let listener = Listener {
+        edge: edge.clone(),
+        known: line.known.subscribe(),
+        told: None,
+        _waiting: waiting,
+    };
+    Ok(stream::answer(futures_util::stream::unfold(
+        listener,
+        |mut listener| async { Some((listener.next().await?, listener)) },
+    )))
+}
+
+/// The origin has answered this reader alone: what it said is known from now on.
+pub(super) fn learn(asked: &Asked<'_>, channel: &str, response: &Response<Bytes>) {
+    let reading = Reading::parse(response.body()).filter(|_| response.status().is_success());
+    if let (Some(reading), Ok(line)) = (reading, asked.edge.likes.lines.line(channel)) {
+        let fresh = asked.edge.limits().counts_fresh;
+        line.learn(reading, asked.edge.clock.now(), fresh);
+    }
+}
+
+fn shown(
+    asked: &Asked<'_>,
+    at_hand: AtHand,
+    served: Served,
+    way: Way,
+    fresh_until: Timestamp,
+) -> Result<Told, Refusal> {
+    let now = asked.edge.clock.now();
+    let ttl_s = Some(fresh_until.since(now).as_secs() as i64);
+    match at_hand {
+        AtHand::Counts(kept) => Ok(Told {
+            served,
+            way,
+            ttl_s,
+            response: response(&kept, now),
+        }),
+        AtHand::Stale(kept) => Ok(Told {
+            served: Served::Stale,
+            way: Way::Stale { status: None },
+            ttl_s: Some(-(now.since(fresh_until).as_secs() as i64)),
+            response: response(&kept, now),
+        }),
+        AtHand::Said(response) => Ok(Told {
+            served: if way == Way::Hit {
+                Served::Negative
+            } else {
+                served
+            },
+            way,
+            ttl_s: None,
+            response,
+        }),
+        AtHand::Unreached => Err(Refusal::Overloaded(Shed::Origin)),
+    }
+}
+
+fn came_through(asked: &Asked<'_>) -> HeaderMap {
+    let caches = upstream::came_through(asked.request.headers);
+    caches
+        .map(|caches| (CDN_LOOP, caches))
+        .into_iter()
+        .collect()
+}
+
+/// Begins to read for all who want these counts, unless somebody does; says whether it did. The read is a task of the
+/// edge's own: who asked may leave.
+fn read_counts(edge: &Arc<Edge>, line: &Arc<Line>, headers: HeaderMap) -> bool {
+    let begins = line.begins_read(edge.clock.now());
+    if begins {
+        let (edge, line) = (edge.clone(), line.clone());
+        edge.tasks.clone().spawn(async move {
+            let ended = ReadEnds(&line);
+            // Their number is bounded, and whoever waits for them has a limit.
+            let _place = edge.likes.lines.reads.acquire().await;
+            let path = format!("/live/{}/counts", line.channel);
+            let question = question(&path, headers, Reason::Refresh);
+            let wait = edge.limits().first_byte;
+            let answered = exchange::exchange(&edge, &question, wait).await;
+            let answered = answered.map(|reply| reply.response);
+            line.landed(answered, edge.clock.now(), edge.limits().counts_fresh);
+            drop(ended);
         });
     }
+    begins
+}
+
+/// Begins to poll for all who wait for a change, unless somebody does: one poll after another, each for what is newer
+/// than the newest counts, and no more often than counts are read.
+fn poll_counts(edge: &Arc<Edge>, waiting: &Waiting, headers: HeaderMap) {
+    let line = &waiting.line;
+    if !line.begins_poll() {
+        return;
+    }
+    let (edge, line) = (edge.clone(), line.clone());
+    edge.tasks.clone().spawn(async move {
+        while line.still_polls() {
+            let fresh = edge.limits().counts_fresh;
+            let (next_at, sequence) = {
+                let known = line.known.borrow();
+                let newest = known.newest.as_ref();
+                let sequence = newest.map_or(0, |kept| kept.reading.seq);
+                (known.polled_at.map(|at| at + fresh), sequence)
+            };
+            if let Some(next_at) = next_at.filter(|&at| edge.clock.now() < at) {
+                tokio::time::sleep_until(edge.clock.instant(next_at)).await;
+                continue;
+            }
+            let begun = edge.clock.now();
+            line.polled(begun);
+            let path = format!("/live/{}/counts?newer_than={sequence}", line.channel);
+            let question = question(&path, headers.clone(), Reason::Refresh);
+            let asking = exchange::exchange(&edge, &question, POLL_WAIT);
+            let Some(answered) = edge.likes.closing.run_until_cancelled(asking).await else {
+                return;
+            };
+            let answered = answered.map(|reply| reply.response);
+            line.landed(answered, edge.clock.now(), fresh);
+        }
+    });
 }
 
 /// Frees a line for the next read, however this one ends.

@@ -1,0 +1,181 @@
+//! A request on its way to an answer, and the answers that need no object.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use http::{StatusCode, Uri};
+use warp::Reply;
+use warp::reply::Response;
+
+use super::answer::{self, Request};
+use super::fetch::Ask;
+use super::node::Edge;
+use super::store::Entry;
+use super::upstream;
+use crate::policy::edge::{Decision, WhyStale};
+use crate::policy::key::KeyRef;
+use crate::policy::status::{CacheStatus, FetchError, MissQueue, Served, Way};
+use crate::time::Timestamp;
+
+/// The status that came from upstream, if this failure is one.
+fn forwarded(error: FetchError) -> Option<u16> {
+    match error {
+        FetchError::Status(code) => Some(code),
+        _ => None,
+    }
+}
+
+/// A request on its way to an answer.
+pub(super) struct Asked<'a> {
+    pub(super) edge: &'a Arc<Edge>,
+    pub(super) key: KeyRef<'a>,
+    pub(super) uri: &'a Uri,
+    pub(super) began: Timestamp,
+    pub(super) request: Request<'a>,
+}
+
+/// An answer and the word for how it came about.
+pub(super) struct Answered {
+    pub(super) served: Served,
+    pub(super) response: Response,
+}
+
+/// A request's part in a flight.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Leader,
+    Follower,
+}
+
+impl Role {
+    pub(super) const fn served(self) -> Served {
+        match self {
+            Self::Leader => Served::Miss,
+            Self::Follower => Served::Collapsed,
+        }
+    }
+
+    pub(super) const fn way(self, status: Option<u16>, stored: bool) -> Way {
+        match self {
+            Self::Leader => Way::Miss { status, stored },
+            Self::Follower => Way::Collapsed,
+        }
+    }
+}
+
+impl Asked<'_> {
+    pub(super) fn look(&self, now: Timestamp) -> Option<(Arc<Entry>, Decision)> {
+        let entry = self.edge.store.get(self.key)?;
+        let decision = entry.facts().glance(now);
+        // Without the queue nobody refreshes behind the viewers' backs: whoever finds a stale object fetches.
+        let alone = self.edge.miss_queue != MissQueue::Flights
+            && decision == Decision::Stale(WhyStale::Revalidate);
+        (decision != Decision::Ask && !alone).then_some((entry, decision))
+    }
+
+    pub(super) fn without(
+        self,
+        error: FetchError,
+        retry_after: Option<Duration>,
+        role: Role,
+    ) -> Answered {
+        let now = self.edge.clock.now();
+        let entry = self
+            .edge
+            .store
+            .get(self.key)
+            .filter(|entry| entry.facts().may_stand_in(now));
+        if let Some(object) = entry.as_ref().and_then(|entry| entry.object.as_ref()) {
+            self.edge.metrics.stale(WhyStale::Error);
+            if let FetchError::Shed(shed) = error {
+                self.edge.metrics.shed(shed);
+            }
+            let ttl_s = Some(object.validity.ttl_s(now));
+            let status = self.status(
+                Way::Stale {
+                    status: forwarded(error),
+                },
+                ttl_s,
+                Some(WhyStale::Error.word()),
+            );
+            let response = answer::object(&self.request, object, now, status, None, None);
+            return Answered {
+                served: Served::Stale,
+                response: response.into_response(),
+            };
+        }
+        self.unserved(error, retry_after, role)
+    }
+
+    pub(super) fn unserved(
+        self,
+        error: FetchError,
+        retry_after: Option<Duration>,
+        role: Role,
+    ) -> Answered {
+        let now = self.edge.clock.now();
+        let code = error.status();
+        let detail = if let FetchError::Shed(shed) = error {
+            self.edge.metrics.shed(shed);
+            shed.word()
+        } else {
+            error.word()
+        };
+        let status = self.status(role.way(forwarded(error), false), None, Some(detail));
+        let wait_s = match retry_after {
+            Some(span) => answer::retry_after_s(span),
+            // Drawn from the clock's small digits: those who are refused together don't come back together.
+            None => 1 + now.as_nanos() / 1_000 % 3,
+        };
+        let served = if matches!(error, FetchError::Shed(_)) {
+            Served::Shed
+        } else {
+            Served::Error
+        };
+        Answered {
+            served,
+            response: answer::failure(code, status, Some(error), wait_s),
+        }
+    }
+
+    pub(super) fn refused(self, code: StatusCode, detail: &'static str) -> Answered {
+        let status = self.status(Way::Bypass { status: None }, None, Some(detail));
+        let mut response = answer::failure(code, status, None, 1);
+        if code == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(
+                http::header::ALLOW,
+                http::HeaderValue::from_static("GET, HEAD, OPTIONS"),
+            );
+        }
+        Answered {
+            served: Served::Error,
+            response,
+        }
+    }
+
+    pub(super) fn status<'a>(
+        &'a self,
+        way: Way,
+        ttl_s: Option<i64>,
+        detail: Option<&'a str>,
+    ) -> CacheStatus<'a> {
+        CacheStatus {
+            cache: &self.edge.name,
+            way,
+            ttl_s,
+            detail,
+        }
+    }
+
+    pub(super) fn ask(&self) -> Ask {
+        let whole = match self.key {
+            KeyRef::Live { .. } => self.uri.path(),
+            KeyRef::Foreign { .. } => self.uri.path_and_query().map_or("/", PathAndQuery::as_str),
+        };
+        Ask {
+            path: whole.parse().expect("it was part of a valid target"),
+            came_through: upstream::came_through(self.request.headers),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Answers from the store.
+
+use warp::Reply;
+
+use super::answer;
+use super::fetch::{self, Listing};
+use super::pass::{self, RequestStream};
+use super::request::{Answered, Asked};
+use super::store::Entry;
+use crate::policy::edge::{Decision, WhyStale};
+use crate::policy::flight::Reason;
+use crate::policy::status::{Served, Way};
+use crate::time::Timestamp;
+
+pub(super) async fn by_store(
+    asked: Asked<'_>,
+    entry: &Entry,
+    decision: Decision,
+    now: Timestamp,
+    body: impl RequestStream,
+) -> Answered {
+    match (decision, &entry.object, &entry.failure) {
+        (Decision::Hit, Some(object), _) => {
+            asked.edge.asked_for(object);
+            let response = answer::hit(&asked.request, object, now, &asked.edge.name);
+            Answered {
+                served: Served::Hit,
+                response: response.into_response(),
+            }
+        }
+        (Decision::Stale(why), Some(object), _) => {
+            if why == WhyStale::Revalidate {
+                refresh(&asked);
+            }
+            asked.edge.metrics.stale(why);
+            let detail = (why == WhyStale::Error).then_some(why.word());
+            let status = asked.status(Way::Hit, Some(object.validity.ttl_s(now)), detail);
+            let response = answer::object(&asked.request, object, now, status, None, None);
+            Answered {
+                served: Served::Stale,
+                response: response.into_response(),
+            }
+        }
+        (Decision::Negative, _, Some(failure)) => {
+            let status = asked.status(Way::Hit, None, Some("negative"));
+            let wait = answer::retry_after_s(failure.negative.until.since(now));
+            Answered {
+                served: Served::Negative,
+                response: answer::failure(failure.status, status, None, wait),
+            }
+        }
+        _ => pass::pass(&asked, body).await,
+    }
+}
+
+pub(super) fn refresh(asked: &Asked<'_>) {
+    let settled = || {
+        !matches!(
+            asked.look(asked.edge.clock.now()),
+            Some((_, Decision::Stale(WhyStale::Revalidate)))
+        )
+    };
+    asked
+        .edge
+        .flights
+        .refresh(asked.key, settled, |key, generation| {
+            fetch::begin(
+                asked.edge,
+                key,
+                asked.ask(),
+                Listing::Listed(generation),
+                Reason::Refresh,
+            )
+        });
+}
