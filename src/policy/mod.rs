@@ -4,6 +4,7 @@
 //! decision says. Policy imports no other pure folder; facts of a playlist come in as [`rendition::PlaylistFacts`].
 
 pub mod admission;
+pub mod blocking;
 pub mod collapse;
 pub mod edge;
 pub mod flight;

@@ -90,6 +90,12 @@ pub fn pause(attempt: u32) -> Duration {
     Duration::from_millis(25) * (1 << attempt.saturating_sub(1).min(4))
 }
 
+/// When a request that was refused may come back, in seconds: 1 to 3, drawn from the clock's small digits, so that requests which
+/// were refused together do not come back together.
+pub fn come_back_s(now: Timestamp) -> u64 {
+    1 + now.as_nanos() / 1_000 % 3
+}
+
 /// How the breaker is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerLimits {

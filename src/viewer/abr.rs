@@ -42,10 +42,15 @@ impl Mode {
     }
 }
 
+/// `abrEwmaFastLive` of hls.js 1.7.4, as all the names below.
 const FAST_HALF_LIFE_S: f64 = 3.0;
+/// `abrEwmaSlowLive`.
 const SLOW_HALF_LIFE_S: f64 = 9.0;
+/// `abrEwmaDefaultEstimate`.
 const FIRST_GUESS_BPS: f64 = 500_000.0;
+/// `abrBandWidthFactor`.
 const HOLD_UP_TO: f64 = 0.95;
+/// `abrBandWidthUpFactor`.
 const CLIMB_UP_TO: f64 = 0.7;
 /// Before anything was measured, a rendition may need all of the first guess.
 const BEGIN_UP_TO: f64 = 1.0;

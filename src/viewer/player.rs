@@ -5,7 +5,8 @@
 //!                         WakeAt(time)
 //!                         Leave
 //! ```
-//! The constants are those of hls.js. A viewer has one connection, so one request is under way at a time; whatever became
+//! The constants are those of hls.js 1.7.4, with the option's name beside each; what a player does after a failure is the
+//! exception, see [`RETRY_AFTER`]. A viewer has one connection, so one request is under way at a time; whatever became
 //! due first goes first. The last mile is modelled here: a segment is in the buffer only bytes / bandwidth after it came
 //! from the wire, and until then the player asks for no other segment.
 
@@ -19,16 +20,22 @@ use super::chance::{self, Purpose};
 use super::quality::{Exit, Quality};
 use crate::time::{Timestamp, UnixTime};
 
-/// A player joins this many target durations behind the end of the playlist.
+/// A player joins this many target durations behind the end of the playlist (`liveSyncDurationCount`).
 const TARGETS_BEHIND_LIVE: u32 = 3;
 /// Nearer to the end of the playlist than this many target durations a playlist is reloaded after its last segment's
 /// duration, further away after a target duration.
 const TARGETS_NEAR_LIVE: u32 = 4;
-/// No segment is asked for while this much media is buffered.
+/// No segment is asked for while this much media is buffered (`maxBufferLength`).
 const BUFFER_MAX: Duration = Duration::from_secs(30);
-/// A request without its whole answer after this long has failed.
+/// A request without its whole answer after this long has failed. hls.js has two limits: 10 s for the first byte
+/// (`fragLoadPolicy.default.maxTimeToFirstByteMs`), and 120 s for all of a segment (`maxLoadTimeMs`).
 pub const TIMEOUT: Duration = Duration::from_secs(10);
-/// Waits before the second to the fifth attempt; the fifth failure in a row is fatal.
+/// Waits before the second to the fifth attempt, whatever has failed; the fifth failure in a row is fatal.
+///
+/// Here the player differs from hls.js, which tells kinds of failures apart: a segment is asked for at once up to 4 times after
+/// a time-out (`fragLoadPolicy.default.timeoutRetry`) and up to 6 times after an error, 1 s doubling to 8 s apart (`errorRetry`);
+/// a playlist up to twice (`playlistLoadPolicy`). It tries other renditions in between, and gives a segment up at once that is
+/// answered with 404.
 const RETRY_AFTER: [Duration; 4] = [
     Duration::from_secs(1),
     Duration::from_secs(2),

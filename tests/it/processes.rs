@@ -188,15 +188,15 @@ async fn operators_find_health_and_a_bounded_number_of_series() {
 }
 
 #[test]
-fn the_reference_of_metrics_in_the_readme_is_the_table() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(path).unwrap();
-    let (_, after) = readme
+fn the_reference_of_metrics_is_the_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let reference = std::fs::read_to_string(path).unwrap();
+    let (_, after) = reference
         .split_once("<!-- metrics -->")
-        .expect("README.md marks where the metrics are");
+        .expect("docs/metrics.md marks where the metrics are");
     let (table, _) = after
         .split_once("<!-- /metrics -->")
-        .expect("README.md marks where they end");
+        .expect("docs/metrics.md marks where they end");
     let cells = |line: &str| {
         line.split('|')
             .map(|cell| cell.trim().to_owned())
@@ -226,7 +226,7 @@ fn the_reference_of_metrics_in_the_readme_is_the_table() {
     let known: Vec<_> = rows.iter().map(|row| cells(row)).collect();
     assert!(
         told == known,
-        "the table in README.md between the marks must be:\n| name | labels | what it says |\n|---|---|---|\n{}",
+        "the table in docs/metrics.md between the marks must be:\n| name | labels | what it says |\n|---|---|---|\n{}",
         rows.join("\n")
     );
 }

@@ -1,9 +1,7 @@
-//! Blocking playlist reload (RFC 8216bis, section 6.2.5.2): a request that names a segment is answered by a playlist that
-//! lists it, and by no older one.
+//! A request that names a segment is answered by a playlist that lists it, and by no older one.
 //!
-//! However many wait, the origin is asked as if one viewer polled: all of them sleep until the stored playlist ends to be
-//! fresh, which is when its next segment is due. Whoever wakes first begins a flight, and all of them are told when it has
-//! landed. They hold places of their own and no seat on a flight, so that plain requests keep theirs.
+//! Performs [`crate::policy::blocking`]. Such requests hold places of their own and no seat on a flight, so that plain
+//! requests keep theirs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,14 +16,12 @@ use super::pass::RequestStream;
 use super::request::{Answered, Asked, Role};
 use super::store::Entry;
 use super::{serve, stored};
+use crate::policy::blocking::{Blocked, Outlook, Step};
 use crate::policy::collapse::Boarding;
 use crate::policy::edge::Reload;
 use crate::policy::flight::Reason;
 use crate::policy::status::{FetchError, MissQueue, Served, Shed, Way};
 use crate::time::Timestamp;
-
-/// How long after a flight that has changed nothing the next one may begin, at most.
-const PAUSE: Duration = Duration::from_millis(250);
 
 /// Answers with a playlist that lists segment `number`, as soon as there is one. The baselines know nothing of it.
 pub(super) async fn once_listed(
@@ -40,55 +36,38 @@ pub(super) async fn once_listed(
     let Some(_place) = Place::take(edge) else {
         return asked.unserved(FetchError::Shed(Shed::BlockedFull), None, Role::Follower);
     };
-    let (mut waited, mut flew) = (false, false);
+    let mut blocked = Blocked::new(asked.began);
     loop {
         // Before the store is looked into: what lands from now on is not missed.
         let news = edge.renditions.newest(asked.key);
-        let target_duration = news
-            .as_ref()
-            .map_or(Duration::from_secs(2), |news| news.borrow().target_duration);
-        let until = asked.began + target_duration * 3;
+        let target_duration = news.as_ref().map(|news| news.borrow().target_duration);
         let now = edge.clock.now();
-        if now >= until {
-            return asked.unserved(FetchError::Shed(Shed::Deadline), None, Role::Follower);
-        }
-        let (reload, entry) = outlook(&asked, number, now);
-        let pause = PAUSE.min(target_duration / 16);
-        // Not at once after a landing that has changed nothing, whoever it was for.
-        let landed = entry.as_ref().and_then(|entry| entry.landing);
-        let again_at = landed.map(|landing| landing.at + pause);
-        let wake_at = match (reload, entry) {
-            (Reload::Answer(decision), Some(entry)) if !waited => {
+        let (outlook, entry) = look(&asked, number, target_duration, now);
+        let wake_at = match (blocked.step(now, outlook), entry) {
+            (Step::Stored(decision), Some(entry)) => {
                 return stored::by_store(asked, &entry, decision, now, body).await;
             }
-            (Reload::Answer(_), Some(entry)) => return listed_now(asked, &entry),
-            (Reload::TooFar, _) => {
-                return asked.refused(StatusCode::BAD_REQUEST, "too-far-ahead");
+            (Step::Listed, Some(entry)) => return listed_now(asked, &entry),
+            (Step::Plain | Step::Stored(_) | Step::Listed, _) => {
+                return serve::serve(asked, body).await;
             }
-            (Reload::Plain | Reload::Answer(_), _) => return serve::serve(asked, body).await,
-            (Reload::Wait(at), _) => at,
-            (Reload::Ask, _) if again_at.is_some_and(|at| now < at) => again_at.unwrap_or(now),
-            // A flight that was turned away by a bound leaves no trace in the store.
-            (Reload::Ask, _) if flew => {
-                flew = false;
-                now + pause
+            (Step::TooFar, _) => return asked.refused(StatusCode::BAD_REQUEST, "too-far-ahead"),
+            (Step::Late, _) => {
+                return asked.unserved(FetchError::Shed(Shed::Deadline), None, Role::Follower);
             }
-            (Reload::Ask, _) => {
-                flew = true;
-                if news.is_none() {
-                    // The first playlist of a rendition is waited for as any other object.
-                    waited = true;
-                    if let Err(shed) = first_playlist(&asked, number, until).await {
-                        return asked.unserved(FetchError::Shed(shed), None, Role::Follower);
-                    }
-                    continue;
+            (Step::First(until), _) => {
+                if let Err(shed) = first_playlist(&asked, number, until).await {
+                    return asked.unserved(FetchError::Shed(shed), None, Role::Follower);
                 }
-                begin_flight(&asked, number, pause);
+                continue;
+            }
+            (Step::Fly(until), _) => {
+                begin_flight(&asked, number, target_duration);
                 until
             }
+            (Step::Wait(until), _) => until,
         };
-        waited = true;
-        let wake = tokio::time::sleep_until(edge.clock.instant(wake_at.min(until)));
+        let wake = tokio::time::sleep_until(edge.clock.instant(wake_at));
         match news {
             Some(mut news) => tokio::select! {
                 () = wake => {}
@@ -99,14 +78,13 @@ pub(super) async fn once_listed(
     }
 }
 
-/// Begins a flight that nobody has a seat on, unless one is under way or has landed within `pause`.
-fn begin_flight(asked: &Asked<'_>, number: u64, pause: Duration) {
+/// Begins a flight that nobody has a seat on, unless one is under way or has just landed.
+fn begin_flight(asked: &Asked<'_>, number: u64, target_duration: Option<Duration>) {
     let edge = asked.edge;
     let settled = || {
         let now = edge.clock.now();
-        let (reload, entry) = outlook(&asked, number, now);
-        let landed = entry.and_then(|entry| entry.landing);
-        reload != Reload::Ask || landed.is_some_and(|landing| now < landing.at + pause)
+        let (outlook, _) = look(asked, number, target_duration, now);
+        outlook.reload != Reload::Ask || outlook.has_just_landed(now)
     };
     edge.flights.refresh(asked.key, settled, |key, generation| {
         let listing = Listing::Listed(generation);
@@ -122,8 +100,8 @@ async fn first_playlist(asked: &Asked<'_>, number: u64, until: Timestamp) -> Res
         fetch::begin(edge, key, asked.ask(), listing, Reason::Miss)
     };
     let landed_already = || {
-        let (reload, _) = outlook(&asked, number, edge.clock.now());
-        (reload != Reload::Ask).then_some(())
+        let (outlook, _) = look(asked, number, None, edge.clock.now());
+        (outlook.reload != Reload::Ask).then_some(())
     };
     let boarded = edge
         .flights
@@ -139,12 +117,25 @@ async fn first_playlist(asked: &Asked<'_>, number: u64, until: Timestamp) -> Res
     }
 }
 
-fn outlook(asked: &Asked<'_>, number: u64, now: Timestamp) -> (Reload, Option<Arc<Entry>>) {
-    let Some(entry) = asked.edge.store.get(asked.key) else {
-        return (Reload::Ask, None);
+/// What a request that waits for segment `number` sees in the store.
+fn look(
+    asked: &Asked<'_>,
+    number: u64,
+    target_duration: Option<Duration>,
+    now: Timestamp,
+) -> (Outlook, Option<Arc<Entry>>) {
+    let entry = asked.edge.store.get(asked.key);
+    let reload = entry.as_ref().map_or(Reload::Ask, |entry| {
+        let head = entry.object.as_ref().and_then(|object| object.head);
+        entry.facts().reload(head, number, now)
+    });
+    let landing = entry.as_ref().and_then(|entry| entry.landing);
+    let outlook = Outlook {
+        reload,
+        landed_at: landing.map(|landing| landing.at),
+        target_duration,
     };
-    let head = entry.object.as_ref().and_then(|object| object.head);
-    (entry.facts().reload(head, number, now), Some(entry))
+    (outlook, entry)
 }
 
 /// The stored playlist, which this request has waited for.

@@ -15,6 +15,7 @@ use super::store::Entry;
 use super::upstream;
 use crate::policy::edge::{Decision, WhyStale};
 use crate::policy::key::KeyRef;
+use crate::policy::retry;
 use crate::policy::status::{CacheStatus, FetchError, MissQueue, Served, Way};
 use crate::time::Timestamp;
 
@@ -125,8 +126,7 @@ impl Asked<'_> {
         let status = self.status(role.way(forwarded(error), false), None, Some(detail));
         let wait_s = match retry_after {
             Some(span) => answer::retry_after_s(span),
-            // Drawn from the clock's small digits: those who are refused together don't come back together.
-            None => 1 + now.as_nanos() / 1_000 % 3,
+            None => retry::come_back_s(now),
         };
         let served = if matches!(error, FetchError::Shed(_)) {
             Served::Shed
