@@ -23,7 +23,7 @@ use crate::serve::discovery::Target;
 use crate::serve::likes::jetstream::{self, Credentials};
 use crate::serve::likes::snapshotter::Due;
 use crate::serve::likes::sqlite::Ack;
-use crate::serve::masked;
+use crate::serve::redacted;
 
 /// Everything that can be configured; each key has a default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -690,7 +690,7 @@ impl Config {
     }
 
     /// The same, with every secret masked.
-    pub fn masked(mut self) -> Self {
+    pub fn redacted(mut self) -> Self {
         for secret in [
             &mut self.origin.token,
             &mut self.broadcast.token,
@@ -707,7 +707,7 @@ impl Config {
             .chain(&mut jetstream.servers)
             .chain(&mut jetstream.monitor)
         {
-            *url = masked::url(url);
+            *url = redacted::url(url);
         }
         self
     }
@@ -985,7 +985,7 @@ mod tests {
         )
         .unwrap();
         assert!(
-            !toml::to_string(&config.masked())
+            !toml::to_string(&config.redacted())
                 .unwrap()
                 .contains("hunter2")
         );

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client::{Sent, Trace};
-use super::line::Pool;
+use super::pool::Pool;
 use super::whereabouts::Whereabouts;
 use super::world::World;
 use crate::likes::Action;

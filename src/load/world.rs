@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::edge::Edge;
 use super::generator::Watch;
-use super::line::Pool;
 use super::log::Log;
 use super::metrics::Metrics;
-use super::network::Network;
+use super::partition::Network;
 use super::playlists::Playlists;
+use super::pool::Pool;
 use super::stream::Watched;
 use super::ticks::Deadlines;
 use super::whereabouts::Whereabouts;

@@ -105,7 +105,7 @@ pub(crate) fn edge_config(config: &Config, name: String, upstreams: Vec<String>)
 /// What operators of a room may see and do, with the rooms that `directory` knows.
 pub(crate) fn admin(config: &Config, directory: Directory) -> Admin {
     // Plain data of known types: there is nothing that TOML could not hold.
-    let shown = toml::to_string(&config.clone().masked()).unwrap_or_default();
+    let shown = toml::to_string(&config.clone().redacted()).unwrap_or_default();
     Admin {
         token: config.admin.token.as_deref().map(Token::new),
         config: shown.into(),

@@ -8,7 +8,7 @@ use crate::hls::reader::{self, MediaFacts, Unreadable, Variant};
 use crate::hls::timeline::Channel;
 use crate::load::Stream;
 use crate::run::ask;
-use crate::serve::masked;
+use crate::serve::redacted;
 
 /// An edge to play at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,12 +28,12 @@ impl Target {
         let refused = "try something like http://127.0.0.1:8081, or the URL of a playlist";
         let uri: Uri = url
             .parse()
-            .with_context(|| format!("{:?} is no URL; {refused}", masked::url(url)))?;
+            .with_context(|| format!("{:?} is no URL; {refused}", redacted::url(url)))?;
         match (uri.scheme_str(), uri.authority()) {
             (_, Some(authority)) if authority.as_str().contains('@') => {
                 bail!(
                     "{}: no name and password can be sent; {refused}",
-                    masked::url(url)
+                    redacted::url(url)
                 )
             }
             (Some("http"), Some(authority)) => Ok(Self {

@@ -14,8 +14,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
-use crate::serve::masked;
 use crate::serve::origin::{Store, StoreError};
+use crate::serve::redacted;
 use crate::serve::token::Token;
 
 /// From the first byte of an upload to the end of its answer.
@@ -95,7 +95,7 @@ impl Sink {
     /// # Errors
     /// The URL has another form, or the token cannot be sent.
     pub fn http(url: &str, token: &Token) -> Result<Self, SinkError> {
-        let refused = || SinkError::Url(masked::url(url));
+        let refused = || SinkError::Url(redacted::url(url));
         let parts = url.parse().map(Uri::into_parts).map_err(|_| refused())?;
         let bare = parts.path_and_query.is_none_or(|path| path == "/");
         let authority = parts

@@ -9,11 +9,11 @@ use tokio_util::task::TaskTracker;
 
 use super::access::{self, AccessLog};
 use super::flights::Table;
-use super::levels::Levels;
+use super::gauges::Gauges;
 use super::likes::state::Likes;
 use super::metrics::Metrics;
 use super::moka_cache::Moka;
-use super::playlists::Playlists;
+use super::playlist_gauges::Playlists;
 use super::renditions::Renditions;
 use super::store::{Object, Store};
 use super::upstream::{OriginBound, Upstream, UpstreamError};
@@ -112,7 +112,7 @@ impl Edge {
         let store = Store::new(cache_bytes, limits.eviction);
         let flights = Arc::new(Table::new());
         let [held, blocked] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
-        let levels = Levels::new(
+        let gauges = Gauges::new(
             &registry,
             store.clone(),
             flights.clone(),
@@ -120,7 +120,7 @@ impl Edge {
             [held.clone(), blocked.clone()],
             clock,
         );
-        registry.register(levels);
+        registry.register(gauges);
         let metrics = Metrics::new(&registry);
         let dropped = registry.counter(EDGE_ACCESS_LOG_DROPPED);
         let access_log = access_log

@@ -53,12 +53,12 @@ const CLAIMS: [&str; 9] = [
 /// Forwards a request and streams its answer back.
 pub(super) async fn pass(asked: &Asked<'_>, body: impl RequestStream) -> Answered {
     let edge = asked.edge;
-    let place = match edge
+    let permit = match edge
         .upstream
-        .place(Class::Older, std::future::pending())
+        .permit(Class::Older, std::future::pending())
         .await
     {
-        Ok(place) => place,
+        Ok(permit) => permit,
         Err(shed) => return failed(asked, FetchError::Shed(shed)),
     };
     let key = asked.key.to_key();
@@ -79,8 +79,8 @@ pub(super) async fn pass(asked: &Asked<'_>, body: impl RequestStream) -> Answere
         .upstream
         .send(server, request, method.clone(), path)
         .await;
-    // The body comes at the viewer's pace. A place at the origin is for fetches, or slow readers would take all of them.
-    drop(place);
+    // The body comes at the viewer's pace. A permit is for fetches, or slow readers would take all of them.
+    drop(permit);
     let response = match sent {
         Ok(response) => response,
         Err(error) => {

@@ -24,7 +24,7 @@ use crate::policy::retry::{self, Breaker, BreakerLimits, Budget, Health};
 use crate::policy::status::{FetchError, Shed};
 use crate::policy::tier;
 use crate::serve::clock::Clock;
-use crate::serve::masked;
+use crate::serve::redacted;
 
 /// The header by which caches recognise that a request has come back to them (RFC 8586).
 pub(super) const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
@@ -103,7 +103,7 @@ impl Upstream {
         });
         let server = |url: &String| {
             let authority = parse_upstream(url).map_err(|why| UpstreamError {
-                url: masked::url(url),
+                url: redacted::url(url),
                 why,
             })?;
             Ok(Server {

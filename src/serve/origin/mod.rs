@@ -10,11 +10,11 @@ pub mod hits;
 pub mod ingest;
 mod refusal;
 mod routes;
-mod shelf;
 pub mod store;
 mod store_error;
 #[cfg(test)]
 pub(crate) mod testing;
+mod window;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -104,7 +104,7 @@ impl Fetch<'_> {
     ) -> (Attempt, Option<Whole>) {
         let edge = self.edge;
         let shed = |shed| (Attempt::Failed(FetchError::Shed(shed), None), None);
-        let _permit = match edge.upstream.place(class, self.deserted()).await {
+        let _permit = match edge.upstream.permit(class, self.deserted()).await {
             Ok(permit) => permit,
             Err(why) => return shed(why),
         };

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use super::super::log::{LogError, News, Tell};
 use super::settings::{Config, Credentials};
-use crate::serve::masked;
+use crate::serve::redacted;
 
 /// How long one question may take.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -305,7 +305,7 @@ async fn connect(config: &Config, heard: Arc<Heard>) -> Result<Client, LogError>
         servers.push(parsed.map_err(|error| {
             LogError::Broken(format!(
                 "likes.jetstream.servers names {}, which is no URL of a server: {error}",
-                masked::url(server)
+                redacted::url(server)
             ))
         })?);
     }
@@ -313,7 +313,7 @@ async fn connect(config: &Config, heard: Arc<Heard>) -> Result<Client, LogError>
         let named: Vec<_> = config
             .servers
             .iter()
-            .map(|server| masked::url(server))
+            .map(|server| redacted::url(server))
             .collect();
         LogError::Away(format!(
             "no server of NATS lets us in at {}: {error}; start one, or see likes.jetstream.servers",

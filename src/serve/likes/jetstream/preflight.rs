@@ -13,7 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::serve::masked;
+use crate::serve::redacted;
 
 /// How long one monitoring port may take.
 const WAIT: Duration = Duration::from_secs(3);
@@ -56,7 +56,7 @@ pub(super) async fn unsynced(
             Ok((server, jetstream)) => {
                 told.insert(server.server_name.clone(), (server, jetstream));
             }
-            Err(error) => why.push(format!("{} cannot be asked: {error}", masked::url(url))),
+            Err(error) => why.push(format!("{} cannot be asked: {error}", redacted::url(url))),
         }
     }
     for (version, keeper) in keepers {

@@ -1,6 +1,6 @@
-//! Places among the requests to the origin: how many go at once, who waits for that, and how long.
+//! Permits to ask the origin: how many requests go at once, who waits for that, and how long.
 //!
-//! Performs [`crate::policy::admission`]. Whoever is let go owns a place from that moment; dropping it lets the next one go.
+//! Performs [`crate::policy::admission`]. A request that is let go owns a permit from that moment; dropping it lets the next one go.
 
 use std::sync::Arc;
 
@@ -11,22 +11,22 @@ use crate::policy::admission::{Admission, Class, Ticket};
 use crate::policy::status::Shed;
 
 impl Upstream {
-    /// A place at the origin, at once or after a bounded wait in a bounded queue; `deserted` ends the wait when nobody
+    /// A permit to ask the origin, at once or after a bounded wait in a bounded queue; `deserted` ends the wait when nobody
     /// wants it any more.
     ///
     /// # Errors
     /// The queue is full, the wait was too long, or everybody has left.
-    pub async fn place(
+    pub async fn permit(
         self: &Arc<Self>,
         class: Class,
         deserted: impl Future<Output = ()>,
-    ) -> Result<Place, Shed> {
+    ) -> Result<Permit, Shed> {
         if self.bound == OriginBound::Unbounded {
-            return Ok(Place { taken: None });
+            return Ok(Permit { taken: None });
         }
         let (waker, woken) = oneshot::channel();
         let ticket = match lock(&self.gate).ask(class, waker) {
-            Admission::Go => return Ok(Place::at(self, class)),
+            Admission::Go => return Ok(Permit::at(self, class)),
             Admission::Refused(shed) => return Err(shed),
             Admission::Queued(ticket) => ticket,
         };
@@ -58,20 +58,20 @@ impl Upstream {
 
     fn let_next_go(&self, class: Class) {
         if let Some(waker) = lock(&self.gate).done(class) {
-            // Whoever is let go owns the place from now on, even one that is just giving up: it passes the place on then.
+            // A request that is let go owns the permit from now on, even one that is just giving up: then it passes the permit on.
             let _ = waker.send(());
         }
     }
 }
 
-/// A place among the requests to the origin; dropping it lets the next one go.
+/// A permit to ask the origin; dropping it lets the next one go.
 #[derive(Debug)]
-pub struct Place {
+pub struct Permit {
     /// `None` where requests are not bounded.
     taken: Option<(Arc<Upstream>, Class)>,
 }
 
-impl Place {
+impl Permit {
     fn at(upstream: &Arc<Upstream>, class: Class) -> Self {
         Self {
             taken: Some((upstream.clone(), class)),
@@ -79,7 +79,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         if let Some((upstream, class)) = &self.taken {
             upstream.let_next_go(*class);
@@ -97,13 +97,13 @@ struct Queued {
 }
 
 impl Queued {
-    fn admitted(mut self) -> Place {
+    fn admitted(mut self) -> Permit {
         self.ticket = None;
-        Place::at(&self.upstream, self.class)
+        Permit::at(&self.upstream, self.class)
     }
 
     /// Leaves for this reason, unless it has been let go in the same moment.
-    fn leave(mut self, why: Shed) -> Result<Place, Shed> {
+    fn leave(mut self, why: Shed) -> Result<Permit, Shed> {
         let ticket = self.ticket.take().expect("it is taken once");
         let left = lock(&self.upstream.gate).give_up(ticket);
         match self.woken.try_recv() {

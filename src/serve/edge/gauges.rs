@@ -1,4 +1,4 @@
-//! Levels of an edge that are read when scraped, so that no request pays for them.
+//! Gauges of an edge that are read when scraped, so that no request pays for them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 
 /// What an edge holds, and who waits there.
 #[derive(Clone, Debug)]
-pub(super) struct Levels {
+pub(super) struct Gauges {
     store: Store,
     flights: Arc<Table>,
     upstream: Arc<Upstream>,
@@ -42,7 +42,7 @@ pub(super) struct Levels {
     evictions: IntCounterVec,
 }
 
-impl Levels {
+impl Gauges {
     /// The levels of these parts of an edge.
     pub(super) fn new(
         registry: &Registry,
@@ -94,7 +94,7 @@ impl Levels {
     }
 }
 
-impl Collector for Levels {
+impl Collector for Gauges {
     fn desc(&self) -> Vec<&Desc> {
         self.all().into_iter().flat_map(Collector::desc).collect()
     }
