@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let arguments = Cli::parse();
-    // That library tells as much as we do, of each server that it tries; whoever names it hears it.
+    // That library tells as much as we do, of each server that it tries; a filter that names it shows it.
     let filter = format!("async_nats=warn,{}", arguments.log);
     let filter = match EnvFilter::try_new(filter) {
         Ok(filter) => filter,

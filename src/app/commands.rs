@@ -41,7 +41,7 @@ pub fn code_of(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// An error with its causes, for whoever typed the command. A cause that the sentence before it tells already is not told
+/// An error with its causes, for the user. A cause that the sentence before it tells already is not told
 /// twice.
 pub fn told(error: &anyhow::Error) -> String {
     let mut text = String::new();
@@ -58,7 +58,7 @@ pub fn told(error: &anyhow::Error) -> String {
 /// Runs a command to its end.
 ///
 /// # Errors
-/// What went wrong, in sentences for whoever typed the command.
+/// What went wrong, in sentences for the user.
 pub async fn run(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Up(flags) => up(&flags).await,
@@ -195,7 +195,7 @@ async fn origin(config: Config) -> anyhow::Result<u8> {
     let directory = compose::directory(&config);
     let learner = directory.clone();
     let stop = stop_signal_hearing(move |line| {
-        // Whoever has started us tells us what it starts next.
+        // The process that has started us tells us what it starts next.
         if let Ok(target) = line.parse() {
             learner.learn(target);
         }

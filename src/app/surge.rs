@@ -29,7 +29,7 @@ use crate::terminal;
 /// `seawall surge`: one run, or two of one seed beside each other, at clusters of their own or at edges that are running.
 ///
 /// # Errors
-/// What went wrong, in sentences for whoever typed the command.
+/// What went wrong, in sentences for the user.
 pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Result<u8> {
     let mut scenario = scenario::find(&flags.scenario)?;
     if let Some(seed) = flags.seed {

@@ -303,7 +303,7 @@ async fn picture(
     }
 }
 
-/// What whoever sits there wants.
+/// What the user wants.
 enum Wish {
     /// The window has another size.
     Paint,

@@ -206,7 +206,7 @@ pub struct JetStream {
     pub user: Option<String>,
     /// The file that holds its password.
     pub password_file: Option<PathBuf>,
-    /// Certificates of whoever vouches for the servers, as PEM; unset: those of the system.
+    /// Certificates of the authority that vouches for the servers, as PEM; unset: those of the system.
     pub tls_ca: Option<PathBuf>,
     /// Streams are called by this, `_` and the number of their shard.
     pub stream_prefix: String,

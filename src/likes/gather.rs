@@ -38,7 +38,7 @@ impl Sent {
     }
 }
 
-/// What waits to be forwarded. It has no bound of its own: whoever waits has a place.
+/// What waits to be forwarded. It has no bound of its own: each like that waits has a place.
 #[derive(Debug)]
 pub struct Gathering<T> {
     waiting: VecDeque<Waiting<T>>,

@@ -122,7 +122,7 @@ fn play(history: &[Step], way: &Way) -> (State, Vec<Effect>) {
 }
 
 proptest! {
-    /// Invariants 2, 3, 4: each operation counts at most once, and counts are those of whoever counts by hand.
+    /// Invariants 2, 3, 4: each operation counts at most once, and counts are those that are counted by hand.
     #[test]
     fn the_fold_counts_as_the_oracle_does(
         history in prop::collection::vec(step(), 0..120),

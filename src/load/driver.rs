@@ -90,7 +90,7 @@ pub struct Progress {
     pub failures: u64,
     /// Rebuffering events.
     pub stalls: u64,
-    /// Likes of which is known what became of them.
+    /// Likes with a known outcome.
     pub likes: u64,
 }
 

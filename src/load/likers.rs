@@ -95,7 +95,7 @@ impl Likers {
         Self(shared)
     }
 
-    /// Of how many is known by now what became of them.
+    /// Number of likes with a known outcome.
     pub(super) fn known(&self) -> u64 {
         self.0.noted().likes.operations.len() as u64
     }

@@ -1,4 +1,4 @@
-//! What the audience counts, for whoever scrapes it while a surge is played: viewers by what they do, what they live
+//! What the audience counts, for a Prometheus that scrapes it while a surge is played: viewers by what they do, what they live
 //! through, and where in the scenario they are.
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! What is watched: the paths that a viewer asks for, what the log calls them, and what their bytes are held against.
 //!
-//! Of Seawall's own channels every byte is known beforehand. Of any other HLS stream only this is: whoever asks for the same
+//! Of Seawall's own channels every byte is known beforehand. Of any other HLS stream only this is: a viewer that asks for the same
 //! segment must get the same bytes.
 
 use std::collections::HashMap;

@@ -222,7 +222,7 @@ impl<'a> Visitor<'a> {
         };
         let deadlines = &world.deadlines[self.worker];
         let trace = &mut entry.trace;
-        // Pinned here, because it is large: whoever takes it by value has room for it once more.
+        // Pinned here, because it is large: a function that takes it by value makes room for it once more.
         let exchange = pin!(async {
             let mut lent;
             let pools = &world.pools[self.worker];

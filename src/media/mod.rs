@@ -2,7 +2,7 @@
 //!
 //! [`segment`] is the whole of it. `card` says what is painted, `h264` makes it a bitstream, `aac` holds the sound, and
 //! `ts` packs what `video` and `sound` make of them. Nothing is remembered between segments: the same arguments give the
-//! same bytes on any machine, so whoever has a channel can check every byte of it.
+//! same bytes on any machine, so a client that has the channel's description can check every byte of it.
 
 mod aac;
 mod card;

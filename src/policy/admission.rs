@@ -2,7 +2,7 @@
 //!
 //! The live edge goes before what is older, and has places that nothing else can take, so that requests for slow foreign
 //! objects cannot starve it. What nobody waits for is never queued. A queue that is full or a wait
-//! that is too long has its word ([`Shed`]); the performer owns the clock and gives up for whoever waited too long.
+//! that is too long has its word ([`Shed`]); the performer owns the clock and gives up for a request that waited too long.
 
 use std::collections::VecDeque;
 

@@ -1,7 +1,7 @@
 //! The table of flights: of all requests for one missing object, one leads and the others follow.
 //!
 //! Invariants: at most one flight per key; a flight is numbered by a generation that is never used again, so that a late
-//! event of an old flight can't touch a new one; a fetch belongs to the table and not to whoever began it, so leaving
+//! event of an old flight can't touch a new one; a fetch belongs to the table and not to the request that began it, so leaving
 //! only lowers the count of waiters.
 
 use std::collections::HashMap;
@@ -110,7 +110,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
         }
     }
 
-    /// Takes a flight out of the table whoever waits for it: they are served by it, and whoever comes next is not.
+    /// Takes a flight out of the table even if requests wait for it: they are served by it, and later requests are not.
     pub fn forget(&mut self, key: &K) -> bool {
         self.by_key.remove(key).is_some()
     }
@@ -138,7 +138,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
             .is_some_and(|flight| flight.generation == generation)
     }
 
-    /// Takes a flight that nobody waits for out of the table, so that whoever comes next begins a new one. `false` if
+    /// Takes a flight that nobody waits for out of the table, so that the next request begins a new one. `false` if
     /// somebody waits, or it has landed.
     pub fn abandon(&mut self, key: &K, generation: Generation) -> bool {
         let deserted = self

@@ -1,6 +1,6 @@
 //! The edge's decisions, without sockets and without a clock: what a request gets, when an object is stale, who leads.
 //!
-//! Whoever performs (`serve` over sockets, later `sim` in virtual time) brings events and the time, and does what the
+//! The performer (`serve` over sockets, later `sim` in virtual time) brings events and the time, and does what the
 //! decision says. Policy imports no other pure folder; facts of a playlist come in as [`rendition::PlaylistFacts`].
 
 pub mod admission;

@@ -49,7 +49,7 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, implicit: Implicit) -> Sha
         .get_all(VARY)
         .iter()
         .any(|vary| !vary.as_bytes().eq_ignore_ascii_case(b"accept-encoding"));
-    // It was asked for as it is; whoever sends it packed all the same sends it to those who accept that.
+    // It was asked for as it is; an origin that sends it packed all the same means only clients that accept that.
     let packed = headers
         .get(CONTENT_ENCODING)
         .is_some_and(|coding| coding != "identity");

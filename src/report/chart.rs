@@ -20,7 +20,7 @@ pub(super) struct Chart<'a> {
     pub(super) id: String,
     /// What it shows, in a few words.
     pub(super) title: String,
-    /// What there is to see, for whoever cannot see it.
+    /// What there is to see, for readers who cannot see it.
     pub(super) description: String,
     pub(super) x: Axis,
     pub(super) y: Axis,

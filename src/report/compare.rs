@@ -131,7 +131,7 @@ pub enum Trend {
     Mixed,
 }
 
-/// Whether B is to be held against whoever made it.
+/// Whether B is worse.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Regression {
     /// No figure is worse.

@@ -45,7 +45,7 @@ pub struct SegmentHits {
 pub struct EdgeCounts {
     /// Who asks the origin on behalf of which edge; empty if unknown.
     pub askers: Askers,
-    /// Requests for segments that arrived, whoever sent them; `None` if unknown. More than the audience sent means that
+    /// Requests for segments that arrived, from any sender; `None` if unknown. More than the audience sent means that
     /// somebody else was watching, and then the log explains not every hit.
     pub segment_requests: Option<u64>,
     /// The most requests that waited for one flight; `None` if unknown.

@@ -1,4 +1,4 @@
-//! Everything that a run leaves in a folder, as names and texts: whoever may write files writes them.
+//! Everything that a run leaves in a folder, as names and texts: the caller writes the files.
 
 use super::html;
 use super::markdown;

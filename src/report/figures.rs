@@ -223,7 +223,7 @@ fn axis(name: &'static str, scale: Scale) -> Axis {
     }
 }
 
-/// One curve per run of what is the same in kind.
+/// One curve per run, for metrics with the same unit.
 fn laid_over(runs: &[Run<'_>], of: &dyn Fn(&Bucket) -> Option<f64>) -> Vec<Curve> {
     let curves = runs.iter().zip(OF_RUN);
     let curves = curves.map(|(run, (ink, form))| Curve {

@@ -104,7 +104,7 @@ fn page(title: &str, body: &str) -> String {
     )
 }
 
-/// What whoever reads nothing else should read.
+/// What a reader should read who reads nothing else.
 fn opening(runs: &[Run<'_>]) -> String {
     let mut text = String::new();
     for run in runs {

@@ -174,7 +174,7 @@ impl Likes {
         let counts = self.counts();
         let off: Vec<_> = self.off().collect();
         let told = self.counted.len() == self.tally.len();
-        // Hearts never go: whoever else was there, too few of them are a loss.
+        // Hearts never go: too few of them are a loss, even if others have sent some too.
         let lost = off.iter().any(|(tally, counted)| {
             i64::try_from(tally.hearts.0).is_ok_and(|least| counted.hearts < least)
         });

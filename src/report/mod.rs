@@ -1,6 +1,6 @@
 //! A run's record becomes numbers, verdicts and documents.
 //!
-//! `load` writes the [`record::RunRecord`]; whoever built the origin and the edges adds what they counted
+//! `load` writes the [`record::RunRecord`]; the runner adds what origin and edges counted
 //! ([`counts::OriginHits`], [`counts::EdgeCounts`]); [`predict`] works out from the log alone what the origin must have
 //! been asked; [`summarize::summarize`] lays both side by side and [`series::Series`] tells what happened when.
 //!

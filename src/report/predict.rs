@@ -40,7 +40,7 @@ pub struct KeyLog {
     pub collapsed: u64,
     /// Whether anybody got a 200.
     pub delivered: bool,
-    /// Requests that were sent and never answered: nobody knows what became of them.
+    /// Requests that were sent and never answered: their outcome is unknown.
     pub unanswered: u64,
     /// Requests that were sent before the first answer had wholly arrived: none other can have missed.
     pub before_first_answer: u64,

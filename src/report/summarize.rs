@@ -72,7 +72,7 @@ pub fn summarize(
         // A scenario that wants exactness is judged all the same: its caches are to be large enough.
         let why = || {
             format!(
-                "the caches had to let {} objects go; whoever asks for one of them again costs a hit more",
+                "the caches had to let {} objects go; each of them that is asked for again costs one hit more",
                 edges.evicted
             )
         };

@@ -68,7 +68,7 @@ impl Venue<'_> {
             .flatten()
             .collect();
         done.sort_by_key(|(_, fault)| fault.from);
-        // Whoever goes on with this venue finds it as it was; edges that were lost stay lost.
+        // The next run at this cluster finds it as it was; edges that were lost stay lost.
         for (what, _) in done.iter().filter(|(_, fault)| fault.until.is_none()) {
             if what.edge().is_none() {
                 let _ = self.mend(*what, network).await;

@@ -1,7 +1,7 @@
 //! `seawall up --processes`: the same rooms, each a process of its own, so that one can be killed, stopped or watched alone.
 //!
 //! Every part is this very program with the same configuration in a temporary file. What they log passes through. A part
-//! that ends early is said and not started again: that is what whoever killed it wants to see. Ctrl-C or SIGTERM ends all
+//! that ends early is said and not started again: that is what the user who killed it wants to see. Ctrl-C or SIGTERM ends all
 //! of them, those whom viewers ask first. Each part reads a pipe from here: should this process be killed, the pipe closes,
 //! and the part ends by itself. The origin is told through it which edges there are, so that a Prometheus finds them.
 

@@ -1,4 +1,4 @@
-//! How far a run has come, for whoever waits for it.
+//! How far a run has come, for the user who waits for it.
 
 use std::cell::Cell;
 use std::time::Duration;

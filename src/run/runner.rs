@@ -141,7 +141,7 @@ pub async fn at_venue(
     })
 }
 
-/// Edges that somebody else runs, as whoever plays at them names them.
+/// Edges that somebody else runs, as the user names them.
 #[derive(Clone, Copy, Debug)]
 pub struct RunningEdges<'a> {
     /// The URL of each edge, or of one playlist.

@@ -1,4 +1,4 @@
-//! The range of every value of a scenario, and the sentence for whoever is outside.
+//! The range of every value of a scenario, and the sentence for a value outside of it.
 
 use super::{RealProfile, Scenario};
 use crate::hls::ladder::Rendition;

@@ -1,6 +1,6 @@
-//! The admin listener's routes: metrics for Prometheus, health for whoever supervises, and what a room is set to.
+//! The admin listener's routes: metrics for Prometheus, health for a supervisor, and the configuration of the component.
 //!
-//! Whoever scrapes much, slowly or all at once must cost viewers nothing. So there are few connections ([`limits`]), and
+//! Many scrapes, slow ones or all at once must cost viewers nothing. So there are few connections ([`limits`]), and
 //! one rendering at a time, off the threads that serve viewers, for all who came before it began.
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -99,7 +99,7 @@ impl Pace {
             let hindrance = *changes.borrow_and_update();
             let due = tokio::time::sleep_until(instant + hindrance.late);
             if hindrance.stalled {
-                // Whoever stalls it holds the other end.
+                // The caller that stalls it holds the other end.
                 let _ = changes.changed().await;
                 continue;
             }

@@ -133,7 +133,7 @@ mod tests {
             for _ in 0..SEGMENTS {
                 let at: Vec<_> = (0..requests).map(|_| 2.0 * chance.uniform()).collect();
                 let first = at.iter().copied().fold(f64::INFINITY, f64::min);
-                // Whoever comes before the first answer fetches too.
+                // Each request before the first answer fetches too.
                 let lands = first + fetch.as_secs_f64();
                 fetches += at.iter().filter(|&&at| at < lands).count();
             }

@@ -237,7 +237,7 @@ impl Watch {
                     continue;
                 }
             };
-            // Whoever was down has no "before": what it did meanwhile is no rate of now.
+            // A component that was down has no "before": what it did meanwhile is no rate of now.
             let before = self.before.get(&answer.address);
             let before = before.map(|(at, before)| (answer.at.since(*at).as_secs_f64(), before));
             match answer.role.or_else(|| role_of(&scrape)) {
@@ -341,7 +341,7 @@ fn edge_step(step: &mut Step, scrape: &Scrape, before: &Scrape) -> f64 {
     fetches(scrape, before)
 }
 
-/// What a room has asked of whoever stands behind it.
+/// What a component has asked of its upstream.
 fn fetches(scrape: &Scrape, before: &Scrape) -> f64 {
     scrape.increase(before, "seawall_edge_origin_fetches_total", &[])
 }

@@ -55,7 +55,7 @@ pub enum Arrivals {
 pub struct Replay {
     /// The file, beside the scenario.
     pub csv: String,
-    /// What it says, in seconds from the start of the run; filled in by whoever has read it.
+    /// What it says, in seconds from the start of the run; filled in by its reader.
     #[serde(skip)]
     pub arrives_s: std::sync::Arc<[f64]>,
 }

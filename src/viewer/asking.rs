@@ -50,7 +50,7 @@ impl Heard {
         match (status, word) {
             (202, _) => Self::Acknowledged { duplicate },
             (503, Some("overloaded")) | (429, _) => Self::NotCounted,
-            // Who has asked before may have been counted then: whoever asks decides that.
+            // A like that was sent before may have been counted then: the caller decides that.
             (400..=499, _) => Self::Refused,
             _ => Self::Unknown,
         }

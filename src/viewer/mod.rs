@@ -1,6 +1,6 @@
 //! One viewer as a pure state machine, and how an audience is drawn from a seed.
 //!
-//! Whoever performs (sockets in `load`) asks [`player::Player::next`] what to do, does it, and tells the player how it
+//! The performer (sockets in `load`) asks [`player::Player::next`] what to do, does it, and tells the player how it
 //! went, each time with the time. Nothing here reads a clock, and chance comes from seeded generators alone.
 
 pub mod abr;

@@ -212,7 +212,7 @@ impl Table {
         shard.land(key, generation)
     }
 
-    /// Takes a flight out of the table whoever waits for it, so that what it brings is not stored, and does `change` before
+    /// Takes a flight out of the table even if requests wait for it, so that what it brings is not stored, and does `change` before
     /// another can begin or land; says whether there was one.
     pub fn forget<T>(&self, key: &Key, change: impl FnOnce() -> T) -> (bool, T) {
         let mut shard = self.shard(key.as_ref());

@@ -78,7 +78,7 @@ pub struct InspectedLanding {
     pub ago_ms: u64,
 }
 
-/// What an edge has counted, for whoever rehearses at it.
+/// What an edge has counted, for a run that is played at it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
     /// Its name, by which the origin knows it.

@@ -1,6 +1,6 @@
 //! How far the playlists of an edge have come: a figure per stream and rendition.
 //!
-//! Their names come from whoever runs the origin, so they are const labels of gauges of their own, and only so many
+//! Their names come from the origin, so they are const labels of gauges of their own, and only so many
 //! renditions have them.
 
 use std::collections::HashMap;

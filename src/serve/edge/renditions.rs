@@ -66,7 +66,7 @@ impl Renditions {
         (nothing_new, first.due())
     }
 
-    /// A fetch of a rendition's playlist has landed, well or not, and the store knows: whoever waits for news looks again.
+    /// A fetch of a rendition's playlist has landed, well or not, and the store knows: requests that wait for news look again.
     pub(super) fn stored(&self, key: &Key) {
         let Some(name) = name_of(key.as_ref()) else {
             return;

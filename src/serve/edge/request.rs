@@ -69,7 +69,7 @@ impl Asked<'_> {
     pub(super) fn look(&self, now: Timestamp) -> Option<(Arc<Entry>, Decision)> {
         let entry = self.edge.store.get(self.key)?;
         let decision = entry.facts().glance(now);
-        // Without the queue nobody refreshes behind the viewers' backs: whoever finds a stale object fetches.
+        // Without the queue no stale object is refreshed in the background: a request that finds one fetches it.
         let alone = self.edge.miss_queue != MissQueue::Flights
             && decision == Decision::Stale(WhyStale::Revalidate);
         (decision != Decision::Ask && !alone).then_some((entry, decision))

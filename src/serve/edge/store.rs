@@ -109,7 +109,7 @@ pub struct Entry {
     pub landing: Option<LastLanding>,
 }
 
-/// How a fetch ended, for whoever inspects an object.
+/// How a fetch ended, for an operator who inspects an object.
 #[derive(Clone, Copy, Debug)]
 pub struct LastLanding {
     /// The word of its outcome.
@@ -213,7 +213,7 @@ impl Store {
         self.cache.get(&key)
     }
 
-    /// Replaces what is known of `key`. Whoever puts something large calls [`Store::evict`] next, outside of any lock.
+    /// Replaces what is known of `key`. After something large the caller calls [`Store::evict`], outside of any lock.
     pub fn put(&self, key: Key, entry: Entry) {
         self.cache.insert(key, Arc::new(entry));
     }

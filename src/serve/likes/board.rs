@@ -26,7 +26,7 @@ impl Board {
         board
     }
 
-    /// Shows counts, and wakes whoever waits for them.
+    /// Shows counts, and wakes the readers that wait for them.
     pub fn show(&self, channel: &Arc<str>, counts: Counts) {
         self.sender(channel).send_replace(counts);
     }

@@ -1,4 +1,4 @@
-//! The one who commits: takes what waits, makes it durable as one batch, counts it, and only then tells whoever waited.
+//! The one who commits: takes what waits, makes it durable as one batch, counts it, and only then tells the senders that wait.
 //!
 //! One thread per shard owns the log and the state, so nothing here is locked while the disk works. It lingers for nobody:
 //! while one batch is written the next one gathers, so batches grow with the load.
@@ -719,7 +719,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Invariants 1, 2, 5: whoever sends again until it is acknowledged has exactly one effect, whatever the log does.
+        /// Invariants 1, 2, 5: a like that is sent again until it is acknowledged has exactly one effect, whatever the log does.
         #[test]
         fn every_heart_that_is_sent_until_it_is_acknowledged_counts_exactly_once(
             troubles in prop::collection::vec(trouble(), 0..24),

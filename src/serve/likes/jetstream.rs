@@ -265,7 +265,7 @@ impl JetStreamLog {
         match why {
             Unanswered::Unsent(why) => AppendError::Refused(why),
             Unanswered::Nobody => {
-                // It may be gone, or without a leader: whoever follows it will tell.
+                // It may be gone, or without a leader: the follower will tell.
                 self.reader.connection.nudge();
                 AppendError::Refused(format!("nobody takes {}", self.reader.wanted.subject))
             }

@@ -309,7 +309,7 @@ impl Likes {
         shards.fold(Work::default(), |work, shard| shard.figures.add_to(work))
     }
 
-    /// Waits for `stop`; then lets go of whoever waits, commits what is in the queue, and ends.
+    /// Waits for `stop`; then lets go of the readers that wait, commits what is in the queue, and ends.
     pub async fn run_until(self, stop: CancellationToken) {
         stop.cancelled().await;
         let threads = self.0.close();

@@ -227,7 +227,7 @@ impl Queue {
         self.wake.notify_all();
     }
 
-    /// Takes nothing more, and tells whoever waits that it never reached the log.
+    /// Takes nothing more, and tells each sender that waits that its like never reached the log.
     pub fn fail(&self) {
         let mut inner = self.lock();
         inner.closed = true;

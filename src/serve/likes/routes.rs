@@ -196,7 +196,7 @@ impl Node {
         }
     }
 
-    /// Puts an operation into the queue of its shard, whoever has sent it.
+    /// Puts an operation into the queue of its shard.
     pub(super) fn push(&self, operation: Operation) -> Result<Pending<'_>, Refusal> {
         let shard = self.shard(&operation.channel);
         let told = shard

@@ -28,7 +28,7 @@ pub enum Trouble {
     AskAgainKept,
 }
 
-/// The log; copies share it. It outlives whoever appends, as a disk does.
+/// The log; copies share it. It outlives its writer, as a disk does.
 #[derive(Clone, Debug)]
 pub struct SimulatedLog {
     shared: Arc<(Mutex<Shared>, Condvar)>,
@@ -110,7 +110,7 @@ impl SimulatedLog {
         self.lock().entries.push(batch.to_vec());
     }
 
-    /// Appends as somebody else, and says so to whoever follows.
+    /// Appends as another writer, and says so to the followers.
     pub fn append_elsewhere(&self, batch: &[u8]) {
         self.append_silently(batch);
         let tell = self.lock().tell.clone();

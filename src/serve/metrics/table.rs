@@ -150,7 +150,7 @@ table! {
         labels: &[],
         buckets: LATENCY_SECONDS,
     };
-    VIEWER_LIKES = plain("seawall_viewer_likes_total", "Likes and bundles of hearts of simulated viewers, by what became of them.", &["result"]);
+    VIEWER_LIKES = plain("seawall_viewer_likes_total", "Likes and bundles of hearts of simulated viewers, by outcome.", &["result"]);
     VIEWER_LIKE_SECONDS = Metric {
         name: "seawall_viewer_like_seconds",
         help: "From when a simulated viewer wanted a like until it was acknowledged.",

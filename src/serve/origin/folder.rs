@@ -5,7 +5,7 @@
 //! {root}/{channel}/{rendition}/{number}.ts  a segment
 //! ```
 //!
-//! A file is written under another name beside its own and then renamed, so whoever looks finds all of it or nothing.
+//! A file is written under another name beside its own and then renamed, so a reader finds all of it or nothing.
 //! All of this blocks: call it off the async threads.
 
 use std::ffi::OsStr;

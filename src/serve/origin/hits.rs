@@ -1,6 +1,6 @@
 //! Every request that reaches the origin, counted: by client and kind for Prometheus, by object for a run's report.
 //!
-//! A client is whoever the last `Via` names, so that hits of each edge stand apart; all who name nobody are `direct`.
+//! A client is the cache that the last `Via` names, so that hits of each edge stand apart; a request without one is `direct`.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

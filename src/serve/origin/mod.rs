@@ -65,7 +65,7 @@ impl Default for OriginConfig {
     }
 }
 
-/// An origin: its routes, for whoever runs the listeners, and handles to what is behind them.
+/// An origin: its routes, for the listeners, and handles to what is behind them.
 #[derive(Clone, Debug)]
 pub struct Origin {
     counter: Arc<Counter>,

@@ -1,4 +1,4 @@
-//! Why an upload was refused: a sentence for whoever sent it, a status code, and a word for the metric.
+//! Why an upload was refused: a sentence for the sender, a status code, and a word for the metric.
 
 use std::time::Duration;
 

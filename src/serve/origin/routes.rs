@@ -1,4 +1,4 @@
-//! What viewers and edges ask of the origin, and the count of it for whoever measures a run.
+//! What viewers and edges ask of the origin, and the count of it for a run that is measured.
 //!
 //! ```text
 //! GET HEAD OPTIONS  /live/...         see [`crate::hls::names`]

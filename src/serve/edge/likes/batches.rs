@@ -142,7 +142,7 @@ enum Carried {
     Nothing(NoAnswer),
 }
 
-/// A lane whose batches are under way. If that breaks off, whoever comes next begins again.
+/// A lane whose batches are under way. If that breaks off, the next like begins again.
 struct Carrying {
     edge: Arc<Edge>,
     lane: usize,
@@ -156,7 +156,7 @@ impl Carrying {
             let carried = carry(&self.edge, bytes, tickets.len()).await;
             tell(tickets, carried);
         }
-        // Whoever found the lane idle since then has begun anew.
+        // A like that found the lane idle since then has begun anew.
         self.ended = true;
     }
 }

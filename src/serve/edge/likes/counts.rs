@@ -147,7 +147,7 @@ impl Drop for Waiting {
 }
 
 impl Line {
-    /// Whether whoever asks now is the one who reads for all.
+    /// Whether the reader that asks now reads for all.
     pub(super) fn begins_read(&self, now: Timestamp) -> bool {
         self.turns(|known| {
             let begins = !known.reading && known.fresh(now).is_none();
@@ -156,7 +156,7 @@ impl Line {
         })
     }
 
-    /// Whether whoever waits now is the one who polls for all.
+    /// Whether the reader that waits now polls for all.
     pub(super) fn begins_poll(&self) -> bool {
         self.turns(|known| !std::mem::replace(&mut known.polling, true))
     }

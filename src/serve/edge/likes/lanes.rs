@@ -50,7 +50,7 @@ pub(super) struct Ticket {
 pub(super) enum Heard {
     /// The origin says this of it.
     Said(Said),
-    /// Whoever is upstream has refused all of the batch so.
+    /// The upstream has refused all of the batch so.
     Refused(Response<Bytes>),
     /// Batches are not taken there, and nothing of it has counted: it goes on by itself, in the place that it has.
     Alone(OwnedSemaphorePermit),

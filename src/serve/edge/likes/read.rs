@@ -194,7 +194,7 @@ fn read_counts(edge: &Arc<Edge>, line: &Arc<Line>, headers: HeaderMap) -> bool {
         let (edge, line) = (edge.clone(), line.clone());
         edge.tasks.clone().spawn(async move {
             let ended = ReadEnds(&line);
-            // Their number is bounded, and whoever waits for them has a limit.
+            // Their number is bounded, and each reader that waits for them has a limit.
             let _place = edge.likes.lines.reads.acquire().await;
             let path = format!("/live/{}/counts", line.channel);
             let question = question(&path, headers, Reason::Refresh);

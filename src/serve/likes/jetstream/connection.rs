@@ -1,4 +1,4 @@
-//! The way to the servers: one connection for all shards, with threads of its own, so that whoever uses a log may block.
+//! The way to the servers: one connection for all shards, with threads of its own, so that the user of a log may block.
 //!
 //! It comes back by itself. Nothing is sent while it is broken: a client keeps what it could not send and sends it later,
 //! which would have no bound.
@@ -138,7 +138,7 @@ impl Connection {
         self.0.heard.changed.subscribe()
     }
 
-    /// Has whoever follows a stream look at it anew.
+    /// Makes the followers of a stream look at it anew.
     pub(super) fn nudge(&self) {
         self.0.heard.changed.send_modify(|count| *count += 1);
     }

@@ -9,7 +9,7 @@ pub struct Config {
     pub servers: Vec<String>,
     /// Who we are there.
     pub credentials: Credentials,
-    /// Certificates of whoever vouches for the servers; unset: those of the system.
+    /// Certificates of the authority that vouches for the servers; unset: those of the system.
     pub tls_ca: Option<PathBuf>,
     /// What the names of streams and subjects begin with.
     pub stream_prefix: String,
