@@ -74,7 +74,7 @@ pub async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Likes(what) => tokio::task::spawn_blocking(move || likes::run(&what)).await?,
         Command::Scenarios(flags) => scenarios(&flags),
         Command::Config(file) => {
-            terminal::print(&toml::to_string(&file.resolve()?.redacted())?)?;
+            terminal::print(&file.resolve()?.redacted().commented()?)?;
             Ok(cli::OK)
         }
     }

@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use self::shields::Shields;
 use crate::hls::ladder::Rendition;
 use crate::hls::names;
-use crate::hls::timeline::Layout;
+use crate::hls::timeline::{Layout, PARTS_PER_SEGMENT};
 use crate::likes;
-use crate::policy::limits::{Eviction, Limits};
+use crate::policy::limits;
 use crate::policy::status::MissQueue;
 use crate::serve;
 use crate::serve::discovery::Target;
@@ -134,7 +134,7 @@ pub struct Edge {
     /// Threads that serve the viewers of an edge that runs alone; unset: one per core.
     pub workers: Option<usize>,
     /// The bounds of the miss queue.
-    pub limits: EdgeLimits,
+    pub limits: limits::Keys,
 }
 
 /// Likes; times in milliseconds.
@@ -221,69 +221,12 @@ pub struct JetStream {
     pub allow_unsynced_ack: bool,
 }
 
-/// The bounds of the miss queue; times in milliseconds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EdgeLimits {
-    /// Requests that may wait for one flight.
-    pub waiters_per_flight_max: u32,
-    /// Requests that may wait at one edge.
-    pub waiters_max: u32,
-    /// How long a request for a segment waits for its answer to begin.
-    pub segment_wait_ms: u64,
-    /// How long a request for a playlist waits.
-    pub playlist_wait_ms: u64,
-    /// Connecting to the origin.
-    pub connect_ms: u64,
-    /// From the request to the origin until the head of its answer.
-    pub first_byte_ms: u64,
-    /// The longest silence inside a body from the origin.
-    pub progress_ms: u64,
-    /// The longest that one flight may take.
-    pub total_ms: u64,
-    /// Requests to the origin at once.
-    pub origin_at_once_max: usize,
-    /// Flights that may wait for a place among those.
-    pub origin_queued_max: usize,
-    /// The longest such wait.
-    pub origin_queue_wait_ms: u64,
-    /// Fetches that may wait for a segment which is about to be published.
-    pub held_max: usize,
-    /// Requests that may wait for a playlist which is still to come (`_HLS_msn`).
-    pub blocked_max: usize,
-    /// For how long counts of likes are served before the origin is asked again.
-    pub counts_fresh_ms: u64,
-    /// Readers of counts that may wait for a change.
-    pub counts_waiting_max: usize,
-    /// Likes on their way to the origin at once, beside the requests for video, where it takes no batches.
-    pub likes_at_once_max: usize,
-    /// Likes that may be here beyond those: they wait, gather, or are in a batch.
-    pub likes_queued_max: usize,
-    /// From a like's arrival until the origin has answered it.
-    pub likes_wait_ms: u64,
-    /// For how much of a target duration a playlist is fresh, in per cent.
-    pub playlist_fresh_percent: u32,
-    /// What the cache lets go when it is full: `lru` or `tiny-lfu`.
-    pub eviction: Eviction,
-    /// How often one flight asks again after a failure.
-    pub retries_per_flight_max: u32,
-    /// Retries per hundred good fills; 0 turns them off.
-    pub retry_budget_percent: u32,
-    /// Failures in a row after which an origin is left alone.
-    pub breaker_failures: u32,
-    /// How long it is left alone at first.
-    pub breaker_wait_ms: u64,
-    /// The longest that it is left alone before the next probe.
-    pub breaker_wait_max_ms: u64,
-    /// The largest body that is fetched.
-    pub body_bytes_max: u64,
-    /// All bodies that flights hold together.
-    pub flight_bytes_max: u64,
-}
-
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// A bound of the edges outside of its range.
+    #[error(transparent)]
+    Limit(#[from] limits::OutOfRange),
     /// The file cannot be read.
     #[error("cannot read {path}: {source}; name another file with --config")]
     Unreadable {
@@ -367,7 +310,7 @@ impl Default for Edge {
             access_log: None,
             access_log_one_of: 1,
             workers: None,
-            limits: EdgeLimits::default(),
+            limits: limits::Keys::default(),
         }
     }
 }
@@ -427,42 +370,6 @@ impl Default for JetStream {
     }
 }
 
-impl Default for EdgeLimits {
-    fn default() -> Self {
-        let limits = Limits::default();
-        let millis = |span: Duration| span.as_millis() as u64;
-        Self {
-            waiters_per_flight_max: limits.waiters_per_flight_max,
-            waiters_max: limits.waiters_max,
-            segment_wait_ms: millis(limits.segment_wait),
-            playlist_wait_ms: millis(limits.playlist_wait),
-            connect_ms: millis(limits.connect),
-            first_byte_ms: millis(limits.first_byte),
-            progress_ms: millis(limits.progress),
-            total_ms: millis(limits.total),
-            origin_at_once_max: limits.origin_at_once_max,
-            origin_queued_max: limits.origin_queued_max,
-            origin_queue_wait_ms: millis(limits.origin_queue_wait),
-            held_max: limits.held_max,
-            blocked_max: limits.blocked_max,
-            counts_fresh_ms: millis(limits.counts_fresh),
-            counts_waiting_max: limits.counts_waiting_max,
-            likes_at_once_max: limits.likes_at_once_max,
-            likes_queued_max: limits.likes_queued_max,
-            likes_wait_ms: millis(limits.likes_wait),
-            playlist_fresh_percent: limits.playlist_fresh_percent,
-            eviction: limits.eviction,
-            retries_per_flight_max: limits.retries_per_flight_max,
-            retry_budget_percent: limits.retry_budget_percent,
-            breaker_failures: limits.breaker_failures,
-            breaker_wait_ms: millis(limits.breaker_wait),
-            breaker_wait_max_ms: millis(limits.breaker_wait_max),
-            body_bytes_max: limits.body_bytes_max,
-            flight_bytes_max: limits.flight_bytes_max,
-        }
-    }
-}
-
 impl Config {
     /// The defaults, with the file over them if one is given.
     ///
@@ -507,11 +414,10 @@ impl Config {
             names::is_name(&edge.name),
             "1 to 64 of a-z, 0-9, - and _",
         )?;
-        within_range(
+        within(
             "channel.parts_per_segment",
-            channel.parts_per_segment,
-            3,
-            31,
+            &channel.parts_per_segment,
+            PARTS_PER_SEGMENT.contains(&channel.parts_per_segment),
             "3 to 31 (0.96 s to 9.92 s)",
         )?;
         let known =
@@ -559,13 +465,6 @@ impl Config {
             "1 to 1000000",
         )?;
         within_range(
-            "edge.limits.playlist_fresh_percent",
-            limits.playlist_fresh_percent,
-            0,
-            100,
-            "0 to 100",
-        )?;
-        within_range(
             "edge.access_log_one_of",
             edge.access_log_one_of,
             1,
@@ -579,76 +478,7 @@ impl Config {
             256,
             "1 to 256",
         )?;
-        within_range(
-            "edge.limits.waiters_per_flight_max",
-            limits.waiters_per_flight_max,
-            1,
-            u32::MAX,
-            "at least 1",
-        )?;
-        within_range(
-            "edge.limits.waiters_max",
-            limits.waiters_max,
-            1,
-            u32::MAX,
-            "at least 1",
-        )?;
-        within_range(
-            "edge.limits.origin_at_once_max",
-            limits.origin_at_once_max,
-            1,
-            65_536,
-            "1 to 65536",
-        )?;
-        within_range(
-            "edge.limits.retries_per_flight_max",
-            limits.retries_per_flight_max,
-            0,
-            10,
-            "0 to 10",
-        )?;
-        within_range(
-            "edge.limits.retry_budget_percent",
-            limits.retry_budget_percent,
-            0,
-            100,
-            "0 to 100",
-        )?;
-        within_range(
-            "edge.limits.breaker_failures",
-            limits.breaker_failures,
-            1,
-            1_000,
-            "1 to 1000",
-        )?;
-        for (key, value) in [
-            ("edge.limits.segment_wait_ms", limits.segment_wait_ms),
-            ("edge.limits.playlist_wait_ms", limits.playlist_wait_ms),
-            ("edge.limits.connect_ms", limits.connect_ms),
-            ("edge.limits.first_byte_ms", limits.first_byte_ms),
-            ("edge.limits.progress_ms", limits.progress_ms),
-            ("edge.limits.total_ms", limits.total_ms),
-            (
-                "edge.limits.origin_queue_wait_ms",
-                limits.origin_queue_wait_ms,
-            ),
-            ("edge.limits.counts_fresh_ms", limits.counts_fresh_ms),
-            ("edge.limits.likes_wait_ms", limits.likes_wait_ms),
-            ("edge.limits.breaker_wait_ms", limits.breaker_wait_ms),
-            (
-                "edge.limits.breaker_wait_max_ms",
-                limits.breaker_wait_max_ms,
-            ),
-        ] {
-            within_range(key, value, 1, 600_000, "1 to 600000 milliseconds")?;
-        }
-        for (key, value) in [
-            ("edge.limits.counts_waiting_max", limits.counts_waiting_max),
-            ("edge.limits.likes_at_once_max", limits.likes_at_once_max),
-            ("edge.limits.likes_queued_max", limits.likes_queued_max),
-        ] {
-            within_range(key, value, 1, 1_000_000, "1 to 1000000")?;
-        }
+        limits.check()?;
         within_range("likes.shards", likes.shards, 1, 16, "1 to 16")?;
         for (key, value) in [
             ("likes.queue_operations_max", likes.queue_operations_max),
@@ -836,45 +666,37 @@ impl JetStream {
 }
 
 impl Config {
+    /// The configuration as TOML, with a sentence above each bound of the edges. Secrets must be redacted before.
+    ///
+    /// # Errors
+    /// It cannot be written as TOML.
+    pub fn commented(&self) -> Result<String, toml::ser::Error> {
+        const TABLE: &str = "edge.limits";
+        let text = toml::to_string(self)?;
+        let rows = limits::rows();
+        let (mut table, mut commented) = ("", String::new());
+        for line in text.lines() {
+            table = line
+                .strip_prefix('[')
+                .and_then(|rest| rest.strip_suffix(']'))
+                .unwrap_or(table);
+            let key = line.split(" = ").next().unwrap_or_default();
+            let row = rows
+                .iter()
+                .find(|row| table == TABLE && row.key.strip_prefix("edge.limits.") == Some(key));
+            if let Some(row) = row {
+                commented += &format!("# {} {}.\n", row.sentence, row.range);
+            }
+            commented += line;
+            commented.push('\n');
+        }
+        Ok(commented)
+    }
+
     /// Where likes are kept.
     pub fn likes_dir(&self) -> PathBuf {
         let beside_segments = || self.origin.segments.join(".likes");
         self.likes.dir.clone().unwrap_or_else(beside_segments)
-    }
-}
-
-impl EdgeLimits {
-    /// As policy takes them.
-    pub fn to_policy(&self) -> Limits {
-        Limits {
-            waiters_per_flight_max: self.waiters_per_flight_max,
-            waiters_max: self.waiters_max,
-            segment_wait: Duration::from_millis(self.segment_wait_ms),
-            playlist_wait: Duration::from_millis(self.playlist_wait_ms),
-            connect: Duration::from_millis(self.connect_ms),
-            first_byte: Duration::from_millis(self.first_byte_ms),
-            progress: Duration::from_millis(self.progress_ms),
-            total: Duration::from_millis(self.total_ms),
-            origin_at_once_max: self.origin_at_once_max,
-            origin_queued_max: self.origin_queued_max,
-            origin_queue_wait: Duration::from_millis(self.origin_queue_wait_ms),
-            held_max: self.held_max,
-            blocked_max: self.blocked_max,
-            counts_fresh: Duration::from_millis(self.counts_fresh_ms),
-            counts_waiting_max: self.counts_waiting_max,
-            likes_at_once_max: self.likes_at_once_max,
-            likes_queued_max: self.likes_queued_max,
-            likes_wait: Duration::from_millis(self.likes_wait_ms),
-            playlist_fresh_percent: self.playlist_fresh_percent,
-            eviction: self.eviction,
-            retries_per_flight_max: self.retries_per_flight_max,
-            retry_budget_percent: self.retry_budget_percent,
-            breaker_failures: self.breaker_failures,
-            breaker_wait: Duration::from_millis(self.breaker_wait_ms),
-            breaker_wait_max: Duration::from_millis(self.breaker_wait_max_ms),
-            body_bytes_max: self.body_bytes_max,
-            flight_bytes_max: self.flight_bytes_max,
-        }
     }
 }
 
@@ -953,6 +775,10 @@ mod tests {
             ("origin.ingest = \"127.0.0.1:8001\"", "origin.token"),
             ("edge.count = 0", "edge.count"),
             ("edge.limits.total_ms = 0", "edge.limits.total_ms"),
+            (
+                "edge.limits.body_bytes_max = 0",
+                "edge.limits.body_bytes_max",
+            ),
             ("likes.shards = 17", "likes.shards"),
             ("likes.append_wait_ms = 0", "likes.append_wait_ms"),
             (

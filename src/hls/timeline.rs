@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::ladder::{self, Rendition};
 use crate::time::UnixTime;
 
+/// How many parts a segment may have: 0.96 s to 9.92 s.
+pub const PARTS_PER_SEGMENT: RangeInclusive<u32> = 3..=31;
 /// The grid without drift: a part is 8 video frames at 25 fps and 15 AAC frames at 48 kHz.
 pub const PART: Duration = Duration::from_millis(320);
 /// Video frames in a part.

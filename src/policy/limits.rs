@@ -1,11 +1,17 @@
-//! The edge's knobs: every bound, with its default and what happens beyond it.
+//! The edge's bounds: each is declared once, with its type, default, range, and one sentence.
+//!
+//! From the one table come [`Limits`] as policy uses them, [`Keys`] as a configuration file holds them (times in
+//! milliseconds, `_ms`), [`Changes`] as an operator may make them while an edge runs, the check of every value, and the rows of
+//! the reference. Beyond each bound stands a word: see [`super::status::Shed`] and [`super::status::FetchError`].
 
+use std::fmt::Debug;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 /// What a cache lets go when it is full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Eviction {
     /// What was asked for longest ago. A live segment is asked for by everybody, and then by nobody.
@@ -15,96 +21,348 @@ pub enum Eviction {
     TinyLfu,
 }
 
-/// Bounds of one edge. Beyond each stands a word: see [`super::status::Shed`] and [`super::status::FetchError`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Requests that may wait for one flight; the next is shed (or served stale).
-    pub waiters_per_flight_max: u32,
-    /// Requests that may wait at one edge; the next is shed (or served stale).
-    pub waiters_max: u32,
-    /// How long a request for a segment, or for anything but a playlist, waits for its answer to begin.
-    pub segment_wait: Duration,
-    /// How long a request for a playlist waits for its answer to begin before it is served stale or shed.
-    pub playlist_wait: Duration,
-    /// From the begin of a connection to the origin until it stands.
-    pub connect: Duration,
-    /// From the request to the origin until the head of its answer.
-    pub first_byte: Duration,
-    /// The longest silence inside a body from the origin.
-    pub progress: Duration,
-    /// The longest that one flight may take.
-    pub total: Duration,
-    /// Requests that may be under way to the origin at once.
-    pub origin_at_once_max: usize,
-    /// Flights that may wait for a place among those.
-    pub origin_queued_max: usize,
-    /// The longest that a flight waits for such a place.
-    pub origin_queue_wait: Duration,
-    /// Fetches that may wait for a segment which is about to be published; the next gets its 404 at once.
-    pub held_max: usize,
-    /// Requests that may wait for a playlist that is still to come (`_HLS_msn`), counted apart from the waiters; the next is
-    /// shed.
-    pub blocked_max: usize,
-    /// For how long counts of likes are served before the origin is asked again.
-    pub counts_fresh: Duration,
-    /// Readers of counts that may wait for a change; the next is shed.
-    pub counts_waiting_max: usize,
-    /// Likes that may be under way to the origin at once where it takes no batches, in places of their own.
-    pub likes_at_once_max: usize,
-    /// Likes that may be here beyond those: they wait for such a place, gather, or are in a batch; the next is shed.
-    pub likes_queued_max: usize,
-    /// From a like's arrival until the origin has answered it; the origin waits for its disk within that.
-    pub likes_wait: Duration,
-    /// How often one flight asks again after a failure.
-    pub retries_per_flight_max: u32,
-    /// Retries per hundred good fills, all flights together; 0 turns them off.
-    pub retry_budget_percent: u32,
-    /// Failures in a row after which an origin is left alone.
-    pub breaker_failures: u32,
-    /// How long it is left alone at first; each failed probe doubles that.
-    pub breaker_wait: Duration,
-    /// The longest that it is left alone before the next probe.
-    pub breaker_wait_max: Duration,
-    /// For how much of a target duration a playlist is fresh, in per cent.
-    pub playlist_fresh_percent: u32,
-    /// What the cache lets go when it is full.
-    pub eviction: Eviction,
-    /// The largest body that is fetched.
-    pub body_bytes_max: u64,
-    /// All bodies that flights hold in memory together.
-    pub flight_bytes_max: u64,
+/// A value as it is written in a file, and as policy uses it.
+pub trait Written: Copy {
+    /// How it is written.
+    type Raw: Copy + PartialOrd + Debug;
+
+    /// From what is written.
+    fn read(raw: Self::Raw) -> Self;
+
+    /// As it is written.
+    fn raw(self) -> Self::Raw;
+
+    /// The largest value that can be written.
+    fn most() -> String;
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            waiters_per_flight_max: 20_000,
-            waiters_max: 100_000,
-            segment_wait: Duration::from_secs(4),
-            playlist_wait: Duration::from_secs(1),
-            connect: Duration::from_millis(500),
-            first_byte: Duration::from_secs(2),
-            progress: Duration::from_secs(1),
-            total: Duration::from_secs(10),
-            origin_at_once_max: 64,
-            origin_queued_max: 256,
-            origin_queue_wait: Duration::from_secs(1),
-            held_max: 1_024,
-            blocked_max: 50_000,
-            counts_fresh: Duration::from_secs(1),
-            counts_waiting_max: 10_000,
-            likes_at_once_max: 256,
-            likes_queued_max: 4_096,
-            likes_wait: Duration::from_secs(7),
-            retries_per_flight_max: 2,
-            retry_budget_percent: 10,
-            breaker_failures: 5,
-            breaker_wait: Duration::from_millis(250),
-            breaker_wait_max: Duration::from_secs(1),
-            playlist_fresh_percent: 50,
-            eviction: Eviction::Lru,
-            body_bytes_max: 64 << 20,
-            flight_bytes_max: 1 << 30,
+macro_rules! numbers {
+    ($($type:ty),*) => {
+        $(impl Written for $type {
+            type Raw = Self;
+
+            fn read(raw: Self) -> Self {
+                raw
+            }
+
+            fn raw(self) -> Self {
+                self
+            }
+
+            fn most() -> String {
+                Self::MAX.to_string()
+            }
+        })*
+    };
+}
+
+numbers!(u32, u64, usize);
+
+impl Written for Eviction {
+    type Raw = Self;
+
+    fn read(raw: Self) -> Self {
+        raw
+    }
+
+    fn raw(self) -> Self {
+        self
+    }
+
+    fn most() -> String {
+        String::new()
+    }
+}
+
+/// Times are written in milliseconds.
+impl Written for Duration {
+    type Raw = u64;
+
+    fn read(raw: u64) -> Self {
+        Self::from_millis(raw)
+    }
+
+    fn raw(self) -> u64 {
+        self.as_millis() as u64
+    }
+
+    fn most() -> String {
+        u64::most()
+    }
+}
+
+/// A value outside of its range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} is {found}, but must be {range}")]
+pub struct OutOfRange {
+    /// The key, as a file names it.
+    pub key: &'static str,
+    /// The value.
+    pub found: String,
+    /// What it may be.
+    pub range: String,
+}
+
+/// A bound in the reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The key, as a file names it.
+    pub key: &'static str,
+    /// What it means.
+    pub sentence: &'static str,
+    /// Its default.
+    pub default: String,
+    /// What it may be.
+    pub range: String,
+    /// Whether an operator may change it while the edge runs.
+    pub live: bool,
+}
+
+fn check<R: PartialOrd + Debug>(
+    key: &'static str,
+    found: &R,
+    range: &RangeInclusive<R>,
+    most: &str,
+) -> Result<(), OutOfRange> {
+    if range.contains(found) {
+        return Ok(());
+    }
+    Err(OutOfRange {
+        key,
+        found: format!("{found:?}"),
+        range: told(range, most),
+    })
+}
+
+/// A range in words, where `most` is the largest value that can be written.
+fn told<R: Debug>(range: &RangeInclusive<R>, most: &str) -> String {
+    let (from, to) = (range.start(), range.end());
+    if format!("{to:?}") == most {
+        format!("at least {from:?}")
+    } else {
+        format!("{from:?} to {to:?}")
+    }
+}
+
+macro_rules! limits {
+    (
+        live { $($(#[doc = $live_doc:literal])* $live:ident / $live_key:ident: $live_type:ty = $live_default:expr, $live_range:expr;)* }
+        fixed { $($(#[doc = $doc:literal])* $field:ident / $key:ident: $type:ty = $default:expr, $range:expr;)* }
+    ) => {
+        /// Bounds of one edge.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Limits {
+            $($(#[doc = $live_doc])* pub $live: $live_type,)*
+            $($(#[doc = $doc])* pub $field: $type,)*
         }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Keys::default().limits()
+            }
+        }
+
+        /// Bounds of one edge, as a configuration file holds them; times in milliseconds.
+        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Keys {
+            $($(#[doc = $live_doc])* pub $live_key: <$live_type as Written>::Raw,)*
+            $($(#[doc = $doc])* pub $key: <$type as Written>::Raw,)*
+        }
+
+        impl Default for Keys {
+            fn default() -> Self {
+                Self {
+                    $($live_key: $live_default,)*
+                    $($key: $default,)*
+                }
+            }
+        }
+
+        impl Keys {
+            /// As policy takes them.
+            pub fn limits(&self) -> Limits {
+                Limits {
+                    $($live: <$live_type>::read(self.$live_key),)*
+                    $($field: <$type>::read(self.$key),)*
+                }
+            }
+
+            /// Holds every value against its range.
+            ///
+            /// # Errors
+            /// The first that is outside.
+            pub fn check(&self) -> Result<(), OutOfRange> {
+                $(check(concat!("edge.limits.", stringify!($live_key)), &self.$live_key, &$live_range, &<$live_type as Written>::most())?;)*
+                $(check(concat!("edge.limits.", stringify!($key)), &self.$key, &$range, &<$type as Written>::most())?;)*
+                Ok(())
+            }
+        }
+
+        /// The bounds that can change while an edge runs; times in milliseconds. What is left out stays as it is.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct Changes {
+            $($(#[doc = $live_doc])* pub $live_key: Option<<$live_type as Written>::Raw>,)*
+        }
+
+        impl Changes {
+            /// As they are in force.
+            pub fn of(limits: &Limits) -> Self {
+                Self { $($live_key: Some(limits.$live.raw()),)* }
+            }
+
+            /// Holds every value that is there against its range.
+            ///
+            /// # Errors
+            /// The first that is outside.
+            pub fn check(&self) -> Result<(), OutOfRange> {
+                $(if let Some(found) = &self.$live_key {
+                    check(stringify!($live_key), found, &$live_range, &<$live_type as Written>::most())?;
+                })*
+                Ok(())
+            }
+
+            /// Changes what is there.
+            pub fn lay_over(self, limits: &mut Limits) {
+                $(if let Some(raw) = self.$live_key {
+                    limits.$live = <$live_type>::read(raw);
+                })*
+            }
+        }
+
+        /// Every bound.
+        pub fn rows() -> Vec<Row> {
+            vec![
+                $(Row {
+                    key: concat!("edge.limits.", stringify!($live_key)),
+                    sentence: concat!($($live_doc),*).trim_ascii(),
+                    default: format!("{:?}", Keys::default().$live_key),
+                    range: told(&$live_range, &<$live_type as Written>::most()),
+                    live: true,
+                },)*
+                $(Row {
+                    key: concat!("edge.limits.", stringify!($key)),
+                    sentence: concat!($($doc),*).trim_ascii(),
+                    default: format!("{:?}", Keys::default().$key),
+                    range: told(&$range, &<$type as Written>::most()),
+                    live: false,
+                },)*
+            ]
+        }
+    };
+}
+
+/// A time of a bound, in milliseconds.
+const SPAN: RangeInclusive<u64> = 1..=600_000;
+
+limits! {
+    live {
+        /// Requests that may wait for one flight; the next is shed (or served stale).
+        waiters_per_flight_max / waiters_per_flight_max: u32 = 20_000, 1..=u32::MAX;
+        /// Requests that may wait at one edge; the next is shed (or served stale).
+        waiters_max / waiters_max: u32 = 100_000, 1..=u32::MAX;
+        /// How long a request for a segment, or for anything but a playlist, waits for its answer to begin.
+        segment_wait / segment_wait_ms: Duration = 4_000, SPAN;
+        /// How long a request for a playlist waits for its answer to begin before it is served stale or shed.
+        playlist_wait / playlist_wait_ms: Duration = 1_000, SPAN;
+        /// The longest silence inside a body from the origin.
+        progress / progress_ms: Duration = 1_000, SPAN;
+        /// The longest that one flight may take.
+        total / total_ms: Duration = 10_000, SPAN;
+        /// The largest body that is fetched, in bytes.
+        body_bytes_max / body_bytes_max: u64 = 64 << 20, 1..=u64::MAX;
+        /// Fetches that may wait for a segment which is about to be published; the next gets its 404 at once.
+        held_max / held_max: usize = 1_024, 0..=1_000_000;
+        /// Requests that may wait for a playlist that is still to come (`_HLS_msn`), counted apart from the waiters; the next is shed.
+        blocked_max / blocked_max: usize = 50_000, 0..=1_000_000;
+    }
+    fixed {
+        /// From the begin of a connection to the origin until it stands.
+        connect / connect_ms: Duration = 500, SPAN;
+        /// From the request to the origin until the head of its answer.
+        first_byte / first_byte_ms: Duration = 2_000, SPAN;
+        /// Requests that may be under way to the origin at once; a quarter of them is for the live edge alone.
+        origin_at_once_max / origin_at_once_max: usize = 64, 1..=65_536;
+        /// Flights that may wait for a permit to ask the origin.
+        origin_queued_max / origin_queued_max: usize = 256, 0..=65_536;
+        /// The longest that a flight waits for such a permit.
+        origin_queue_wait / origin_queue_wait_ms: Duration = 1_000, SPAN;
+        /// For how long counts of likes are served before the origin is asked again.
+        counts_fresh / counts_fresh_ms: Duration = 1_000, SPAN;
+        /// Readers of counts that may wait for a change; the next is shed.
+        counts_waiting_max / counts_waiting_max: usize = 10_000, 1..=1_000_000;
+        /// Likes that may be under way to the origin at once where it takes no batches, in places of their own.
+        likes_at_once_max / likes_at_once_max: usize = 256, 1..=1_000_000;
+        /// Likes that may be here beyond those: they wait for such a place, gather, or are in a batch; the next is shed.
+        likes_queued_max / likes_queued_max: usize = 4_096, 1..=1_000_000;
+        /// From a like's arrival until the origin has answered it; the origin waits for its disk within that.
+        likes_wait / likes_wait_ms: Duration = 7_000, SPAN;
+        /// How often one flight asks again after a failure.
+        retries_per_flight_max / retries_per_flight_max: u32 = 2, 0..=10;
+        /// Retries per hundred good fills, all flights together; 0 turns them off.
+        retry_budget_percent / retry_budget_percent: u32 = 10, 0..=100;
+        /// Failures in a row after which an origin is left alone.
+        breaker_failures / breaker_failures: u32 = 5, 1..=1_000;
+        /// How long it is left alone at first; each failed probe doubles that.
+        breaker_wait / breaker_wait_ms: Duration = 250, SPAN;
+        /// The longest that it is left alone before the next probe.
+        breaker_wait_max / breaker_wait_max_ms: Duration = 1_000, SPAN;
+        /// For how much of a target duration a playlist is fresh at most, in per cent.
+        playlist_fresh_percent / playlist_fresh_percent: u32 = 50, 0..=100;
+        /// What the cache lets go when it is full: `lru` or `tiny-lfu`.
+        eviction / eviction: Eviction = Eviction::Lru, Eviction::Lru..=Eviction::TinyLfu;
+        /// All bodies that flights hold in memory together, in bytes.
+        flight_bytes_max / flight_bytes_max: u64 = 1 << 30, 1..=u64::MAX;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_outside_of_its_range_is_told_with_its_key_and_range() {
+        assert_eq!(Keys::default().check(), Ok(()));
+        let keys = Keys {
+            total_ms: 0,
+            ..Keys::default()
+        };
+        let told = keys.check().unwrap_err().to_string();
+        assert_eq!(told, "edge.limits.total_ms is 0, but must be 1 to 600000");
+        let changes = Changes {
+            body_bytes_max: Some(0),
+            ..Changes::default()
+        };
+        let told = changes.check().unwrap_err().to_string();
+        assert_eq!(told, "body_bytes_max is 0, but must be at least 1");
+    }
+
+    #[test]
+    fn what_changes_is_changed_and_nothing_else() {
+        let mut limits = Limits::default();
+        let changes = Changes {
+            segment_wait_ms: Some(50),
+            ..Changes::default()
+        };
+        changes.lay_over(&mut limits);
+        let expected = Limits {
+            segment_wait: Duration::from_millis(50),
+            ..Limits::default()
+        };
+        assert_eq!(limits, expected);
+        assert_eq!(Changes::of(&limits).segment_wait_ms, Some(50));
+    }
+
+    #[test]
+    fn each_bound_has_a_row_with_its_sentence() {
+        let rows = rows();
+        assert_eq!(rows.len(), 28);
+        assert!(rows.iter().all(|row| row.sentence.ends_with('.')));
+        let wait = &rows[2];
+        assert_eq!(
+            (wait.key, wait.default.as_str(), wait.range.as_str()),
+            ("edge.limits.segment_wait_ms", "4000", "1 to 600000")
+        );
     }
 }

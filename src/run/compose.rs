@@ -85,7 +85,7 @@ pub(crate) fn edge_config(config: &Config, name: String, upstreams: Vec<String>)
         miss_queue: config.edge.miss_queue,
         cache_bytes: config.edge.cache_bytes,
         prefetch: config.edge.prefetch,
-        limits: config.edge.limits.to_policy(),
+        limits: config.edge.limits.limits(),
         access_log: config
             .edge
             .access_log

@@ -2,6 +2,7 @@
 
 use super::{RealProfile, Scenario};
 use crate::hls::ladder::Rendition;
+use crate::hls::timeline::PARTS_PER_SEGMENT;
 use crate::viewer::abr;
 use crate::viewer::arrivals::Arrivals;
 use crate::viewer::audience::Sessions;
@@ -71,9 +72,9 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)
             "must be from 1 to 64",
         ),
         (
-            (3..=30).contains(&stage.parts_per_segment),
+            PARTS_PER_SEGMENT.contains(&stage.parts_per_segment),
             "real.stage.parts_per_segment",
-            "must be from 3 to 30 (parts of 0.32 s)",
+            "must be from 3 to 31 (parts of 0.32 s)",
         ),
         (
             (0.0..=10_000.0).contains(&stage.origin_delay_ms),

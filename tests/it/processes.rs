@@ -188,6 +188,23 @@ async fn operators_find_health_and_a_bounded_number_of_series() {
 }
 
 #[test]
+fn the_reference_of_bounds_is_the_table() {
+    let reference = include_str!("../../docs/configuration.md");
+    let rows = seawall::policy::limits::rows();
+    let rows = rows.iter().map(|row| {
+        let live = if row.live { "yes" } else { "" };
+        let (key, range) = (row.key, &row.range);
+        let (default, sentence) = (&row.default, row.sentence);
+        format!("| `{key}` | {default} | {range} | {live} | {sentence} |\n")
+    });
+    let table = rows.collect::<String>();
+    assert!(
+        reference.contains(&table),
+        "the table in docs/configuration.md must be:\n{table}"
+    );
+}
+
+#[test]
 fn the_reference_of_metrics_is_the_table() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
     let reference = std::fs::read_to_string(path).unwrap();

@@ -19,7 +19,7 @@ use crate::hls::names::LivePath;
 use crate::policy::flight::Reason;
 use crate::policy::freshness::Freshness;
 use crate::policy::key::{Key, Kind};
-use crate::policy::limits::Limits;
+use crate::policy::limits::Changes;
 use crate::serve::admin::Admin;
 
 /// Everything that an edge knows of one object.
@@ -128,86 +128,6 @@ pub struct Purged {
     pub purged: u64,
 }
 
-/// The bounds that can change while an edge runs; times in milliseconds. What is left out stays as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Changeable {
-    /// See [`Limits::waiters_per_flight_max`].
-    pub waiters_per_flight_max: Option<u32>,
-    /// See [`Limits::waiters_max`].
-    pub waiters_max: Option<u32>,
-    /// See [`Limits::segment_wait`].
-    pub segment_wait_ms: Option<u64>,
-    /// See [`Limits::playlist_wait`].
-    pub playlist_wait_ms: Option<u64>,
-    /// See [`Limits::progress`].
-    pub progress_ms: Option<u64>,
-    /// See [`Limits::total`].
-    pub total_ms: Option<u64>,
-    /// See [`Limits::body_bytes_max`].
-    pub body_bytes_max: Option<u64>,
-    /// See [`Limits::held_max`].
-    pub held_max: Option<usize>,
-    /// See [`Limits::blocked_max`].
-    pub blocked_max: Option<usize>,
-}
-
-impl Changeable {
-    /// As they are in force.
-    fn of(limits: &Limits) -> Self {
-        let millis = |span: Duration| Some(span.as_millis() as u64);
-        Self {
-            waiters_per_flight_max: Some(limits.waiters_per_flight_max),
-            waiters_max: Some(limits.waiters_max),
-            segment_wait_ms: millis(limits.segment_wait),
-            playlist_wait_ms: millis(limits.playlist_wait),
-            progress_ms: millis(limits.progress),
-            total_ms: millis(limits.total),
-            body_bytes_max: Some(limits.body_bytes_max),
-            held_max: Some(limits.held_max),
-            blocked_max: Some(limits.blocked_max),
-        }
-    }
-
-    /// Whether every value is one that the configuration would take.
-    fn fits(&self) -> bool {
-        let counts = [self.waiters_per_flight_max, self.waiters_max];
-        let spans = [
-            self.segment_wait_ms,
-            self.playlist_wait_ms,
-            self.progress_ms,
-            self.total_ms,
-        ];
-        counts.into_iter().flatten().all(|count| count >= 1)
-            && spans
-                .into_iter()
-                .flatten()
-                .all(|millis| (1..=600_000).contains(&millis))
-            && self.body_bytes_max.is_none_or(|bytes| bytes >= 1)
-    }
-
-    fn lay_over(self, limits: &mut Limits) {
-        fn set<T>(place: &mut T, value: Option<T>) {
-            if let Some(value) = value {
-                *place = value;
-            }
-        }
-        let span = |millis: Option<u64>| millis.map(Duration::from_millis);
-        set(
-            &mut limits.waiters_per_flight_max,
-            self.waiters_per_flight_max,
-        );
-        set(&mut limits.waiters_max, self.waiters_max);
-        set(&mut limits.segment_wait, span(self.segment_wait_ms));
-        set(&mut limits.playlist_wait, span(self.playlist_wait_ms));
-        set(&mut limits.progress, span(self.progress_ms));
-        set(&mut limits.total, span(self.total_ms));
-        set(&mut limits.body_bytes_max, self.body_bytes_max);
-        set(&mut limits.held_max, self.held_max);
-        set(&mut limits.blocked_max, self.blocked_max);
-    }
-}
-
 /// What an object is asked about by.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -258,12 +178,12 @@ impl Edge {
         let (shown, changed) = (self.clone(), self.clone());
         let limits = warp::path!("-" / "limits")
             .and(warp::get())
-            .map(move || json(&Changeable::of(&shown.limits())));
+            .map(move || json(&Changes::of(&shown.limits())));
         let change = warp::path!("-" / "limits")
             .and(warp::post())
             .and(warp::header::headers_cloned())
-            .and(warp::query::<Changeable>())
-            .map(move |headers: HeaderMap, changes: Changeable| {
+            .and(warp::query::<Changes>())
+            .map(move |headers: HeaderMap, changes: Changes| {
                 guard_limits(&headers).unwrap_or_else(|| changed.change(changes))
             });
         let purge = warp::path!("-" / "purge")
@@ -302,16 +222,16 @@ impl Edge {
             .unify()
     }
 
-    fn change(&self, changes: Changeable) -> Response {
-        if !changes.fits() {
+    fn change(&self, changes: Changes) -> Response {
+        if let Err(why) = changes.check() {
             return said(
                 StatusCode::BAD_REQUEST,
-                "counts must be at least 1, and times 1 to 600000 milliseconds; nothing was changed",
+                &format!("{why}; nothing was changed"),
             );
         }
         let mut limits = self.limits.write().unwrap_or_else(PoisonError::into_inner);
         changes.lay_over(&mut limits);
-        json(&Changeable::of(&limits))
+        json(&Changes::of(&limits))
     }
 
     /// What is known of the object that this target names.
