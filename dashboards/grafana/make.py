@@ -327,7 +327,7 @@ def surge():
             series("Origin fetches/s, by reason", "reqps", "Why the chosen edges ask: a miss, ahead of the viewers "
                    "(prefetch), to refresh, again (retry, resume, hold).",
                    ("{{reason}}", rate("seawall_edge_origin_fetches_total", EDGE, "reason")), stack=True),
-            series("Queue and breaker", "short", "Fetches that wait for a place at the origin, and the circuit breaker: "
+            series("Queue and breaker", "short", "Fetches that wait for a permit to ask the origin, and the circuit breaker: "
                    "0 closed, 1 probing, 2 open.",
                    ("queued, {{class}}", f"sum by (class) (seawall_edge_origin_queue_depth{{{EDGE}}})"),
                    ("breaker", f"max(seawall_edge_breaker_state{{{EDGE}}})")),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Token;
+use super::consistency::Token;
 
 /// Counts of one channel, as they stand in an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -65,8 +65,8 @@ pub struct Gate<T> {
 }
 
 impl<T> Gate<T> {
-    /// A gate that lets `at_once_max` go at once and `queued_max` wait. A quarter of those that go are for the live edge
-    /// alone.
+    /// A gate that lets `at_once_max` go at once and `queued_max` wait. A quarter of those that go, rounded down, are for
+    /// the live edge alone.
     pub fn new(at_once_max: usize, queued_max: usize) -> Self {
         Self {
             at_once_max,

@@ -11,7 +11,8 @@ use std::time::Duration;
 use super::edge::{Decision, Reload};
 use crate::time::Timestamp;
 
-/// After a flight that has changed nothing the next one begins no sooner than this, or a sixteenth of a target duration.
+/// After a flight that has changed nothing the next one begins after this, or a sixteenth of a target duration if that is
+/// shorter.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 /// Of a rendition that is not known yet.
 const TARGET_DURATION: Duration = Duration::from_secs(2);

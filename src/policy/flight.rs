@@ -177,6 +177,7 @@ pub struct Flight {
     class: Class,
     /// Whether it was begun before anybody asked.
     ahead: bool,
+    began: Timestamp,
     ends_at: Timestamp,
     /// For how long at most it is held; `None`: not at all.
     hold_max: Option<Duration>,
@@ -224,6 +225,7 @@ impl Flight {
             reason,
             class: subject.class(reason, newest),
             ahead: reason == Reason::Prefetch,
+            began: now,
             ends_at: now + limits.total,
             hold_max: holds.then_some(longest),
             held_until: None,
@@ -246,6 +248,11 @@ impl Flight {
             State::Holding(until, next) => Action::Wait(until, next),
             State::Landed(outcome) => Action::Land(outcome),
         }
+    }
+
+    /// When it began.
+    pub fn began(&self) -> Timestamp {
+        self.began
     }
 
     /// When it must have landed.
@@ -637,7 +644,7 @@ mod tests {
                 match flight.poll() {
                     Action::Ask(class, reason) => {
                         prop_assert!(reason != Reason::Resume || flight.resumable || !flight.head_shown || flight.bytes() == 0);
-                        // Only what queues can be refused for want of a permit in the background.
+                        // Only what does not queue can be refused for want of a permit in the background.
                         let refused = attempt == failed(FetchError::Shed(Shed::Background));
                         if refused && class != Class::Background {
                             continue;
@@ -676,6 +683,20 @@ mod tests {
                 }
                 prop_assert_eq!(flight.failures(), retries);
                 prop_assert!(retries <= limits.retries_per_flight_max);
+            }
+            // Whatever state it is in: once nothing is granted any more and the origin fails, it lands in a few steps.
+            let mut steps = 0;
+            while !matches!(flight.poll(), Action::Land(_)) {
+                steps += 1;
+                prop_assert!(steps <= 5, "it does not land: {:?}", flight);
+                match flight.poll() {
+                    Action::Ask(..) => flight.handle_attempt(failed(FetchError::Connect), now, Surroundings::default()),
+                    Action::Abandon => flight.handle_abandon(true, None),
+                    Action::TakeRetry(..) => flight.handle_retry(false, now),
+                    Action::TakeHold => flight.handle_hold(false, now, Surroundings::default()),
+                    Action::Wait(..) => flight.handle_wait(None),
+                    Action::Land(_) => {}
+                }
             }
         }
     }

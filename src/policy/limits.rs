@@ -34,6 +34,11 @@ pub trait Written: Copy {
 
     /// The largest value that can be written.
     fn most() -> String;
+
+    /// The word for a value.
+    fn word(raw: &Self::Raw) -> String {
+        format!("{raw:?}")
+    }
 }
 
 macro_rules! numbers {
@@ -71,6 +76,13 @@ impl Written for Eviction {
 
     fn most() -> String {
         String::new()
+    }
+
+    fn word(raw: &Self) -> String {
+        match raw {
+            Self::Lru => "lru".to_owned(),
+            Self::TinyLfu => "tiny-lfu".to_owned(),
+        }
     }
 }
 
@@ -118,29 +130,28 @@ pub struct Row {
     pub live: bool,
 }
 
-fn check<R: PartialOrd + Debug>(
+fn check<T: Written>(
     key: &'static str,
-    found: &R,
-    range: &RangeInclusive<R>,
-    most: &str,
+    found: &T::Raw,
+    range: &RangeInclusive<T::Raw>,
 ) -> Result<(), OutOfRange> {
     if range.contains(found) {
         return Ok(());
     }
     Err(OutOfRange {
         key,
-        found: format!("{found:?}"),
-        range: told(range, most),
+        found: T::word(found),
+        range: told::<T>(range),
     })
 }
 
-/// A range in words, where `most` is the largest value that can be written.
-fn told<R: Debug>(range: &RangeInclusive<R>, most: &str) -> String {
-    let (from, to) = (range.start(), range.end());
-    if format!("{to:?}") == most {
-        format!("at least {from:?}")
+/// A range in words.
+fn told<T: Written>(range: &RangeInclusive<T::Raw>) -> String {
+    let (from, to) = (T::word(range.start()), T::word(range.end()));
+    if to == T::most() {
+        format!("at least {from}")
     } else {
-        format!("{from:?} to {to:?}")
+        format!("{from} to {to}")
     }
 }
 
@@ -193,8 +204,8 @@ macro_rules! limits {
             /// # Errors
             /// The first that is outside.
             pub fn check(&self) -> Result<(), OutOfRange> {
-                $(check(concat!("edge.limits.", stringify!($live_key)), &self.$live_key, &$live_range, &<$live_type as Written>::most())?;)*
-                $(check(concat!("edge.limits.", stringify!($key)), &self.$key, &$range, &<$type as Written>::most())?;)*
+                $(check::<$live_type>(concat!("edge.limits.", stringify!($live_key)), &self.$live_key, &$live_range)?;)*
+                $(check::<$type>(concat!("edge.limits.", stringify!($key)), &self.$key, &$range)?;)*
                 Ok(())
             }
         }
@@ -218,7 +229,7 @@ macro_rules! limits {
             /// The first that is outside.
             pub fn check(&self) -> Result<(), OutOfRange> {
                 $(if let Some(found) = &self.$live_key {
-                    check(stringify!($live_key), found, &$live_range, &<$live_type as Written>::most())?;
+                    check::<$live_type>(stringify!($live_key), found, &$live_range)?;
                 })*
                 Ok(())
             }
@@ -237,15 +248,15 @@ macro_rules! limits {
                 $(Row {
                     key: concat!("edge.limits.", stringify!($live_key)),
                     sentence: concat!($($live_doc),*).trim_ascii(),
-                    default: format!("{:?}", Keys::default().$live_key),
-                    range: told(&$live_range, &<$live_type as Written>::most()),
+                    default: <$live_type>::word(&Keys::default().$live_key),
+                    range: told::<$live_type>(&$live_range),
                     live: true,
                 },)*
                 $(Row {
                     key: concat!("edge.limits.", stringify!($key)),
                     sentence: concat!($($doc),*).trim_ascii(),
-                    default: format!("{:?}", Keys::default().$key),
-                    range: told(&$range, &<$type as Written>::most()),
+                    default: <$type>::word(&Keys::default().$key),
+                    range: told::<$type>(&$range),
                     live: false,
                 },)*
             ]
@@ -282,7 +293,7 @@ limits! {
         connect / connect_ms: Duration = 500, SPAN;
         /// From the request to the origin until the head of its answer.
         first_byte / first_byte_ms: Duration = 2_000, SPAN;
-        /// Requests that may be under way to the origin at once; a quarter of them is for the live edge alone.
+        /// Requests that may be under way to the origin at once; a quarter of them, rounded down, is for the live edge alone.
         origin_at_once_max / origin_at_once_max: usize = 64, 1..=65_536;
         /// Flights that may wait for a permit to ask the origin.
         origin_queued_max / origin_queued_max: usize = 256, 0..=65_536;
@@ -310,7 +321,7 @@ limits! {
         breaker_wait_max / breaker_wait_max_ms: Duration = 1_000, SPAN;
         /// For how much of a target duration a playlist is fresh at most, in per cent.
         playlist_fresh_percent / playlist_fresh_percent: u32 = 50, 0..=100;
-        /// What the cache lets go when it is full: `lru` or `tiny-lfu`.
+        /// What the cache lets go when it is full.
         eviction / eviction: Eviction = Eviction::Lru, Eviction::Lru..=Eviction::TinyLfu;
         /// All bodies that flights hold in memory together, in bytes.
         flight_bytes_max / flight_bytes_max: u64 = 1 << 30, 1..=u64::MAX;

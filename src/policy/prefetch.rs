@@ -17,15 +17,37 @@ pub fn numbers(fit: &Fit) -> impl Iterator<Item = u64> + use<> {
     listed.into_iter().flatten().rev().take(AHEAD_MAX)
 }
 
-/// How long a new playlist is held back at most, so that a viewer who gets it finds its segments. Those who wait for it must
-/// get it before their deadline.
-pub fn held_back_max(facts: PlaylistFacts, limits: &Limits) -> Duration {
-    (facts.target_duration / 4).min(limits.playlist_wait / 2)
+/// How long a new playlist is held back at most, so that a viewer who gets it finds its segments. Requests that wait for it
+/// have waited for `flown` at most, since its flight began. They must get it long before their deadline.
+pub fn held_back_max(facts: PlaylistFacts, limits: &Limits, flown: Duration) -> Duration {
+    let left = (limits.playlist_wait / 2).saturating_sub(flown);
+    left.min(facts.target_duration / 4)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_playlist_is_held_back_no_longer_than_those_who_wait_for_it_can_wait() {
+        let limits = Limits::default();
+        for (target_s, flown_ms, held_back_ms) in [
+            (1, 0, 250),  // a quarter of a target duration
+            (2, 50, 450), // half of the deadline, less what the flight took
+            (8, 50, 450),
+            (2, 600, 0), // a slow origin: who waits has waited for long enough
+        ] {
+            let target = Duration::from_secs(target_s);
+            let facts = PlaylistFacts {
+                first: 0,
+                head: 9,
+                target_duration: target,
+                newest: target,
+            };
+            let held_back = held_back_max(facts, &limits, Duration::from_millis(flown_ms));
+            assert_eq!(held_back.as_millis(), held_back_ms, "{target_s} {flown_ms}");
+        }
+    }
 
     #[test]
     fn the_newest_segments_are_fetched_ahead_and_not_all_of_them() {

@@ -84,10 +84,16 @@ pub struct Sighting {
 }
 
 impl Sighting {
-    /// From an answer that came at `answered` and had this `Age`: so long before, a cache on the way had asked.
+    /// From an answer that came at `answered` and had this `Age`: so long before, a cache on the way had asked. An age is cut
+    /// to whole seconds, so one above zero may be a second more.
     pub fn of_answer(asked: Timestamp, answered: Timestamp, age: Duration) -> Self {
+        let age_max = if age.is_zero() {
+            age
+        } else {
+            age + Duration::from_secs(1)
+        };
         Self {
-            asked: asked.before(age),
+            asked: asked.before(age_max),
             answered: answered.before(age),
         }
     }

@@ -1,6 +1,6 @@
 //! The range of every value of a scenario, and the sentence for a value outside of it.
 
-use super::{RealProfile, Scenario};
+use super::model::{RealProfile, Scenario};
 use crate::hls::ladder::Rendition;
 use crate::hls::timeline::PARTS_PER_SEGMENT;
 use crate::viewer::abr;

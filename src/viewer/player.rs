@@ -6,7 +6,7 @@
 //!                         Leave
 //! ```
 //! The constants are those of hls.js 1.7.4, with the option's name beside each; what a player does after a failure is the
-//! exception, see [`RETRY_AFTER`]. A viewer has one connection, so one request is under way at a time; whatever became
+//! exception, see `RETRY_AFTER`. A viewer has one connection, so one request is under way at a time; whatever became
 //! due first goes first. The last mile is modelled here: a segment is in the buffer only bytes / bandwidth after it came
 //! from the wire, and until then the player asks for no other segment.
 

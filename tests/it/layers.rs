@@ -225,21 +225,25 @@ fn modules() -> BTreeMap<String, PathBuf> {
 
 /// The module that a path in the code of `module` leads to, if it is one of ours: the deepest whose name it begins with.
 fn target(modules: &BTreeMap<String, PathBuf>, module: &str, path: &str) -> Option<String> {
-    let mut words: Vec<&str> = path.split("::").collect();
+    let words: Vec<&str> = path.split("::").collect();
     let mut base: Vec<&str> = module.split("::").collect();
-    match words.first()? {
-        &"crate" => base.truncate(1),
-        &"self" => {}
-        &"super" => {
-            while words.first() == Some(&"super") {
-                words.remove(0);
-                base.pop();
-            }
-            words.insert(0, "super");
+    let child = format!("{module}::{}", words[0]);
+    let skip = match words[0] {
+        "crate" => {
+            base.truncate(1);
+            1
         }
+        "self" => 1,
+        "super" => {
+            let up = words.iter().take_while(|&&word| word == "super").count();
+            base.truncate(base.len().saturating_sub(up));
+            up
+        }
+        // A child is named without `self::`, too.
+        _ if modules.contains_key(&child) => 0,
         _ => return None,
-    }
-    words.remove(0);
+    };
+    let words = words.into_iter().skip(skip);
     for word in words {
         base.push(word);
         if !modules.contains_key(&base.join("::")) {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::bits::{Bits, append_nal};
+use super::bits::{Bits, NAL_PREFIX_BYTES, append_nal};
 use crate::hls::ladder::{FRAME_RATE, Rendition};
 
 /// Bits of `frame_num` in slice headers.
@@ -69,7 +69,7 @@ pub(in crate::media) fn append_stamp(stream: &mut Vec<u8>, stamp: &Stamp<'_>) {
 
 /// Filler of `size` bytes, for pictures that have less to say than their bitrate. Nothing is written below six bytes.
 pub(in crate::media) fn append_filler(stream: &mut Vec<u8>, size: usize) {
-    if let Some(ones) = size.checked_sub(super::NAL_PREFIX_BYTES + 1) {
+    if let Some(ones) = size.checked_sub(NAL_PREFIX_BYTES + 1) {
         let mut payload = vec![0xff; ones];
         payload.push(0x80);
         append_nal(stream, FILLER, &payload);

@@ -43,7 +43,7 @@ pub(super) struct Gauges {
 }
 
 impl Gauges {
-    /// The levels of these parts of an edge.
+    /// The gauges of these parts of an edge.
     pub(super) fn new(
         registry: &Registry,
         store: Store,

@@ -79,7 +79,7 @@ pub(super) async fn pass(asked: &Asked<'_>, body: impl RequestStream) -> Answere
         .upstream
         .send(server, request, method.clone(), path)
         .await;
-    // The body comes at the viewer's pace. A permit is for fetches, or slow readers would take all of them.
+    // The body of the answer is read at the viewer's pace. A permit is for fetches, or slow readers would take all of them.
     drop(permit);
     let response = match sent {
         Ok(response) => response,

@@ -105,7 +105,7 @@ table! {
     EDGE_HELD = plain("seawall_edge_held_fetches", "Fetches that wait for a segment which is about to be published.", &[]);
     EDGE_BLOCKED = plain("seawall_edge_blocked_requests", "Requests that wait for a playlist which is still to come (`_HLS_msn`).", &[]);
     EDGE_UPSTREAMS_DOWN = plain("seawall_edge_upstreams_down", "Servers upstream that do not answer when the edge sees to their health; checked where there are several.", &[]);
-    EDGE_ORIGIN_QUEUE_DEPTH = plain("seawall_edge_origin_queue_depth", "Fetches that wait for a place at the origin, by class.", &["class"]);
+    EDGE_ORIGIN_QUEUE_DEPTH = plain("seawall_edge_origin_queue_depth", "Fetches that wait for a permit to ask the origin, by class.", &["class"]);
     EDGE_BREAKER_STATE = plain("seawall_edge_breaker_state", "The circuit breaker towards the origin: 0 closed, 1 probing, 2 open; the worst of several servers.", &[]);
     EDGE_ACCESS_LOG_DROPPED = plain("seawall_edge_access_log_dropped_total", "Lines that the access log lost because the disk was too slow.", &[]);
     EDGE_CACHE_ENTRIES = plain("seawall_edge_cache_entries", "Objects in the cache.", &[]);

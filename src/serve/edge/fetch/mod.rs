@@ -153,7 +153,7 @@ pub(super) async fn fetch(
     match (outcome, whole) {
         (Outcome::Whole, Some(whole)) => {
             edge.upstream.filled();
-            bring(edge, key, whole, fetch.flight.is_ahead()).await
+            bring(edge, key, whole, &fetch.flight).await
         }
         (Outcome::Whole, None) => unreachable!("a whole object was brought"),
         (Outcome::Refused(status, span), _) => Landing::Refused(status, span),
@@ -209,7 +209,7 @@ impl Drop for Held<'_> {
 
 /// The object that a flight lands with. A new playlist sets off what [`prefetch`] says, and lands when its segments are
 /// here.
-async fn bring(edge: &Arc<Edge>, key: &Key, whole: Whole, ahead: bool) -> Landing {
+async fn bring(edge: &Arc<Edge>, key: &Key, whole: Whole, flight: &Flight) -> Landing {
     let Whole {
         head,
         body,
@@ -230,12 +230,13 @@ async fn bring(edge: &Arc<Edge>, key: &Key, whole: Whole, ahead: bool) -> Landin
                 let _ = watch.wait_for(|progress| progress.landing.is_some()).await;
             });
         let landed = futures_util::future::join_all(landed);
-        let held_back_max = prefetch::held_back_max(news.facts, &edge.limits());
+        let flown = edge.clock.now().since(flight.began());
+        let held_back_max = prefetch::held_back_max(news.facts, &edge.limits(), flown);
         let _ = tokio::time::timeout(held_back_max, landed).await;
         validity = validity.until_due(edge.clock.now(), news.due, news.facts);
     }
-    let object =
-        Object::new(head.headers.clone(), body, validity, ahead).listing_up_to(lists_up_to);
+    let object = Object::new(head.headers.clone(), body, validity, flight.is_ahead())
+        .listing_up_to(lists_up_to);
     Landing::Object(Arc::new(object), head)
 }
 
