@@ -368,7 +368,7 @@ mod tests {
     #[test]
     fn each_bound_has_a_row_with_its_sentence() {
         let rows = rows();
-        assert_eq!(rows.len(), 28);
+        assert_eq!(rows.len(), 27);
         assert!(rows.iter().all(|row| row.sentence.ends_with('.')));
         let wait = &rows[2];
         assert_eq!(
