@@ -276,9 +276,15 @@ impl Player {
         listed: Arc<[Listed]>,
     ) {
         self.advance(now);
-        let due = self.asked.take().map_or(now, |asked| asked.due);
+        let asked = self.asked.take();
         self.playlist_failures = 0;
         self.failures_here = 0;
+        let of = asked.map(|asked| asked.object);
+        if matches!(of, Some(Object::MediaPlaylist { rendition }) if rendition != self.rendition) {
+            // The player has switched meanwhile: this list has the addresses of the rendition that it left.
+            return;
+        }
+        let due = asked.map_or(now, |asked| asked.due);
         let newest = listed.last().map_or(0, |segment| segment.number);
         let unchanged = newest <= self.newest_seen && !self.listed.is_empty();
         if newest < self.newest_seen {
@@ -825,6 +831,27 @@ mod tests {
     }
 
     #[test]
+    fn a_playlist_of_a_rendition_that_was_left_meanwhile_lists_nothing_of_the_new_one() {
+        let mut fast = seat(60_000);
+        fast.arrives = at(0);
+        fast.last_mile_bps = 8_000_000;
+        fast.manners.polling = Polling::Aggressive;
+        let mut player = Player::new(fast);
+        player.next(at(0));
+        player.on_multivariant(at(1), ladder().into());
+        player.next(at(1));
+        player.on_playlist(at(2), TARGET, listed(1..=10));
+        player.next(at(450));
+        // It is off the last mile at 551, and the player switches then.
+        player.on_segment(at(451), 100_000);
+        let playlist = |rendition| Object::MediaPlaylist { rendition };
+        assert_eq!(player.next(at(501)), get(playlist(0), 501));
+        player.on_playlist(at(600), TARGET, listed(1..=10));
+        assert_eq!(player.quality().switches, 1);
+        assert_eq!(player.next(at(600)), get(playlist(1), 551));
+    }
+
+    #[test]
     fn segments_that_left_the_playlist_are_skipped_and_an_older_playlist_is_noticed() {
         let mut player = joined(60_000);
         player.on_playlist(at(1_030), TARGET, listed(20..=29));
@@ -969,6 +996,7 @@ mod tests {
         let mut extra: Vec<_> = extra_ms.iter().map(|&millis| at(millis)).collect();
         extra.sort_unstable();
         let (mut now, mut asked) = (at(1_000), Vec::new());
+        let mut has_playlist_of = None;
         loop {
             match player.next(now) {
                 Action::Leave => {
@@ -983,12 +1011,18 @@ mod tests {
                 }
                 get @ Action::Get { object, .. } => {
                     asked.push((get, now));
-                    now = now + Duration::from_millis(15);
+                    // A slow answer now and then: much may happen before it comes.
+                    let slow = asked.len() % 5 == 0;
+                    now = now + Duration::from_millis(if slow { 900 } else { 15 });
                     let newest = now.since(Timestamp::ZERO).as_millis() as u64 / 2_880 + 10;
                     match object {
                         Object::Multivariant => player.on_multivariant(now, ladder().into()),
-                        Object::MediaPlaylist { .. } => {
+                        Object::MediaPlaylist { rendition } => {
                             player.on_playlist(now, TARGET, listed(newest - 9..=newest));
+                            has_playlist_of = Some(rendition);
+                        }
+                        Object::Segment { rendition, .. } if has_playlist_of != Some(rendition) => {
+                            panic!("a segment of {rendition} by the list of {has_playlist_of:?}")
                         }
                         Object::Segment { number, .. }
                             if number % 13 == 0 && asked.len() % 3 == 0 =>
