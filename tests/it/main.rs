@@ -41,3 +41,4 @@ mod surge;
 mod surge_likes;
 mod top;
 mod twin;
+mod virtual_time;

@@ -9,6 +9,7 @@ pub(crate) mod nats;
 pub(crate) mod program;
 pub(crate) mod rehearse;
 pub(crate) mod stage;
+pub(crate) mod virtual_time;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,299 @@
+//! Fifty viewers, one edge and an origin with faults: in virtual time by the pure core alone, and over sockets by the whole
+//! edge. Both must count the same.
+//!
+//! A herd arrives at a cold edge; late viewers find what is stored. One segment is listed before the origin has it, one
+//! fails twice, and for a moment the origin refuses playlists. Whatever is compared lies at least 150 ms of
+//! schedule away from the point where it would count otherwise.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use seawall::hls::timeline::Channel;
+use seawall::hls::{ladder, playlist, reader, timeline};
+use seawall::policy::limits::Limits;
+use seawall::policy::status::MissQueue;
+use seawall::report::cache_status;
+use seawall::report::record::ResultWord;
+use seawall::serve::clock::Clock;
+use seawall::time::{Timestamp, UnixTime};
+use seawall::viewer::abr;
+use seawall::viewer::audience::Manners;
+use seawall::viewer::player::{Action, Chances, Listed, Object, Player, Seat};
+use tokio::task::JoinSet;
+
+use crate::support::client;
+use crate::support::edge::TestEdge;
+use crate::support::fault_origin::{Behaviour, FaultOrigin};
+use crate::support::virtual_time::World;
+
+/// How long the origin takes for every answer.
+pub(crate) const DELAY: Duration = Duration::from_millis(150);
+/// The herd arrives so long after a segment has become available.
+const PHASE: Duration = Duration::from_millis(300);
+const SEGMENT: Duration = Duration::from_millis(1_920);
+const WINDOW: u64 = 10;
+/// The herd, those who come while the playlist is fresh, and those who come when it is not.
+const VIEWERS: [usize; 3] = [40, 5, 5];
+
+/// What both worlds play.
+pub(crate) struct Schedule {
+    channel: Channel,
+    unix_at_zero: UnixTime,
+    starts: Timestamp,
+}
+
+/// What both worlds count.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Counters {
+    /// Viewers' requests by object and by result.
+    answers: BTreeMap<(&'static str, ResultWord), u32>,
+    /// The origin's hits by object.
+    origin: BTreeMap<&'static str, u32>,
+    /// Viewers that started, stalls, retries, segments stepped over.
+    players: [u32; 4],
+    asked: HashMap<Object, u32>,
+}
+
+impl Counters {
+    pub(crate) fn answered(&mut self, object: Object, word: ResultWord) {
+        *self.answers.entry((name(object), word)).or_default() += 1;
+    }
+
+    /// One more request at the origin; the number of those for the same object before it.
+    pub(crate) fn asks_origin(&mut self, object: Object) -> u32 {
+        *self.origin.entry(name(object)).or_default() += 1;
+        let asked = self.asked.entry(object).or_default();
+        *asked += 1;
+        *asked - 1
+    }
+
+    pub(crate) fn plays(&mut self, player: &Player) {
+        let quality = player.quality();
+        let started = u32::from(quality.startup.is_some());
+        let more = [started, quality.stalls, quality.retries, quality.skipped];
+        self.players
+            .iter_mut()
+            .zip(more)
+            .for_each(|(sum, more)| *sum += more);
+    }
+}
+
+fn name(object: Object) -> &'static str {
+    match object {
+        Object::Multivariant => "multivariant",
+        Object::MediaPlaylist { .. } => "media playlist",
+        Object::Segment { .. } => "segment",
+    }
+}
+
+impl Schedule {
+    /// Begins at the next instant that lies `PHASE` after a segment has become available, and `after` from now.
+    fn soon(clock: Clock, after: Duration) -> Self {
+        let layout = timeline::Layout {
+            ladder: ladder::Rendition::known().into_iter().take(1).collect(),
+            ..timeline::Layout::default()
+        };
+        assert_eq!(layout.segment_duration(), SEGMENT);
+        let channel = Channel {
+            name: "demo".to_owned(),
+            seed: 1,
+            layout,
+            started_at: UnixTime::from_nanos(0),
+        };
+        let now = clock.now() + after;
+        let newest = channel
+            .newest(clock.unix_at(now))
+            .expect("a stream since 1970");
+        let available_at = channel.available_at(newest + 1);
+        let starts = now + available_at.since(clock.unix_at(now)) + PHASE;
+        let unix_at_zero = clock.unix_at(Timestamp::ZERO);
+        Self {
+            channel,
+            unix_at_zero,
+            starts,
+        }
+    }
+
+    fn unix(&self, at: Timestamp) -> UnixTime {
+        self.unix_at_zero + at.since(Timestamp::ZERO)
+    }
+
+    /// What the origin answers to a request that arrives at `now`, after so many for the same object.
+    pub(crate) fn origin(&self, object: Object, now: Timestamp, nth: u32) -> (u16, Vec<u8>) {
+        let first = self.channel.newest(self.unix(self.starts)).unwrap();
+        let newest = self.channel.newest(self.unix(now)).unwrap();
+        let fails_from = self.starts + DELAY / 2 + SEGMENT * 6;
+        match object {
+            Object::Multivariant => (200, playlist::multivariant(&self.channel).into_bytes()),
+            Object::MediaPlaylist { .. }
+                if now > fails_from && now.since(fails_from) < DELAY * 6 =>
+            {
+                (500, Vec::new())
+            }
+            Object::MediaPlaylist { .. } => {
+                let mut window = playlist::Window::new(WINDOW);
+                let numbers = self.channel.window(self.unix(now), WINDOW).unwrap();
+                numbers.for_each(|number| assert!(window.append(number)));
+                (
+                    200,
+                    playlist::media(&self.channel, &window)
+                        .unwrap()
+                        .into_bytes(),
+                )
+            }
+            Object::Segment { number, .. } if number == first + 4 && nth == 0 => (404, Vec::new()),
+            Object::Segment { number, .. } if number == first + 5 && nth < 2 => (500, Vec::new()),
+            Object::Segment { number, .. } if number > newest => (404, Vec::new()),
+            Object::Segment { .. } => (200, vec![0x47; 1_000]),
+        }
+    }
+
+    /// The players, before they have done anything.
+    pub(crate) fn players(&self) -> Vec<Player> {
+        let second = Duration::from_secs(1);
+        let visits = [
+            (Duration::ZERO, 17 * second),
+            (SEGMENT * 2 + Duration::from_millis(900), second * 3 / 2),
+            (SEGMENT * 3 + Duration::from_millis(650), second * 3 / 2),
+        ];
+        let visits = visits.into_iter().zip(VIEWERS);
+        let visits = visits.flat_map(|(visit, viewers)| std::iter::repeat_n(visit, viewers));
+        let seat = |(viewer, (arrives, stays))| Seat {
+            arrives: self.starts + arrives,
+            leaves: self.starts + arrives + stays,
+            last_mile_bps: 1_000_000_000,
+            unix_at_zero: self.unix_at_zero,
+            abr: abr::Rule::HlsJs,
+            manners: Manners::default(),
+            early: false,
+            seeks: None,
+            chances: Chances { seed: 1, viewer },
+        };
+        (0..).zip(visits).map(seat).map(Player::new).collect()
+    }
+}
+
+/// Tells a player what came of its request: a body, or none.
+pub(crate) fn hear(player: &mut Player, now: Timestamp, object: Object, body: Option<&[u8]>) {
+    match (object, body) {
+        (_, None) => player.on_failure(now, None),
+        (Object::Multivariant, Some(body)) => {
+            let needs = reader::multivariant("/", body)
+                .unwrap()
+                .into_iter()
+                .map(|variant| abr::Needs {
+                    peak_bps: variant.bandwidth_bps,
+                    average_bps: variant.average_bps.unwrap_or(variant.bandwidth_bps),
+                });
+            player.on_multivariant(now, needs.collect());
+        }
+        (Object::MediaPlaylist { .. }, Some(body)) => {
+            let facts = reader::media("/", body).unwrap();
+            let listed = facts.listed.into_iter().map(|segment| Listed {
+                number: segment.number,
+                duration: segment.duration,
+                begins_at: segment.begins_at,
+            });
+            player.on_playlist(now, facts.target_duration, listed.collect());
+        }
+        (Object::Segment { .. }, Some(body)) => {
+            player.on_first_byte(now);
+            player.on_segment(now, body.len() as u64);
+        }
+    }
+}
+
+fn path(object: Object) -> String {
+    match object {
+        Object::Multivariant => "/live/demo/main.m3u8".to_owned(),
+        Object::MediaPlaylist { .. } => "/live/demo/180p/media.m3u8".to_owned(),
+        Object::Segment { number, .. } => format!("/live/demo/180p/{number}.ts"),
+    }
+}
+
+fn object(path: &str) -> Object {
+    match path.rsplit('/').next().unwrap() {
+        "main.m3u8" => Object::Multivariant,
+        "media.m3u8" => Object::MediaPlaylist { rendition: 0 },
+        file => Object::Segment {
+            rendition: 0,
+            number: file.trim_end_matches(".ts").parse().unwrap(),
+        },
+    }
+}
+
+/// Plays the schedule at an edge that listens, as tasks that sleep.
+async fn over_sockets(schedule: Arc<Schedule>, limits: Limits, clock: Clock) -> Counters {
+    let counters = Arc::new(Mutex::new(Counters::default()));
+    let (script, counts) = (schedule.clone(), counters.clone());
+    let origin = FaultOrigin::start(move |arrived, _| {
+        let object = object(&arrived.target);
+        let nth = counts.lock().unwrap().asks_origin(object);
+        let (status, body) = script.origin(object, clock.now(), nth);
+        let answer = Behaviour::Answer {
+            status,
+            headers: String::new(),
+            body,
+        };
+        Behaviour::Late(DELAY, Box::new(answer))
+    })
+    .await;
+    let edge = TestEdge::start_with(&origin.url(), MissQueue::Flights, limits);
+    let mut viewers = JoinSet::new();
+    for mut player in schedule.players() {
+        let (addr, counters) = (edge.addr, counters.clone());
+        viewers.spawn(async move {
+            loop {
+                match player.next(clock.now()) {
+                    Action::Leave => break counters.lock().unwrap().plays(&player),
+                    Action::WakeAt(at) => tokio::time::sleep_until(clock.instant(at)).await,
+                    Action::Get { object, .. } => {
+                        let reply = client::get(addr, &path(object)).await;
+                        let word = cache_status::word(&reply.header("cache-status"));
+                        counters.lock().unwrap().answered(object, word);
+                        let body = Some(&*reply.body).filter(|_| reply.status == 200);
+                        hear(&mut player, clock.now(), object, body);
+                    }
+                }
+            }
+        });
+    }
+    while let Some(ended) = viewers.join_next().await {
+        ended.unwrap();
+    }
+    drop(edge);
+    std::mem::take(&mut *counters.lock().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_viewers_count_the_same_in_virtual_time_and_over_sockets() {
+    let clock = Clock::start();
+    let schedule = Arc::new(Schedule::soon(clock, Duration::from_millis(500)));
+    let limits = Limits::default();
+    let virtually = World::play(&schedule, limits);
+    // The schedule is worth the comparison: all of this happens in it.
+    let answers = |object, word| virtually.answers.get(&(object, word)).copied().unwrap_or(0);
+    for word in [ResultWord::Hit, ResultWord::Miss, ResultWord::Collapsed] {
+        for object in ["multivariant", "media playlist", "segment"] {
+            assert!(
+                answers(object, word) > 0,
+                "{object} {word:?}: {virtually:#?}"
+            );
+        }
+    }
+    assert!(
+        answers("media playlist", ResultWord::Stale) > 0,
+        "{virtually:#?}"
+    );
+    let really = over_sockets(schedule.clone(), limits, clock).await;
+    assert_eq!(
+        virtually, really,
+        "in virtual time on the left, over sockets on the right"
+    );
+    assert_eq!(
+        virtually,
+        World::play(&schedule, limits),
+        "the same each time"
+    );
+}
