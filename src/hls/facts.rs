@@ -1,12 +1,13 @@
-//! What a cache must know of a media playlist, read without a model of the whole.
+//! The facts of a media playlist that a cache needs, read without a full model of the playlist.
 //!
-//! A cache meets playlists of any origin: what it can't read is no error but absent, and the playlist is served as it is.
+//! A cache gets playlists from any origin. A playlist that it cannot read is no error: it has no facts, and is served
+//! as it is.
 
 use std::time::Duration;
 
 use crate::policy::rendition::PlaylistFacts;
 
-/// First and newest segment of a media playlist, and its target duration; `None` if it is none.
+/// First and newest segment of a media playlist, and its target duration; `None` if the text is no media playlist.
 pub fn of_media_playlist(body: &[u8]) -> Option<PlaylistFacts> {
     let text = std::str::from_utf8(body).ok()?;
     let mut lines = text.lines().map(str::trim_end);
@@ -17,7 +18,7 @@ pub fn of_media_playlist(body: &[u8]) -> Option<PlaylistFacts> {
     let mut newest = None;
     for line in lines {
         if let Some(value) = line.strip_prefix("#EXT-X-TARGETDURATION:") {
-            // At most an hour: a malformed origin must not make a playlist fresh for ever.
+            // At most an hour, so that a malformed origin cannot make a playlist fresh for ever.
             let seconds: u64 = value.trim().parse().ok()?;
             target_duration = Some(Duration::from_secs(seconds.clamp(1, 3_600)));
         } else if let Some(value) = line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:") {
@@ -38,7 +39,7 @@ pub fn of_media_playlist(body: &[u8]) -> Option<PlaylistFacts> {
         first: sequence,
         head,
         target_duration,
-        // No segment is longer than the target duration, but for rounding.
+        // No segment is longer than the target duration, except by rounding.
         newest: newest.map_or(target_duration, |span| span.min(target_duration)),
     })
 }

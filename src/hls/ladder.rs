@@ -1,14 +1,14 @@
-//! The ladder: which renditions a channel has, and what is promised of each.
+//! The ladder: which renditions a channel has, and what its playlists promise of each.
 
 use serde::{Deserialize, Serialize};
 
-/// Frames per second of every rendition: with it, 0.32 s are 8 video frames and 15 AAC frames exactly.
+/// Frames per second of every rendition. At this rate 0.32 s are exactly 8 video frames and 15 AAC frames.
 pub const FRAME_RATE: u32 = 25;
 
-/// Samples per second of the sound.
+/// Samples per second of the audio.
 pub const AUDIO_RATE: u32 = 48_000;
 
-/// One version of the picture: a size and a bitrate.
+/// One version of the video: a size and a bitrate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rendition {
@@ -18,7 +18,7 @@ pub struct Rendition {
     pub width: u32,
     /// Height of the picture in pixels; even.
     pub height: u32,
-    /// Average of the whole transport stream, sound and packet headers included, in bits per second.
+    /// Average bitrate of the whole transport stream, audio and packet headers included, in bits per second.
     pub bitrate_bps: u32,
 }
 
@@ -46,7 +46,7 @@ impl Rendition {
             .find(|rendition| rendition.name == name)
     }
 
-    /// `level_idc` of H.264 (annex A): the lowest level whose macroblock rate and frame size suffice at 25 fps.
+    /// `level_idc` of H.264 (annex A): the lowest level that allows this macroblock rate and frame size at 25 fps.
     pub fn h264_level(&self) -> u8 {
         let macroblocks = self.width.div_ceil(16) * self.height.div_ceil(16);
         let per_second = macroblocks * FRAME_RATE;

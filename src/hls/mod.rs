@@ -1,4 +1,4 @@
-//! HTTP Live Streaming as values: which segments exist at an instant, what they are called, what playlists say.
+//! HTTP Live Streaming as values: which segments exist at an instant, their names, and what playlists say.
 
 pub mod facts;
 pub mod ladder;

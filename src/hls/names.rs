@@ -1,15 +1,15 @@
-//! Names on the wire: URL paths of a live channel, both ways.
+//! Names in requests: URL paths of a live channel, parsed and written.
 //!
 //! ```text
 //! /live/{channel}/main.m3u8                 multivariant playlist
 //! /live/{channel}/{rendition}/media.m3u8    media playlist
 //! /live/{channel}/{rendition}/{number}.ts   segment
-//! /live/{channel}/channel.json              the channel's description: all that is needed to regenerate its bytes
+//! /live/{channel}/channel.json              the channel's description: everything needed to regenerate its bytes
 //! ```
 
 use std::fmt;
 
-/// A path below `/live/`, borrowed from the request so that reading one allocates nothing.
+/// A path below `/live/`, borrowed from the request so that parsing allocates nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LivePath<'a> {
     /// The multivariant playlist.
@@ -38,8 +38,8 @@ pub fn is_name(text: &str) -> bool {
 }
 
 impl<'a> LivePath<'a> {
-    /// Reads a path. `None` for anything that is not exactly one of the names above: no leading zeros, no other
-    /// spelling of the same object, so that one object has one key.
+    /// Parses a path. `None` for anything that is not exactly one of the names above. Leading zeros and other spellings
+    /// are refused, so that one object has one key.
     pub fn parse(path: &'a str) -> Option<Self> {
         let mut steps = path.strip_prefix("/live/")?.split('/');
         let channel = steps.next().filter(|name| is_name(name))?;
@@ -83,16 +83,16 @@ impl fmt::Display for LivePath<'_> {
     }
 }
 
-/// The delivery directives of a query are not well formed (RFC 8216bis, section 6.2.5).
+/// The delivery directives of a query are malformed (RFC 8216bis, section 6.2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MalformedDirective;
 
-/// The media sequence number that a playlist must reach before it is an answer (`_HLS_msn`). A part (`_HLS_part`) is of a
-/// segment that has a number, and is there at the latest when its segment is. Other keys are none of our business: session
-/// ids and cache-busters are ignored.
+/// The media sequence number that a playlist must reach before it answers the request (`_HLS_msn`). A part
+/// (`_HLS_part`) belongs to a numbered segment and is available no later than that segment. Other keys, such as session
+/// ids and cache-busters, are ignored.
 ///
 /// # Errors
-/// A directive is unknown or malformed, or asks for a part of no segment.
+/// A directive is unknown or malformed, or asks for a part without a segment number.
 pub fn sequence_asked(query: &str) -> Result<Option<u64>, MalformedDirective> {
     let (mut sequence, mut part) = (None, None);
     for pair in query.split('&').filter(|pair| pair.starts_with("_HLS_")) {

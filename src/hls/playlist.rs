@@ -1,8 +1,8 @@
-//! Playlists: which segments a live window lists, and the text that says so.
+//! Playlists: which segments a live window lists, and the text of its playlists.
 //!
-//! m3u8-rs is the model and the writer. What it leaves out or leaves to chance is put right here: EXT-X-MEDIA-SEQUENCE
-//! stands even at 0, FRAME-RATE has its three decimals, durations have five, and the order of attributes never varies, so
-//! that the same window is always the same bytes.
+//! m3u8-rs is the model and the writer. This module corrects what m3u8-rs omits or leaves undefined.
+//! EXT-X-MEDIA-SEQUENCE is written even at 0, FRAME-RATE has three decimals and durations have five. The order of
+//! attributes never varies, so the same window always gives the same bytes.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -17,23 +17,23 @@ use m3u8_rs::{
 use super::ladder::{FRAME_RATE, Rendition};
 use super::timeline::Channel;
 
-/// The lowest version that has decimal durations (RFC 8216bis, section 8).
+/// The lowest version that allows decimal durations (RFC 8216bis, section 8).
 const VERSION: usize = 3;
 
 /// One line of a live window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// The segment is there, in every rendition.
+    /// The segment is available in every rendition.
     Present,
-    /// The segment is lost: its place in the numbering stays, with EXT-X-GAP.
+    /// The segment is lost. It keeps its media sequence number, with EXT-X-GAP.
     Gap,
 }
 
 /// The segments that the media playlists of a channel list. All renditions share one window, so their boundaries and
 /// numbers are aligned.
 ///
-/// It only moves forward: numbers are appended at one end and removed at the other, and what was listed is never
-/// rewritten. A number that was skipped is a gap for good, so the media sequence still counts one per segment.
+/// The window only moves forward: numbers are appended at one end and removed at the other. A listed entry is never
+/// rewritten. A skipped number stays a gap, so the media sequence still counts one per segment.
 #[derive(Clone, Debug)]
 pub struct Window {
     length: usize,
@@ -51,8 +51,8 @@ impl Window {
         }
     }
 
-    /// Lists `number`, which is there in every rendition, and drops what no longer fits. `false` if it is no newer than
-    /// what is listed, and nothing changes.
+    /// Lists `number`, which is available in every rendition, and drops the entries that no longer fit. Returns `false`
+    /// and changes nothing if `number` is no newer than the newest entry.
     pub fn append(&mut self, number: u64) -> bool {
         match self.newest() {
             Some(newest) if number <= newest => return false,
@@ -61,7 +61,7 @@ impl Window {
                 self.entries
                     .extend(std::iter::repeat_n(Entry::Gap, skipped));
             }
-            // Nothing that is listed still fits beside `number`: the window begins anew.
+            // No listed entry fits beside `number`: the window begins anew.
             Some(_) | None => {
                 self.entries.clear();
                 self.oldest = number;
@@ -75,28 +75,28 @@ impl Window {
         true
     }
 
-    /// The most that is listed.
+    /// The maximum number of entries.
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// The newest number; `None` while nothing is listed.
+    /// The newest number; `None` while the window is empty.
     pub fn newest(&self) -> Option<u64> {
         Some(self.oldest + (self.entries.len() as u64).checked_sub(1)?)
     }
 
-    /// The numbers from the oldest to the newest, gaps included; `None` while nothing is listed.
+    /// The numbers from the oldest to the newest, gaps included; `None` while the window is empty.
     pub fn numbers(&self) -> Option<RangeInclusive<u64>> {
         Some(self.oldest..=self.newest()?)
     }
 
-    /// Each number with what stands there, oldest first.
+    /// Each number with its entry, oldest first.
     pub fn entries(&self) -> impl Iterator<Item = (u64, Entry)> + '_ {
         (self.oldest..).zip(self.entries.iter().copied())
     }
 }
 
-/// The multivariant playlist. It is a function of the channel alone, so it never changes while the channel lives.
+/// The multivariant playlist. It depends on the channel alone, so it never changes while the channel lives.
 pub fn multivariant(channel: &Channel) -> String {
     let playlist = MasterPlaylist {
         version: Some(VERSION),
@@ -107,8 +107,8 @@ pub fn multivariant(channel: &Channel) -> String {
     written(|text| playlist.write_to(text))
 }
 
-/// The media playlist of a window; the same text for every rendition, because URIs are relative. `None` while the window
-/// is empty: a playlist without segments makes players give up.
+/// The media playlist of a window. The text is the same for every rendition, because URIs are relative. `None` while
+/// the window is empty, because players give up on a playlist without segments.
 pub fn media(channel: &Channel, window: &Window) -> Option<String> {
     let oldest = *window.numbers()?.start();
     write_durations_with_five_decimals();
@@ -131,14 +131,14 @@ pub fn media(channel: &Channel, window: &Window) -> Option<String> {
     })
 }
 
-/// BANDWIDTH of a rendition: 5 % above its average, which the peak of no segment exceeds by more than the 25 % that
-/// Apple's authoring specification allows (9.15).
+/// BANDWIDTH of a rendition: 5 % above its average. No segment's peak exceeds it by more than the 25 % that Apple's
+/// authoring specification allows (9.15).
 pub fn bandwidth(rendition: &Rendition) -> u64 {
     u64::from(rendition.bitrate_bps) * 105 / 100
 }
 
 fn variant(rendition: &Rendition) -> VariantStream {
-    // m3u8-rs would write 25 as `25`. A map of one attribute has one order.
+    // m3u8-rs would write 25 as `25`. A map with one attribute has only one order.
     let frame_rate = QuotedOrUnquoted::Unquoted(format!("{FRAME_RATE}.000"));
     VariantStream {
         uri: format!("{}/media.m3u8", rendition.name),
@@ -171,13 +171,13 @@ fn segment(channel: &Channel, number: u64, entry: Entry) -> MediaSegment {
     }
 }
 
-/// m3u8-rs has one setting for the whole process; nothing else of ours writes playlists.
+/// m3u8-rs has one setting for the whole process. No other code of ours writes playlists.
 fn write_durations_with_five_decimals() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| m3u8_rs::WRITE_OPT_FLOAT_PRECISION.store(5, Ordering::Relaxed));
 }
 
-/// m3u8-rs leaves EXT-X-MEDIA-SEQUENCE out at 0.
+/// m3u8-rs omits EXT-X-MEDIA-SEQUENCE at 0.
 fn with_media_sequence_zero(text: &str) -> String {
     text.split_inclusive('\n')
         .flat_map(|line| {

@@ -1,7 +1,8 @@
-//! Playlists read as a player reads them: the text of an answer becomes facts, with every URI resolved to a path.
+//! Playlists read as a player reads them: the body of an answer becomes facts, with every URI resolved to a path.
 //!
-//! m3u8-rs does the reading, but it is no validator: a malformed number becomes zero and a last line without a newline
-//! becomes a URI. So `check_lines` looks at the text first, and what is empty or nameless afterwards is refused.
+//! m3u8-rs parses the text but does not validate it: it turns a malformed number into zero, and a last line without a
+//! newline into a URI. So `check_lines` checks the text first, and playlists that are then empty or without URIs are
+//! refused.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::time::UnixTime;
 pub struct Variant {
     /// BANDWIDTH: the peak, in bits per second.
     pub bandwidth_bps: u64,
-    /// AVERAGE-BANDWIDTH, in bits per second, if the playlist tells.
+    /// AVERAGE-BANDWIDTH, in bits per second, if the playlist has it.
     pub average_bps: Option<u64>,
     /// Path of the media playlist.
     pub path: String,
@@ -36,19 +37,19 @@ pub struct Listed {
     pub number: u64,
     /// EXTINF, to the microsecond.
     pub duration: Duration,
-    /// EXT-X-PROGRAM-DATE-TIME, counted on from the last one given (RFC 8216bis, section 4.4.4.6).
+    /// EXT-X-PROGRAM-DATE-TIME, extrapolated from the last one given (RFC 8216bis, section 4.4.4.6).
     pub begins_at: Option<UnixTime>,
     /// Path of the segment.
     pub path: String,
 }
 
-/// Why a text is no playlist that can be played.
+/// Why a text is no playable playlist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// The first line is not `#EXTM3U`, or the text is not UTF-8.
     #[error("not a playlist")]
     NotAPlaylist,
-    /// It ends in the middle of a line: the answer was cut.
+    /// The text ends in the middle of a line: the answer was cut.
     #[error("the playlist ends in the middle of a line")]
     Cut,
     /// A number that the protocol requires is missing or malformed.
@@ -62,8 +63,8 @@ pub enum Unreadable {
     ByteRanges,
 }
 
-/// Reads a multivariant playlist that was fetched from `base`: a path, or a URL where absolute addresses on the same host
-/// are to be understood.
+/// Reads a multivariant playlist that was fetched from `base`. `base` is a path, or a URL if absolute addresses on the
+/// same host are allowed.
 pub fn multivariant(base: &str, text: &[u8]) -> Result<Vec<Variant>, Unreadable> {
     check_lines(text)?;
     let (_, playlist) = m3u8_rs::parse_master_playlist(text).map_err(|_| Unreadable::Malformed)?;
@@ -126,7 +127,7 @@ pub fn media(base: &str, text: &[u8]) -> Result<MediaFacts, Unreadable> {
     })
 }
 
-/// Refuses what m3u8-rs would misread without a word.
+/// Refuses text that m3u8-rs would misread silently.
 fn check_lines(text: &[u8]) -> Result<(), Unreadable> {
     let text = std::str::from_utf8(text).map_err(|_| Unreadable::NotAPlaylist)?;
     if text.lines().next() != Some("#EXTM3U") {
@@ -148,8 +149,8 @@ fn check_lines(text: &[u8]) -> Result<(), Unreadable> {
     }
 }
 
-/// Resolves `uri` against `base` (RFC 3986, section 5.2) to a path. `None` for an absolute URL of another host: a viewer
-/// keeps to the edge that it was given.
+/// Resolves `uri` against `base` (RFC 3986, section 5.2) to a path. `None` for an absolute URL of another host, because
+/// a viewer stays with the edge that it was given.
 fn resolve(base: &str, uri: &str) -> Option<String> {
     let (host, base) = match base.strip_prefix("http://") {
         Some(url) => {
@@ -163,7 +164,7 @@ fn resolve(base: &str, uri: &str) -> Option<String> {
     let uri = match (rest, host) {
         (Some(url), Some(host)) => {
             let (named, _) = url.split_once('/')?;
-            // The port that HTTP has anyway may be left out.
+            // HTTP's default port may be omitted.
             let same = named == host || Some(named) == host.strip_suffix(":80");
             same.then(|| &url[named.len()..])?
         }

@@ -1,7 +1,8 @@
 //! The timeline of a channel: which segment exists at an instant. Pure arithmetic on UNIX time.
 //!
-//! Segment `n` covers the UNIX span `[n * D, (n + 1) * D)` and is available when that span has passed. Numbers come from
-//! the epoch, so a restart never gives a name to other bytes; media timestamps count from [`Channel::first_number`].
+//! Segment `n` covers the UNIX span `[n * D, (n + 1) * D)` and is available when that span has passed. Numbers count
+//! from the epoch, so after a restart no name stands for other bytes. Media timestamps count from
+//! [`Channel::first_number`].
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -11,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::ladder::{self, Rendition};
 use crate::time::UnixTime;
 
-/// How many parts a segment may have: 0.96 s to 9.92 s.
+/// Number of parts that a segment may have: 0.96 s to 9.92 s.
 pub const PARTS_PER_SEGMENT: RangeInclusive<u32> = 3..=31;
-/// The grid without drift: a part is 8 video frames at 25 fps and 15 AAC frames at 48 kHz.
+/// The grid without drift: a part is exactly 8 video frames at 25 fps and 15 AAC frames at 48 kHz.
 pub const PART: Duration = Duration::from_millis(320);
 /// Video frames in a part.
 pub const FRAMES_PER_PART: u32 = 8;
@@ -28,13 +29,13 @@ pub struct Channel {
     pub name: String,
     /// Seeds the noise of the picture.
     pub seed: u64,
-    /// How the stream is cut, and into which renditions.
+    /// Segment duration and renditions of the stream.
     pub layout: Layout,
     /// When the broadcast began. Media timestamps count from the segment that was under way at this instant.
     pub started_at: UnixTime,
 }
 
-/// How a stream is cut.
+/// The segment duration and the renditions of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layout {
@@ -95,7 +96,7 @@ impl Channel {
         UnixTime::from_nanos(number.saturating_mul(self.segment_nanos()))
     }
 
-    /// When segment `number` is whole, and so may be published.
+    /// When segment `number` is whole and may be published.
     pub fn available_at(&self, number: u64) -> UnixTime {
         self.begins_at(number.saturating_add(1))
     }
@@ -125,7 +126,7 @@ impl Channel {
     }
 
     fn segment_nanos(&self) -> u64 {
-        // A layout of zero parts is refused where channels are read; `max` keeps arithmetic total even so.
+        // Code that reads channels refuses a layout of zero parts. `max` prevents a division by zero even so.
         (self.layout.segment_duration().as_nanos() as u64).max(1)
     }
 }

@@ -1,4 +1,4 @@
-//! A batch as bytes: the unit of durability, the same for every log.
+//! A batch as bytes: the unit of durability, in the same format for every log.
 //!
 //! ```text
 //! magic "SWLK" | version u8 | writer u64 | epoch u64 | number u64 | count u32 | crc32c u32 | body
@@ -7,8 +7,8 @@
 //! record:  kind u8 | channel varint | viewer text | identity: varint, or a text if kind has KEYED | taps varint
 //! text:    length varint | UTF-8
 //! ```
-//! Fixed numbers are little-endian; the checksum covers every byte but itself. A batch has one spelling: whatever is read
-//! is written again as the same bytes, and anything else is refused, unknown versions first.
+//! Fixed numbers are little-endian. The checksum covers every byte except itself. A batch has only one encoding: a
+//! decoded batch encodes to the same bytes, and any other bytes are refused, unknown versions first.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub const OPERATIONS_MAX: usize = 4_096;
 /// The most bytes of one batch.
 pub const BYTES_MAX: usize = 256 * 1024;
 
-/// The most bytes that any valid operation may add: a new channel, a record, and what the count of channels grows by.
+/// The most bytes that any valid operation may add: a new channel, a record, and the growth of the channel count.
 pub(super) const ROOM: usize = 256;
 
 const MAGIC: [u8; 4] = *b"SWLK";
@@ -30,19 +30,19 @@ const CRC_AT: usize = 4 + 1 + 8 + 8 + 8 + 4;
 const HEADER: usize = CRC_AT + 4;
 const KEYED: u8 = 0x10;
 
-/// Which batch of which writer this is: what tells a batch that a log holds twice from two batches.
+/// Names one batch of one writer. It tells a batch that a log holds twice from two different batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Who wrote it.
+    /// The writer.
     pub writer: u64,
-    /// Which life of that writer, from 1.
+    /// Which life of that writer, counted from 1.
     pub epoch: u64,
-    /// Which batch of that life, from 1 and without a gap.
+    /// Which batch of that life, counted from 1 without a gap.
     pub number: u64,
 }
 
 impl Header {
-    /// That of bytes which begin as a batch does, whether or not they are one.
+    /// The header of bytes that begin like a batch, even if they are not a valid batch.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         let mut rest = Reader(bytes.strip_prefix(&MAGIC)?.strip_prefix(&[VERSION])?);
         let mut number = || rest.array().ok().map(u64::from_le_bytes);
@@ -54,39 +54,39 @@ impl Header {
     }
 }
 
-/// Operations in their order.
+/// Operations in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// Which batch it is.
     pub header: Header,
-    /// What is to be done, 1 to [`OPERATIONS_MAX`].
+    /// The operations, 1 to [`OPERATIONS_MAX`].
     pub operations: Vec<Operation>,
 }
 
-/// Why bytes are no batch.
+/// Why bytes are no valid batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
-    /// They are no batch of ours.
+    /// The bytes do not begin like a batch.
     #[error("these bytes are no batch of likes")]
     Magic,
     /// A later version of the program wrote it.
     #[error("version {0} of the format is not known here: read it with the program that wrote it")]
     Version(u8),
-    /// It is longer than a batch may be.
+    /// The bytes are longer than a batch may be.
     #[error("{0} bytes are more than a batch may have")]
     TooLong(usize),
-    /// The bytes are not those that were written.
+    /// The bytes are damaged.
     #[error("its checksum is {found:08x}, but its bytes give {computed:08x}")]
     Checksum {
-        /// What it says.
+        /// The checksum in the header.
         found: u32,
-        /// What its bytes give.
+        /// The checksum of the bytes.
         computed: u32,
     },
-    /// It is whole, but not written as it should be.
+    /// The checksum holds, but the encoding is wrong.
     #[error("{0}")]
     Malformed(#[from] Malformed),
-    /// The same.
+    /// The checksum holds, but a value is not allowed.
     #[error("{0}")]
     Invalid(&'static str),
 }
@@ -101,7 +101,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Adds a valid operation behind the others, if it fits.
+    /// Appends a valid operation, if it fits.
     pub fn push(&mut self, operation: &Operation) -> bool {
         debug_assert!(operation.is_valid(), "{operation:?}");
         if self.count == OPERATIONS_MAX || self.bytes() + ROOM > BYTES_MAX {
@@ -121,17 +121,17 @@ impl Encoder {
         true
     }
 
-    /// How many operations it holds.
+    /// Number of operations in it.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// How many bytes it has so far.
+    /// Number of bytes so far.
     pub(super) fn bytes(&self) -> usize {
         HEADER + self.dictionary.len() + self.records.len()
     }
 
-    /// The bytes.
+    /// The batch as bytes.
     pub fn finish(self, header: Header) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.bytes() + 10);
         bytes.extend_from_slice(&MAGIC);
@@ -151,7 +151,7 @@ impl Encoder {
 }
 
 impl Batch {
-    /// Its bytes; `None` if it holds more than a batch may.
+    /// The batch as bytes; `None` if it holds more than a batch may.
     pub fn encode(&self) -> Option<Vec<u8>> {
         let mut encoder = Encoder::default();
         let fits = self
@@ -161,10 +161,10 @@ impl Batch {
         fits.then(|| encoder.finish(self.header))
     }
 
-    /// Reads bytes that are exactly one batch.
+    /// Decodes bytes that are exactly one batch.
     ///
     /// # Errors
-    /// The first thing that is wrong with them.
+    /// The first error found in the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, BatchError> {
         if bytes.len() < HEADER || bytes[..4] != MAGIC {
             return Err(BatchError::Magic);

@@ -1,43 +1,43 @@
-//! How fresh counts must be that a reader wants, and the token that says what it has seen.
+//! How fresh the counts must be that a reader asks for, and the token that says what the reader has seen.
 
 use std::fmt;
 
-/// What a reader wants of the counts.
+/// The consistency that a reader asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consistency {
-    /// What this node knows: never older than what it said before.
+    /// The counts that this node knows. They are never older than the counts that it showed before.
     Eventual,
-    /// Everything up to a token.
+    /// Counts that include everything up to a token.
     AtLeast(Token),
-    /// Everything that was acknowledged to anybody before the question.
+    /// Counts that include every operation acknowledged before the request.
     Strong,
 }
 
-/// A point in the order of one log: counts that include it include the operation that it was given for.
+/// A point in the order of one log. Counts that include this point include the operation for which the token was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// Which log.
+    /// The log.
     pub log: u64,
     /// The last operation that must be included.
     pub sequence: u64,
 }
 
-/// Why a wish for consistency makes no sense.
+/// Why a request for consistency is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConsistencyError {
-    /// Not a token of ours.
+    /// The token is not valid.
     #[error("Like-Token is no token: send one as it was given")]
     Token,
-    /// Not a word of ours.
+    /// The word is not known.
     #[error("consistency is `eventual` or `strong`")]
     Word,
 }
 
 impl Consistency {
-    /// What a request asks for, by the value of `consistency` in its query and by its `Like-Token`.
+    /// The consistency that a request asks for, by `consistency` in its query and by its `Like-Token` header.
     ///
     /// # Errors
-    /// One of them makes no sense.
+    /// The word or the token is not valid.
     pub fn asked(word: Option<&str>, token: Option<&str>) -> Result<Self, ConsistencyError> {
         let token = token.map(|text| Token::parse(text).ok_or(ConsistencyError::Token));
         match (word, token.transpose()?) {
@@ -50,7 +50,7 @@ impl Consistency {
 }
 
 impl Token {
-    /// Reads what [`Display`](fmt::Display) wrote.
+    /// Parses the text that [`Display`](fmt::Display) writes.
     pub fn parse(text: &str) -> Option<Self> {
         let (log, sequence) = text.split_once('-')?;
         let token = Self {

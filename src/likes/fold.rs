@@ -1,9 +1,9 @@
-//! The fold: entries of a log applied one by one, first in first out, to the counts of every channel.
+//! The fold: entries of a log applied one by one, in log order, to the counts of every channel.
 //!
-//! - Each operation of each new batch takes the next sequence number, whatever comes of it: numbers have no gap.
+//! - Each operation of each new batch takes the next sequence number, whether it counts or not: numbers have no gap.
 //! - A batch that was applied already (the same writer, epoch and number) changes nothing and takes no number.
-//! - A like counts if its sequence is newer than the viewer's last; taps count if their number has not been seen.
-//! - What decides is the log alone, so every replay ends in the same state.
+//! - A like counts if its sequence is newer than the viewer's last. Taps count if their number is new.
+//! - The log alone decides, so every replay ends in the same state.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,16 +15,16 @@ use super::keys::{Digest, Keys};
 use super::operation::{Action, Change, Identity, Operation, Update};
 use super::window::{Seen, Window};
 
-/// Bounds that are part of the fold: a log is replayed under those that it was written under.
+/// Bounds that belong to the fold: a log must be replayed under the bounds under which it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// Viewers that one channel remembers.
+    /// Maximum number of viewers that one channel remembers.
     pub viewers_per_channel_max: usize,
-    /// Channels of one log.
+    /// Maximum number of channels in one log.
     pub channels_max: usize,
-    /// Idempotency keys that are remembered, over all channels of one log.
+    /// Maximum number of idempotency keys that are remembered, over all channels of one log.
     pub keys_max: usize,
-    /// Writers of one log.
+    /// Maximum number of writers of one log.
     pub writers_max: usize,
 }
 
@@ -39,7 +39,7 @@ impl Default for Rules {
     }
 }
 
-/// What all entries so far have come to.
+/// The state after all entries so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     pub(super) rules: Rules,
@@ -60,7 +60,7 @@ pub(super) struct Life {
 /// One channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Channel {
-    /// The last operation that named it.
+    /// The last operation for this channel.
     pub(super) sequence: u64,
     pub(super) closed: bool,
     pub(super) likes: u64,
@@ -68,7 +68,7 @@ pub(super) struct Channel {
     pub(super) viewers: HashMap<Box<str>, Viewer>,
 }
 
-/// What is remembered of a viewer at one channel.
+/// The facts that a channel remembers of a viewer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Viewer {
     /// The newest numbered like or unlike; 0 if there is none yet.
@@ -82,16 +82,16 @@ pub(super) struct Viewer {
 pub struct Counts {
     /// Viewers whose last accepted operation is a like.
     pub likes: u64,
-    /// Taps added up.
+    /// The sum of taps.
     pub hearts: u64,
-    /// The last operation that these counts include: it grows with every one that names the channel.
+    /// The last operation that these counts include. It grows with every operation for the channel.
     pub seq: u64,
 }
 
 /// One viewer at one channel, for an export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Liker {
-    /// Who.
+    /// The viewer.
     pub viewer: String,
     /// Whether the last accepted operation is a like.
     pub likes: bool,
@@ -99,36 +99,37 @@ pub struct Liker {
     pub sequence: u64,
 }
 
-/// What came of one operation.
+/// The outcome of one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Its place in the order of all operations of this log, from 1.
+    /// The place of the operation in the order of all operations of this log, from 1.
     pub sequence: u64,
-    /// What it did.
+    /// What the operation did.
     pub effect: Effect,
 }
 
 /// What an operation did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// It counts.
+    /// The operation counts.
     Counted,
-    /// It, or a newer one of the same viewer, has been counted before: nothing more.
+    /// This operation, or a newer one of the same viewer, was counted before. It changes nothing.
     Duplicate,
-    /// Another operation has been sent under the same identity: nothing.
+    /// Another operation was sent under the same identity. This one changes nothing.
     Conflict,
-    /// Its number lies more than 63 behind the viewer's newest, so nobody knows whether it has been counted: nothing.
+    /// Its number is more than 63 behind the viewer's newest, so it is unknown whether it was counted. It changes
+    /// nothing.
     TooOld,
-    /// The channel takes no updates any more: nothing.
+    /// The channel no longer takes updates. The operation changes nothing.
     Closed,
-    /// There is no room for another viewer or channel: nothing.
+    /// There is no space for another viewer or channel. The operation changes nothing.
     Full,
 }
 
-/// Why an entry cannot be applied: the log is not what it must be.
+/// Why an entry cannot be applied: the log is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FoldError {
-    /// Entries are missing before it.
+    /// Entries before this one are missing.
     #[error("entry {expected} is missing: {found} follows")]
     Gap {
         /// The entry that should come next.
@@ -136,27 +137,27 @@ pub enum FoldError {
         /// The entry that came.
         found: u64,
     },
-    /// A batch of the same writer is missing before it.
+    /// An earlier batch of the same writer is missing.
     #[error(
         "batch {number} of writer {writer:016x} in its life {epoch} follows batch {last}: one is missing"
     )]
     BatchMissing {
-        /// Who wrote it.
+        /// The writer.
         writer: u64,
-        /// In which life.
+        /// The life of that writer.
         epoch: u64,
         /// The batch that came.
         number: u64,
-        /// The one before it.
+        /// The last batch before it.
         last: u64,
     },
-    /// More writers than are told apart.
+    /// The log has more writers than the bound allows.
     #[error("more than {0} writers have written to this log")]
     Writers(usize),
 }
 
 impl State {
-    /// Nothing yet, under these rules.
+    /// An empty state under these rules.
     pub fn new(rules: Rules) -> Self {
         Self {
             rules,
@@ -164,27 +165,27 @@ impl State {
         }
     }
 
-    /// The last entry that it includes; 0 if none.
+    /// The last entry that the state includes; 0 if none.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// The last operation that it includes; 0 if none.
+    /// The last operation that the state includes; 0 if none.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// The last life of a writer; 0 if none has written.
+    /// The last life of a writer; 0 if it has written nothing.
     pub fn epoch_of(&self, writer: u64) -> u64 {
         self.writers.get(&writer).map_or(0, |life| life.epoch)
     }
 
-    /// Whether this writer may write: it has before, or there is room for another.
+    /// Whether this writer may write: it has written before, or there is space for another.
     pub fn admits_writer(&self, writer: u64) -> bool {
         self.writers.contains_key(&writer) || self.writers.len() < self.rules.writers_max
     }
 
-    /// The counts of a channel, if an operation has named it.
+    /// The counts of a channel; `None` before its first operation.
     pub fn counts(&self, channel: &str) -> Option<Counts> {
         self.channels.get(channel).map(Channel::counts)
     }
@@ -200,7 +201,7 @@ impl State {
         all
     }
 
-    /// Whether a channel takes no updates any more.
+    /// Whether a channel no longer takes updates.
     pub fn is_closed(&self, channel: &str) -> bool {
         self.channels
             .get(channel)
@@ -223,10 +224,11 @@ impl State {
         likers
     }
 
-    /// Applies the entry at `position`, and says what came of each operation; of none if the batch was applied before.
+    /// Applies the entry at `position`, and returns the outcome of each operation. The list is empty if the batch was
+    /// applied before.
     ///
     /// # Errors
-    /// Something is missing before it. Nothing has changed then.
+    /// An earlier entry or batch is missing, or there are too many writers. Then nothing has changed.
     pub fn apply<'a>(
         &mut self,
         position: u64,
@@ -260,7 +262,8 @@ impl State {
         Ok(outcomes.collect())
     }
 
-    /// Whether a batch has been applied, or is of an earlier life of its writer, which answered nobody.
+    /// Whether a batch was applied before, or belongs to an earlier life of its writer. A late batch of an earlier life
+    /// was never acknowledged.
     fn is_again(&self, header: Header) -> Result<bool, FoldError> {
         let Header {
             writer,
@@ -362,7 +365,7 @@ impl Channel {
         }
     }
 
-    /// Counts what has not been counted, if the channel is open and has room.
+    /// Applies an update that was not counted before, if the channel is open and has space.
     fn count(&mut self, update: &Update, sequence: Option<u64>, viewers_max: usize) -> Effect {
         if self.closed {
             return Effect::Closed;
@@ -411,7 +414,7 @@ mod tests {
         }
     }
 
-    /// One operation per batch, in one life of one writer.
+    /// Applies one operation as a batch of its own, in one life of one writer.
     fn effect(state: &mut State, operation: Operation) -> Effect {
         let next = state.position() + 1;
         let number = state.writers.get(&1).map_or(1, |life| life.number + 1);
@@ -507,7 +510,7 @@ mod tests {
             (keyed("ann", "a", Action::Taps(2)), Effect::Conflict),
             (keyed("bob", "a", Action::Taps(2)), Effect::Counted),
             (tap("b"), Effect::Counted),
-            // The third key pushed the first one out: what is sent again after that long counts again.
+            // The third key pushed out the first one. An operation that is sent again after that long counts again.
             (tap("a"), Effect::Counted),
         ] {
             assert_eq!(effect(&mut state, operation), expected);
@@ -596,7 +599,7 @@ mod tests {
             assert!(state.apply(position, header, &like).is_err(), "{header:?}");
         }
         assert_eq!(state, before);
-        // A new life begins anew, and what is left of the old one comes too late.
+        // A new life counts its batches from 1. Late batches of the old life are ignored.
         assert_eq!(state.apply(3, life(1, 2, 1), &like).unwrap().len(), 1);
         assert_eq!(state.apply(4, life(1, 1, 2), &like), Ok(Vec::new()));
         assert_eq!(state.apply(5, life(2, 1, 1), &like).unwrap().len(), 1);

@@ -1,15 +1,16 @@
-//! What an edge forwards at once, and what the origin says of each part of it, as bytes.
+//! The bytes that an edge forwards as one request, and the origin's answer about each operation in it.
 //!
 //! ```text
-//! forwarded: magic "SWLF" | version u8 | crc32c u32 | length of the batch varint | batch | per operation a text: from whom
+//! forwarded: magic "SWLF" | version u8 | crc32c u32 | length of the batch varint | batch | per operation its addresses: text
 //! answer:    magic "SWLA" | version u8 | crc32c u32 | count varint | per operation: kind u8, if it is durable
 //!            with [log u64] and sequence varint
 //! ```
-//! The batch is that of [`super::batch`], written by the edge: it keeps the identity of each operation and their order. It is
-//! no entry of a log: the origin makes batches of its own of what is in it. Checksums cover every byte but themselves.
+//! The batch has the format of [`super::batch`] and is written by the edge. It keeps the identity and the order of the
+//! operations. It is not an entry of a log: the origin puts its operations into batches of its own. Checksums cover
+//! every byte except themselves.
 //!
-//! Hearts without a name are summed per channel. A sum is an operation like any other, whose viewer is the edge in its present
-//! life and whose number is the batch's: a batch that is sent twice counts once.
+//! Hearts without a name are summed per channel. A sum is an ordinary operation. Its viewer is the edge in its present
+//! life, and its number is the batch's. So a batch that is sent twice counts once.
 
 use super::batch::{self, Batch, BatchError, Encoder, Header};
 use super::consistency::Token;
@@ -17,11 +18,11 @@ use super::limits::Shed;
 use super::operation::{Action, Change, HEARTS_MAX, Identity, Operation, Update};
 use super::varint::{Malformed, Reader, put, put_text};
 
-/// The most bytes of what is forwarded at once: as many as a batch may have.
+/// The most bytes of one forwarded request: the same as of a batch.
 pub const BYTES_MAX: usize = batch::BYTES_MAX;
 /// The most bytes of an answer.
 pub const ANSWER_BYTES_MAX: usize = 16 + batch::OPERATIONS_MAX * 20;
-/// The longest list of addresses that an operation came from.
+/// The longest list of addresses of one operation, in bytes.
 pub const FROM_BYTES_MAX: usize = 256;
 
 const FORWARDED: [u8; 4] = *b"SWLF";
@@ -29,70 +30,70 @@ const ANSWER: [u8; 4] = *b"SWLA";
 const VERSION: u8 = 1;
 const CRC_AT: usize = 5;
 const HEAD: usize = CRC_AT + 4;
-/// What stands before the batch: the head and a length of at most three bytes.
+/// Bytes before the batch: the head and a length of at most three bytes.
 const BEFORE: usize = HEAD + 3;
 
 /// Operations as an edge forwards them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forwarded {
-    /// The operations, in the order in which they came.
+    /// The operations, in the order of their arrival.
     pub batch: Batch,
-    /// Where each came from: addresses as in `X-Forwarded-For`, the nearest last.
+    /// The addresses of each operation's sender, as in `X-Forwarded-For`, the nearest last.
     pub from: Vec<Box<str>>,
 }
 
-/// Why bytes are nothing that an edge forwards.
+/// Why bytes are no valid forwarded request or answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ForwardError {
-    /// They are nothing of ours, or not of this version.
+    /// The bytes have another format or version.
     #[error("these bytes were forwarded by no edge of this version")]
     Magic,
-    /// There are more of them than are forwarded at once.
+    /// There are too many bytes.
     #[error("{0} bytes are more than are forwarded at once")]
     TooLong(usize),
-    /// They are not those that were written.
+    /// The bytes are damaged.
     #[error("their checksum does not hold")]
     Checksum,
-    /// They are whole, but not written as they should be.
+    /// The checksum holds, but the encoding is wrong.
     #[error("{0}")]
     Malformed(#[from] Malformed),
-    /// The batch in them is none.
+    /// The batch inside is not valid.
     #[error("{0}")]
     Batch(#[from] BatchError),
-    /// An operation is none that a viewer may send.
+    /// A viewer may not send such an operation, or another value is not allowed.
     #[error("{0}")]
     Invalid(&'static str),
 }
 
-/// What the origin says of one operation.
+/// The origin's answer about one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// It is durable.
+    /// The operation is durable.
     Durable {
         /// Its place in the order of its log.
         token: Token,
-        /// Whether it, or a newer one, had been counted before.
+        /// Whether this operation, or a newer one, had been counted before.
         duplicate: bool,
-        /// Whether it is on a disk, which a log for benchmarks may not be.
+        /// Whether the operation is on a disk. A log for benchmarks may keep it in memory only.
         on_disk: bool,
     },
-    /// Nobody has described this channel.
+    /// The channel is not described at the origin.
     UnknownChannel,
-    /// The same identity, another operation.
+    /// Another operation has the same identity.
     Conflict,
-    /// The number lies so far behind that nobody knows.
+    /// The number is too old: it is unknown whether the operation was counted.
     TooOld,
-    /// The channel takes no more.
+    /// The channel no longer takes updates.
     Closed,
-    /// Too often.
+    /// The sender exceeds its rate limit.
     Limited,
-    /// Nobody knows whether it counts.
+    /// It is unknown whether the operation counts.
     Unknown,
-    /// It was shed.
+    /// The operation was shed.
     Overloaded(Shed),
 }
 
-/// What is forwarded next, while it is filled.
+/// The next forwarded request while it is filled.
 #[derive(Debug, Default)]
 pub(super) struct Filling {
     operations: Encoder,
@@ -100,7 +101,7 @@ pub(super) struct Filling {
 }
 
 impl Filling {
-    /// Adds an operation, if there is room for it and for `others` more.
+    /// Appends an operation, if there is space for it and for `others` more.
     pub(super) fn push(&mut self, operation: &Operation, from: &str, others: usize) -> bool {
         self.has_room(others) && {
             put_text(&mut self.from, from);
@@ -116,7 +117,7 @@ impl Filling {
             && bytes + (others + 1) * most <= BYTES_MAX
     }
 
-    /// The bytes.
+    /// The forwarded request as bytes.
     pub(super) fn finish(self, header: Header) -> Vec<u8> {
         let batch = self.operations.finish(header);
         let mut bytes = begun(FORWARDED, BEFORE + batch.len() + self.from.len());
@@ -128,10 +129,10 @@ impl Filling {
 }
 
 impl Forwarded {
-    /// Reads bytes that are exactly what an edge forwards.
+    /// Decodes bytes that are exactly one forwarded request.
     ///
     /// # Errors
-    /// The first thing that is wrong with them.
+    /// The first error found in the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, ForwardError> {
         if bytes.len() > BYTES_MAX {
             return Err(ForwardError::TooLong(bytes.len()));
@@ -155,12 +156,12 @@ impl Forwarded {
     }
 }
 
-/// The name under which an edge in one life sums hearts. Its number is drawn, so no viewer can guess it.
+/// The viewer name under which an edge in one life sums hearts. It contains a random number, so no viewer can guess it.
 pub fn sum_name(header: Header) -> Box<str> {
     format!("~edge.{:016x}.{:x}", header.writer, header.epoch).into()
 }
 
-/// The sum of hearts without a name that a batch brings for a channel.
+/// A batch's sum of hearts without a name for one channel.
 pub(super) fn sum(header: Header, channel: &str, hearts: u32) -> Operation {
     let (name, number) = (sum_name(header), Identity::Sequence(header.number));
     Operation::update(channel, &name, number, Action::Taps(hearts))
@@ -176,7 +177,7 @@ pub fn is_sum(operation: &Operation, header: Header) -> bool {
         && update.viewer == sum_name(header)
 }
 
-/// A viewer's operation is one that a viewer may send; a sum may hold more hearts.
+/// Checks that a viewer may send the operation, or that it is a sum. A sum may hold more hearts.
 fn check(operation: &Operation, header: Header) -> Result<(), ForwardError> {
     match &operation.change {
         Change::Close | Change::Reopen => {
@@ -194,7 +195,7 @@ fn check(operation: &Operation, header: Header) -> Result<(), ForwardError> {
 
 const DUPLICATE: u8 = 1;
 const IN_MEMORY: u8 = 2;
-/// Its log is another than that of the last one, and follows.
+/// The operation's log differs from that of the operation before, and follows.
 const OTHER_LOG: u8 = 4;
 const REFUSALS: [(u8, Said); 6] = [
     (8, Said::UnknownChannel),
@@ -206,7 +207,7 @@ const REFUSALS: [(u8, Said); 6] = [
 ];
 const OVERLOADED: u8 = 0x20;
 
-/// What the origin says of each operation, as bytes.
+/// Encodes the origin's answer about each operation.
 pub fn answer(said: &[Said]) -> Vec<u8> {
     let mut bytes = begun(ANSWER, HEAD + 3 + said.len() * 8);
     put(&mut bytes, said.len() as u64);
@@ -232,7 +233,8 @@ pub fn answer(said: &[Said]) -> Vec<u8> {
             }
             Said::Overloaded(why) => {
                 let index = Shed::ALL.iter().position(|known| known == why);
-                // What an origin does not shed for is an edge's own: then it has not reached an origin's log.
+                // A reason that an origin does not have is an edge's own, and is not in the list. Then the operation
+                // has not reached an origin's log, so the first reason stands for it.
                 bytes.push(OVERLOADED | index.unwrap_or(0) as u8);
             }
             refused => {
@@ -244,10 +246,10 @@ pub fn answer(said: &[Said]) -> Vec<u8> {
     sealed(bytes)
 }
 
-/// Reads what the origin says of `count` operations.
+/// Decodes the origin's answer about `count` operations.
 ///
 /// # Errors
-/// The bytes are no answer to so many.
+/// The bytes are not an answer about so many operations.
 pub fn read_answer(bytes: &[u8], count: usize) -> Result<Vec<Said>, ForwardError> {
     let mut rest = opened(bytes, ANSWER)?;
     if rest.number()? != count as u64 {

@@ -1,11 +1,12 @@
-//! What an edge gathers while its last batch is under way: operations in the order in which they came, and sums.
+//! What an edge gathers while its last batch is under way: operations in the order of their arrival, and sums.
 //!
 //! ```text
 //! likes, unlikes, hearts with a number or a key ─▶ one operation each, in their order
-//! hearts without a name                         ─▶ one sum per channel, behind them: hearts add up in any order
+//! hearts without a name                         ─▶ one sum per channel, behind the operations: order does not matter
 //! ```
-//! Nothing with an identity is ever summed: only the origin knows what it has counted of that viewer, and another edge may get
-//! the same operation. Who waits is a ticket, which is given back once, with the operation or the sum that it is part of.
+//! An operation with an identity is never summed. Only the origin knows what it has counted of that viewer, and another
+//! edge may get the same operation. A ticket stands for each waiting sender. The ticket is given back once, with the
+//! sender's operation or with the sum that contains its hearts.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,22 +15,22 @@ use super::batch::Header;
 use super::forward::{self, Filling};
 use super::operation::{Operation, TAPS_MAX};
 
-/// What a viewer has sent.
+/// A viewer's request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sent {
     /// An operation with an identity: sent twice, it counts once.
     Named(Operation),
-    /// Hearts of nobody in particular: they count as often as they are sent.
+    /// Hearts without an identity: they count each time they are sent.
     Nameless {
-        /// To which channel.
+        /// The channel.
         channel: Arc<str>,
-        /// How many, 1 to [`HEARTS_MAX`](super::operation::HEARTS_MAX).
+        /// Number of hearts, 1 to [`HEARTS_MAX`](super::operation::HEARTS_MAX).
         hearts: u32,
     },
 }
 
 impl Sent {
-    /// The channel that it is for.
+    /// The channel of the request.
     pub fn channel(&self) -> &str {
         match self {
             Self::Named(operation) => &operation.channel,
@@ -38,7 +39,7 @@ impl Sent {
     }
 }
 
-/// What waits to be forwarded. It has no bound of its own: each like that waits has a place.
+/// Requests that wait to be forwarded. The queue has no bound of its own, because each waiting like holds a permit.
 #[derive(Debug)]
 pub struct Gathering<T> {
     waiting: VecDeque<Waiting<T>>,
@@ -53,25 +54,25 @@ struct Waiting<T> {
     ticket: T,
 }
 
-/// What is forwarded at once.
+/// One forwarded request.
 #[derive(Debug)]
 pub struct Taken<T> {
-    /// As it is sent: see [`forward`].
+    /// The bytes to send: see [`forward`].
     pub bytes: Vec<u8>,
-    /// For each operation in it, who waits for it: one, or all whose hearts are in a sum.
+    /// For each operation in the bytes, its tickets: one, or all those whose hearts are in a sum.
     pub tickets: Vec<Part<T>>,
 }
 
-/// Who waits for an operation.
+/// The tickets of one operation.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Part<T> {
-    /// The viewer that sent it.
+    /// The ticket of the viewer that sent it.
     Named(T),
-    /// All whose hearts are in this sum.
+    /// The tickets of all viewers whose hearts are in this sum.
     Sum(Vec<T>),
 }
 
-/// Hearts of one channel.
+/// The sum of hearts for one channel.
 #[derive(Debug)]
 struct Sum<T> {
     channel: Arc<str>,
@@ -89,8 +90,8 @@ impl<T> Default for Gathering<T> {
 }
 
 impl<T> Gathering<T> {
-    /// Puts behind all others what came from these addresses, `X-Forwarded-For` with the nearest last. Returns a number by
-    /// which it can be withdrawn.
+    /// Appends a request that came from these addresses: `X-Forwarded-For` with the nearest last. Returns a number by
+    /// which the request can be withdrawn.
     pub fn push(&mut self, sent: Sent, from: &str, ticket: T) -> u64 {
         self.next += 1;
         self.waiting.push_back(Waiting {
@@ -102,7 +103,7 @@ impl<T> Gathering<T> {
         self.next
     }
 
-    /// Takes back what has not been taken yet.
+    /// Withdraws a request that was not taken yet.
     pub fn withdraw(&mut self, number: u64) -> Option<T> {
         let found = self
             .waiting
@@ -111,7 +112,7 @@ impl<T> Gathering<T> {
         Some(waiting.ticket)
     }
 
-    /// As many as fit, those that have waited longest first; `None` if nothing waits.
+    /// Takes as many requests as fit, the oldest first; `None` if none waits.
     pub fn take(&mut self, header: Header) -> Option<Taken<T>> {
         let (mut filling, mut tickets) = (Filling::default(), Vec::new());
         let mut sums: Vec<Sum<T>> = Vec::new();
@@ -162,7 +163,8 @@ fn add<T>(sums: &mut Vec<Sum<T>>, channel: Arc<str>, hearts: u32, ticket: T) {
     }
 }
 
-/// The end of a list of addresses, if the whole is too long: it is believed from its end.
+/// The end of a list of addresses, if the whole list is too long. The end is kept, because the nearest addresses are
+/// the trusted ones.
 fn nearest(from: &str) -> &str {
     let mut rest = from;
     while rest.len() > forward::FROM_BYTES_MAX {
@@ -200,7 +202,7 @@ mod tests {
         Sent::Nameless { channel, hearts }
     }
 
-    /// What a script sends: a viewer's operation, or hearts of nobody.
+    /// One request of a script: a viewer's operation, or hearts without an identity.
     fn sent() -> impl Strategy<Value = Sent> {
         let channel = prop::sample::select(vec!["a", "b", "c"]);
         (channel, 0..8_u8, 1..100_u32, 0..4_u8).prop_map(|(channel, viewer, number, what)| {

@@ -1,10 +1,10 @@
-//! Idempotency keys of late: as many as fit, the oldest forgotten first. A key is of one viewer at one channel.
+//! Recent idempotency keys: as many as fit, the oldest forgotten first. A key belongs to one viewer at one channel.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::operation::Action;
 
-/// A viewer's key, told apart from every other by 128 bits of SHA-256.
+/// A viewer's key, identified by 128 bits of SHA-256.
 pub type Digest = [u8; 16];
 
 /// The keys that are remembered.
@@ -19,7 +19,7 @@ impl Keys {
     pub fn digest(channel: &str, viewer: &str, key: &str) -> Digest {
         use sha2::Digest as _;
         let mut hash = sha2::Sha256::new();
-        // None of these may hold a zero byte, so no two spell the same.
+        // No part may hold a zero byte, so two different triples never give the same input.
         for part in [channel, viewer, key] {
             hash.update(part);
             hash.update([0]);
@@ -30,12 +30,12 @@ impl Keys {
         digest
     }
 
-    /// What was done under a key, if it is remembered.
+    /// The action under a key; `None` if the key is not remembered.
     pub fn get(&self, digest: &Digest) -> Option<Action> {
         self.actions.get(digest).copied()
     }
 
-    /// Remembers what was done under a new key, and forgets the oldest beyond `keys_max`.
+    /// Remembers the action under a new key, and forgets the oldest keys beyond `keys_max`.
     pub fn remember(&mut self, digest: Digest, action: Action, keys_max: usize) {
         if self.actions.insert(digest, action).is_none() {
             self.order.push_back(digest);
@@ -46,7 +46,7 @@ impl Keys {
         }
     }
 
-    /// All of them, the oldest first.
+    /// All keys with their actions, the oldest first.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Digest, Action)> {
         self.order
             .iter()

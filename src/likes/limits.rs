@@ -1,23 +1,23 @@
-//! Every bound of likes, and the one decision about them: what is let in, and what is shed first.
+//! Every bound of likes, and the one admission decision: which requests are admitted, and which are shed first.
 //!
-//! Under load taps go first, then strong reads, then likes. What has been acknowledged is never given up.
+//! Under load taps are shed first, then strong reads, then likes. An acknowledged like is never dropped.
 
 use std::time::Duration;
 
-/// What a shard will hold. All of it is refused beyond, with a word, and nothing of it counts.
+/// The bounds of a shard. A request beyond a bound is refused with a reason and has no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Operations that wait to be made durable.
     pub queue_operations_max: usize,
-    /// Bytes that these may take up.
+    /// Bytes that the waiting operations may take up.
     pub queue_bytes_max: usize,
-    /// Operations that are durable and not yet counted.
+    /// Operations that are durable but not yet counted.
     pub lag_operations_max: u64,
     /// Bytes of a log.
     pub log_bytes_max: u64,
-    /// Free bytes of the disk, below which nothing more is written.
+    /// Minimum free bytes of the disk. Below it no new operation is written.
     pub disk_free_bytes_min: u64,
-    /// Readers that wait: for counts to change, for a barrier, or for a stream of counts to go on.
+    /// Readers that wait: for changed counts, for a barrier, or for the next event of a stream.
     pub waiting_readers_max: usize,
     /// Bytes of a request's body.
     pub body_bytes_max: usize,
@@ -25,9 +25,9 @@ pub struct Limits {
     pub viewer_rate_max: u32,
     /// Operations per second of one address.
     pub address_rate_max: u32,
-    /// How long an operation waits until it is durable.
+    /// How long an operation may wait until it is durable.
     pub append_wait: Duration,
-    /// How long a reader waits for counts to change.
+    /// How long a reader may wait for counts to change.
     pub read_wait: Duration,
 }
 
@@ -49,57 +49,57 @@ impl Default for Limits {
     }
 }
 
-/// What a shard holds now.
+/// The present load of a shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
     /// Operations that wait to be made durable.
     pub queued_operations: usize,
-    /// Bytes that these take up.
+    /// Bytes that the waiting operations take up.
     pub queued_bytes: usize,
-    /// Operations that are durable and not yet counted.
+    /// Operations that are durable but not yet counted.
     pub lag_operations: u64,
-    /// Bytes of its log.
+    /// Bytes of the shard's log.
     pub log_bytes: u64,
-    /// Free bytes of its disk.
+    /// Free bytes of the shard's disk.
     pub disk_free_bytes: u64,
 }
 
-/// What wants to be let in.
+/// The class of a request, for admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// Taps: shed first, when the queue is three quarters full.
     Taps,
-    /// A read that needs a barrier: shed when it is seven eighths full.
+    /// A read that needs a barrier: shed when the queue is seven eighths full.
     StrongRead,
-    /// Likes and unlikes: shed when it is full.
+    /// Likes and unlikes: shed when the queue is full.
     Like,
 }
 
-/// Why something was shed. It has had no effect.
+/// Why a request was shed. It has had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shed {
-    /// Too much waits already.
+    /// Too many operations or bytes wait.
     QueueFull,
     /// Counting is too far behind.
     Lag,
-    /// The log is as long as it may be.
+    /// The log has reached its maximum size.
     LogFull,
     /// The disk is nearly full.
     DiskLow,
-    /// Too many readers wait already.
+    /// Too many readers wait.
     Readers,
-    /// The shard has failed, or is ending.
+    /// The shard has failed or is shutting down.
     Down,
-    /// The channel has as many viewers as it may.
+    /// The channel has its maximum number of viewers.
     Viewers,
-    /// Too much waits at this edge already.
+    /// Too many requests wait at this edge.
     Edge,
-    /// The edge has not reached the origin.
+    /// The edge could not reach the origin.
     Origin,
 }
 
 impl Shed {
-    /// Every one that an origin has, for its metric.
+    /// All reasons that an origin can have, for its metric.
     pub const ALL: [Self; 7] = [
         Self::QueueFull,
         Self::Lag,
@@ -110,7 +110,7 @@ impl Shed {
         Self::Viewers,
     ];
 
-    /// Its word.
+    /// The word for this reason.
     pub fn word(self) -> &'static str {
         match self {
             Self::QueueFull => "queue-full",
@@ -127,10 +127,10 @@ impl Shed {
 }
 
 impl Limits {
-    /// Whether something that takes up `bytes` while it waits is let in.
+    /// Whether a request that takes up `bytes` while it waits is admitted.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason for shedding it.
     pub fn admit(&self, load: &Load, class: Class, bytes: usize) -> Result<(), Shed> {
         let share = |max: usize| match class {
             Class::Taps => max / 4 * 3,

@@ -1,10 +1,10 @@
-//! Likes: what a durable FIFO queue of updates means, as values. How it is stored and served is `serve/likes`.
+//! Likes: the meaning of a durable FIFO queue of updates, as values. `serve/likes` stores and serves them.
 //!
 //! ```text
-//! operations ─▶ batch (bytes) ─▶ log: entries in one order ─▶ fold, one by one ─▶ State: counts, and who has liked
+//! operations ─▶ batch (bytes) ─▶ log: entries in one order ─▶ fold, one by one ─▶ State: counts and likers
 //! ```
 //! A log may hold a batch twice, and a viewer may send an operation twice: the fold counts each once. The same entries
-//! give the same state on every node, whatever it is stored in; [`snapshot::hash`] says whether they did.
+//! give the same state on every node and every storage. [`snapshot::hash`] tells whether two states are equal.
 
 pub mod batch;
 pub mod consistency;

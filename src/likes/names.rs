@@ -1,11 +1,11 @@
-//! Names of likes on the wire.
+//! URL paths of likes.
 //!
 //! ```text
-//! PUT DELETE  /live/{channel}/likes/{viewer}     join, or leave, those who like it
+//! PUT DELETE  /live/{channel}/likes/{viewer}     like the channel, or no longer like it
 //! POST        /live/{channel}/reactions          hearts
 //! GET         /live/{channel}/counts             the counts; `newer_than=SEQ` waits until they are newer
 //! GET         /live/{channel}/counts/stream      the counts whenever they change
-//! POST        /-/likes/batch                     what an edge has gathered: see [`super::forward`]
+//! POST        /-/likes/batch                     the batch of an edge: see [`super::forward`]
 //! ```
 
 use http::Method;
@@ -13,7 +13,7 @@ use http::Method;
 use super::operation::is_viewer;
 use crate::hls::names::is_name;
 
-/// Where edges send what they have gathered.
+/// The path to which edges send their batches.
 pub const BATCH: &str = "/-/likes/batch";
 
 /// A path of likes, borrowed from the request.
@@ -21,25 +21,25 @@ pub const BATCH: &str = "/-/likes/batch";
 pub struct LikePath<'a> {
     /// The channel.
     pub channel: &'a str,
-    /// What of it.
+    /// The resource of the channel.
     pub what: What<'a>,
 }
 
-/// What of a channel a path names.
+/// The resource that a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What<'a> {
     /// One viewer's like.
     Like { viewer: &'a str },
-    /// Hearts.
+    /// Hearts for the channel.
     Reactions,
-    /// Its counts.
+    /// The counts of the channel.
     Counts,
-    /// Its counts as they change.
+    /// The counts of the channel as they change.
     Stream,
 }
 
 impl<'a> LikePath<'a> {
-    /// Reads a path; `None` for one that is none of likes.
+    /// Parses a path; `None` for a path that does not belong to likes.
     pub fn parse(path: &'a str) -> Option<Self> {
         let (channel, rest) = path.strip_prefix("/live/")?.split_once('/')?;
         let what = match rest.split_once('/') {
@@ -52,8 +52,8 @@ impl<'a> LikePath<'a> {
         is_name(channel).then_some(Self { channel, what })
     }
 
-    /// What a request asks of likes, if anything. Nobody reads a single like: what is asked for at such a path belongs to
-    /// a rendition that is called `likes`.
+    /// The likes path of a request, if it has one. A single like cannot be read: a GET or HEAD for such a path belongs
+    /// to a rendition that is called `likes`.
     pub fn asked(method: &Method, path: &'a str) -> Option<Self> {
         let reads = method == Method::GET || method == Method::HEAD;
         Self::parse(path).filter(|path| !(reads && matches!(path.what, What::Like { .. })))
@@ -61,7 +61,7 @@ impl<'a> LikePath<'a> {
 }
 
 impl What<'_> {
-    /// The methods of such a path, as `Allow` lists them.
+    /// The methods of this resource, in the form of `Allow`.
     pub const fn methods(self) -> &'static str {
         match self {
             Self::Like { .. } => "PUT, DELETE, OPTIONS",
@@ -71,7 +71,7 @@ impl What<'_> {
     }
 }
 
-/// The value of a key in a query, the first if there are several.
+/// The value of a key in a query; the first if there are several.
 pub fn in_query<'a>(query: &'a str, key: &str) -> Option<&'a str> {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs.find_map(|(name, value)| (name == key).then_some(value))

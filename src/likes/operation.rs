@@ -1,4 +1,4 @@
-//! One operation: what a viewer, or an operator, wants done to the counts of a channel.
+//! One operation: a change that a viewer or an operator makes to the counts of a channel.
 
 use std::sync::Arc;
 
@@ -11,38 +11,38 @@ pub const HEARTS_MAX: u32 = 100;
 /// The longest name of a viewer, and the longest idempotency key, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 
-/// What is to be done, and to which channel.
+/// A change to a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
     /// The channel; see [`names::is_name`].
     pub channel: Arc<str>,
-    /// What is to be done.
+    /// The change.
     pub change: Change,
 }
 
-/// What is to be done.
+/// The change that an operation makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A viewer likes, unlikes or taps.
     Update(Update),
-    /// From here on the channel takes no updates.
+    /// The channel takes no updates from here on.
     Close,
-    /// From here on it takes them again.
+    /// The channel takes updates again from here on.
     Reopen,
 }
 
-/// What a viewer does, once, however often it is sent.
+/// An action of a viewer. It counts once, however often it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
-    /// Who does it; see [`is_viewer`].
+    /// The viewer; see [`is_viewer`].
     pub viewer: Box<str>,
-    /// What makes it the same operation when it is sent again.
+    /// The identity by which a copy of the operation is recognised.
     pub identity: Identity,
-    /// What is done.
+    /// The action.
     pub action: Action,
 }
 
-/// What makes an operation the same when it is sent again. Likes and taps of a viewer are numbered apart.
+/// The identity by which a copy of an operation is recognised. Likes and taps of a viewer are numbered separately.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// The viewer's own count of its operations at this channel, from 1.
@@ -51,14 +51,14 @@ pub enum Identity {
     Key(Box<str>),
 }
 
-/// What a viewer does.
+/// The action of a viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Joins those who like the channel.
+    /// The viewer likes the channel.
     Like,
-    /// Leaves them.
+    /// The viewer no longer likes the channel.
     Unlike,
-    /// Adds so many hearts, 1 to [`TAPS_MAX`].
+    /// Adds this number of hearts, 1 to [`TAPS_MAX`].
     Taps(u32),
 }
 
@@ -80,7 +80,7 @@ impl Operation {
         }
     }
 
-    /// Whose it is, unless an operator's.
+    /// The viewer; `None` for an operator's operation.
     pub fn viewer(&self) -> Option<&str> {
         match &self.change {
             Change::Close | Change::Reopen => None,
@@ -107,7 +107,7 @@ impl Operation {
             }
     }
 
-    /// Bytes that it takes up while it waits: its texts and as much again for what carries them.
+    /// Bytes that the operation takes up while it waits: its texts, and a fixed number for the structures around them.
     pub fn waiting_bytes(&self) -> usize {
         const CARRIER: usize = 192;
         let texts = match &self.change {
@@ -124,7 +124,7 @@ impl Operation {
     }
 }
 
-/// Whether `text` may name a viewer: 1 to 64 of letters, digits, `-`, `.`, `_` and `~`.
+/// Whether `text` may name a viewer: 1 to 64 letters, digits, `-`, `.`, `_` and `~`.
 pub fn is_viewer(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len())
         && text
@@ -132,7 +132,7 @@ pub fn is_viewer(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
 }
 
-/// Whether `text` may be an idempotency key: 1 to 64 visible characters of ASCII.
+/// Whether `text` may be an idempotency key: 1 to 64 visible ASCII characters.
 pub fn is_key(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

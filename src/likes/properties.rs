@@ -1,4 +1,4 @@
-//! The fold against an oracle that knows nothing of windows, batches and snapshots: whole histories, and lists.
+//! Tests the fold against an oracle without windows, batches and snapshots: it uses whole histories and lists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +9,11 @@ use super::fold::{Effect, Rules, State};
 use super::operation::{Action, Identity, Operation};
 use super::snapshot;
 
-/// What a viewer of a history does: who, where, under which number or key, what.
+/// One step of a history: channel, viewer, number or key, action.
 type Step = (u8, u8, Result<u8, u8>, Action);
 
-/// Counts each step of a history by looking at all of it that came before: likes and hearts per channel.
+/// Counts each step of a history by comparing it with all steps before. Returns likes and hearts per channel, and which
+/// steps counted.
 fn oracle(history: &[Step]) -> (BTreeMap<u8, (u64, u64)>, Vec<bool>) {
     let mut counted: Vec<Step> = Vec::new();
     let mut counts = Vec::new();
@@ -70,12 +71,12 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Action::Unlike),
         (1..4_u32).prop_map(Action::Taps),
     ];
-    // Numbers span less than a window: what lies outside of it is told apart elsewhere.
+    // The numbers span less than a window. Another test covers numbers outside of it.
     let identity = prop_oneof![(1..60_u8).prop_map(Ok), (0..6_u8).prop_map(Err)];
     (0..2_u8, 0..4_u8, identity, action)
 }
 
-/// How a history goes into a log: cut into batches, some of them twice, with snapshots in between.
+/// How a history is written to a log: cut into batches, some of them twice, with snapshots in between.
 #[derive(Clone, Debug)]
 struct Way {
     cuts: Vec<(usize, bool, bool)>,
@@ -86,7 +87,7 @@ fn way() -> impl Strategy<Value = Way> {
         .prop_map(|cuts| Way { cuts })
 }
 
-/// Plays a history through bytes, and returns the state and what came of each step.
+/// Encodes and decodes a history as batches, applies them, and returns the state and the outcome of each step.
 fn play(history: &[Step], way: &Way) -> (State, Vec<Effect>) {
     let rules = Rules::default();
     let (mut state, mut effects, mut number) = (State::new(rules), Vec::new(), 0);

@@ -1,4 +1,4 @@
-//! Counts as a reader gets them, and which of two are newer.
+//! Counts as a reader gets them, and the rule for which of two readings is newer.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,26 +11,26 @@ pub struct Reading {
     pub channel: String,
     /// Viewers who like it.
     pub likes: u64,
-    /// Hearts that it was sent.
+    /// Hearts sent to it.
     pub hearts: u64,
-    /// The last operation of this channel that they include.
+    /// The last operation of this channel that the counts include.
     pub seq: u64,
-    /// UNIX time in milliseconds at which they were true.
+    /// UNIX time in milliseconds at which the counts were true.
     pub as_of: u64,
-    /// What to give back as `Like-Token` to see at least these counts anywhere.
+    /// The value to send as `Like-Token` to see at least these counts on any node.
     pub token: String,
-    /// How fresh they are promised to be.
+    /// The consistency that the answer promises.
     pub consistency: String,
 }
 
 impl Reading {
-    /// Reads an answer; `None` if it holds no counts.
+    /// Parses an answer; `None` if it holds no counts.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let reading: Self = serde_json::from_slice(bytes).ok()?;
         Token::parse(&reading.token).map(|_| reading)
     }
 
-    /// The same counts as they may be shared: without a promise.
+    /// The same counts in a form that may be shared between readers: without a promise.
     pub fn shared(self) -> Self {
         Self {
             consistency: "eventual".to_owned(),
@@ -38,13 +38,13 @@ impl Reading {
         }
     }
 
-    /// The text of an answer.
+    /// The body of an answer.
     pub fn text(&self) -> String {
         serde_json::to_string(self).expect("counts are plain data") + "\n"
     }
 
-    /// Whether these may follow `before` without going back. In one log the sequence says so; counts that were begun anew
-    /// have another log, and only their time to tell which are newer.
+    /// Whether these counts may follow `before` without going back. In one log the sequence decides. Counts that have
+    /// begun anew have another log, and only their time tells which are newer.
     pub fn may_follow(&self, before: &Self) -> bool {
         let log = |reading: &Self| Token::parse(&reading.token).map(|token| token.log);
         if log(self) == log(before) {
@@ -54,7 +54,7 @@ impl Reading {
         }
     }
 
-    /// Whether these are news to somebody who has seen `before`.
+    /// Whether these counts are new to a reader that has seen `before`.
     pub fn is_news_after(&self, before: &Self) -> bool {
         self.may_follow(before) && (self.seq != before.seq || self.token != before.token)
     }

@@ -1,13 +1,13 @@
-//! A state as bytes: what a node starts from instead of the whole log, and the hash that says whether two states are one.
+//! A state as bytes. A node starts from it instead of the whole log. Its hash tells whether two states are equal.
 //!
 //! ```text
-//! magic "SWLS" | version u8 | crc32c u32 of all that follows | cursor | what has been counted
+//! magic "SWLS" | version u8 | crc32c u32 of all that follows | cursor | counted
 //! cursor:   position varint | writers: count, then each writer u64, epoch varint, number varint
 //! counted:  sequence | keys: count, then each digest and action, the oldest first | channels: count, then each
 //! channel:  name | sequence | closed u8 | hearts | viewers: count, then each name, sequence, likes u8, taps
 //! ```
-//! Everything is sorted, so a state has one spelling. The hash leaves the cursor out: it is the same for the same
-//! operations in the same order, however they were cut into batches, and whichever log they came from.
+//! Everything is sorted, so a state has only one encoding. The hash excludes the cursor. So it is the same for the same
+//! operations in the same order, in any log and however they were cut into batches.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,26 +23,26 @@ const MAGIC: [u8; 4] = *b"SWLS";
 const VERSION: u8 = 1;
 const HEADER: usize = 4 + 1 + 4;
 
-/// The hash of what has been counted.
+/// The hash of the counted part of a state.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hash([u8; 32]);
 
-/// Why bytes are no snapshot.
+/// Why bytes are no valid snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
-    /// They are none of ours.
+    /// The bytes do not begin like a snapshot.
     #[error("these bytes are no snapshot of likes")]
     Magic,
     /// A later version of the program wrote them.
     #[error("version {0} of the format is not known here: read it with the program that wrote it")]
     Version(u8),
-    /// They are not those that were written.
+    /// The bytes are damaged.
     #[error("its checksum does not hold")]
     Checksum,
-    /// They are whole, but not written as they should be.
+    /// The checksum holds, but the encoding is wrong.
     #[error("{0}")]
     Malformed(#[from] Malformed),
-    /// The same.
+    /// The checksum holds, but a value is not allowed.
     #[error("{0}")]
     Invalid(&'static str),
 }
@@ -75,10 +75,10 @@ pub fn encode(state: &State) -> (Vec<u8>, Hash) {
     (bytes, hash)
 }
 
-/// Reads a state back, to go on under `rules`.
+/// Decodes a state that continues under `rules`.
 ///
 /// # Errors
-/// The first thing that is wrong with the bytes.
+/// The first error found in the bytes.
 pub fn decode(bytes: &[u8], rules: Rules) -> Result<State, SnapshotError> {
     if bytes.len() < HEADER || bytes[..4] != MAGIC {
         return Err(SnapshotError::Magic);
@@ -209,7 +209,7 @@ fn narrow(number: u64) -> Result<u32, SnapshotError> {
 }
 
 impl Hash {
-    /// Reads what [`Display`](std::fmt::Display) wrote.
+    /// Parses the text that [`Display`](std::fmt::Display) writes.
     pub fn parse(text: &str) -> Option<Self> {
         let mut hash = [0; 32];
         if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {

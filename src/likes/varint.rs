@@ -1,12 +1,12 @@
-//! Numbers and texts as bytes: LEB128 of u64 in its shortest form, and texts behind their length.
+//! Numbers and texts as bytes: LEB128 of u64 in its shortest form, and texts with their length before them.
 
-/// Why bytes are none of ours.
+/// Why bytes cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// They end too early.
+    /// The bytes end too early.
     #[error("it ends too early")]
     Short,
-    /// A number is longer than it need be, or larger than 64 bits.
+    /// A number is not in its shortest form, or has more than 64 bits.
     #[error("a number is not in its shortest form")]
     Number,
     /// A text is not UTF-8.
@@ -29,7 +29,7 @@ pub(super) fn put_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
-/// Bytes that are read from the front.
+/// Reads bytes from the front.
 #[derive(Debug)]
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 

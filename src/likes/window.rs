@@ -1,34 +1,34 @@
-//! Which of a viewer's numbered taps have been counted: the newest number, and a bit for each of the 64 up to it.
+//! Which of a viewer's numbered taps have been counted: the newest number, and one bit for each of the last 64.
 
-/// How many numbers, the newest included, are told apart.
+/// How many numbers, the newest included, the window can tell apart.
 pub const WIDTH: u64 = u64::BITS as u64;
 
-/// The numbers that have been counted. Taps may arrive in any order as long as they are at most 63 behind the newest.
+/// The counted numbers. Taps may arrive in any order, if they are at most 63 behind the newest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     /// The newest number; 0 if there is none yet.
     pub newest: u64,
     /// Bit `i`: `newest - i` has been counted.
     pub seen: u64,
-    /// How many taps the newest one added.
+    /// How many taps the newest number added.
     pub newest_count: u32,
 }
 
-/// What a window says of a number.
+/// What a window tells about a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// Never: it counts.
+    /// The number was not counted before: it counts.
     New,
-    /// It has been counted.
+    /// The number was counted before.
     Again,
-    /// It has been counted with another number of taps, which is known of the newest alone.
+    /// The number was counted with another number of taps. This is known for the newest only.
     Other,
-    /// It is so old that nobody knows.
+    /// The number is too old: it is unknown whether it was counted.
     TooOld,
 }
 
 impl Window {
-    /// What it says of tap `number` (from 1), which adds `count`.
+    /// What the window tells about tap `number` (from 1), which adds `count`.
     pub fn judge(&self, number: u64, count: u32) -> Seen {
         if number > self.newest {
             return Seen::New;
@@ -44,7 +44,7 @@ impl Window {
         }
     }
 
-    /// Marks a number that is new.
+    /// Marks a new number as counted.
     pub fn mark(&mut self, number: u64, count: u32) {
         if number > self.newest {
             let ahead = number - self.newest;

@@ -1,7 +1,7 @@
-//! The sound: AAC-LC access units that were encoded once, and the order in which a segment plays them.
+//! The audio: AAC-LC access units that were encoded once, and the order in which a segment plays them.
 //!
-//! A segment opens with a short beep, which rises from its second unit on (21 ms), and is silent after it. The units are
-//! cut from one recording so that the windows of neighbours agree, also across segments: `lead-in | beep ... tail,
+//! A segment begins with a short beep, which rises from its second unit on (21 ms); silence follows. The units are cut
+//! from one recording so that the windows of neighbouring units match, also across segments: `lead-in | beep ... tail,
 //! silence ... silence, lead-in | beep ...`.
 //!
 //! `beep.adts` was made from three seconds of silence with a 100 ms tone of 1 kHz on a frame boundary:
@@ -40,7 +40,7 @@ pub(super) fn adts_header(access_unit: &[u8]) -> [u8; ADTS_HEADER_BYTES] {
     const PROFILE_LC: u8 = 1;
     const INDEX_48_KHZ: u8 = 3;
     const STEREO: u8 = 2;
-    // All ones in the buffer fullness: the bitrate varies.
+    // All ones in the buffer fullness field mean a variable bitrate.
     const FULLNESS: u16 = 0x7ff;
     let length = access_unit.len() + ADTS_HEADER_BYTES;
     [
@@ -54,7 +54,7 @@ pub(super) fn adts_header(access_unit: &[u8]) -> [u8; ADTS_HEADER_BYTES] {
     ]
 }
 
-/// Size of what [`adts_header`] returns.
+/// Bytes in an [`adts_header`].
 pub(super) const ADTS_HEADER_BYTES: usize = 7;
 
 fn recorded() -> [&'static [u8]; 9] {

@@ -1,7 +1,7 @@
-//! What is painted: a test card with a clock, names and numbers, colour bars, a puck that moves, and room for grain.
+//! The test card: a clock, names and numbers, colour bars, a moving puck, and an area for grain.
 //!
-//! The card is drawn on a grid of 80x45 units, each a whole number of dots, so that every rendition looks alike. A line of
-//! text is seven units high, and lies in two rows of macroblocks where a unit is a dot.
+//! The card is drawn on a grid of 80x45 units. Each unit is a whole number of dots, so every rendition looks the same.
+//! A line of text is seven units high. Where a unit is one dot, the text fits into two rows of macroblocks.
 
 use super::font::{self, Face};
 use super::picture::{MACROBLOCK_DOTS, Picture};
@@ -9,7 +9,7 @@ use crate::hls::ladder::{FRAME_RATE, Rendition};
 use crate::hls::timeline::Channel;
 use crate::time::UnixTime;
 
-/// The card in units: columns, and the row at which each band begins.
+/// The layout in units: columns, rows, and the row at which each band begins.
 const COLUMNS: usize = 80;
 const ROWS: usize = 45;
 const HEADER: usize = 0;
@@ -19,10 +19,10 @@ const NUMBERS: usize = 25;
 const TRACK: usize = 34;
 const GRAIN: usize = 36;
 
-/// The cards of one segment.
+/// The test cards of one segment.
 #[derive(Debug)]
 pub(super) struct Card {
-    /// What all its frames share.
+    /// The part that all frames share.
     base: Picture,
     /// Dots per unit.
     scale: usize,
@@ -78,7 +78,7 @@ impl Card {
         (GRAIN * self.scale).div_ceil(MACROBLOCK_DOTS)
     }
 
-    /// Paints frame `frame` of the segment, which is shown at `at`, over whatever `picture` holds.
+    /// Paints frame `frame` of the segment, shown at `at`. It overwrites the content of `picture`.
     pub(super) fn paint(&self, picture: &mut Picture, frame: u32, at: UnixTime) {
         picture.clone_from(&self.base);
         let clock = at.to_utc().format("%H:%M:%S%.3fZ").to_string();
@@ -98,7 +98,7 @@ impl Card {
             let colour = NIGHT.towards(DUSK, part);
             rectangle(picture, (0, y), (picture.luma.width(), y + 1), colour);
         }
-        // Grain has one mean per macroblock, so there is no use in a finer gradient.
+        // Grain has one mean per macroblock, so a finer gradient would not be visible.
         let (first, columns) = (self.grain_row(), picture.width_mbs());
         let rows = picture.height_mbs().saturating_sub(first);
         for (x, y) in (0..rows).flat_map(|y| (0..columns).map(move |x| (x, y))) {
@@ -119,7 +119,7 @@ impl Card {
         rectangle(picture, (0, top), (label_right, bottom), self.accent);
         self.text(picture, (2, HEADER + 1), &rendition.name, WHITE);
 
-        // A long name is written small where a unit has dots to spare; else its end is cut off.
+        // A long name is written in small letters where a unit has enough dots. Otherwise its end is cut off.
         let free = label + 2;
         let small = self.scale / 2;
         let (name_scale, lowered) = if small > 0 && free + font::width(channel) > COLUMNS - 2 {
@@ -141,7 +141,7 @@ impl Card {
             PALE,
         );
 
-        // Small print between label and name, if there is room.
+        // Size and frame rate in small letters between label and name, if there is space.
         let size = format!("{}X{}", rendition.width, rendition.height);
         let rate = format!("{FRAME_RATE} FPS");
         let print_width = (font::width(&size) * small).div_ceil(self.scale);
@@ -162,7 +162,7 @@ impl Card {
             let right = self.width * (index + 1) / BAR_COLOURS.len();
             rectangle(picture, (left, top), (right, bottom), colour);
         }
-        // A ramp from black to white, where colours are fine enough to stay out of it.
+        // A ramp from black to white, where a unit has more than one dot: colours are then fine enough not to touch it.
         if self.scale > 1 {
             for x in 0..self.width {
                 let grey = BLACK.towards(WHITE, x * 256 / self.width);
@@ -171,7 +171,7 @@ impl Card {
         }
     }
 
-    /// A line that fills while the segment lasts, and a puck that glides to and fro across segments.
+    /// A bar that fills while the segment lasts, and a puck that moves left and right across segments.
     fn paint_track(&self, picture: &mut Picture, frame: u32) {
         let (top, bottom) = (TRACK * self.scale, (TRACK + 2) * self.scale);
         let filled = self.width * (frame as usize + 1) / self.frames.max(1) as usize;
@@ -185,7 +185,7 @@ impl Card {
             .wrapping_mul(self.scale as u64);
         let phase = moved % (2 * travel);
         let left = phase.min(2 * travel - phase) as usize;
-        // White for its brightness alone: colours are too coarse to follow it.
+        // The puck is painted in luma only: chroma is too coarse to follow it.
         picture
             .luma
             .fill(left..left + puck, top..bottom, WHITE.luma);
@@ -198,7 +198,7 @@ impl Card {
     }
 }
 
-/// Writes a line whose upper left corner is a dot. Text has brightness only and takes the colour of what is below it.
+/// Writes a line of text whose upper left corner is a dot. Text changes luma only and keeps the colour below it.
 fn write(picture: &mut Picture, face: &Face, corner: (usize, usize), text: &str, colour: Colour) {
     let (left, top) = corner;
     face.line(text, |x, y, part| {
@@ -210,7 +210,7 @@ fn write(picture: &mut Picture, face: &Face, corner: (usize, usize), text: &str,
     });
 }
 
-/// Fills the dots from a corner up to another, which is not in it; two by two dots take the colour of their first.
+/// Fills the dots from one corner up to another, which is excluded. Each 2x2 dots take the colour of their first dot.
 fn rectangle(
     picture: &mut Picture,
     (left, top): (usize, usize),
@@ -241,7 +241,7 @@ impl Colour {
         }
     }
 
-    /// The colour `part` 256ths of the way to `other`.
+    /// The colour at `part` 256ths of the way to `other`.
     fn towards(self, other: Self, part: usize) -> Self {
         Self {
             luma: mix(self.luma, other.luma, part),
@@ -251,7 +251,7 @@ impl Colour {
     }
 }
 
-/// The component `part` 256ths of the way from `a` to `b`.
+/// The component at `part` 256ths of the way from `a` to `b`.
 fn mix(a: u8, b: u8, part: usize) -> u8 {
     ((usize::from(a) * (256 - part) + usize::from(b) * part) >> 8) as u8
 }
@@ -264,7 +264,7 @@ const SLATE: Colour = Colour::rgb(38, 48, 70);
 const NIGHT: Colour = Colour::rgb(12, 18, 38);
 const DUSK: Colour = Colour::rgb(24, 22, 52);
 
-/// Corners of the grain: left, right and bottom.
+/// Colours at the corners of the grain: left, right and bottom.
 const AURORA: [Colour; 3] = [
     Colour::rgb(20, 120, 140),
     Colour::rgb(120, 60, 150),

@@ -1,11 +1,11 @@
-//! A font of 5x7 cells: digits, capitals and a little punctuation, drawn with round strokes wherever there are dots for it.
+//! A font of 5x7 cells: digits, capitals and some punctuation, with round strokes where there are enough dots.
 
 use std::collections::BTreeMap;
 
 /// Height of every glyph in cells.
 pub(super) const HEIGHT: usize = 7;
 
-/// Width of a line of text in cells, with a gap of one between glyphs.
+/// Width of a line of text in cells, with a gap of one cell between glyphs.
 pub(super) fn width(text: &str) -> usize {
     let advances: usize = text
         .chars()
@@ -14,7 +14,7 @@ pub(super) fn width(text: &str) -> usize {
     advances.saturating_sub(1)
 }
 
-/// The font at one size, with the characters that will be asked for.
+/// The font at one size, with only the characters that the text needs.
 #[derive(Debug)]
 pub(super) struct Face {
     /// Dots per cell.
@@ -33,8 +33,8 @@ impl Face {
         }
     }
 
-    /// What a line of text covers: calls `dot(x, y, part)` for each dot of which it covers some 256ths. Characters that
-    /// the face lacks are left out.
+    /// Draws a line of text: calls `dot(x, y, part)` for each dot that the text covers, with the covered part in
+    /// 256ths. Characters that the face lacks are left out.
     pub(super) fn line(&self, text: &str, mut dot: impl FnMut(usize, usize, usize)) {
         let mut left = 0;
         for mask in text
@@ -51,14 +51,14 @@ impl Face {
     }
 }
 
-/// How much of each dot a glyph covers, in 256ths, row by row.
+/// The part of each dot that a glyph covers, in 256ths, row by row.
 #[derive(Debug)]
 struct Mask {
     width: usize,
     parts: Vec<u16>,
 }
 
-/// A glyph: its width in cells, and its rows from the top, leftmost cell highest of the five low bits.
+/// A glyph: its width in cells, and its rows from the top. The leftmost cell is the highest of five low bits.
 #[derive(Clone, Copy, Debug)]
 struct Glyph {
     width: usize,
@@ -66,7 +66,7 @@ struct Glyph {
 }
 
 impl Glyph {
-    /// The glyph of a character; small letters look like capitals, and what the font lacks like a box.
+    /// The glyph of a character. Small letters look like capitals; characters that the font lacks look like a box.
     fn of(character: char) -> Self {
         let width = match character {
             ':' | '.' => 1,
@@ -79,7 +79,8 @@ impl Glyph {
         }
     }
 
-    /// The glyph at `scale` dots per cell: plain squares of one dot, or strokes a cell wide with round ends and soft edges.
+    /// The glyph at `scale` dots per cell. At one dot: plain squares. Above: strokes one cell wide, with round ends and
+    /// soft edges.
     fn mask(self, scale: usize) -> Mask {
         let width = self.width * scale;
         let cells = (0..HEIGHT as i32).flat_map(|y| (0..self.width as i32).map(move |x| (x, y)));
@@ -104,13 +105,13 @@ impl Glyph {
         Mask { width, parts }
     }
 
-    /// Whether a stroke leads from a set cell to the one `dx`, `dy` further on; corners are not cut.
+    /// Whether a stroke leads from a set cell to the cell `dx`, `dy` away. A diagonal stroke must not cut a corner.
     fn is_linked(self, x: i32, y: i32, dx: i32, dy: i32) -> bool {
         let cuts_corner = dx != 0 && dy != 0 && (self.is_set(x + dx, y) || self.is_set(x, y + dy));
         self.is_set(x + dx, y + dy) && !cuts_corner
     }
 
-    /// Whether the cell at column `x` and row `y` is set; none is outside the glyph.
+    /// Whether the cell at column `x` and row `y` is set; cells outside the glyph are not.
     fn is_set(self, x: i32, y: i32) -> bool {
         let inside = (0..self.width as i32).contains(&x) && (0..HEIGHT as i32).contains(&y);
         inside && self.rows[y as usize] >> (4 - x) & 1 == 1
@@ -120,7 +121,7 @@ impl Glyph {
 /// Lengths of strokes are in 32nds of a dot.
 const DOT: i32 = 32;
 
-/// Lowers the squared distance of each dot around the stroke from one cell to a neighbour.
+/// Draws a stroke from one cell to a neighbour: lowers the squared distance of each dot around it.
 fn stroke(nearest: &mut [i32], width: i32, scale: i32, (x, y): (i32, i32), (dx, dy): (i32, i32)) {
     let height = HEIGHT as i32 * scale;
     let centre = |cell: i32| (2 * cell + 1) * scale * DOT / 2;
@@ -140,7 +141,8 @@ fn stroke(nearest: &mut [i32], width: i32, scale: i32, (x, y): (i32, i32), (dx, 
     }
 }
 
-/// How many 256ths of a dot a stroke covers whose middle line is this far away, as a squared distance.
+/// The part of a dot that a stroke covers, in 256ths. `square` is the squared distance from the dot to the stroke's
+/// middle line.
 fn coverage(square: i32, scale: i32) -> u16 {
     let inside = (scale * DOT / 2 + DOT / 2 - square.isqrt()).clamp(0, DOT);
     (inside * 256 / DOT) as u16

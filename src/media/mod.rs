@@ -1,8 +1,8 @@
-//! The picture and the sound: segments as a pure function of (channel, rendition, number).
+//! The picture and the audio: segments as a pure function of (channel, rendition, number).
 //!
-//! [`segment`] is the whole of it. `card` says what is painted, `h264` makes it a bitstream, `aac` holds the sound, and
-//! `ts` packs what `video` and `sound` make of them. Nothing is remembered between segments: the same arguments give the
-//! same bytes on any machine, so a client that has the channel's description can check every byte of it.
+//! [`segment`] is the entry point. `card` paints the picture, `h264` encodes it, and `aac` holds the audio. `ts` packs
+//! the output of `video` and `sound`. Nothing is kept between segments: the same arguments give the same bytes on any
+//! machine. So a client that has the channel's description can check every byte.
 
 mod aac;
 mod card;
@@ -24,19 +24,19 @@ use video::Video;
 
 /// Ticks from one video frame to the next.
 const FRAME_TICKS: u64 = ts::CLOCK_HZ / FRAME_RATE as u64;
-/// The program clock at the beginning of the media timeline, and how far ahead of it pictures are shown.
+/// The program clock at the start of the media timeline, and the time from the clock to the display of a picture.
 const CLOCK_LEAD_TICKS: u64 = ts::CLOCK_HZ / 2;
 const SHOW_DELAY_TICKS: u64 = ts::CLOCK_HZ / 2;
 
 /// Segment `number` of a rendition as an MPEG transport stream; `number` is at least [`Channel::first_number`].
 ///
-/// All segments of a rendition have one size: what its bitrate allows, less fewer than 16 packets to keep the continuity
-/// counters whole. Only where the card and the sound alone take more is it larger.
+/// All segments of a rendition have the same size: what its bitrate allows, less fewer than 16 packets to keep the
+/// continuity counters whole. A segment is larger only where the card and the audio alone need more.
 pub fn segment(channel: &Channel, rendition: &Rendition, number: u64) -> Bytes {
     segment_start(channel, rendition, number, usize::MAX)
 }
 
-/// The first `bytes` of the same, or all if it has fewer; no more is made than that takes.
+/// The first `bytes` bytes of that segment, or all if it has fewer. Only the necessary frames are made.
 pub fn segment_start(channel: &Channel, rendition: &Rendition, number: u64, bytes: usize) -> Bytes {
     let begins_ticks = channel.media_offset(number).as_millis() as u64 * (ts::CLOCK_HZ / 1_000);
     let clock_ticks = begins_ticks + CLOCK_LEAD_TICKS;
@@ -77,14 +77,14 @@ pub fn segment_start(channel: &Channel, rendition: &Rendition, number: u64, byte
     Bytes::from(made)
 }
 
-/// Packets of 188 bytes that a segment has at its rendition's bitrate.
+/// Number of 188-byte packets that a segment has at its rendition's bitrate.
 fn target_packets(channel: &Channel, rendition: &Rendition) -> usize {
     let millis = channel.layout.segment_duration().as_millis() as u64;
     let bits = u64::from(rendition.bitrate_bps) * millis / 1_000;
     (bits / 8) as usize / ts::PACKET_BYTES
 }
 
-/// An access unit with filler behind it, if it would leave more than a packet of `capacity_bytes` empty.
+/// Adds filler to an access unit if it would leave at least one packet of `capacity_bytes` empty.
 fn filled(mut access_unit: Vec<u8>, capacity_bytes: usize) -> Vec<u8> {
     let spare = capacity_bytes.saturating_sub(access_unit.len());
     if spare >= ts::PACKET_BYTES {
@@ -93,7 +93,7 @@ fn filled(mut access_unit: Vec<u8>, capacity_bytes: usize) -> Vec<u8> {
     access_unit
 }
 
-/// The packets that the pictures of a segment may take: a multiple of the counter's cycle, shared out frame by frame.
+/// The packets that the pictures of a segment may take: a multiple of the counter's cycle, divided among the frames.
 struct Budget {
     left: usize,
     frames_left: usize,
@@ -114,7 +114,8 @@ impl Budget {
         self.left / self.frames_left.max(1)
     }
 
-    /// Takes what the next frame needs, and at least its share. The last frame rounds the sum up to whole cycles.
+    /// Takes the packets that the next frame needs, and at least its share. The last frame rounds the sum up to whole
+    /// cycles.
     fn take(&mut self, needed: usize) -> usize {
         let mut taken = needed.max(self.share());
         self.frames_left = self.frames_left.saturating_sub(1);
@@ -206,8 +207,8 @@ mod tests {
         );
     }
 
-    /// If this fails, viewers of a stream that spans the upgrade see other bytes under the same name. Change the hash only
-    /// when the picture is meant to change.
+    /// If this test fails, viewers of a stream that spans an upgrade see different bytes under the same name. Change
+    /// the hash only when the picture is meant to change.
     #[test]
     fn these_bytes_never_change_unnoticed() {
         let channel = channel();
@@ -322,7 +323,7 @@ mod tests {
     #[test]
     fn timestamps_wrap_at_33_bits() {
         let channel = channel();
-        // The last segment that begins before the wrap, 26.5 hours in: its last frames lie behind it.
+        // The last segment that begins before the wrap, 26.5 hours in: its last frames come after the wrap.
         let number = channel.first_number() + ((1 << 33) - 90_000) / 172_800;
         let bytes = segment(&channel, lowest(&channel), number);
         for track in timestamps(&bytes).into_values() {

@@ -1,4 +1,4 @@
-//! A picture of dots: squares of 4x4 pixels with one brightness each, coloured two by two.
+//! A picture of dots: squares of 4x4 pixels with one brightness each. Each 2x2 dots share a colour.
 
 use std::ops::Range;
 
@@ -12,9 +12,9 @@ pub(super) struct Picture {
     height_mbs: usize,
     /// Brightness of each dot.
     pub(super) luma: Plane,
-    /// Blueness of each two by two dots.
+    /// Blueness of each 2x2 dots.
     pub(super) cb: Plane,
-    /// Redness of each two by two dots.
+    /// Redness of each 2x2 dots.
     pub(super) cr: Plane,
 }
 
@@ -86,7 +86,7 @@ impl Plane {
         self.samples[y * self.width + x]
     }
 
-    /// Sets the sample at column `x` and row `y`; outside the plane nothing happens.
+    /// Sets the sample at column `x` and row `y`; does nothing outside the plane.
     pub(super) fn set(&mut self, x: usize, y: usize, sample: u8) {
         if x < self.width && y < self.height {
             self.samples[y * self.width + x] = sample;
@@ -97,7 +97,7 @@ impl Plane {
         &self.samples[y * self.width..(y + count) * self.width]
     }
 
-    /// Sets the samples of some columns and rows; those outside the plane do not count.
+    /// Sets the samples of some columns and rows; those outside the plane are ignored.
     pub(super) fn fill(&mut self, columns: Range<usize>, rows: Range<usize>, sample: u8) {
         let (left, right) = (columns.start.min(self.width), columns.end.min(self.width));
         for y in rows.start..rows.end.min(self.height) {

@@ -1,4 +1,4 @@
-//! The sound of a segment: PES packets of five AAC frames, padded to whole cycles of the continuity counter.
+//! The audio of a segment: PES packets of five AAC frames, padded to whole cycles of the continuity counter.
 
 use super::aac;
 use super::ts::{self, Access, Mux, PesHead, Track};
@@ -9,14 +9,14 @@ const FRAMES_PER_PES: usize = 5;
 /// Duration of a PES packet.
 const PES_TICKS: u64 = 9_600;
 
-/// The sound of a segment under way.
+/// The audio of a segment that is being written.
 pub(super) struct Sound {
     payloads: Vec<Vec<u8>>,
     appended: usize,
     begins_pts: u64,
-    /// Packets of the whole segment.
+    /// Number of packets in the whole segment.
     pub(super) packets: usize,
-    /// Those of them that no byte needs: one more in some of the PES packets.
+    /// Number of packets beyond what the bytes need. They are spread over the PES packets.
     spare: usize,
 }
 
@@ -47,7 +47,7 @@ impl Sound {
         sound
     }
 
-    /// Appends the packets whose sound begins before `pts`.
+    /// Appends the PES packets whose audio begins before `pts`.
     pub(super) fn append_before(&mut self, mux: &mut Mux, pts: u64) {
         while self.appended < self.payloads.len() && self.head(self.appended).pts < pts {
             let (index, count) = (self.appended, self.payloads.len());

@@ -1,8 +1,9 @@
 //! MPEG transport stream packets (ISO/IEC 13818-1), without state between segments.
 //!
-//! A segment opens with PAT and PMT. The packets of each elementary stream are a multiple of 16 per segment, so every
-//! continuity counter starts at zero again by itself; those of PAT and PMT are the segment number's low bits. A PES packet
-//! takes as many packets as it is told to: what its bytes do not fill is stuffing in adaptation fields.
+//! A segment begins with PAT and PMT. The packets of each elementary stream are a multiple of 16 per segment, so every
+//! continuity counter returns to zero. The counters of PAT and PMT are the segment number's low bits. A PES packet
+//! takes the number of packets that the caller asks for. Stuffing in adaptation fields fills the space that its bytes
+//! do not need.
 
 /// Size of a transport stream packet.
 pub(super) const PACKET_BYTES: usize = 188;
@@ -51,14 +52,14 @@ impl Track {
     }
 }
 
-/// What one PES packet says beside its payload.
+/// The header of one PES packet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PesHead {
     /// The stream that it belongs to.
     pub(super) track: Track,
     /// Presentation time in ticks of [`CLOCK_HZ`]; wraps at 33 bits.
     pub(super) pts: u64,
-    /// Program clock in ticks of [`CLOCK_HZ`] at its first packet, if that packet carries it; wraps at 33 bits.
+    /// Program clock in ticks of [`CLOCK_HZ`] at the first packet, if that packet carries the clock; wraps at 33 bits.
     pub(super) pcr: Option<u64>,
     /// Whether a decoder may start here.
     pub(super) access: Access,
@@ -67,9 +68,9 @@ pub(super) struct PesHead {
 /// Whether a decoder may start at a PES packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// It may: the random access indicator is set.
+    /// A decoder may start here: the random access indicator is set.
     Random,
-    /// It needs what came before.
+    /// A decoder needs the packets before.
     Dependent,
 }
 
@@ -99,7 +100,7 @@ impl PesHead {
 
     fn header(&self, payload_bytes: usize) -> [u8; PES_HEADER_BYTES] {
         let pts = self.pts & CLOCK_MASK;
-        // Zero means unbounded, which is allowed for video only; our sound is far shorter.
+        // Zero means unbounded, which is allowed for video only; our audio is far shorter.
         let length = u16::try_from(payload_bytes + PES_HEADER_BYTES - 6).unwrap_or(0);
         let [length_high, length_low] = length.to_be_bytes();
         [
@@ -147,8 +148,7 @@ impl Mux {
     /// Packets that [`Mux::new`] writes.
     pub(super) const TABLE_PACKETS: usize = 2;
 
-    /// Appends a PES packet in `packets` packets, or in as many as it needs if those are more. The payload must have a
-    /// byte for each.
+    /// Appends a PES packet in `packets` packets, or in more if it needs more. The payload must have a byte for each.
     pub(super) fn pes(&mut self, head: &PesHead, payload: &[u8], packets: usize) {
         let header = head.header(payload.len());
         let written = match head.track {
@@ -161,7 +161,8 @@ impl Mux {
         for index in 0..packets {
             let first = index == 0;
             let field_least = if first { head.field_bytes() } else { 0 };
-            // Every packet keeps at least one byte for those that follow: a counter moves only with payload.
+            // Every packet leaves at least one byte for each later packet, because a counter advances only with
+            // payload.
             let kept = (packets - 1 - index).min(rest.len());
             let taken = (header.len() + rest.len() - kept).min(PAYLOAD_BYTES - field_least);
             let field = PAYLOAD_BYTES - taken;
@@ -183,12 +184,12 @@ impl Mux {
         }
     }
 
-    /// The whole segment.
     /// Bytes so far.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
     }
 
+    /// The whole segment.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
@@ -208,7 +209,7 @@ impl Mux {
     }
 }
 
-/// An adaptation field of `size` bytes in all; the first packet of a PES packet has its head's flags and clock.
+/// An adaptation field of `size` bytes in total. The first packet of a PES packet has the flags and clock of its head.
 fn adaptation_field(bytes: &mut Vec<u8>, size: usize, head: Option<&PesHead>) {
     let Some(length) = size.checked_sub(1) else {
         return;
@@ -218,7 +219,8 @@ fn adaptation_field(bytes: &mut Vec<u8>, size: usize, head: Option<&PesHead>) {
     if length > 0 {
         bytes.push(head.map_or(0, PesHead::flags));
         if let Some(pcr) = head.and_then(|head| head.pcr) {
-            // 33 bits of base, six reserved ones, nine bits of extension: zero, as 27 MHz is 300 times our clock.
+            // 33 bits of base, six reserved bits, nine bits of extension. The extension is zero, because 27 MHz is 300
+            // times our clock.
             let field = (pcr & CLOCK_MASK) << 15 | 0x7e00;
             bytes.extend(&field.to_be_bytes()[2..]);
         }
@@ -233,7 +235,7 @@ fn pat() -> Vec<u8> {
     section(0x00, 1, &entry)
 }
 
-/// Program map: the clock's PID, no descriptors, and the two streams.
+/// Program map: the PID of the clock, no descriptors, and the two streams.
 fn pmt() -> Vec<u8> {
     let mut map = (0xe000 | Track::Video.pid()).to_be_bytes().to_vec();
     map.extend([0xf0, 0]);

@@ -1,4 +1,5 @@
-//! The pictures of a segment: each an access unit of H.264 that shows its card and fills its room with grain.
+//! The pictures of a segment: each is an H.264 access unit that shows its card and fills its remaining bytes with
+//! grain.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::hls::timeline::Channel;
 /// Duration of a video frame.
 const FRAME: Duration = Duration::from_millis(1_000 / FRAME_RATE as u64);
 
-/// The pictures of a segment under way.
+/// The pictures of a segment that is being made.
 pub(super) struct Video<'a> {
     channel: &'a Channel,
     rendition: &'a Rendition,
@@ -40,8 +41,8 @@ impl<'a> Video<'a> {
         }
     }
 
-    /// The next picture with everything that a decoder needs for it, in `room_bytes` if that is possible. Frames are asked
-    /// for in order.
+    /// The next picture with everything that a decoder needs for it, in `room_bytes` if possible. The caller must ask
+    /// for frames in order.
     pub(super) fn access_unit(&mut self, frame: u32, room_bytes: usize) -> Vec<u8> {
         let at = self.channel.begins_at(self.number) + FRAME * frame;
         std::mem::swap(&mut self.now, &mut self.before);
@@ -65,7 +66,7 @@ impl<'a> Video<'a> {
             let kind = Kind::Idr {
                 idr_pic_id: (self.number & 1) as u32,
             };
-            // As much as the grain of the others has, so that it does not flicker.
+            // The same number of bits as the grain of the other pictures, so that the grain does not flicker.
             let bits = room_bytes.saturating_sub(stream.len()) * 8;
             (kind, Room::Grain { bits })
         } else {
@@ -97,7 +98,7 @@ impl<'a> Video<'a> {
     }
 }
 
-/// FNV-1a, which turns names into numbers.
+/// FNV-1a, which hashes names to numbers.
 pub(super) fn fnv(bytes: &[u8]) -> u64 {
     const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
@@ -124,7 +125,7 @@ mod tests {
             let mut video = Video::new(&channel, rendition, channel.first_number());
             for frame in 0..48 {
                 let size = video.access_unit(frame, room_bytes).len();
-                // The first shows the whole card, whatever it takes.
+                // The first picture shows the whole card, however many bytes it takes.
                 let within = frame == 0 || (room_bytes * 9 / 10..=room_bytes).contains(&size);
                 assert!(within, "{}: frame {frame} takes {size}", rendition.name);
             }

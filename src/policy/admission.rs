@@ -1,8 +1,8 @@
-//! Who may ask the origin now: so many at once, a queue by class behind them.
+//! Which flight may ask the origin now: a limited number at once, while the others wait in queues by class.
 //!
-//! The live edge goes before what is older, and has places that nothing else can take, so that requests for slow foreign
-//! objects cannot starve it. What nobody waits for is never queued. A queue that is full or a wait
-//! that is too long has its word ([`Shed`]); the performer owns the clock and gives up for a request that waited too long.
+//! The live edge goes before older objects. Some permits are for the live edge alone, so that requests for slow foreign
+//! objects cannot starve it. Background requests are never queued. A full queue and a wait that is too long have words
+//! of their own ([`Shed`]). The performer owns the clock, and gives up for a request that waited too long.
 
 use std::collections::VecDeque;
 
@@ -13,9 +13,9 @@ use super::status::Shed;
 pub enum Class {
     /// Playlists and the newest segments: every viewer needs them now.
     LiveEdge,
-    /// Older segments and foreign objects: somebody waits for them.
+    /// Older segments and foreign objects: a request waits for them.
     Older,
-    /// Refreshes and prefetches: nobody waits. Dropped, not queued.
+    /// Refreshes and prefetches: no request waits for them. They are dropped, not queued.
     Background,
 }
 
@@ -40,33 +40,33 @@ pub struct Ticket {
     number: u64,
 }
 
-/// What a request to the origin is told.
+/// The gate's answer to a request for a permit.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It may go.
+    /// The request may go.
     Go,
-    /// It waits until [`Gate::done`] names it.
+    /// The request waits until [`Gate::done`] returns its waker.
     Queued(Ticket),
-    /// It may not, and does not wait.
+    /// The request may not go, and does not wait.
     Refused(Shed),
 }
 
-/// The gate before an origin. `T` is whatever wakes one that waits.
+/// The gate before an origin. `T` wakes a request that waits.
 #[derive(Debug)]
 pub struct Gate<T> {
     at_once_max: usize,
     queued_max: usize,
     under_way: usize,
-    /// Those among them that are not for the live edge.
+    /// Requests under way that are not for the live edge.
     others_under_way: usize,
-    /// One queue per class that waits, the most urgent first.
+    /// One queue per class that can wait, the most urgent first.
     queues: [VecDeque<(u64, T)>; 2],
     next: u64,
 }
 
 impl<T> Gate<T> {
-    /// A gate that lets `at_once_max` go at once and `queued_max` wait. A quarter of those that go, rounded down, are for
-    /// the live edge alone.
+    /// A gate with `at_once_max` permits and `queued_max` places in its queues. A quarter of the permits, rounded down,
+    /// is for the live edge alone.
     pub fn new(at_once_max: usize, queued_max: usize) -> Self {
         Self {
             at_once_max,
@@ -78,7 +78,7 @@ impl<T> Gate<T> {
         }
     }
 
-    /// A request wants to go. One that goes must say [`Gate::done`] once.
+    /// Asks for a permit. A request that goes must call [`Gate::done`] once.
     pub fn ask(&mut self, class: Class, waker: T) -> Admission {
         if self.has_room_for(class) {
             self.goes(class);
@@ -88,7 +88,8 @@ impl<T> Gate<T> {
             return Admission::Refused(Shed::Background);
         }
         if self.queued() >= self.queued_max {
-            // The live edge takes the place of the newest of those that can wait; its waker is dropped unused.
+            // The live edge takes the place of the newest older request that waits; the waker of that request is
+            // dropped unused.
             let displaced = (class == Class::LiveEdge)
                 .then(|| self.queues[Class::Older as usize].pop_back())
                 .flatten();
@@ -102,7 +103,8 @@ impl<T> Gate<T> {
         Admission::Queued(Ticket { class, number })
     }
 
-    /// One that went as this class has ended: the next of the most urgent class that has room goes in its place.
+    /// A request of this class has ended. Returns the waker of the next request that goes: the most urgent class with a
+    /// free permit comes first.
     pub fn done(&mut self, class: Class) -> Option<T> {
         self.under_way = self.under_way.saturating_sub(1);
         if class != Class::LiveEdge {
@@ -127,7 +129,8 @@ impl<T> Gate<T> {
         self.others_under_way += usize::from(class != Class::LiveEdge);
     }
 
-    /// One that waits gives up. `false`: it has been let go meanwhile, and must say [`Gate::done`].
+    /// A request that waits gives up. `false`: it no longer waits. If it has got its permit meanwhile, it must call
+    /// [`Gate::done`].
     pub fn give_up(&mut self, ticket: Ticket) -> bool {
         let queue = &mut self.queues[ticket.class as usize];
         let place = queue
@@ -136,12 +139,12 @@ impl<T> Gate<T> {
         place.is_some_and(|place| queue.remove(place).is_some())
     }
 
-    /// How many of a class wait.
+    /// Number of requests of a class that wait.
     pub fn depth(&self, class: Class) -> usize {
         self.queues.get(class as usize).map_or(0, VecDeque::len)
     }
 
-    /// How many are under way.
+    /// Number of requests under way.
     pub fn under_way(&self) -> usize {
         self.under_way
     }
@@ -247,8 +250,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the order of events: never more under way than allowed, nor more of what is not the live edge, never more
-        /// queued, and nobody is lost.
+        /// In any order of events the bounds hold: of requests under way, of those outside the live edge, and of queued
+        /// requests. No request is lost.
         #[test]
         fn the_bounds_hold(events in prop::collection::vec((0_u8..4, 0_usize..3, any::<prop::sample::Index>()), 0..200)) {
             let (at_once, queued, others_max) = (4, 5, 3);

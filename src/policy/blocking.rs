@@ -1,20 +1,21 @@
 //! Blocking playlist reload (RFC 8216bis, section 6.2.5.2): a request that names a segment waits for a playlist that lists it.
 //!
-//! However many wait, the origin is asked as if one viewer polled. All of them sleep until the stored playlist becomes stale,
-//! which is when its next segment can be there. The first that wakes begins a flight, and all of them look again when it has
-//! landed.
+//! The origin is asked as often as if one viewer polled, however many requests wait. All of them sleep until the stored
+//! playlist becomes stale, which is when its next segment can be there. The first request that wakes begins a flight,
+//! and all of them look again when it has landed.
 //!
-//! The performer calls [`Blocked::step`] with what it sees, does what the [`Step`] says, and calls it again after each wait.
+//! The performer calls [`Blocked::step`] with an [`Outlook`], does what the [`Step`] says, and calls it again after
+//! each wait.
 
 use std::time::Duration;
 
 use super::edge::{Decision, Reload};
 use crate::time::Timestamp;
 
-/// After a flight that has changed nothing the next one begins after this, or a sixteenth of a target duration if that is
-/// shorter.
+/// The longest pause between a flight that has changed nothing and the next one. The pause is a sixteenth of a target
+/// duration if that is shorter.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
-/// Of a rendition that is not known yet.
+/// The target duration of a rendition that is not known yet.
 const TARGET_DURATION: Duration = Duration::from_secs(2);
 
 /// A request that waits.
@@ -28,7 +29,7 @@ pub struct Blocked {
 /// What a waiting request sees.
 #[derive(Clone, Copy, Debug)]
 pub struct Outlook {
-    /// What the stored playlist means for it.
+    /// What the stored playlist means for the request.
     pub reload: Reload,
     /// When the last flight of that playlist landed.
     pub landed_at: Option<Timestamp>,
@@ -39,26 +40,28 @@ pub struct Outlook {
 /// What a waiting request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// It is answered at once, from the store.
+    /// The request is answered at once, from the store.
     Stored(Decision),
-    /// It is answered by the stored playlist, for which it has waited.
+    /// The request has waited, and is answered by the stored playlist.
     Listed,
-    /// 400: nothing of that number is coming soon.
+    /// 400: the segment's number lies too far ahead.
     TooFar,
-    /// It is answered as a request that names no segment.
+    /// The request is answered like one that names no segment.
     Plain,
-    /// 503: it has waited for three target durations.
+    /// 503: the request has waited for three target durations.
     Late,
-    /// It waits for the first playlist of the rendition on a seat among the waiters, until then at most.
+    /// The request waits for the first playlist of the rendition, until then at most. It takes a seat among the
+    /// waiters.
     First(Timestamp),
-    /// A flight begins, unless one is under way or [`Outlook::has_just_landed`]; it waits for news, until then at most.
+    /// A flight begins, unless one is under way or [`Outlook::has_just_landed`]. The request waits for news, until then
+    /// at most.
     Fly(Timestamp),
-    /// It waits for news, until then at most.
+    /// The request waits for news, until then at most.
     Wait(Timestamp),
 }
 
 impl Outlook {
-    /// Whether a flight has landed so recently that the next must wait, whatever request it was for.
+    /// Whether a flight has landed so recently that the next must wait, no matter which request the flight was for.
     pub fn has_just_landed(&self, now: Timestamp) -> bool {
         self.next_flight_at().is_some_and(|at| now < at)
     }
@@ -101,7 +104,7 @@ impl Blocked {
             Reload::Wait(at) => Step::Wait(at.min(until)),
             Reload::Ask => match seen.next_flight_at().filter(|&at| now < at) {
                 Some(at) => Step::Wait(at.min(until)),
-                // A flight that was turned away by a bound leaves no trace in the store.
+                // A flight that a bound refused leaves no trace in the store.
                 None if std::mem::replace(&mut self.flew, false) => {
                     Step::Wait((now + seen.pause()).min(until))
                 }
@@ -159,7 +162,7 @@ mod tests {
         };
         assert!(landed.has_just_landed(at(274)) && !landed.has_just_landed(at(275)));
         assert_eq!(blocked.step(at(150), landed), Step::Wait(at(275)));
-        // It has begun one itself, of which it sees nothing: a pause, and then another.
+        // The request has begun a flight and sees no trace of it: it pauses, and then begins another.
         assert_eq!(blocked.step(at(275), landed), Step::Wait(at(400)));
         assert_eq!(blocked.step(at(400), landed), Step::Fly(at(6_000)));
     }

@@ -1,8 +1,8 @@
 //! The table of flights: of all requests for one missing object, one leads and the others follow.
 //!
-//! Invariants: at most one flight per key; a flight is numbered by a generation that is never used again, so that a late
-//! event of an old flight can't touch a new one; a fetch belongs to the table and not to the request that began it, so leaving
-//! only lowers the count of waiters.
+//! Invariants: there is at most one flight per key. A flight is numbered by a generation that is never used again, so
+//! that a late event of an old flight can't touch a new one. A fetch belongs to the table and not to the request that
+//! began it, so a request that leaves only lowers the count of waiters.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -21,7 +21,7 @@ impl Generation {
     }
 }
 
-/// The flights of one shard of the key space. `T` is whatever the performer needs to join a flight.
+/// The flights of one shard of the key space. `T` is the performer's handle to join a flight.
 #[derive(Debug)]
 pub struct Flights<K, T> {
     by_key: HashMap<K, Flight<T>>,
@@ -36,7 +36,7 @@ struct Flight<T> {
     handle: T,
 }
 
-/// What became of a request that found nothing to be served from the store.
+/// What happened to a request that the store could not serve.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Boarding<T> {
     /// The request began the flight.
@@ -47,10 +47,10 @@ pub enum Boarding<T> {
     Shed(Shed),
 }
 
-/// What a flight looked like when it left the table.
+/// Facts of a flight when it left the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Landed {
-    /// Requests that joined it, those that left again included; its leader not.
+    /// Number of requests that joined the flight, without its leader. Requests that left again are included.
     pub followers: u32,
 }
 
@@ -87,7 +87,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
         Boarding::Follow(flight.generation, flight.handle.clone())
     }
 
-    /// Begins a flight that nobody waits for, to refresh what is stored; `None` if one is under way.
+    /// Begins a flight without a waiter, to refresh what is stored; `None` if one is under way.
     pub fn refresh(
         &mut self,
         key: &K,
@@ -99,7 +99,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
         Some(self.begin(key, 0, begin))
     }
 
-    /// A waiter of that flight is gone, served or not. Nothing happens if the flight has landed.
+    /// A waiter of that flight has left, served or not. Nothing happens if the flight has landed.
     pub fn leave(&mut self, key: &K, generation: Generation) {
         if let Some(flight) = self
             .by_key
@@ -110,12 +110,13 @@ impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
         }
     }
 
-    /// Takes a flight out of the table even if requests wait for it: they are served by it, and later requests are not.
+    /// Takes a flight out of the table even if requests wait for it. The flight still serves them, but no later
+    /// requests.
     pub fn forget(&mut self, key: &K) -> bool {
         self.by_key.remove(key).is_some()
     }
 
-    /// The flight for a key: its number, who waits, who has joined, and how to join it.
+    /// The flight for a key: its generation, the number of its waiters and followers, and the handle to join it.
     pub fn look(&self, key: &K) -> Option<(Generation, u32, u32, &T)> {
         let flight = self.by_key.get(key)?;
         Some((
@@ -126,7 +127,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
         ))
     }
 
-    /// Every key that a flight is under way for.
+    /// The keys of all flights under way.
     pub fn keys(&self) -> impl Iterator<Item = &K> {
         self.by_key.keys()
     }
@@ -138,8 +139,8 @@ impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
             .is_some_and(|flight| flight.generation == generation)
     }
 
-    /// Takes a flight that nobody waits for out of the table, so that the next request begins a new one. `false` if
-    /// somebody waits, or it has landed.
+    /// Takes a flight without waiters out of the table, so that the next request begins a new one. `false` if a request
+    /// waits, or the flight has landed.
     pub fn abandon(&mut self, key: &K, generation: Generation) -> bool {
         let deserted = self
             .by_key
@@ -159,7 +160,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
         })
     }
 
-    /// Flights under way.
+    /// Number of flights under way.
     pub fn len(&self) -> usize {
         self.by_key.len()
     }
@@ -292,7 +293,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the order of events, a key never has two flights, and each flight lands once.
+        /// In any order of events a key never has two flights, and each flight lands once.
         #[test]
         fn one_flight_per_key(events in prop::collection::vec((0_u8..4, 0_u8..3), 0..200)) {
             let mut flights = Flights::new();

@@ -26,7 +26,7 @@ pub struct Stored {
     pub pass_until: Option<Timestamp>,
 }
 
-/// How long it is remembered that an answer was not to be shared, so that requests for it don't wait for each other.
+/// How long the edge remembers that an answer was not to be shared, so that requests for it don't wait for each other.
 pub const PASS: Duration = Duration::from_secs(120);
 
 /// What a request gets.
@@ -38,24 +38,24 @@ pub enum Decision {
     Stale(WhyStale),
     /// The stored failure.
     Negative,
-    /// A request of its own to the origin.
+    /// The answer to a request of its own to the origin.
     Pass,
-    /// A flight.
+    /// The answer of a flight.
     Ask,
 }
 
-/// What a request gets that is answered only by a playlist which lists a certain segment.
+/// What a request gets that wants a playlist with a certain segment (`_HLS_msn`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
     /// The stored playlist, by this decision.
     Answer(Decision),
-    /// 400: nothing of that number is coming soon.
+    /// 400: the segment's number lies too far ahead.
     TooFar,
-    /// Nothing new before this instant, unless a playlist comes of itself.
+    /// The request waits until this instant, unless a newer playlist comes earlier.
     Wait(Timestamp),
-    /// A flight.
+    /// The answer of a flight.
     Ask,
-    /// What a request gets that names no segment.
+    /// The answer that a request gets which names no segment.
     Plain,
 }
 
@@ -105,10 +105,10 @@ impl Stored {
         }
     }
 
-    /// What a request at `now` gets that wants a playlist which lists segment `number`, where `head` is the newest segment
-    /// that the stored one lists.
+    /// What a request at `now` gets that wants a playlist with segment `number`. `head` is the newest segment in the
+    /// stored playlist.
     pub fn reload(&self, head: Option<u64>, number: u64, now: Timestamp) -> Reload {
-        /// A playlist may be asked for so far ahead (RFC 8216bis, section 6.2.5.2).
+        /// How far ahead a request may name a segment (RFC 8216bis, section 6.2.5.2).
         const AHEAD_MAX: u64 = 2;
         let decision = self.glance(now);
         let wait_until = match decision {
@@ -133,7 +133,7 @@ impl Stored {
         }
     }
 
-    /// Whether a request that a flight or a bound has failed may be served from the store instead.
+    /// Whether the store may serve a request that a flight or a bound has failed.
     pub fn may_stand_in(&self, now: Timestamp) -> bool {
         self.validity
             .is_some_and(|validity| validity.at(now) != Freshness::Expired)
@@ -278,7 +278,7 @@ mod tests {
             (full, Some(1), 2, 500, Reload::Wait(at(1_000))),
             (full, Some(1), 3, 500, Reload::Wait(at(1_000))),
             (full, Some(1), 4, 500, Reload::TooFar),
-            // What is stale may be far behind.
+            // A stale playlist may be far behind.
             (full, Some(1), 4, 1_500, Reload::Ask),
             (full, Some(1), 1, 1_500, Reload::Answer(revalidate)),
             (full, Some(1), 2, 1_500, Reload::Ask),
@@ -310,7 +310,7 @@ mod tests {
     /// What may happen to one playlist at an edge.
     #[derive(Clone, Copy, Debug)]
     enum Event {
-        /// So many milliseconds pass.
+        /// This number of milliseconds passes.
         Wait(u64),
         /// A viewer asks.
         Ask,
@@ -327,8 +327,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever viewers and the origin do: one fetch at a time, none while a copy is fresh, none before a failure is
-        /// forgotten, and nothing served past its time.
+        /// For any events: there is one fetch at a time, none while a copy is fresh, and none before a failure is
+        /// forgotten. No object is served past its time.
         #[test]
         fn an_origin_is_asked_no_more_than_freshness_and_failures_allow(
             events in prop::collection::vec(event(), 0..300),

@@ -1,8 +1,9 @@
-//! A flight's life: asked, asked again, held, given up, landed.
+//! A flight's life: it asks the origin, asks again, is held, is given up, lands.
 //!
-//! A [`Flight`] decides, and knows neither sockets nor a clock. The performer asks [`Flight::poll`] what to do, does it, and
-//! tells the result by the one `handle_*` that stands beside the [`Action`]; then it polls again, until the action is
-//! [`Action::Land`]. While a body comes in, the performer says so ([`Flight::head_is_shown`], [`Flight::received`]).
+//! A [`Flight`] decides, without sockets and without a clock. The performer asks [`Flight::poll`] what to do, does it,
+//! and reports the result by the `handle_*` method that the [`Action`] names. Then it polls again, until the action is
+//! [`Action::Land`]. While a body comes in, the performer reports that ([`Flight::head_is_shown`],
+//! [`Flight::received`]).
 //!
 //! ```text
 //! Ask ── handle_attempt ─┬─ whole, private, 4xx ───────────────────────────────────────▶ Land
@@ -10,7 +11,7 @@
 //!  │                     │                                       └─ granted ─▶ Wait ─▶ Ask
 //!  │                     ├─ 404, listed or next ─▶ TakeHold ── handle_hold ─┬─ refused ─▶ Land
 //!  │                     │                                                  └─ granted ─▶ Wait ─▶ Ask, or Land
-//!  └─ somebody waits ────┴─ nobody waited, and no permit was free ─▶ Abandon ───────────▶ Land
+//!  └─ a request waits ───┴─ no waiter, and no permit was free ─────▶ Abandon ───────────▶ Land
 //! ```
 
 use std::time::Duration;
@@ -34,13 +35,13 @@ pub enum Reason {
     Refresh,
     /// The request is never shared.
     Pass,
-    /// A playlist lists it for the first time.
+    /// A playlist lists the segment for the first time.
     Prefetch,
-    /// An attempt before has failed.
+    /// The attempt before has failed.
     Retry,
-    /// An attempt before has broken off in the middle of the body.
+    /// The attempt before has broken off in the middle of the body.
     Resume,
-    /// It was not there yet when it was asked for before.
+    /// The segment was not there yet at the attempt before.
     Hold,
 }
 
@@ -70,19 +71,19 @@ impl Reason {
     }
 }
 
-/// What a flight brings.
+/// The object that a flight fetches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subject {
     /// Which kind of object.
     pub kind: Kind,
     /// Its number, if it is a segment of a live stream.
     pub segment: Option<u64>,
-    /// Whether a viewer chose the path: it is no object of a live stream.
+    /// Whether a viewer chose the path: the object belongs to no live stream.
     pub foreign: bool,
 }
 
 impl Subject {
-    /// The subject with this name.
+    /// The subject with this key.
     pub fn of(key: &Key) -> Self {
         let kind = key.as_ref().kind();
         match key {
@@ -104,7 +105,7 @@ impl Subject {
         matches!(self.kind, Kind::Segment | Kind::Other)
     }
 
-    /// How urgently it is needed, by what is known of its rendition.
+    /// How urgently the object is needed, given the newest playlist of its rendition.
     fn class(self, reason: Reason, newest: Option<PlaylistFacts>) -> Class {
         match (reason, self.segment) {
             (Reason::Refresh | Reason::Prefetch, _) => Class::Background,
@@ -115,12 +116,12 @@ impl Subject {
     }
 }
 
-/// What a flight must know of its edge at the moment of a decision.
+/// What a flight must know of its edge when it decides.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Surroundings {
     /// The newest playlist of the rendition that a segment belongs to.
     pub newest: Option<PlaylistFacts>,
-    /// Whether half of all places for waiters are taken: then no fetch is held, so that plain requests find room.
+    /// Whether half of all places for waiters are taken. Then no fetch is held, so that plain requests find a place.
     pub crowded: bool,
 }
 
@@ -142,7 +143,7 @@ pub enum Attempt {
 pub enum Outcome {
     /// With a whole object.
     Whole,
-    /// The origin refuses it with this 4xx, which is remembered for so long.
+    /// The origin refuses the object with this 4xx, which is remembered for this long.
     Refused(StatusCode, Duration),
     /// The answer is not to be shared: each request must ask for itself.
     Private,
@@ -155,15 +156,15 @@ pub enum Outcome {
 pub enum Action {
     /// Waits for a permit of this class and asks the origin for this reason: [`Flight::handle_attempt`].
     Ask(Class, Reason),
-    /// Takes the flight out of the table if nobody waits for it: [`Flight::handle_abandon`].
+    /// Takes the flight out of the table if no request waits for it: [`Flight::handle_abandon`].
     Abandon,
-    /// Takes a retry from the budget, if the server that comes next may bring something else:
+    /// Takes a retry from the budget, if the server that is asked next may give another answer:
     /// [`Flight::handle_retry`].
     TakeRetry(FetchError, Option<Duration>),
     /// Takes a place among the held fetches: [`Flight::handle_hold`].
     TakeHold,
-    /// Waits until then; where a number stands there, no longer than until the newest playlist does not name it as the next
-    /// segment any more: [`Flight::handle_wait`].
+    /// Waits until this instant. With a segment number, the wait ends earlier if the newest playlist no longer names
+    /// that segment as the next one: [`Flight::handle_wait`].
     Wait(Timestamp, Option<u64>),
     /// The flight is over.
     Land(Outcome),
@@ -175,11 +176,11 @@ pub struct Flight {
     subject: Subject,
     reason: Reason,
     class: Class,
-    /// Whether it was begun before anybody asked.
+    /// Whether the flight began before a viewer asked.
     ahead: bool,
     began: Timestamp,
     ends_at: Timestamp,
-    /// For how long at most it is held; `None`: not at all.
+    /// The longest time for which the flight is held; `None`: it is not held.
     hold_max: Option<Duration>,
     held_until: Option<Timestamp>,
     failures: u32,
@@ -196,15 +197,15 @@ enum State {
     /// A failure that may be worth another attempt.
     Failed(FetchError, Option<Duration>),
     Pausing(Timestamp),
-    /// The segment is not there yet; it may be held until then.
+    /// The segment is not there yet; the flight may be held until then.
     Missing(Timestamp),
     Holding(Timestamp, Option<u64>),
     Landed(Outcome),
 }
 
 impl Flight {
-    /// A flight that begins for this reason. `by_cache` if another cache asks, which holds by itself; `holds` if fetches are
-    /// held here.
+    /// A flight that begins for this reason. `by_cache`: another cache asks, and it holds requests by itself. `holds`:
+    /// fetches are held here.
     pub fn begin(
         subject: Subject,
         reason: Reason,
@@ -214,7 +215,7 @@ impl Flight {
         now: Timestamp,
         newest: Option<PlaylistFacts>,
     ) -> Self {
-        // A cache that asks waits for a head as long as we would; it holds by itself what takes longer.
+        // A cache that asks waits for a head as long as this edge does. It holds longer waits by itself.
         let longest = if by_cache {
             limits.first_byte / 2
         } else {
@@ -260,12 +261,12 @@ impl Flight {
         self.ends_at
     }
 
-    /// Attempts that have failed so far: the next one goes to another server, where there is one.
+    /// Number of attempts that have failed so far. The next attempt goes to another server, if there is one.
     pub fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// What it is for.
+    /// The object that it fetches.
     pub fn subject(&self) -> Subject {
         self.subject
     }
@@ -275,40 +276,41 @@ impl Flight {
         self.reason
     }
 
-    /// Whether it was begun before anybody asked, and is not known to be waited for since.
+    /// Whether the flight began before a viewer asked, and no request is known to wait for it since.
     pub fn is_ahead(&self) -> bool {
         self.ahead
     }
 
-    /// Bytes of the body so far.
+    /// Bytes of the body that have come in so far.
     pub fn bytes(&self) -> u64 {
         self.received
     }
 
-    /// Whether a flight that nobody waits for need not go on: it is not urgent, and no viewer reads it yet.
+    /// Whether the flight need not go on if no request waits for it: it is not urgent, and no viewer reads it yet.
     pub fn may_be_deserted(&self) -> bool {
         self.class != Class::LiveEdge && !self.head_shown
     }
 
-    /// Viewers may have the head now; `resumable` if a body that breaks off can be gone on with, by its strong tag.
+    /// Viewers may have the head now. `resumable`: a body that breaks off can be continued, because it has a strong
+    /// tag.
     pub fn head_is_shown(&mut self, resumable: bool) {
         self.head_shown = true;
         self.resumable = resumable;
     }
 
-    /// So many more bytes of the body are there.
+    /// This number of bytes of the body has come in.
     pub fn received(&mut self, bytes: u64) {
         self.received += bytes;
     }
 
-    /// What came in so far is thrown away, since no viewer has seen it.
+    /// What came in so far is thrown away, because no viewer has seen it.
     pub fn begins_anew(&mut self) {
         self.head_shown = false;
         self.resumable = false;
         self.received = 0;
     }
 
-    /// A request to the origin has ended, or was refused by a bound before it went.
+    /// A request to the origin has ended, or a bound refused it before it was sent.
     pub fn handle_attempt(&mut self, attempt: Attempt, now: Timestamp, around: Surroundings) {
         self.state = match attempt {
             Attempt::Failed(FetchError::Shed(Shed::Background), _) if self.head_shown => {
@@ -329,7 +331,7 @@ impl Flight {
         };
     }
 
-    /// Whether the flight is `gone` from the table, because nobody waited for it. Else it may queue from now on.
+    /// `gone`: the flight has left the table, because no request waited for it. Otherwise it may queue from now on.
     pub fn handle_abandon(&mut self, gone: bool, newest: Option<PlaylistFacts>) {
         if gone {
             let deserted = FetchError::Shed(Shed::Background);
@@ -339,7 +341,7 @@ impl Flight {
         self.is_waited_for(newest);
     }
 
-    /// It was begun for nobody, and somebody waits for it now: so it may queue.
+    /// The flight began without a waiter, and a request waits for it now: so it may queue.
     fn is_waited_for(&mut self, newest: Option<PlaylistFacts>) {
         self.reason = Reason::Miss;
         self.class = self.subject.class(self.reason, newest);
@@ -347,7 +349,7 @@ impl Flight {
         self.state = State::Asking;
     }
 
-    /// Whether the budget has a retry.
+    /// Whether the budget grants a retry.
     pub fn handle_retry(&mut self, granted: bool, now: Timestamp) {
         let State::Failed(error, retry_after) = self.state else {
             return;
@@ -365,7 +367,7 @@ impl Flight {
         self.state = State::Pausing(now + retry::pause(self.failures));
     }
 
-    /// Whether there is a place among the held fetches.
+    /// Whether the flight gets a place among the held fetches.
     pub fn handle_hold(&mut self, granted: bool, now: Timestamp, around: Surroundings) {
         let State::Missing(until) = self.state else {
             return;
@@ -374,7 +376,7 @@ impl Flight {
             self.held_until = Some(until);
             self.state = self.held(until, now, around);
         } else {
-            // It is not asked for such a place again.
+            // The flight does not ask for such a place again.
             self.hold_max = None;
             self.state = State::Landed(self.absent(StatusCode::NOT_FOUND, around.newest));
         }
@@ -395,7 +397,7 @@ impl Flight {
         };
     }
 
-    /// Whether what has come in so far can be added to, or done anew without a viewer seeing it.
+    /// Whether the flight can continue what has come in so far, or begin anew without a viewer seeing that.
     fn can_go_on(&self) -> bool {
         let unseen = self.received == 0 || !self.head_shown;
         !self.subject.is_streamed() || self.resumable || unseen
@@ -422,14 +424,15 @@ impl Flight {
         if now >= until || around.crowded {
             return State::Landed(self.absent(StatusCode::NOT_FOUND, around.newest));
         }
-        // Listed and not there: it comes any moment. Not listed yet: a playlist will tell, unless nobody asks for one.
+        // A listed segment comes any moment. A playlist will list any other segment, unless no viewer asks for a
+        // playlist.
         let listed = newest.absence_of(number) == Absence::Listed;
         let pause = newest.target_duration / if listed { 8 } else { 2 };
         let wake_at = (now + pause).min(until);
         State::Holding(wake_at, (!listed).then_some(number))
     }
 
-    /// Whether a segment that is not there is about to come.
+    /// Whether a missing segment is about to come.
     fn may_come(&self, newest: Option<PlaylistFacts>) -> bool {
         let (Some(number), Some(newest)) = (self.subject.segment, newest) else {
             return false;
@@ -437,7 +440,7 @@ impl Flight {
         newest.absence_of(number).is_held()
     }
 
-    /// A 4xx. That an object is not there is remembered for as long as its reason lasts.
+    /// The outcome of a 4xx. A missing object is remembered as missing for as long as the reason lasts.
     fn absent(&self, status: StatusCode, newest: Option<PlaylistFacts>) -> Outcome {
         let span = match (status, self.subject.segment, newest) {
             (StatusCode::NOT_FOUND | StatusCode::GONE, Some(number), Some(newest)) => {
@@ -461,7 +464,7 @@ mod tests {
         Timestamp::ZERO + Duration::from_millis(millis)
     }
 
-    /// A playlist of six segments; the newest has this number.
+    /// A playlist of six segments; `head` is the number of the newest.
     fn newest(head: u64) -> Option<PlaylistFacts> {
         Some(PlaylistFacts {
             first: head - 5,
@@ -572,7 +575,7 @@ mod tests {
         assert_eq!(flight.poll(), Action::TakeHold);
         flight.handle_hold(true, at(0), around(20));
         assert_eq!(flight.poll(), Action::Wait(at(1_000), Some(21)));
-        // Listed: asked for at once, and then every eighth of a target duration.
+        // A listed segment is asked for at once, and then every eighth of a target duration.
         flight.handle_wait(newest(21));
         assert_eq!(flight.poll(), Action::Ask(Class::LiveEdge, Reason::Hold));
         flight.handle_attempt(missing(), at(1_800), around(21));
@@ -629,8 +632,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the origin answers and the edge grants: a flight asks no more often than its retries and its hold allow,
-        /// never waits past its hold, never adds to a body that viewers have seen without its tag, and lands.
+        /// For any answers of the origin and any grants of the edge, a flight lands. It asks only as often as its retries
+        /// and its hold allow, and never waits past its hold. It continues a body that viewers have seen only by its tag.
         #[test]
         fn a_flight_lands_within_its_bounds(
             answers in prop::collection::vec((attempt(), 0_u64..400, any::<bool>(), any::<bool>(), 19_u64..23, 0_u64..3), 1..60),
@@ -644,7 +647,8 @@ mod tests {
                 match flight.poll() {
                     Action::Ask(class, reason) => {
                         prop_assert!(reason != Reason::Resume || flight.resumable || !flight.head_shown || flight.bytes() == 0);
-                        // Only what does not queue can be refused for want of a permit in the background.
+                        // Only a request that does not queue can be refused because no permit in the background is
+                        // free.
                         let refused = attempt == failed(FetchError::Shed(Shed::Background));
                         if refused && class != Class::Background {
                             continue;
@@ -684,7 +688,7 @@ mod tests {
                 prop_assert_eq!(flight.failures(), retries);
                 prop_assert!(retries <= limits.retries_per_flight_max);
             }
-            // Whatever state it is in: once nothing is granted any more and the origin fails, it lands in a few steps.
+            // In any state: once nothing is granted and the origin fails, the flight lands in a few steps.
             let mut steps = 0;
             while !matches!(flight.poll(), Action::Land(_)) {
                 steps += 1;

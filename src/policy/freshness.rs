@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 /// Until when a stored object may be used, and for what. The three points never run backwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
-    /// When the answer was made, as its `Age` tells: the age at a later instant is the time since.
+    /// When the answer was made, by its `Age`; the age at a later instant is the time since then.
     pub made_at: Timestamp,
     /// Until then it is served as it is.
     pub fresh_until: Timestamp,
@@ -22,7 +22,7 @@ pub struct Validity {
     pub error_until: Timestamp,
 }
 
-/// How a stored object stands at an instant.
+/// State of a stored object at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
     /// May be served as it is, for this much longer.
@@ -35,12 +35,12 @@ pub enum Freshness {
     Expired,
 }
 
-/// For how long live segments are fresh: their bytes never change, and memory ends their stay long before.
+/// Freshness lifetime of live segments: their bytes never change, and the cache evicts them long before.
 const IMMUTABLE: Duration = Duration::from_secs(24 * 3_600);
 const MULTIVARIANT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(300));
 
 impl Validity {
-    /// The validity of an object of a live stream that landed at `now` and was `age` old by then; a playlist is fresh for
+    /// The validity of a live object that landed at `now` and was `age` old by then. A playlist is fresh for
     /// `fresh_percent` of a target duration.
     pub fn of_live(
         now: Timestamp,
@@ -63,11 +63,11 @@ impl Validity {
         }
     }
 
-    /// The same, with what is known of the next segment. Until it can be there the playlist is the newest one, and may be
-    /// served while a refresh is under way. From then on a request waits for the origin, or else a viewer who polls once
-    /// per segment gets the version before last for ever. A playlist that came without a segment which is due is fresh for
-    /// a short while, so that few fetches are made until it is there; once the segment is so late that the stream may stand
-    /// still, it is fresh for as long as any other.
+    /// The same validity, cut by when the next segment is due. Until that segment can be there the playlist is the
+    /// newest one, and may be served while a refresh is under way. From then on a request waits for the origin.
+    /// Otherwise a viewer who polls once per segment would get the version before last for ever. A playlist that lacks
+    /// a segment which is due is fresh for a short while, so that few fetches are made until the segment is there. Once
+    /// the segment is so late that the stream may stand still, the playlist is fresh for as long as any other.
     pub fn until_due(self, now: Timestamp, due: Due, facts: PlaylistFacts) -> Self {
         let late = facts.target_duration / 2;
         let fresh_until = if now < due.earliest {
@@ -85,12 +85,12 @@ impl Validity {
         }
     }
 
-    /// The validity of a foreign object with an explicit lifetime: no staleness is allowed unasked.
+    /// The validity of a foreign object with an explicit lifetime. It is never served stale.
     pub fn of_foreign(now: Timestamp, age: Duration, lifetime: Duration) -> Self {
         Self::spans(now, age, lifetime, lifetime, lifetime)
     }
 
-    /// The spans count from when the answer was made, so `Age` shortens each of them.
+    /// The spans count from the time when the answer was made, so `Age` shortens each of them.
     fn spans(
         now: Timestamp,
         age: Duration,
@@ -99,7 +99,7 @@ impl Validity {
         error: Duration,
     ) -> Self {
         let until = |span: Duration| now + span.saturating_sub(age);
-        // An answer older than the world: its age can't be a point in time, but no span depends on this point.
+        // `made_at` is cut to the beginning of time if the answer claims to be older. No span depends on it.
         let made_at = now.before(age);
         Self {
             made_at,
@@ -109,7 +109,7 @@ impl Validity {
         }
     }
 
-    /// How the object stands at `now`.
+    /// State of the object at `now`.
     pub fn at(&self, now: Timestamp) -> Freshness {
         if now < self.fresh_until {
             Freshness::Fresh(self.fresh_until.since(now))
@@ -122,7 +122,7 @@ impl Validity {
         }
     }
 
-    /// Whole seconds until it is stale; negative once it is (RFC 9211, section 2.4).
+    /// Whole seconds until the object is stale; negative once it is (RFC 9211, section 2.4).
     pub fn ttl_s(&self, now: Timestamp) -> i64 {
         if now < self.fresh_until {
             self.fresh_until.since(now).as_secs() as i64
@@ -137,18 +137,18 @@ impl Validity {
     }
 }
 
-/// A remembered failure: until it passes, requests are answered from it instead of asking again.
+/// A remembered failure. Until it ends, it answers requests, and the origin is not asked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Negative {
-    /// Until when it holds.
+    /// When it ends.
     pub until: Timestamp,
     /// Failures of this key in a row, this one included.
     pub in_a_row: u32,
 }
 
 impl Negative {
-    /// After an error of the origin: 250 ms, doubling to 1 s per failure in a row. A `Retry-After` lengthens it, but
-    /// never past 1 s: a live object must be asked for again.
+    /// After an error of the origin: 250 ms, doubling to 1 s per failure in a row. A `Retry-After` lengthens the time,
+    /// but never past 1 s, because a live object must be asked for again.
     pub fn after_error(
         now: Timestamp,
         before: Option<Self>,

@@ -1,4 +1,4 @@
-//! What an object is called inside a cache. Two requests with equal keys may share one answer.
+//! The name of an object inside a cache. Two requests with equal keys may share one answer.
 
 use equivalent::Equivalent;
 use serde::{Deserialize, Serialize};
@@ -49,18 +49,19 @@ impl Kind {
 /// The name of an object in the cache and in the table of flights.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
-    /// An object of a live stream. The query never counts: session ids and cache-busters share one object.
+    /// An object of a live stream. The query is not part of the key: requests with session ids and cache-busters share
+    /// one object.
     Live {
         /// The channel's name.
         channel: Box<str>,
-        /// The rendition's name; empty for what belongs to the whole channel.
+        /// The rendition's name; empty for an object of the whole channel.
         rendition: Box<str>,
         /// Which kind of object.
         kind: Kind,
         /// The segment's number; 0 for playlists.
         number: u64,
     },
-    /// Anything else that the origin serves. The query counts.
+    /// Any other object that the origin serves. The query is part of the key.
     Foreign {
         /// Host and port of the origin.
         authority: Box<str>,
@@ -71,7 +72,7 @@ pub enum Key {
     },
 }
 
-/// A [`Key`] that borrows from the request, so that a hit allocates none.
+/// A [`Key`] that borrows from the request, so that a hit allocates no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyRef<'a> {
     /// See [`Key::Live`].

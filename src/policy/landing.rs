@@ -1,8 +1,9 @@
 //! What the end of a flight means for the store.
 //!
-//! A whole object replaces all that was known. A refusal is remembered as long as its reason lasts. A failure of the origin
-//! is remembered for a moment, beside the object that may stand in. An answer that is not to be shared makes a
-//! hit-for-pass marker. A bound or a defect of the edge says nothing of the object, so it is not remembered at all.
+//! A whole object replaces all that was known. A refusal is remembered as long as its reason lasts. A failure of the
+//! origin is remembered for a moment, beside the stored object that may be served instead. An answer that is not to be
+//! shared makes a hit-for-pass marker. A bound or a defect of the edge says nothing of the object, so it is not
+//! remembered at all.
 
 use super::edge::{PASS, Stored};
 use super::flight::Outcome;
@@ -10,7 +11,7 @@ use super::freshness::{Negative, Validity};
 use super::status::FetchError;
 use crate::time::Timestamp;
 
-/// What is stored of a key from now on.
+/// What the store keeps of a key from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// The object that has landed, alone.
@@ -19,13 +20,13 @@ pub enum Keep {
     Refusal(Negative),
     /// The failure, beside the object that was there before.
     Failure(Negative),
-    /// That requests for it do not wait for each other until then.
+    /// A mark that requests for the key do not wait for each other until then.
     Pass(Timestamp),
     /// What was stored before.
     AsItWas,
 }
 
-/// What to store of a flight that has landed at `now`, where `before` is the failure that was remembered last.
+/// What to store after a flight that landed at `now`. `before` is the failure that was remembered last.
 pub fn keep(outcome: &Outcome, before: Option<Negative>, now: Timestamp) -> Keep {
     match *outcome {
         Outcome::Whole => Keep::Object,
@@ -43,7 +44,7 @@ pub fn keep(outcome: &Outcome, before: Option<Negative>, now: Timestamp) -> Keep
 }
 
 impl Keep {
-    /// What the store knows then, where `landed` is the validity of the object that has landed.
+    /// What the store knows then. `landed` is the validity of the object that has landed.
     pub fn facts(self, before: Stored, landed: Option<Validity>) -> Stored {
         match self {
             Self::Object => Stored {

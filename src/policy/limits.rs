@@ -1,8 +1,9 @@
 //! The edge's bounds: each is declared once, with its type, default, range, and one sentence.
 //!
-//! From the one table come [`Limits`] as policy uses them, [`Keys`] as a configuration file holds them (times in
-//! milliseconds, `_ms`), [`Changes`] as an operator may make them while an edge runs, the check of every value, and the rows of
-//! the reference. Beyond each bound stands a word: see [`super::status::Shed`] and [`super::status::FetchError`].
+//! The one table makes [`Limits`] as policy uses them, and [`Keys`] as a configuration file holds them (times in
+//! milliseconds, `_ms`). It also makes [`Changes`] as an operator may make them while an edge runs, the check of every
+//! value, and the rows of the reference. A word names each bound that is exceeded: see [`super::status::Shed`] and
+//! [`super::status::FetchError`].
 
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
@@ -10,14 +11,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What a cache lets go when it is full.
+/// What a cache evicts when it is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Eviction {
-    /// What was asked for longest ago. A live segment is asked for by everybody, and then by nobody.
+    /// The object that was asked for longest ago. All viewers ask for a live segment at about the same time, and none
+    /// later.
     #[default]
     Lru,
-    /// What was asked for least often (TinyLFU): good for what stays popular.
+    /// The object that was asked for least often (TinyLFU): good for objects that stay popular.
     TinyLfu,
 }
 
@@ -264,7 +266,7 @@ macro_rules! limits {
     };
 }
 
-/// A time of a bound, in milliseconds.
+/// The range of a bound that is a time, in milliseconds.
 const SPAN: RangeInclusive<u64> = 1..=600_000;
 
 limits! {

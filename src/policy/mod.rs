@@ -1,7 +1,7 @@
 //! The edge's decisions, without sockets and without a clock: what a request gets, when an object is stale, who leads.
 //!
-//! The performer (`serve` over sockets, later `sim` in virtual time) brings events and the time, and does what the
-//! decision says. Policy imports no other pure folder; facts of a playlist come in as [`rendition::PlaylistFacts`].
+//! The performer (`serve`) brings events and the time, and does what the decision says. Policy imports no other pure
+//! folder; facts of a playlist come in as [`rendition::PlaylistFacts`].
 
 pub mod admission;
 pub mod blocking;

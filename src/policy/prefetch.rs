@@ -1,14 +1,16 @@
-//! What a new playlist sets off: the segments that it lists for the first time are fetched before a viewer asks for them.
+//! Prefetching: segments that a new playlist lists for the first time are fetched before a viewer asks for them.
 
 use std::time::Duration;
 
 use super::limits::Limits;
 use super::rendition::{Fit, PlaylistFacts};
 
-/// A playlist that jumps far ahead is no reason to fetch everything between.
+/// The most segments that one playlist has fetched. A playlist that jumps far ahead is no reason to fetch all segments
+/// between.
 const AHEAD_MAX: usize = 4;
 
-/// The segments that are fetched ahead, the newest first. What is remembered of them is void: they are there now.
+/// The segments that are fetched ahead, the newest first. Remembered 404s of them are void, because the segments are
+/// there now.
 pub fn numbers(fit: &Fit) -> impl Iterator<Item = u64> + use<> {
     let listed = match fit {
         Fit::Newer(numbers) => numbers.clone(),
@@ -17,8 +19,9 @@ pub fn numbers(fit: &Fit) -> impl Iterator<Item = u64> + use<> {
     listed.into_iter().flatten().rev().take(AHEAD_MAX)
 }
 
-/// How long a new playlist is held back at most, so that a viewer who gets it finds its segments. Requests that wait for it
-/// have waited for `flown` at most, since its flight began. They must get it long before their deadline.
+/// The longest time for which a new playlist is held back, so that a viewer who gets it finds its segments. Requests
+/// that wait for it have waited for `flown` at most, the time since its flight began. They must get it long before
+/// their deadline.
 pub fn held_back_max(facts: PlaylistFacts, limits: &Limits, flown: Duration) -> Duration {
     let left = (limits.playlist_wait / 2).saturating_sub(flown);
     left.min(facts.target_duration / 4)
@@ -35,7 +38,7 @@ mod tests {
             (1, 0, 250),  // a quarter of a target duration
             (2, 50, 450), // half of the deadline, less what the flight took
             (8, 50, 450),
-            (2, 600, 0), // a slow origin: who waits has waited for long enough
+            (2, 600, 0), // a slow origin: the requests have waited for long enough
         ] {
             let target = Duration::from_secs(target_s);
             let facts = PlaylistFacts {

@@ -1,5 +1,5 @@
-//! What an edge knows of a rendition from its newest playlist, and what follows: whether another copy is newer, and what
-//! it means that a segment is not there.
+//! What an edge knows of a rendition from its newest playlist. From this follow whether another copy is newer, and why
+//! a segment is missing.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -16,23 +16,24 @@ pub struct PlaylistFacts {
     pub head: u64,
     /// EXT-X-TARGETDURATION.
     pub target_duration: Duration,
-    /// Duration of the newest segment: the next one is due so long after it.
+    /// Duration of the newest segment: the next segment is due that much later.
     pub newest: Duration,
 }
 
-/// How a playlist that has just landed stands to the newest one before it.
+/// How a playlist that has just landed compares with the newest one before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fit {
-    /// It lists these segments for the first time; the first playlist of a rendition lists none for the first time.
+    /// It lists these segments for the first time. `None`: it lists no new segment, or it is the first playlist of its
+    /// rendition.
     Newer(Option<RangeInclusive<u64>>),
-    /// It is an older copy of the same stream, and must not replace a newer one.
+    /// It is an older copy of the same stream and must not replace a newer one.
     Older,
-    /// It shares no segment with the one before and lies behind it: the stream has begun anew.
+    /// It shares no segment with the playlist before and lies behind it: the stream has begun anew.
     Reset,
 }
 
 impl PlaylistFacts {
-    /// How this playlist stands to the newest one before.
+    /// Compares this playlist with the newest one before.
     pub fn after(&self, before: Option<&Self>) -> Fit {
         let Some(before) = before else {
             return Fit::Newer(None);
@@ -51,7 +52,7 @@ impl PlaylistFacts {
         }
     }
 
-    /// What it means that the origin has no segment of this number.
+    /// Why the origin has no segment of this number.
     pub fn absence_of(&self, number: u64) -> Absence {
         if number < self.first {
             Absence::Past
@@ -64,7 +65,7 @@ impl PlaylistFacts {
         }
     }
 
-    /// How urgently a segment of this number is needed: the two newest ones are the live edge.
+    /// How urgently a segment of this number is needed. The live edge begins with the two newest segments.
     pub fn class_of(&self, number: u64) -> Class {
         if number.saturating_add(1) >= self.head {
             Class::LiveEdge
@@ -74,7 +75,7 @@ impl PlaylistFacts {
     }
 }
 
-/// One look at a playlist: its answer shows the stream at some instant between the two.
+/// One look at a playlist. Its answer shows the stream at some instant between `asked` and `answered`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sighting {
     /// When the server was asked.
@@ -84,8 +85,8 @@ pub struct Sighting {
 }
 
 impl Sighting {
-    /// From an answer that came at `answered` and had this `Age`: so long before, a cache on the way had asked. An age is cut
-    /// to whole seconds, so one above zero may be a second more.
+    /// From an answer that came at `answered` and had this `Age`: a cache on the way had asked that much earlier. An
+    /// age is cut to whole seconds, so an age above zero may be a second more.
     pub fn of_answer(asked: Timestamp, answered: Timestamp, age: Duration) -> Self {
         let age_max = if age.is_zero() {
             age
@@ -102,13 +103,13 @@ impl Sighting {
 /// When the next segment of a rendition is due: not before `earliest`, and by `latest` if the stream keeps its pace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// Until then the newest playlist that was seen is the newest one.
+    /// Until then the newest playlist that was seen is the newest one that exists.
     pub earliest: Timestamp,
     /// From then on the segment is late.
     pub latest: Timestamp,
 }
 
-/// When the segments of a rendition are published, as nearly as the playlists that were seen can tell.
+/// When the segments of a rendition are published, estimated from the playlists that were seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cadence {
     due: Due,
@@ -118,7 +119,7 @@ pub struct Cadence {
 }
 
 impl Cadence {
-    /// From the first playlist of a rendition: a stream that keeps its pace has published its newest segment within the
+    /// From the first playlist of a rendition. A stream that keeps its pace publishes the next segment within the
     /// duration of one segment.
     pub fn begin(facts: PlaylistFacts, sighting: Sighting) -> Self {
         Self {
@@ -131,9 +132,9 @@ impl Cadence {
         }
     }
 
-    /// From one more playlist of the same stream. Segments come at the pace of their durations, so each sighting narrows
-    /// down when: a segment was not there yet when a playlist was asked for that came without it, and it was there when
-    /// a playlist came that lists it.
+    /// From one more playlist of the same stream. Segments come at the pace of their durations, so each sighting
+    /// narrows down when. A segment was not there yet when the edge asked for a playlist that came without it. It was
+    /// there when a playlist came that lists it.
     pub fn saw(self, facts: PlaylistFacts, sighting: Sighting) -> Self {
         let seen = Self {
             asked: sighting.asked,
@@ -157,7 +158,7 @@ impl Cadence {
             earliest: by_sight.earliest.max(self.due.earliest + pace),
             latest: by_sight.latest.min(self.due.latest + pace),
         };
-        // In a stream that has changed its pace only what was seen counts.
+        // After the stream has changed its pace, only the last two sightings count.
         let due = if narrowed.earliest <= narrowed.latest {
             narrowed
         } else {
@@ -172,18 +173,18 @@ impl Cadence {
     }
 }
 
-/// What is remembered of a rendition.
+/// What an edge remembers of a rendition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rendition {
     /// The newest playlist.
     pub newest: PlaylistFacts,
-    /// When it was seen.
+    /// When the newest playlist was seen.
     pub seen_at: Timestamp,
     cadence: Cadence,
 }
 
 impl Rendition {
-    /// A rendition whose first playlist was seen so.
+    /// A rendition whose first playlist was seen at `now`.
     pub fn begin(facts: PlaylistFacts, sighting: Sighting, now: Timestamp) -> Self {
         Self {
             newest: facts,
@@ -192,10 +193,10 @@ impl Rendition {
         }
     }
 
-    /// One more playlist was seen at `now`: how it stands to the newest one before.
+    /// Takes one more playlist that was seen at `now`, and compares it with the newest one before.
     pub fn saw(&mut self, facts: PlaylistFacts, sighting: Sighting, now: Timestamp) -> Fit {
         let mut fit = facts.after(Some(&self.newest));
-        // Nothing but older copies for as long as a stale one may stand in: that is the stream now.
+        // Only older copies have come for as long as a stale one may stand in: they are the stream now.
         if fit == Fit::Older && now.since(self.seen_at) > facts.target_duration * 3 {
             fit = Fit::Reset;
         }
@@ -220,18 +221,18 @@ impl Rendition {
 /// Why a segment is not at the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absence {
-    /// The playlist lists it: it must come at once.
+    /// The playlist lists the segment: it must come at once.
     Listed,
-    /// It comes next.
+    /// The segment comes next.
     Next,
-    /// It lies further ahead.
+    /// The segment lies further ahead.
     Ahead,
-    /// It has left the playlist.
+    /// The segment has left the playlist.
     Past,
 }
 
 impl Absence {
-    /// Whether a request for it is held until it is there.
+    /// Whether a request for the segment is held until it is there.
     pub fn is_held(self) -> bool {
         matches!(self, Self::Listed | Self::Next)
     }

@@ -1,14 +1,14 @@
 //! When a failed request to the origin is repeated, and when the origin is left alone.
 //!
-//! Retries have a budget: a share of the good fills, so that an origin in trouble is never asked much more often than a
-//! healthy one. A circuit breaker opens when failures are the rule, and lets one request through now and then to see.
+//! Retries have a budget: a share of the good fills, so that a failing origin is never asked much more often than a
+//! healthy one. A circuit breaker opens when failures are frequent, and lets one probe through now and then.
 
 use std::time::Duration;
 
 use super::status::FetchError;
 use crate::time::Timestamp;
 
-/// What retries may be made of: each good fill adds a share of one.
+/// The budget of retries: each good fill adds a share of one retry.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     percent: u32,
@@ -17,7 +17,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Retries that may be saved up, so that a first failure may be repeated.
+    /// The most retries that may be saved. A budget begins with them, so that a first failure may be repeated.
     const MOST: u32 = 10;
 
     /// A budget of `percent` retries per hundred good fills.
@@ -44,8 +44,8 @@ impl Budget {
     }
 }
 
-/// Whether asking once more may help. A 4xx is an answer; 503 asks to be left alone; 508 says
-/// that caches ask each other in a circle; a bound of ours is no failure.
+/// Whether asking once more may help. A 4xx is an answer. 503 asks to be left alone. 508 says that caches ask each
+/// other in a circle. A bound of this edge is no failure.
 pub fn is_worth_repeating(error: FetchError, retry_after: Option<Duration>) -> bool {
     match error {
         FetchError::Connect
@@ -63,8 +63,8 @@ pub fn is_worth_repeating(error: FetchError, retry_after: Option<Duration>) -> b
     }
 }
 
-/// What a failed attempt says of the server that was asked. Where the viewer chose the object (`Foreign`), only a refused
-/// connection counts: nobody must be able to open the breaker by asking for what fails.
+/// What a failed attempt says of the server that was asked. If `viewer_chose` the object, only a refused connection
+/// counts. Otherwise a viewer could open the breaker by asking for objects that fail.
 pub fn health_after(error: FetchError, viewer_chose: bool) -> Health {
     match error {
         FetchError::Connect => Health::Failing,
@@ -85,18 +85,18 @@ pub fn health_after(error: FetchError, viewer_chose: bool) -> Health {
     }
 }
 
-/// How long to wait before the next attempt, counted from 1, at the same origin.
+/// How long to wait before retry number `attempt`, counted from 1, at the same origin.
 pub fn pause(attempt: u32) -> Duration {
     Duration::from_millis(25) * (1 << attempt.saturating_sub(1).min(4))
 }
 
-/// When a request that was refused may come back, in seconds: 1 to 3, drawn from the clock's small digits, so that requests which
-/// were refused together do not come back together.
+/// Seconds until a request that was refused may come back: 1 to 3, drawn from the clock's small digits. So requests
+/// that were refused together do not come back together.
 pub fn come_back_s(now: Timestamp) -> u64 {
     1 + now.as_nanos() / 1_000 % 3
 }
 
-/// How the breaker is set.
+/// The breaker's settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerLimits {
     /// Failures in a row that open it.
@@ -112,7 +112,7 @@ pub struct BreakerLimits {
 pub enum Health {
     /// The origin answered; a 4xx is an answer.
     Well,
-    /// It did not, or with a 5xx.
+    /// The origin did not answer, or answered with a 5xx.
     Failing,
 }
 
@@ -122,13 +122,13 @@ pub struct Breaker {
     limits: BreakerLimits,
     state: State,
     in_a_row: u32,
-    /// The last [`RECENT`] outcomes, newest lowest; a set bit is a failure.
+    /// The last [`RECENT`] outcomes, the newest in the lowest bit; a set bit is a failure.
     recent: u32,
     seen: u32,
     wait: Duration,
 }
 
-/// The outcomes that are looked back at: half of them failing opens the breaker.
+/// The number of outcomes that the breaker looks back at. If half of them are failures, it opens.
 const RECENT: u32 = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +137,7 @@ enum State {
     Open {
         until: Timestamp,
     },
-    /// A probe is under way; should its outcome never be told, another may go at `again_at`.
+    /// A probe is under way. If its outcome is never reported, another may go at `again_at`.
     Probing {
         again_at: Timestamp,
     },
@@ -156,7 +156,7 @@ impl Breaker {
         }
     }
 
-    /// Whether all is well as far as is known.
+    /// Whether the origin is healthy as far as is known.
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed
     }
@@ -169,10 +169,11 @@ impl Breaker {
         }
     }
 
-    /// A request goes. Where the breaker is not closed, it is the probe.
+    /// A request goes. If the breaker is not closed, the request is the probe.
     pub fn went(&mut self, now: Timestamp) {
         if self.state != State::Closed {
-            // Long enough for any answer; a probe whose outcome is never told must not keep the breaker open for ever.
+            // Long enough for any answer. A probe whose outcome is never reported must not keep the breaker open for
+            // ever.
             let again_at = now + self.limits.wait_max * 4;
             self.state = State::Probing { again_at };
         }
@@ -201,7 +202,7 @@ impl Breaker {
                     until: now + self.wait,
                 };
             }
-            // It went before the breaker opened, and says nothing new.
+            // The request went before the breaker opened, and says nothing new.
             (State::Open { .. }, Health::Failing) => {}
         }
     }

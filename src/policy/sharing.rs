@@ -1,6 +1,6 @@
-//! Whether an answer of the origin may be stored and shared between viewers, by its head alone.
+//! Decides by the head of an origin's answer whether the answer may be stored and shared between viewers.
 //!
-//! A body is never looked at, and neither is a file extension: what is stored is decided by the route's content and the
+//! Neither the body nor a file extension matters. The route (live or foreign) and the head decide, above all the
 //! origin's `Cache-Control` (RFC 9111, sections 3 and 5.2.2).
 
 use std::time::Duration;
@@ -11,11 +11,12 @@ use http::{HeaderMap, StatusCode};
 /// What may be done with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
-    /// It may be stored; the origin said for how long, or nothing.
+    /// The answer may be stored. `lifetime` is there if the origin gave one.
     Shared { lifetime: Option<Duration> },
-    /// It is for one viewer: each must ask for itself.
+    /// The answer is for one viewer: each request must ask for itself.
     Private,
-    /// A live object is refused with a 4xx, 404 above all. Our requests carry nothing of a viewer's, so all get the same.
+    /// A live object is refused with a 4xx, mostly 404. The edge's requests carry nothing of a viewer's, so all viewers
+    /// get the same.
     Refused,
     /// The origin failed, and may have said when to come back.
     Failed { retry_after: Option<Duration> },
@@ -24,7 +25,7 @@ pub enum Sharing {
 /// How an edge treats answers without an explicit lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Implicit {
-    /// Objects of a live stream: the kind decides.
+    /// Objects of a live stream: shared, for a time that depends on the kind.
     Shared,
     /// Foreign objects: not shared unless the origin says so.
     Private,
@@ -44,12 +45,12 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, implicit: Implicit) -> Sha
         }
         _ => return Sharing::Private,
     }
-    // Our requests carry no header that an answer could vary by but Accept-Encoding, and that one is always `identity`.
+    // The edge's requests carry one header that an answer could vary by: Accept-Encoding, which is always `identity`.
     let varies = headers
         .get_all(VARY)
         .iter()
         .any(|vary| !vary.as_bytes().eq_ignore_ascii_case(b"accept-encoding"));
-    // It was asked for as it is; an origin that sends it packed all the same means only clients that accept that.
+    // The edge asked for `identity`. An origin that encodes all the same means only clients that accept that coding.
     let packed = headers
         .get(CONTENT_ENCODING)
         .is_some_and(|coding| coding != "identity");
@@ -94,7 +95,7 @@ impl Control {
     fn of(headers: &HeaderMap) -> Self {
         let mut control = Self::default();
         for value in headers.get_all(CACHE_CONTROL) {
-            // A value that can't be read is taken for the strictest.
+            // A value that can't be read counts as the strictest.
             let Ok(text) = value.to_str() else {
                 control.forbidden = true;
                 continue;
@@ -206,7 +207,7 @@ mod tests {
             Sharing::Refused
         );
         assert_eq!(judged(403, &[], Implicit::Shared), Sharing::Refused);
-        // A foreign 404 may be one for strangers only.
+        // A foreign 404 may be meant for anonymous requests only.
         assert_eq!(judged(404, &[], Implicit::Private), Sharing::Private);
         assert_eq!(judged(302, &[], Implicit::Shared), Sharing::Private);
         assert_eq!(judged(206, &[], Implicit::Shared), Sharing::Private);

@@ -1,4 +1,5 @@
-//! The words that an edge says of an answer: the same in the log, in `Cache-Status` (RFC 9211), in labels, in reports.
+//! The words by which an edge describes an answer: the same in the log, in `Cache-Status` (RFC 9211), in labels, in
+//! reports.
 
 use http::StatusCode;
 use std::fmt;
@@ -10,15 +11,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MissQueue {
-    /// One goes to the origin, the others follow its flight and are served as it arrives.
+    /// One request goes to the origin. The others follow its flight and are served as the body arrives.
     #[default]
     Flights,
-    /// Baseline: each goes to the origin; the first whole answer is kept.
+    /// Baseline: each request goes to the origin; the first whole answer is kept.
     Off,
-    /// Baseline: moka's own `try_get_with`, whose fetch lives and dies with the viewer who came first.
+    /// Baseline: moka's own `try_get_with`. The fetch runs inside the first viewer's request and ends if that viewer
+    /// leaves.
     Moka,
-    /// Baseline: nginx's `proxy_cache_lock`. One goes to the origin, the others look every 500 ms whether the object is
-    /// there, and after five seconds go themselves.
+    /// Baseline: nginx's `proxy_cache_lock`. One request goes to the origin. The others look every 500 ms whether the
+    /// object is there, and after five seconds go themselves.
     #[serde(rename = "poll-500ms")]
     Poll500ms,
 }
@@ -68,9 +70,9 @@ pub enum Served {
     Negative,
     /// By a request of its own to the origin, not shared.
     Pass,
-    /// Not at all: a bound was reached.
+    /// Not served: a bound was reached.
     Shed,
-    /// Not at all: the origin failed, or the request made no sense.
+    /// Not served: the origin failed, or the request made no sense.
     Error,
 }
 
@@ -119,9 +121,9 @@ pub enum Shed {
     MemoryFull,
     /// The origin has failed too often just now and is left alone.
     BreakerOpen,
-    /// Nobody waits for it, and the origin is busy.
+    /// No request waits for the flight, and the origin is busy.
     Background,
-    /// Everybody who waited has left before it began.
+    /// All waiters have left before the flight began.
     Deserted,
     /// Too many requests wait for a playlist that is still to come.
     BlockedFull,
@@ -166,25 +168,25 @@ pub enum FetchError {
     Connect,
     /// No head in time.
     FirstByteTimeout,
-    /// The body stood still for too long.
+    /// No byte of the body came for too long.
     ProgressTimeout,
-    /// The whole took too long.
+    /// The whole fetch took too long.
     TotalTimeout,
-    /// The answer broke off, or was no HTTP.
+    /// The answer broke off, or was not HTTP.
     Broken,
     /// The body was shorter or longer than announced.
     Truncated,
     /// The body is larger than the edge takes.
     TooLarge,
-    /// A playlist older than one that was served already.
+    /// The playlist is older than one that was served already.
     Outdated,
     /// The object has changed since its first part came in: the parts don't fit together.
     Changed,
     /// The origin answered with a 5xx.
     Status(u16),
-    /// A bound of this edge.
+    /// A bound of this edge refused the fetch.
     Shed(Shed),
-    /// The fetch itself failed: a defect of ours.
+    /// The fetch itself failed: a defect of the edge.
     Panicked,
 }
 
@@ -221,7 +223,7 @@ impl FetchError {
         }
     }
 
-    /// Where its word stands in [`Self::WORDS`].
+    /// The index of its word in [`Self::WORDS`].
     pub const fn index(self) -> usize {
         match self {
             Self::Connect => 0,
@@ -248,13 +250,13 @@ impl FetchError {
 /// One member of a `Cache-Status` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheStatus<'a> {
-    /// The name of the cache that speaks.
+    /// The name of the cache that writes this member.
     pub cache: &'a str,
-    /// Whether it asked further, and why.
+    /// Whether that cache forwarded the request, and why.
     pub way: Way,
     /// Seconds until the object is stale; negative once it is.
     pub ttl_s: Option<i64>,
-    /// A word more: a bound, a failure, a reason.
+    /// One word more: a bound, a failure, a reason.
     pub detail: Option<&'a str>,
 }
 
@@ -274,7 +276,7 @@ pub enum Way {
 }
 
 impl CacheStatus<'_> {
-    /// Writes the member behind `text`. Every answer carries one, so it goes without the machinery of `format!`.
+    /// Appends the member to `text`. Every answer carries one, so this does without `format!`.
     pub fn push_to(&self, text: &mut String) {
         let (way, status) = match self.way {
             Way::Hit => ("hit", None),

@@ -1,8 +1,8 @@
-//! Which upstream a key is asked of: rendezvous hashing, so that each key has its own order of upstreams, and all edges
-//! that know the same upstreams agree on it. Where one is lost, only its own keys move.
+//! Chooses the upstream of a key by rendezvous hashing. Each key has its own order of upstreams, and all edges that
+//! know the same upstreams agree on it. If an upstream is lost, only its own keys move.
 
-/// The indices of `upstreams`, the one that the object called `name` belongs to first and those that stand in for it
-/// behind.
+/// The indices of `upstreams`: first the upstream that the object called `name` belongs to, then those that stand in
+/// for it.
 pub fn order(name: &str, upstreams: &[impl AsRef<str>]) -> Vec<usize> {
     let mut ranked: Vec<_> = upstreams
         .iter()
@@ -23,7 +23,7 @@ fn fnv(hash: u64, text: &str) -> u64 {
     })
 }
 
-/// Spreads what FNV leaves in the low bits over all of them (the finaliser of MurmurHash3).
+/// Spreads the differences that FNV leaves in the low bits over all bits (the finaliser of MurmurHash3).
 fn mixed(mut hash: u64) -> u64 {
     for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
         hash = (hash ^ hash >> 33).wrapping_mul(factor);

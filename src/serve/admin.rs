@@ -1,7 +1,7 @@
 //! The admin listener's routes: metrics for Prometheus, health for a supervisor, and the configuration of the component.
 //!
-//! Many scrapes, slow ones or all at once must cost viewers nothing. So there are few connections ([`limits`]), and
-//! one rendering at a time, off the threads that serve viewers, for all who came before it began.
+//! Many scrapes, slow ones or all at once, must cost viewers nothing. So there are few connections ([`limits`]). One
+//! rendering runs at a time, off the threads that serve viewers, for all scrapers that came before it began.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,24 +19,24 @@ use super::listener::Limits;
 use super::metrics::Registry;
 use super::token::Token;
 
-/// Whether a room is ready to serve; else the sentence that says why not.
+/// Whether a component is ready to serve; else the sentence that says why not.
 pub type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
-/// What operators of a room may see and do; copies share the directory.
+/// What operators of a component may see and do; copies share the directory.
 #[derive(Clone, Debug, Default)]
 pub struct Admin {
-    /// What they must bring; without one, nobody may what needs it.
+    /// The token that operators must bring. Without one, every request that needs it is refused.
     pub token: Option<Token>,
-    /// The configuration in force, its secrets masked.
+    /// The configuration in force, with its secrets redacted.
     pub config: Arc<str>,
-    /// The rooms to be found through this one.
+    /// The components that can be found through this one.
     pub directory: Directory,
-    /// As what an edge is found.
+    /// The role under which an edge is listed.
     pub role: Role,
 }
 
 impl Admin {
-    /// The answer to a request that does not bring the token; `None` if it does.
+    /// The answer to a request that does not bring the token; `None` if the request does.
     pub(super) fn refusal(&self, request: &HeaderMap) -> Option<Response> {
         let (code, text) = match &self.token {
             None => (
@@ -63,8 +63,8 @@ pub fn limits() -> Limits {
     }
 }
 
-/// `GET /metrics`, `/healthz` (the process answers), `/readyz` (503 with the reason until it is ready), `/-/targets` (where
-/// there is more to scrape), and with the token `/-/config`.
+/// `GET /metrics`, `/healthz` (the process answers), `/readyz` (503 with the reason until it is ready), `/-/targets`
+/// (what else there is to scrape), and with the token `/-/config`.
 pub fn routes(
     registry: Registry,
     readiness: Readiness,
@@ -117,23 +117,23 @@ pub(super) fn said(status: StatusCode, text: impl Into<Bytes>) -> Response {
     warp::reply::with_status(text, status).into_response()
 }
 
-/// Renders the metrics, for several scrapers at once if they come together.
+/// Renders the metrics, once for several scrapers if they come together.
 #[derive(Clone, Debug)]
 struct Scrapes(Arc<Rendering>);
 
 #[derive(Debug)]
 struct Rendering {
     registry: Registry,
-    /// One permit: one rendering at a time, and a pause behind each.
+    /// One permit: one rendering at a time, and a pause after each.
     turn: Arc<Semaphore>,
-    /// Renderings that have begun so far.
+    /// Number of renderings that have begun so far.
     begun: AtomicU64,
-    /// The last that has ended: its number, and what it brought.
+    /// The last rendering that has ended: its number and its text.
     last: Mutex<(u64, Bytes)>,
 }
 
 impl Scrapes {
-    /// Behind each rendering: so that not even scrapers without a pause of their own keep a core busy.
+    /// The pause after each rendering, so that scrapers without a pause of their own cannot keep a core busy.
     const PAUSE: Duration = Duration::from_millis(20);
 
     fn new(registry: Registry) -> Self {
@@ -145,7 +145,7 @@ impl Scrapes {
         }))
     }
 
-    /// What a rendering brings that begins after this call; `None` if it panicked, which is logged.
+    /// The text of a rendering that begins after this call; `None` if it panicked, which is logged.
     async fn text(&self) -> Option<Bytes> {
         let asked = self.0.begun.load(Ordering::Acquire);
         let turn = self.0.turn.clone().acquire_owned().await.ok()?;
@@ -155,7 +155,7 @@ impl Scrapes {
             return Some(text.clone());
         }
         let scrapes = self.clone();
-        // The turn goes with it: a scraper who leaves does not let the next one begin at once.
+        // The rendering owns the permit, so that a scraper who leaves does not let the next rendering begin at once.
         let rendering = tokio::task::spawn_blocking(move || {
             let number = scrapes.0.begun.fetch_add(1, Ordering::AcqRel) + 1;
             let text = Bytes::from(scrapes.0.registry.render());

@@ -1,7 +1,8 @@
-//! The fake broadcaster: it encodes each segment while its span passes, and publishes it the moment that it is whole.
+//! The fake broadcaster: it encodes each segment while the segment's time passes, and publishes it the moment that it
+//! is whole.
 //!
-//! A segment that could not be published is tried again until no playlist could list it any more; then it is dropped, and
-//! the stream goes on with what is still of use.
+//! A segment that could not be published is tried again until no playlist could list it any longer. Then it is dropped,
+//! and the stream goes on with newer segments.
 
 mod figures;
 pub mod sink;
@@ -23,7 +24,7 @@ use crate::hls::timeline::{Channel, Layout};
 use crate::media;
 use crate::time::UnixTime;
 
-/// Why a broadcast ended though nobody stopped it.
+/// Why a broadcast ended without being stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum BroadcastError {
     /// The origin will never take this channel.
@@ -36,13 +37,13 @@ pub enum BroadcastError {
     Encoder(u64),
 }
 
-/// When a new channel says that it began, so that a full window exists at once and players can join at once.
+/// When a new channel says that it began: so early that a full window exists at once and players can join at once.
 pub fn fresh_start(layout: &Layout, window: u64, now: UnixTime) -> UnixTime {
     now - layout.segment_duration() * u32::try_from(window).unwrap_or(u32::MAX)
 }
 
-/// Turns to encode, for half of the processor's cores: all channels of a process begin their next segment in the same
-/// moment, and have its whole duration for that. Those who serve and play in this process have the other half.
+/// Permits to encode, for half of the processor's cores. All channels of a process begin their next segment at the same
+/// moment, and have its whole duration to encode it. The servers and viewers in this process have the other half.
 static ENCODING: LazyLock<Semaphore> = LazyLock::new(|| {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Semaphore::new((cores / 2).max(1))
@@ -60,7 +61,8 @@ pub struct Broadcaster {
     pace: Pace,
 }
 
-/// When a broadcast publishes what is due: on time, unless it is made late or held up on purpose. Copies share it.
+/// When a broadcast publishes a segment that is due: on time, unless a caller delays or stalls it on purpose. Copies
+/// share the pace.
 #[derive(Clone, Debug)]
 pub struct Pace(Arc<watch::Sender<Hindrance>>);
 
@@ -77,29 +79,29 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// From now on each segment is published so much later than it is due.
+    /// From now on each segment is published this much later than it is due.
     pub fn be_late(&self, late: Duration) {
         self.0.send_modify(|hindrance| hindrance.late = late);
     }
 
-    /// From now on nothing is published.
+    /// From now on no segment is published.
     pub fn stall(&self) {
         self.0.send_modify(|hindrance| hindrance.stalled = true);
     }
 
-    /// All is well again; what is due is published at once.
+    /// Ends the delay and the stall; segments that are due are published at once.
     pub fn recover(&self) {
         self.0.send_replace(Hindrance::default());
     }
 
-    /// Waits until what is available at `instant` may be published.
+    /// Waits until a segment that is available at `instant` may be published.
     async fn reached(&self, instant: tokio::time::Instant) {
         let mut changes = self.0.subscribe();
         loop {
             let hindrance = *changes.borrow_and_update();
             let due = tokio::time::sleep_until(instant + hindrance.late);
             if hindrance.stalled {
-                // The caller that stalls it holds the other end.
+                // It cannot fail, because `self` holds the sender.
                 let _ = changes.changed().await;
                 continue;
             }
@@ -112,8 +114,8 @@ impl Pace {
 }
 
 impl Broadcaster {
-    /// A broadcast of `channel` into `sink`; `window` is how many segments the origin's playlists list. If the origin knows
-    /// the channel already, its `started_at` takes the place of the one given here.
+    /// A broadcast of `channel` into `sink`; `window` is the number of segments in the origin's playlists. If the
+    /// origin knows the channel already, the origin's `started_at` replaces the one given here.
     pub fn new(channel: Channel, window: u64, sink: Sink, clock: Clock, figures: Figures) -> Self {
         Self {
             channel,
@@ -126,7 +128,7 @@ impl Broadcaster {
         }
     }
 
-    /// The same broadcast, paced by somebody who may hinder it.
+    /// The same broadcast, at a pace that a caller may hinder.
     pub fn paced_by(self, pace: Pace) -> Self {
         Self { pace, ..self }
     }
@@ -145,7 +147,7 @@ impl Broadcaster {
     async fn broadcast(&mut self) -> Result<Infallible, BroadcastError> {
         self.describe().await?;
         for rendition in &self.channel.layout.ladder {
-            // From the start, not from the first segment on.
+            // The figures exist from the start, not only from the first segment on.
             self.figures.of(&self.channel.name, &rendition.name);
         }
         let began = self.clock.unix();
@@ -168,7 +170,7 @@ impl Broadcaster {
                     .reached(self.clock.instant_of_unix(available_at))
                     .await;
                 self.publish(number, bodies).await?;
-                // What fills the window at the start was due before anybody was there to publish it.
+                // Segments that fill the window at the start were due before the broadcast began.
                 if available_at >= began {
                     let late = self.clock.unix().since(available_at);
                     self.figures.lateness.observe(late.as_secs_f64());
@@ -197,7 +199,7 @@ impl Broadcaster {
         Ok(())
     }
 
-    /// Publishes every rendition of one segment, again and again while a playlist could list it.
+    /// Publishes every rendition of one segment, and tries again while a playlist could list it.
     async fn publish(&mut self, number: u64, bodies: Vec<Bytes>) -> Result<(), BroadcastError> {
         for (index, body) in bodies.into_iter().enumerate() {
             for attempt in 0.. {
@@ -233,8 +235,8 @@ impl Broadcaster {
         Ok(())
     }
 
-    /// An origin that forgot the channel takes our description as it is; one that meanwhile learnt another `started_at` would
-    /// change bytes under names in use, so that is the end.
+    /// An origin that forgot the channel takes this description as it is. If the origin has learnt another `started_at`
+    /// meanwhile, bytes under names in use would change, so the broadcast ends.
     async fn describe_again(&mut self) -> Result<(), BroadcastError> {
         let before = self.channel.clone();
         self.describe().await?;
@@ -248,11 +250,11 @@ impl Broadcaster {
     }
 }
 
-/// Whether the origin takes what it is sent; said once when that changes, not once per attempt.
+/// Whether the origin takes what it is sent. The log tells each change once, and not each attempt.
 #[derive(Debug, Default)]
 struct Trouble {
     under_way: bool,
-    /// Segment numbers given up since the trouble began.
+    /// Number of segments given up since the failures began.
     dropped: u64,
 }
 
@@ -278,14 +280,14 @@ impl Trouble {
     }
 }
 
-/// `number`, or the oldest that a playlist could list now if that is newer.
+/// `number`, or the oldest segment that a playlist could list now if that is newer.
 fn due_from(channel: &Channel, number: u64, window: u64, now: UnixTime) -> u64 {
     channel
         .window(now, window)
         .map_or(number, |listed| number.max(*listed.start()))
 }
 
-/// Every rendition of one segment, in the order of the ladder, off the async threads.
+/// Encodes every rendition of one segment, in the order of the ladder, off the async threads.
 async fn encode(channel: &Channel, number: u64) -> Result<Vec<Bytes>, BroadcastError> {
     let _turn = ENCODING.acquire().await;
     let channel = channel.clone();
@@ -316,7 +318,7 @@ mod tests {
 
     const WINDOW: u64 = 6;
 
-    /// Segments of 0.64 s, so that a test of live ones is short.
+    /// Segments of 0.64 s, so that a test of live segments is short.
     fn channel(clock: &Clock) -> Channel {
         let mut layout = Layout {
             parts_per_segment: 2,

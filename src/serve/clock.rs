@@ -1,7 +1,7 @@
 //! The one file that reads a clock.
 //!
-//! A [`Clock`] is monotonic. UNIX time is an offset read once at the start plus what has elapsed, so a wall clock that is
-//! stepped shows only after a restart, and ages never see it.
+//! A [`Clock`] is monotonic. UNIX time is read once at the start, and the time elapsed since then is added. So a step
+//! of the wall clock shows only after a restart, and never in ages.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -44,17 +44,17 @@ impl Clock {
         self.unix_at(self.now())
     }
 
-    /// The UNIX time at a monotonic one.
+    /// The UNIX time at a monotonic time.
     pub fn unix_at(&self, at: Timestamp) -> UnixTime {
         self.began_unix + at.since(Timestamp::ZERO)
     }
 
-    /// What tokio's timers call this point in time.
+    /// This point in time for tokio's timers.
     pub fn instant(&self, at: Timestamp) -> tokio::time::Instant {
         (self.began + at.since(Timestamp::ZERO)).into()
     }
 
-    /// The point in time tokio's timers must reach for the UNIX time `at`; now or past if it lies behind the start.
+    /// The UNIX time `at` for tokio's timers. A time before the start becomes the start.
     pub fn instant_of_unix(&self, at: UnixTime) -> tokio::time::Instant {
         (self.began + at.since(self.began_unix)).into()
     }

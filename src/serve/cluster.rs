@@ -1,7 +1,8 @@
-//! Who is built from what, and how it stops: rooms (an origin, an edge) with their listeners, alone or all in one process.
+//! Builds and stops the components (an origin, an edge) with their listeners, alone or all in one process.
 //!
-//! A [`Room`] owns its tasks. Stopping one closes its listeners, lets answers in flight finish within the drain limit,
-//! and returns when its last task has ended. A cluster stops from the viewers inwards: edges, broadcaster, origin.
+//! A [`Room`] holds a component's listeners and owns its tasks. Stopping one closes its listeners, lets answers in
+//! flight finish within the drain limit, and returns when its last task has ended. A cluster stops from the viewers
+//! inwards: edges, broadcaster, origin.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,24 +23,24 @@ use super::origin::{self, Origin, OriginConfig, StoreError, ingest};
 use super::workers::Workers;
 use crate::hls::timeline::{Channel, Layout};
 
-/// Why a room could not be opened.
+/// Why a component could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// No listener.
+    /// A listener failed.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// No store.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No origin.
+    /// The origin failed.
     #[error(transparent)]
     Origin(#[from] origin::OpenError),
-    /// No edge.
+    /// The edge failed.
     #[error(transparent)]
     Edge(#[from] EdgeError),
 }
 
-/// Where a room listens, and which flags say so.
+/// The addresses on which a component listens, and the flags that set them.
 #[derive(Clone, Copy, Debug)]
 pub struct Doors {
     /// For viewers, or for edges.
@@ -53,7 +54,8 @@ pub struct Doors {
 }
 
 impl Doors {
-    /// The doors of the edge with this index, counted from 0: ports above the first's, or any free ones if that is 0.
+    /// The addresses of the edge with this index, counted from 0. Its ports lie above those of the first edge. A port
+    /// of 0 stays 0, for any free port.
     pub fn nth(self, index: u16) -> Self {
         let above = |mut addr: SocketAddr| {
             if addr.port() != 0 {
@@ -80,21 +82,21 @@ impl Doors {
     }
 }
 
-/// A pair of listeners and what runs behind them.
+/// A pair of listeners and the tasks behind them.
 #[derive(Debug)]
 pub struct Room {
-    /// Where viewers, or edges, ask.
+    /// The address for viewers, or for edges.
     pub listen: SocketAddr,
-    /// Where operators ask.
+    /// The address for operators.
     pub admin: SocketAddr,
     stop: CancellationToken,
-    /// Falls when viewers, or edges, are let in no more, for a while or for good.
+    /// Cancelled when viewers, or edges, are no longer accepted, for a while or for good.
     open: Mutex<CancellationToken>,
     tasks: TaskTracker,
 }
 
 impl Room {
-    /// Binds both doors before anything is served, so that a taken port is told at once.
+    /// Binds both listeners before a request is served, so that a taken port is reported at once.
     fn open<R, F, A, B>(
         doors: Doors,
         routes: F,
@@ -125,7 +127,7 @@ impl Room {
             open,
             tasks,
         };
-        // Operators keep their view while viewers drain: their own door closes with a token that falls later.
+        // Operators keep their view while viewers drain: their listener closes with a token that is cancelled later.
         let drained = CancellationToken::new();
         room.tasks.spawn(listener::serve(
             operators,
@@ -148,7 +150,7 @@ impl Room {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs something beside the listeners until the room stops.
+    /// Runs a task beside the listeners; stopping the component waits for it.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }
@@ -161,16 +163,16 @@ impl Room {
     }
 }
 
-/// A door for operators alone, to what is no room: an audience. It closes when this is dropped.
+/// A listener for operators of what is not a component: an audience. It closes when this is dropped.
 #[derive(Debug)]
 pub struct MetricsDoor {
-    /// Where it is.
+    /// Its address.
     pub addr: SocketAddr,
     _stop: DropGuard,
 }
 
 impl MetricsDoor {
-    /// Opens it.
+    /// Opens the listener.
     ///
     /// # Errors
     /// The port is taken.
@@ -178,7 +180,7 @@ impl MetricsDoor {
         let socket = listener::bind(addr, "--metrics")?;
         let addr = socket.local_addr().unwrap_or(addr);
         let stop = CancellationToken::new();
-        // Ends with the token, which falls with what is returned.
+        // Ends with the token, which is cancelled when the returned value is dropped.
         tokio::spawn(listener::serve(
             socket,
             admin::routes(registry, Arc::new(|| Ok(())), Admin::default()),
@@ -267,11 +269,11 @@ pub struct OriginRoom {
     pub origin: Origin,
     /// Its listeners.
     pub room: Room,
-    /// Where broadcasters put segments, if anywhere.
+    /// Where broadcasters put segments; `None` without an ingest listener.
     pub ingest: Option<SocketAddr>,
     /// How its broadcasts are paced.
     pub pace: Pace,
-    /// The rooms to be found through its admin listener.
+    /// The components that can be found through its admin listener.
     pub directory: Directory,
     _listed: Listed,
     figures: broadcaster::Figures,
@@ -345,15 +347,15 @@ impl OriginRoom {
         Ok(open)
     }
 
-    /// Lets nobody in any more, as if the origin were gone: connections are refused once those that are open have ended.
+    /// Stops accepting connections, as if the origin were gone. Answers in flight may still finish.
     pub fn shut(&self) {
         self.room.door().cancel();
     }
 
-    /// Lets everybody in again, at the same address.
+    /// Accepts connections again, at the same address.
     ///
     /// # Errors
-    /// The port is taken, which it is as long as connections from before are open.
+    /// The port is taken, as it is until the listener before has closed.
     pub fn reopen(&self) -> Result<(), BindError> {
         let listener = listener::bind(self.room.listen, "--listen")?;
         let open = self.room.stop.child_token();
@@ -374,8 +376,8 @@ impl OriginRoom {
         format!("http://{}", self.room.listen)
     }
 
-    /// Starts a broadcast of the channel in this process, and returns the description in force: of a channel that is on
-    /// disk already, `started_at` is kept. The broadcast ends with `stop`.
+    /// Starts a broadcast of the channel in this process, and returns the description in force. If the channel is on
+    /// disk already, its `started_at` is kept. The broadcast ends with `stop`.
     ///
     /// # Errors
     /// The folder holds a channel of this name with another layout, or cannot be written.
@@ -407,7 +409,7 @@ impl OriginRoom {
     }
 }
 
-/// A channel that begins where the configuration says, or so long ago that a full window exists at once.
+/// A channel that begins when the configuration says, or so early that a full window exists at once.
 pub fn channel(
     name: &str,
     seed: u64,
@@ -428,21 +430,21 @@ pub fn channel(
     }
 }
 
-/// Raises this process's limit of descriptors as far as the system allows, and returns it: shells often start programs
+/// Raises this process's limit of descriptors as far as the system allows, and returns it. Shells often start programs
 /// with 1,024, and every connection takes one.
 pub fn raise_descriptor_limit() -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // What cannot be raised stays as it is, and is what counts then.
+    // A limit that cannot be raised stays as it is and is returned.
     let _ = setrlimit(Resource::Nofile, limit);
     getrlimit(Resource::Nofile)
         .current
         .map_or(usize::MAX, |count| count as usize)
 }
 
-/// How many connections an edge may hold: what is asked for, or 15,000, and at most three quarters of the descriptors
-/// that this process may have, shared between `edges`.
+/// The number of connections that an edge may hold: the number asked for, or 15,000. The `edges` share three quarters
+/// of the process's descriptors, and the number is no higher than one share.
 pub fn connections_max(asked: Option<usize>, edges: usize) -> usize {
     const DEFAULT: usize = 15_000;
     let share = raise_descriptor_limit() / 4 * 3 / edges.max(1);

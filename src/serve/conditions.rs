@@ -1,6 +1,6 @@
 //! What a request asks of an object that exists: all of it, a part, or nothing if it has not changed.
 //!
-//! Pure: headers and the object's tag and length in, a word out (RFC 9110, sections 12 to 14).
+//! Pure: headers and the object's tag and length in, a [`Wanted`] out (RFC 9110, sections 12 to 14).
 
 use std::ops::Range;
 
@@ -48,7 +48,8 @@ pub fn wanted(
     }
 }
 
-/// Whether Accept-Encoding admits gzip: by its name, else by `*`; a weight of 0 forbids (RFC 9110, section 12.5.3).
+/// Whether Accept-Encoding admits gzip, by its name or else by `*`. A weight of 0 forbids it (RFC 9110, section
+/// 12.5.3).
 pub fn accepts_gzip(headers: &HeaderMap) -> bool {
     let mut any = false;
     for line in headers.get_all(ACCEPT_ENCODING) {
@@ -70,7 +71,7 @@ pub fn accepts_gzip(headers: &HeaderMap) -> bool {
     any
 }
 
-/// The tag of the compressed form of an object: a strong tag names one sequence of bytes.
+/// The tag of an object's compressed form. It differs, because a strong tag names one sequence of bytes.
 pub fn gzip_etag(etag: &HeaderValue) -> Option<HeaderValue> {
     let tag = etag.to_str().ok()?.strip_suffix('"')?;
     HeaderValue::from_str(&format!("{tag}-gzip\"")).ok()
@@ -86,12 +87,12 @@ pub fn content_range(part: &Range<u64>, length: u64) -> HeaderValue {
     HeaderValue::from_str(&text).expect("numbers are header-safe")
 }
 
-/// Content-Range of an answer that a range lies outside of.
+/// Content-Range of the answer to a range that lies outside the object.
 pub fn content_range_outside(length: u64) -> HeaderValue {
     HeaderValue::from_str(&format!("bytes */{length}")).expect("a number is header-safe")
 }
 
-/// Another unit, several ranges and malformed ones are ignored: the whole is always a legal answer.
+/// Other units, several ranges and malformed ranges are ignored, because the whole body is always a legal answer.
 fn parse_range(range: &HeaderValue, length: u64) -> Wanted {
     let parse = || {
         let (first, last) = range
@@ -119,7 +120,7 @@ fn parse_range(range: &HeaderValue, length: u64) -> Wanted {
     }
 }
 
-/// A number of decimal digits only; one too large for 64 bits is as far as a number can be.
+/// A number of decimal digits only. A number too large for 64 bits becomes the largest one.
 fn digits(text: &str) -> Option<u64> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;

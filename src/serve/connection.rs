@@ -4,7 +4,7 @@
 //!   connection ends with `TimedOut`. Waiting for a flight writes nothing and is exempt.
 //! * **Hang-up.** With `half_close(true)` hyper does not look at the socket while a handler waits. [`hung_up`] resolves
 //!   when the peer has reset the connection, so that a waiting request can be dropped at once. A peer that has only
-//!   closed its sending half (`FIN`) may still be reading: it keeps its place.
+//!   closed its sending half (`FIN`) may still be reading, so its connection stays open.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -39,14 +39,14 @@ pub struct Connection {
     reader: OwnedReadHalf,
     writer: Arc<OwnedWriteHalf>,
     progress: WriteProgress,
-    /// Runs from the first write that did not go through at once; `None` while nothing is stuck.
+    /// Runs from the first write that did not go through at once; `None` while no write is stuck.
     stuck: Option<Pin<Box<Sleep>>>,
     taken_bytes: u64,
 }
 
 /// Resolves when the peer has reset the connection.
 pub async fn hung_up(writer: &OwnedWriteHalf) {
-    // An error of `ready` itself means that the runtime is going down: the connection then ends with it.
+    // `ready` itself fails only when the runtime shuts down: the connection then ends with it.
     let _ = writer.ready(Interest::ERROR).await;
 }
 
@@ -146,7 +146,7 @@ impl Write for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // Head and body of a small answer go as one piece: one copy costs the kernel less than a list of pieces.
+        // Head and body of a small answer go as one piece: one copy costs less than a list of pieces costs the kernel.
         let total = bufs.iter().map(|buf| buf.len()).sum();
         if total <= SMALL {
             let mut whole = Vec::with_capacity(total);
@@ -157,7 +157,7 @@ impl Write for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper flushes once all that it had is written: nothing is stuck any more.
+        // hyper flushes once it has written all that it had, so no write is stuck any longer.
         self.unstick();
         Poll::Ready(Ok(()))
     }

@@ -1,4 +1,4 @@
-//! Which rooms there are to watch, as Prometheus takes them from `http_sd_configs`: a JSON array of addresses and labels.
+//! The components to watch, as Prometheus takes them from `http_sd_configs`: a JSON array of addresses and labels.
 
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hls::names;
 
-/// What a room is there for; the value of the label `room`.
+/// What a component is there for; the value of the label `room`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -22,7 +22,7 @@ pub enum Role {
     Shield,
     /// It keeps the stream.
     Origin,
-    /// It plays viewers.
+    /// It simulates viewers.
     Audience,
 }
 
@@ -41,11 +41,11 @@ impl Role {
     }
 }
 
-/// A room with the address of its admin listener; written `ROOM/NAME=HOST:PORT`.
+/// A component with the address of its admin listener; written `ROOM/NAME=HOST:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Target {
-    /// What it is.
+    /// Its role.
     pub role: Role,
     /// Its name; the value of the label `name`.
     pub name: String,
@@ -92,35 +92,35 @@ impl From<Target> for String {
     }
 }
 
-/// One element of what Prometheus reads.
+/// One element of the array that Prometheus reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     /// One address.
     pub targets: Vec<String>,
-    /// Labels that no metric of ours has by itself.
+    /// Labels that no metric of Seawall has by itself.
     pub labels: Labels,
 }
 
-/// What stands beside the labels that a metric has by itself.
+/// The labels that Prometheus adds to those of each metric.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Labels {
-    /// What the room is.
+    /// The component's role.
     pub room: Role,
-    /// What it is called.
+    /// The component's name.
     pub name: String,
 }
 
-/// The rooms that are known; copies share them.
+/// The components that are known; copies share them.
 #[derive(Clone, Debug, Default)]
 pub struct Directory(Arc<RwLock<Vec<Target>>>);
 
 impl Directory {
-    /// Rooms that somebody else runs.
+    /// A directory of components that other processes run.
     pub fn of(further: Vec<Target>) -> Self {
         Self(Arc::new(RwLock::new(further)))
     }
 
-    /// Adds a room for good. One of the same name takes the place of the one before.
+    /// Adds a component for good. It replaces a component of the same role and name.
     pub fn learn(&self, target: Target) {
         let mut known = self.write();
         known.retain(|other| (other.role, &other.name) != (target.role, &target.name));
@@ -128,7 +128,7 @@ impl Directory {
         known.sort_unstable();
     }
 
-    /// Adds a room for as long as the return value lives.
+    /// Adds a component for as long as the return value lives.
     pub fn list(&self, role: Role, name: &str, address: SocketAddr) -> Listed {
         let target = Target {
             role,
@@ -142,8 +142,8 @@ impl Directory {
         }
     }
 
-    /// All of them, for a reader who has sent these headers: where a room listens on every address of its machine, the
-    /// reader gets the one by which it has found us.
+    /// All components, for a reader who has sent these headers. If a component listens on every address of its machine,
+    /// the reader gets the host by which it reached this listener.
     pub fn groups(&self, request: &HeaderMap) -> Vec<Group> {
         let asked = request
             .get(HOST)
@@ -173,7 +173,7 @@ impl Directory {
     }
 }
 
-/// A room in a directory; dropping it takes it out.
+/// A component in a directory; dropping this takes the component out.
 #[derive(Debug)]
 pub struct Listed {
     directory: Directory,

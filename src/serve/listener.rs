@@ -1,7 +1,7 @@
 //! The accept loop: warp's routes served by hyper, with the bounds that warp's own server lacks.
 //!
-//! A connection ends when its peer leaves, when it makes no progress, or when the drain at the end runs out. Every
-//! request meets [`request_filter`] before any route.
+//! A connection ends when its peer leaves, when it makes no progress, or when the drain limit at the end passes.
+//! [`request_filter`] checks every request before any route.
 
 use std::convert::Infallible;
 use std::io;
@@ -33,9 +33,9 @@ use super::workers::Workers;
 pub struct Limits {
     /// Connections at once; beyond it a new one is answered 503 and closed.
     pub connections: usize,
-    /// From the first byte of a request, or from the answer before it, to the end of its head.
+    /// Time from the first byte of a request, or from the answer before it, to the end of the request's head.
     pub head: Duration,
-    /// The least that a reader must take.
+    /// The least number of bytes that a reader must take per interval.
     pub progress: WriteProgress,
     /// How long answers in flight may take once the listener stops.
     pub drain: Duration,
@@ -62,7 +62,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// For viewers: every method that a foreign origin may know is passed on to it.
+    /// For viewers: the edge passes on every method that a foreign origin may know.
     pub fn viewers() -> Self {
         use http::Method;
         const METHODS: [Method; 7] = [
@@ -92,15 +92,16 @@ pub struct Counters {
     pub refused: prometheus::IntCounter,
 }
 
-/// The target of a request, found in its extensions: warp has no filter that gives path and query without copying.
+/// The target of a request, found in its extensions, because warp has no filter that gives path and query without
+/// copying.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target(pub http::Uri);
 
-/// Who sent a request, found in its extensions: the other end of the connection.
+/// The other end of a request's connection, found in the request's extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
 
-/// Why a listener could not be had.
+/// Why a listener could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {addr}: {source}; {}", advice(source, option))]
 pub struct BindError {
@@ -127,7 +128,7 @@ fn advice(source: &io::Error, option: &str) -> String {
 /// Opens a listening socket with a backlog wide enough for a surge. `option` is the flag that an error names.
 ///
 /// # Errors
-/// The port is taken, or the address is none of this machine.
+/// The port is taken, or the address does not belong to this machine.
 pub fn bind(addr: SocketAddr, option: &'static str) -> Result<TcpListener, BindError> {
     let listen = || {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
@@ -144,7 +145,7 @@ pub fn bind(addr: SocketAddr, option: &'static str) -> Result<TcpListener, BindE
     })
 }
 
-/// What can be answered by a plain call, before any route: no copy of the headers, no extension, no future of its own.
+/// Answers a request by a plain call, before any route: no copy of the headers, no extension, no future of its own.
 pub trait AtOnce:
     Fn(&hyper::Request<Incoming>) -> Option<http::Response<Bytes>> + Clone + Send + 'static
 {
@@ -155,7 +156,7 @@ impl<F> AtOnce for F where
 {
 }
 
-/// Nothing can be answered without a route.
+/// Leaves every request to the routes.
 pub fn nothing_at_once(_: &hyper::Request<Incoming>) -> Option<http::Response<Bytes>> {
     None
 }
@@ -186,7 +187,7 @@ pub async fn serve<F, R>(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of descriptors, most likely: wait for one to come free instead of spinning.
+                // Most likely the process is out of descriptors: wait until one is free instead of spinning.
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
@@ -206,7 +207,8 @@ pub async fn serve<F, R>(
             slot,
             counters.as_ref().map(|counters| counters.open.clone()),
         );
-        // Known to this thread's poller until now, and to its worker's from its first poll on.
+        // This thread's poller has known the socket until now. The worker's poller knows it from the task's first poll
+        // on.
         let Ok(stream) = stream.into_std() else {
             continue;
         };
@@ -216,11 +218,11 @@ pub async fn serve<F, R>(
             routes.clone(),
             at_once.clone(),
             limits.clone(),
-            // Tokens of the connection's own: polling one takes its lock, which must not be shared with every other.
+            // A token of the connection's own: polling a token takes its lock, which the connections must not share.
             stop.child_token(),
         );
         let abandon = abandon.child_token();
-        // Ends with the peer, with the progress guard, with the drain, or when the drain is given up.
+        // The task ends with the peer, with the progress guard, with the drain, or when the drain is given up.
         let served = async move {
             let _open = open;
             let _ = abandon.run_until_cancelled_owned(task).await;
@@ -261,10 +263,10 @@ impl Drop for Open {
     }
 }
 
-/// Tells a peer beyond the limit to come back; whether it gets through is up to its own buffers.
+/// Tells a peer beyond the limit to come back. Whether the answer arrives depends on the peer's buffers.
 fn refuse(stream: &TcpStream) {
     const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-    // A fresh socket is not yet known as writable to the runtime, so the write goes to the socket itself.
+    // The runtime does not know yet that a fresh socket is writable, so the write goes to the socket itself.
     let _ = socket2::SockRef::from(stream).send(FULL);
 }
 
@@ -288,7 +290,7 @@ async fn serve_connection<S>(
             return;
         }
     };
-    // Without it, Nagle's algorithm and delayed acknowledgements add 40 ms to small answers.
+    // Without this option, Nagle's algorithm and delayed acknowledgements add 40 ms to small answers.
     let _ = stream.set_nodelay(true);
     let (reader, writer) = stream.into_split();
     let writer = Arc::new(writer);
@@ -313,7 +315,7 @@ async fn serve_connection<S>(
         let target = Target(request.uri().clone());
         request.extensions_mut().insert(target);
         request.extensions_mut().insert(Peer(peer));
-        // Mapped and not awaited in a block, which would keep a second place for the same large future.
+        // `map_ok` and no async block: a block would keep a second place for the same large future.
         let answering = routes
             .clone()
             .call(request)
@@ -356,7 +358,7 @@ fn refused(refusal: request_filter::Refusal) -> http::Response<Bytes> {
     response
 }
 
-/// Says that the connection closes behind an answer, if it does.
+/// Says in the answer that the connection closes after it, if it does.
 fn ended<B>(mut response: http::Response<B>, afterwards: Afterwards) -> http::Response<B> {
     if afterwards == Afterwards::Close {
         response.headers_mut().insert(

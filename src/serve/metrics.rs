@@ -1,7 +1,7 @@
-//! The registry that metrics are counted in; every metric stands in one table (`metrics/table.rs`).
+//! The registry in which metrics are counted; one table holds every metric (`metrics/table.rs`).
 //!
-//! What comes from configuration (an edge's name, a client) is a *const* label of a registry or of a collector of its
-//! own; variable labels take words of enums only, and every combination that can occur exists at 0 from the start.
+//! Names from configuration (an edge's name, a client) are *const* labels of a registry or of a collector of its own.
+//! Variable labels take only words of enums, and every combination that can occur exists at 0 from the start.
 //! `prometheus` 0.14 hashes label values without a separator, so configured names must never be variable labels.
 
 mod process;
@@ -20,14 +20,14 @@ use tokio::runtime::RuntimeMetrics;
 use self::process::Process;
 pub use self::table::*;
 
-/// Where the metrics of one room (an edge, the origin) are registered; its const labels stand on each.
+/// The registered metrics of one component (an edge, the origin). Its const labels stand on each metric.
 #[derive(Clone, Debug)]
 pub struct Registry {
     inner: prometheus::Registry,
     consts: HashMap<String, String>,
-    /// The runtimes that its room's tasks run on.
+    /// The runtimes that run the component's tasks.
     runtimes: Arc<Mutex<Vec<RuntimeMetrics>>>,
-    /// Whose turn it is to render: a reading that adds or takes is for one scrape alone.
+    /// Held while rendering: some readings change a value, and that change is for one scrape alone.
     turn: Arc<Mutex<()>>,
 }
 
@@ -52,13 +52,13 @@ impl Registry {
         bare.with(consts)
     }
 
-    /// Counts one more runtime among those of the room.
+    /// Adds one more runtime to those of the component.
     pub fn watch(&self, runtime: RuntimeMetrics) {
         let mut runtimes = self.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
         runtimes.push(runtime);
     }
 
-    /// The same registry with more const labels on what is registered through it.
+    /// The same registry, with more const labels on the metrics that are registered through it.
     pub fn with(&self, consts: &[(&str, &str)]) -> Self {
         let mut all = self.consts.clone();
         all.extend(
@@ -105,12 +105,12 @@ impl Registry {
         self.register(Gauge::with_opts(self.opts(metric)).expect("the table holds valid names"))
     }
 
-    /// A gauge for a collector of one's own to register.
+    /// A gauge that a collector of the caller's own registers.
     pub fn unregistered_gauge(&self, metric: Metric) -> prometheus::IntGauge {
         prometheus::IntGauge::with_opts(self.opts(metric)).expect("the table holds valid names")
     }
 
-    /// A gauge with fractions for a collector of one's own to register.
+    /// A gauge with fractions that a collector of the caller's own registers.
     pub fn unregistered_float_gauge(&self, metric: Metric) -> Gauge {
         Gauge::with_opts(self.opts(metric)).expect("the table holds valid names")
     }
@@ -121,12 +121,12 @@ impl Registry {
         self.register(counter.expect("the table holds valid names"))
     }
 
-    /// A family of gauges for a collector of one's own to register.
+    /// A family of gauges that a collector of the caller's own registers.
     pub fn unregistered_gauges(&self, metric: Metric) -> IntGaugeVec {
         IntGaugeVec::new(self.opts(metric), metric.labels).expect("the table holds valid names")
     }
 
-    /// A family of counters for a collector of one's own to register.
+    /// A family of counters that a collector of the caller's own registers.
     pub fn unregistered_counters(&self, metric: Metric) -> IntCounterVec {
         IntCounterVec::new(self.opts(metric), metric.labels).expect("the table holds valid names")
     }
@@ -148,7 +148,7 @@ impl Registry {
         collector
     }
 
-    /// Everything registered, in Prometheus' text format. One caller after another.
+    /// All registered metrics in Prometheus' text format. Callers take turns.
     pub fn render(&self) -> Vec<u8> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = Vec::with_capacity(16 * 1024);
@@ -158,7 +158,7 @@ impl Registry {
         text
     }
 
-    /// How many series a scrape returns: the samples in the text, histogram buckets included.
+    /// Number of series that a scrape returns: the samples in the text, histogram buckets included.
     pub fn series(&self) -> usize {
         String::from_utf8_lossy(&self.render())
             .lines()

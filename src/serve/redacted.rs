@@ -1,7 +1,7 @@
-//! What may be shown of a URL: all but the name and the password before its host.
+//! The part of a URL that may be shown: all but the name and the password before its host.
 
-/// The URL with `***` for whatever stands before its host. What is no URL is shown without all that a reader of URLs might
-/// take for a secret: everything before its last `@`.
+/// The URL with `***` for everything between its scheme and its host. In a text that is no URL, everything before the
+/// last `@` may be a secret, and is treated in the same way.
 pub fn url(url: &str) -> String {
     let Some((before, host)) = url.rsplit_once('@') else {
         return url.to_owned();

@@ -1,7 +1,7 @@
-//! The first thing that every request meets: what is malformed, ambiguous or foreign to us is refused before any route.
+//! The first check of every request: a malformed, ambiguous or unsupported request is refused before any route.
 //!
-//! Pure: a request's head in, a verdict out. The answers are short 4xx, and the connection closes behind them, because
-//! after a malformed request nobody can say where the next one begins.
+//! Pure: a request's head in, a verdict out. The answers are short errors, and the connection closes after them,
+//! because after a malformed request it is unclear where the next one begins.
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Method, Uri, Version};
@@ -18,7 +18,7 @@ pub enum Refusal {
     /// A Transfer-Encoding other than `chunked`, or more than one (RFC 9112, section 6.1).
     #[error("the only transfer coding accepted is chunked")]
     TransferEncoding,
-    /// The path holds a byte outside the alphabet, a dot segment, or is not a path.
+    /// The path holds a byte outside the alphabet or a dot segment, or it is not a path.
     #[error("the path is malformed")]
     Path,
     /// A request to change protocols.
@@ -29,13 +29,13 @@ pub enum Refusal {
     Version,
 }
 
-/// How the connection goes on behind an accepted request.
+/// What happens to the connection after an accepted request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Afterwards {
-    /// It may be kept alive.
+    /// The connection may be kept alive.
     Keep,
-    /// It closes behind the answer: hyper drops a Content-Length beside Transfer-Encoding before we can see it, so a
-    /// chunked request may be one half of a smuggled pair.
+    /// The connection closes after the answer. hyper drops a Content-Length beside Transfer-Encoding before the filter
+    /// sees it, so a chunked request may be one half of a smuggled pair.
     Close,
 }
 
@@ -51,7 +51,7 @@ impl Refusal {
     }
 }
 
-/// Judges the head of a request. `methods` are those that the routes behind know.
+/// Judges the head of a request. `methods` are those that the routes know.
 ///
 /// # Errors
 /// Why it must be refused.
@@ -101,7 +101,8 @@ fn check_host(uri: &Uri, version: Version, headers: &HeaderMap) -> Result<(), Re
     }
 }
 
-/// `host` or `host:port` (RFC 3986, section 3.2): a name, an address of IPv4, or one of IPv6 in brackets; no user.
+/// `host` or `host:port` (RFC 3986, section 3.2). The host is a name, an IPv4 address, or an IPv6 address in brackets.
+/// A user is not allowed.
 fn is_authority(text: &[u8]) -> bool {
     let (host, rest) = match text {
         [b'[', inside @ ..] => match inside.iter().position(|&byte| byte == b']') {
@@ -129,7 +130,7 @@ fn is_authority(text: &[u8]) -> bool {
     host_fits && port_fits
 }
 
-/// The bytes that a path may hold as they are: unreserved characters, sub-delimiters, `:`, `@` and the slash.
+/// The bytes that a path may hold unencoded: unreserved characters, sub-delimiters, `:`, `@` and the slash.
 const IN_PATHS: [bool; 256] = {
     let mut allowed = [false; 256];
     let mut byte = 0;
@@ -144,8 +145,8 @@ const IN_PATHS: [bool; 256] = {
     allowed
 };
 
-/// A strict alphabet: what [`IN_PATHS`] allows, and `%XX` of anything but control bytes, slashes, backslashes and dots;
-/// no dot segments. So a path has one spelling, here and at the origin.
+/// A strict alphabet: the bytes in [`IN_PATHS`], and `%XX` of anything but control bytes, slashes, backslashes and
+/// dots. Dot segments are refused. So a path has one spelling, here and at the origin.
 fn check_path(uri: &Uri) -> Result<(), Refusal> {
     let path = uri.path().as_bytes();
     if path.first() != Some(&b'/') || path.len() > 2_048 {

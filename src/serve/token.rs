@@ -23,7 +23,7 @@ impl Token {
         Some(value)
     }
 
-    /// Whether a request brings it.
+    /// Whether a request brings the token.
     pub fn admits(&self, request: &HeaderMap) -> bool {
         let sent = request
             .get(AUTHORIZATION)

@@ -1,8 +1,8 @@
-//! Threads that serve connections or viewers, one current-thread runtime each: what they do never crosses to another core.
+//! Threads that serve connections or viewers, one current-thread runtime each: a task never moves to another thread.
 //!
 //! On tokio's shared runtime a task that becomes ready may be stolen, and idle threads are woken to steal it. For many
-//! short answers that costs more than it gains. A connection stays on the worker that it was given; who accepts spreads
-//! them evenly. A fetch runs where it was begun, and so on the worker of the viewer who led it; it outlives that viewer.
+//! short answers that costs more than it gains. A connection stays on the worker that it was given, and the listener
+//! spreads connections evenly. A fetch runs where it began, on the worker of its leader; it outlives that viewer.
 
 use std::io;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::{Builder, Handle, RuntimeMetrics};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Where connections are served, or viewers live.
+/// Where connections are served, or simulated viewers run.
 #[derive(Clone, Debug)]
 pub enum Workers {
-    /// On the runtime that accepts or starts them.
+    /// On the runtime that accepts the connections or starts the viewers.
     Here,
     /// On threads of their own.
     Threads(Arc<Threads>),
@@ -40,7 +40,7 @@ impl Workers {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             runtimes.push(runtime.handle().clone());
             let stop = stop.clone();
-            // Ends with the token, which falls when the last handle is dropped.
+            // Ends with the token, which is cancelled when the last handle is dropped.
             std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || runtime.block_on(stop.cancelled()))?;
@@ -52,7 +52,7 @@ impl Workers {
         })))
     }
 
-    /// A runtime for each thread that there is: one of its own, or the same as often as it has threads.
+    /// A runtime for each thread: the thread's own, or the shared runtime as often as it has threads.
     pub fn runtimes(&self) -> Vec<Handle> {
         match self {
             Self::Here => {
@@ -63,7 +63,7 @@ impl Workers {
         }
     }
 
-    /// The figures of runtimes of their own.
+    /// The figures of the runtimes that are the threads' own.
     pub(super) fn metrics(&self) -> Vec<RuntimeMetrics> {
         match self {
             Self::Here => Vec::new(),
@@ -71,7 +71,7 @@ impl Workers {
         }
     }
 
-    /// The runtime for the next connection: each in turn.
+    /// The runtime for the next connection, in turn.
     pub(super) fn next(&self) -> Handle {
         match self {
             Self::Here => Handle::current(),

@@ -1,9 +1,9 @@
-//! What the tests of the closed forms draw from: seeded, so that a figure that fails once fails again.
+//! Seeded random numbers for the tests of the closed forms: a test that fails once fails again with the same figure.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-/// Chance for one test.
+/// Random numbers for one test.
 pub(super) struct Chance(ChaCha8Rng);
 
 impl Chance {
@@ -12,17 +12,17 @@ impl Chance {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// Evenly from [0, 1).
+    /// A number drawn uniformly from [0, 1).
     pub(super) fn uniform(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// The time to the next arrival of a Poisson process with this many per unit of time.
+    /// The time to the next arrival of a Poisson process of this rate.
     pub(super) fn gap(&mut self, rate: f64) -> f64 {
         -libm::log(1.0 - self.uniform()) / rate
     }
 
-    /// How many arrivals of that process fall within `span`, and for how long they wait in all until its end.
+    /// Number of arrivals of that process within `span`, and the sum of their waiting times until its end.
     pub(super) fn arrivals(&mut self, rate: f64, span: f64) -> (u64, f64) {
         let (mut count, mut waited) = (0, 0.0);
         let mut at = self.gap(rate);
@@ -35,7 +35,7 @@ impl Chance {
     }
 }
 
-/// Fails unless the two lie no further apart than `within`.
+/// Panics unless the two values differ by at most `within`.
 pub(super) fn close(value: f64, expected: f64, within: f64) {
     assert!(
         (value - expected).abs() <= within,

@@ -1,7 +1,7 @@
-//! Requests for one key at one edge: what reaches the origin with a miss queue, and what does without.
+//! Requests for one key at one edge: how many reach the origin with a miss queue, and how many without one.
 //!
-//! The rates hold for Poisson arrivals and a fixed lifetime; the expected number of fetches of one live segment for
-//! arrivals that are uniform over a window.
+//! The rates hold for Poisson arrivals and a fixed lifetime. The expected number of fetches of one live segment holds
+//! for arrivals that are uniform over a window.
 
 use std::time::Duration;
 
@@ -22,17 +22,17 @@ impl Demand {
         1.0 / (self.lifetime.as_secs_f64() + self.fetch.as_secs_f64() + 1.0 / self.rate_per_s)
     }
 
-    /// Origin requests per second without one, where the first answer is kept: (1 + rL) / (T + L + 1/r).
+    /// Origin requests per second without a miss queue, where the first answer is kept: (1 + rL) / (T + L + 1/r).
     pub fn origin_rate_uncollapsed(&self) -> f64 {
         self.amplification() * self.origin_rate_collapsed()
     }
 
-    /// What a missing miss queue multiplies origin requests by: 1 + rL.
+    /// Factor by which origin requests grow without a miss queue: 1 + rL.
     pub fn amplification(&self) -> f64 {
         1.0 + self.waiters_mean()
     }
 
-    /// Mean number of requests that wait for one fetch: rL. How they are distributed says [`super::waiters`].
+    /// Mean number of requests that wait for one fetch: rL. [`super::waiters`] gives their distribution.
     pub fn waiters_mean(&self) -> f64 {
         self.rate_per_s * self.fetch.as_secs_f64()
     }
@@ -42,7 +42,7 @@ impl Demand {
         1.0 / (1.0 + self.rate_per_s * (self.lifetime + self.fetch).as_secs_f64())
     }
 
-    /// Share of requests that wait for the fetch of another: rL / (1 + r(T + L)).
+    /// Share of requests that wait for a fetch which another request leads: rL / (1 + r(T + L)).
     pub fn collapsed_share(&self) -> f64 {
         self.waiters_mean() * self.miss_share()
     }
@@ -52,16 +52,16 @@ impl Demand {
         self.rate_per_s * self.lifetime.as_secs_f64() * self.miss_share()
     }
 
-    /// Waiting time added to one request, on average, in seconds: one fetch delays its leader by L and its followers by
-    /// rL²/2 together.
+    /// Mean waiting time added to one request, in seconds. One fetch delays its leader by L and all its followers
+    /// together by rL²/2.
     pub fn delay_mean_s(&self) -> f64 {
         let fetch_s = self.fetch.as_secs_f64();
         self.miss_share() * (fetch_s + self.rate_per_s * fetch_s * fetch_s / 2.0)
     }
 }
 
-/// Expected fetches of one live segment at one edge without a miss queue, where `requests` arrivals are uniform over
-/// `window`: 1 + Nx - x^N with x = L/W. With a miss queue it is exactly 1.
+/// Expected number of fetches of one live segment at one edge without a miss queue: 1 + Nx - x^N with x = L/W. The
+/// `requests` arrivals are uniform over `window`. With a miss queue the number is exactly 1.
 pub fn fetches_uncollapsed(requests: u64, fetch: Duration, window: Duration) -> f64 {
     if requests == 0 {
         return 0.0;
@@ -71,8 +71,8 @@ pub fn fetches_uncollapsed(requests: u64, fetch: Duration, window: Duration) -> 
     1.0 + n * x - libm::pow(x, n)
 }
 
-/// Share of the requests for a live segment that leak past an edge without a miss queue, beyond the one that must go: L/D.
-/// What [`fetches_uncollapsed`] tends to where many arrive evenly over a segment's duration D.
+/// Share of the requests for a live segment that leak past an edge without a miss queue, not counting the one necessary
+/// fetch: L/D. [`fetches_uncollapsed`] tends to this where many requests arrive evenly over a segment's duration D.
 pub fn leak_share(fetch: Duration, segment: Duration) -> f64 {
     fetch.as_secs_f64() / segment.as_secs_f64()
 }
@@ -109,7 +109,7 @@ mod tests {
         for (requests, fetches) in [(0, 0.0), (1, 1.0), (1_000, 26.0), (10_000, 251.0)] {
             close(fetches_uncollapsed(requests, fetch, window), fetches, 1e-9);
         }
-        // A fetch that takes as long as all arrivals: each of them fetches.
+        // The fetch takes as long as all arrivals, so each request fetches.
         close(fetches_uncollapsed(40, window, window), 40.0, 1e-9);
     }
 

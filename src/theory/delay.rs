@@ -1,17 +1,17 @@
 //! How long all requests of one fetch wait together.
 //!
-//! The leader waits for the whole fetch time L, a follower for what is left of it. Followers arrive as a Poisson process
-//! of rate r, so the sum of what is left is a compound Poisson number: mean r∫t dt, variance r∫t² dt over [0, L].
+//! The leader waits for the whole fetch time L, a follower for the rest of it. Followers arrive as a Poisson process of
+//! rate r. So the sum of their waiting times is a compound Poisson number: mean r∫t dt, variance r∫t² dt over [0, L].
 
 use std::time::Duration;
 
-/// Mean of the seconds that one fetch of length L costs its leader and its followers together: L + rL²/2.
+/// Mean of the total waiting time of one fetch's leader and followers, in seconds: L + rL²/2.
 pub fn total_mean_s(rate_per_s: f64, fetch: Duration) -> f64 {
     let fetch_s = fetch.as_secs_f64();
     fetch_s + rate_per_s * fetch_s * fetch_s / 2.0
 }
 
-/// Variance of the same, in seconds squared: rL³/3.
+/// Variance of that total, in seconds squared: rL³/3.
 pub fn total_variance_s2(rate_per_s: f64, fetch: Duration) -> f64 {
     let fetch_s = fetch.as_secs_f64();
     rate_per_s * fetch_s * fetch_s * fetch_s / 3.0
@@ -29,7 +29,7 @@ mod tests {
     fn a_hundred_requests_per_second_and_a_fetch_of_50_ms() {
         close(total_mean_s(100.0, FETCH), 0.175, 1e-12);
         close(total_variance_s2(100.0, FETCH), 0.004_166_667, 1e-9);
-        // Nobody else comes: the leader waits alone.
+        // No follower comes: the leader waits alone.
         close(total_mean_s(0.0, FETCH), 0.05, 1e-12);
         close(total_variance_s2(0.0, FETCH), 0.0, 0.0);
     }

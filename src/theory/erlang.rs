@@ -1,10 +1,10 @@
-//! An origin that answers so many requests at once and turns the others away: Erlang's loss formula.
+//! An origin that answers a limited number of requests at once and refuses the others: Erlang's loss formula.
 
-/// Share of requests that find all of `slots` taken and are shed (Erlang-B). They arrive as a Poisson process and
-/// `offered` of them would be under way on average if none were shed: arrival rate times mean fetch time. How fetch
-/// times are distributed does not matter.
+/// Share of requests that find all `slots` taken and are shed (Erlang-B). Requests arrive as a Poisson process.
+/// `offered` is the mean number under way if none were shed: arrival rate times mean fetch time. The distribution of
+/// fetch times does not matter.
 pub fn shed_share(slots: u32, offered: f64) -> f64 {
-    // B(0) = 1; B(c) = aB(c-1) / (c + aB(c-1)): every step stays within [0, 1], where a^c / c! would overflow.
+    // B(0) = 1; B(c) = aB(c-1) / (c + aB(c-1)). Every step stays within [0, 1], where a^c / c! would overflow.
     (1..=slots).fold(1.0, |share, slots| {
         let waiting = offered * share;
         waiting / (f64::from(slots) + waiting)

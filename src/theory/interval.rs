@@ -1,11 +1,11 @@
-//! Where the mean of a few runs lies: Student's t, for samples that are independent and near enough to normal.
+//! Where the mean of a few runs lies: Student's t, for samples that are independent and nearly normal.
 
-/// How sure an interval is.
+/// The confidence level of an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Confidence {
-    /// The true mean lies outside once in twenty times.
+    /// The true mean lies outside in 1 of 20 cases.
     Percent95,
-    /// The true mean lies outside once in a hundred times.
+    /// The true mean lies outside in 1 of 100 cases.
     Percent99,
 }
 
@@ -19,18 +19,18 @@ impl Confidence {
     }
 }
 
-/// A mean and how far it may be off: a two-sided confidence interval.
+/// A mean and its possible error: a two-sided confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
     /// Mean of the samples.
     pub mean: f64,
-    /// The interval reaches this far to both sides.
+    /// Distance from the mean to either end of the interval.
     pub half_width: f64,
 }
 
 impl Interval {
-    /// The interval around the mean of the samples: mean ± t·s/√n. `None` for fewer than two of them, of which nobody
-    /// knows how they scatter.
+    /// The interval around the mean of the samples: mean ± t·s/√n. `None` for fewer than two samples, because their
+    /// deviation is unknown.
     pub fn of(samples: &[f64], confidence: Confidence) -> Option<Self> {
         let degrees = u32::try_from(samples.len()).ok()?.checked_sub(1)?;
         if degrees == 0 {
@@ -48,19 +48,19 @@ impl Interval {
         })
     }
 
-    /// Whether `value` lies inside, the ends included.
+    /// Whether `value` lies within the interval or on its ends.
     pub fn contains(&self, value: f64) -> bool {
         (value - self.mean).abs() <= self.half_width
     }
 }
 
-/// Two-sided quantile of Student's t: a value of t lies within ± this with the given probability. `degrees` of freedom,
-/// one less than the samples, are at least 1.
+/// Two-sided quantile of Student's t: with the given probability, t lies within ± this value. `degrees` of freedom is
+/// the number of samples less one, and at least 1.
 pub fn student_t(confidence: Confidence, degrees: u32) -> f64 {
     let inside = |t: f64| probability_within(t, degrees) >= confidence.inside();
-    // The widest one, at a single degree of freedom and 99 %, is 63.7.
+    // The largest quantile, at one degree of freedom and 99 %, is 63.7.
     let (mut below, mut above) = (0.0, 100.0);
-    // 60 halvings of 100 leave less than a double can tell.
+    // 60 halvings of 100 leave less than a double can represent.
     for _ in 0..60 {
         let middle = (below + above) / 2.0;
         match inside(middle) {
@@ -71,7 +71,7 @@ pub fn student_t(confidence: Confidence, degrees: u32) -> f64 {
     above
 }
 
-/// Probability that Student's t lies within ±t, which is a finite sum of powers of a cosine for whole degrees of freedom
+/// Probability that Student's t lies within ±t. For whole degrees of freedom it is a finite sum of powers of a cosine
 /// (Abramowitz and Stegun, 26.7.3 and 26.7.4).
 fn probability_within(t: f64, degrees: u32) -> f64 {
     let angle = libm::atan(t / libm::sqrt(f64::from(degrees)));
@@ -138,7 +138,7 @@ mod tests {
     fn the_true_mean_of_five_drawn_samples_lies_inside_as_often_as_promised() {
         const TIMES: u32 = 20_000;
         let mut chance = Chance::of(13);
-        // Twelve even draws add up to something that is as good as normal (Irwin and Hall).
+        // The sum of twelve uniform draws is nearly normal (Irwin and Hall).
         let mut normal = || (0..12).map(|_| chance.uniform()).sum::<f64>() - 6.0;
         let (mut in_95, mut in_99) = (0, 0);
         for _ in 0..TIMES {

@@ -1,4 +1,4 @@
-//! Likes wait in one queue and are counted one after another, each in the same time: M/D/1.
+//! Likes wait in one queue and are counted one after another. Each takes the same time: M/D/1.
 
 use std::time::Duration;
 
@@ -7,24 +7,24 @@ use std::time::Duration;
 pub struct Likes {
     /// λ: likes per second.
     pub rate_per_s: f64,
-    /// 1/μ: how long it takes to count one.
+    /// 1/μ: the time to count one like.
     pub service: Duration,
 }
 
 impl Likes {
-    /// ρ: the share of time in which something is counted. From 1 on the queue grows without end.
+    /// ρ: the share of time in which a like is being counted. At 1 or more the queue grows without end.
     pub fn load(&self) -> f64 {
         self.rate_per_s * self.service.as_secs_f64()
     }
 
-    /// How long a like waits before it is counted, on average, in seconds: ρ / (2μ(1 - ρ)) (Pollaczek and Khinchine, for a
-    /// fixed service time). `None` where there is no average, because the load is 1 or more.
+    /// Mean time that a like waits before it is counted, in seconds: ρ / (2μ(1 - ρ)) (Pollaczek and Khinchine, for a
+    /// fixed service time). `None` where the load is 1 or more, because there is no mean then.
     pub fn wait_mean_s(&self) -> Option<f64> {
         let load = self.load();
         (load < 1.0).then(|| load * self.service.as_secs_f64() / (2.0 * (1.0 - load)))
     }
 
-    /// How many likes wait at any time, on average: λ times the mean wait (Little).
+    /// Mean number of likes that wait: λ times the mean wait (Little).
     pub fn waiting_mean(&self) -> Option<f64> {
         self.wait_mean_s().map(|wait_s| self.rate_per_s * wait_s)
     }
@@ -66,7 +66,7 @@ mod tests {
         let (mut wait_s, mut waited_s) = (0.0_f64, 0.0);
         for _ in 0..LIKES {
             waited_s += wait_s;
-            // Lindley: what is left of the queue when the next one comes.
+            // Lindley: the queueing time that remains when the next like arrives.
             wait_s = (wait_s + 0.0005 - chance.gap(1_500.0)).max(0.0);
         }
         let mean_s = waited_s / f64::from(LIKES);

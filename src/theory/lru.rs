@@ -1,17 +1,17 @@
-//! Hit ratio of a cache that evicts what was asked for the longest time ago, if requests are independent of each other.
+//! Hit ratio of a cache that evicts the least recently requested object, if requests are independent of each other.
 //!
-//! King's formula is exact, but its terms are as many as the catalogue has subsets. Che's approximation treats an object
-//! as kept for a fixed time after each request; it is off by a few percent for a handful of objects and by next to
-//! nothing for thousands of them. [`hit_ratio`] takes the exact one up to [`EXACT_MAX`] objects.
+//! King's formula is exact, but it has as many terms as the catalogue has subsets. Che's approximation treats an object
+//! as kept for a fixed time after each request. Its error is a few percent for a handful of objects, and close to zero
+//! for thousands of them. [`hit_ratio`] uses the exact formula up to [`EXACT_MAX`] objects.
 //!
 //! Sources: W. F. King, "Analysis of demand paging algorithms", IFIP Congress 1971; H. Che, Y. Tung, Z. Wang,
 //! "Hierarchical web caching systems", IEEE JSAC 20(7), 2002.
 
-/// The largest catalogue whose hit ratio is worked out exactly: a table of 2^16 subsets.
+/// The largest catalogue whose hit ratio is computed exactly: a table of 2^16 subsets.
 pub const EXACT_MAX: usize = 16;
 
-/// Share of requests that are hits in a cache of `kept` objects, where the objects are asked for in proportion to
-/// `weights` (none below 0, not all 0): King's value for a small catalogue, Che's for a large one.
+/// Share of requests that are hits in a cache of `kept` objects. The objects are requested in proportion to `weights`
+/// (none below 0, not all 0). King's formula serves a small catalogue, Che's a large one.
 pub fn hit_ratio(weights: &[f64], kept: usize) -> f64 {
     match weights.len() {
         0..=EXACT_MAX => king(weights, kept),
@@ -19,10 +19,11 @@ pub fn hit_ratio(weights: &[f64], kept: usize) -> f64 {
     }
 }
 
-/// The exact hit ratio, for at most [`EXACT_MAX`] objects; more of them are a mistake of the caller, and panic.
+/// The exact hit ratio, for at most [`EXACT_MAX`] objects; with more it panics.
 ///
-/// The cache holds the `kept` objects that were asked for last, which read backwards are distinct objects drawn one
-/// after another. So the probability of a content S is a sum over who was drawn last: q(S) = Σ q(S - i) pᵢ / (1 - p(S - i)).
+/// The cache holds the `kept` objects that were requested last. Read backwards, they are distinct objects drawn one
+/// after another. So the probability of a content S is a sum over the object drawn last: q(S) = Σ q(S - i) pᵢ / (1 -
+/// p(S - i)).
 pub fn king(weights: &[f64], kept: usize) -> f64 {
     assert!(
         weights.len() <= EXACT_MAX,
@@ -58,8 +59,9 @@ pub fn king(weights: &[f64], kept: usize) -> f64 {
     hits
 }
 
-/// Che's approximation: an object is found if it was asked for within the characteristic time t before, for which the
-/// cache is full on average: Σ (1 - e^(-pᵢt)) = C. The hit ratio is Σ pᵢ (1 - e^(-pᵢt)).
+/// Che's approximation: an object is in the cache if it was requested within the last t seconds. The characteristic
+/// time t is the one for which the cache is full on average: Σ (1 - e^(-pᵢt)) = C. The hit ratio is Σ pᵢ (1 -
+/// e^(-pᵢt)).
 pub fn che(weights: &[f64], kept: usize) -> f64 {
     let asked = shares(weights);
     if kept >= asked.len() {
@@ -71,7 +73,7 @@ pub fn che(weights: &[f64], kept: usize) -> f64 {
         there >= kept as f64
     };
     let mut above = 1.0;
-    // Bounded: objects that are never asked for may leave a place that nothing fills.
+    // Bounded: an object with a very small weight may never fill its place.
     for _ in 0..1_000 {
         if full(above) {
             break;
@@ -79,7 +81,7 @@ pub fn che(weights: &[f64], kept: usize) -> f64 {
         above *= 2.0;
     }
     let mut below = 0.0;
-    // Each step halves what is left, until floating point holds no number between.
+    // Each step halves the interval, until floating point has no number between its ends.
     for _ in 0..1_100 {
         let middle = below + (above - below) / 2.0;
         if middle <= below || middle >= above {
@@ -93,7 +95,8 @@ pub fn che(weights: &[f64], kept: usize) -> f64 {
     asked.iter().map(|&share| share * found(share, above)).sum()
 }
 
-/// The weights as shares of all requests; objects that are never asked for are never in the cache and are left out.
+/// The weights as shares of all requests. Objects that are never requested are never in the cache, so they are left
+/// out.
 fn shares(weights: &[f64]) -> Vec<f64> {
     let asked: Vec<_> = weights
         .iter()
@@ -117,7 +120,7 @@ mod tests {
             .collect()
     }
 
-    /// The hit ratio of an LRU list that is played.
+    /// The hit ratio of a simulated LRU list.
     fn played(weights: &[f64], kept: usize, requests: u32, seed: u64) -> f64 {
         let mut rising = Vec::new();
         let mut sum = 0.0;

@@ -1,4 +1,4 @@
-//! Closed forms: what a run must show, worked out before it is run.
+//! Closed forms: the results that a run must show, computed before it runs.
 //!
 //! Rate r for one key at one edge, fetch time L, lifetime T, segment duration D, N viewers, k edges, R renditions.
 //! Transcendental functions come from libm, so a prediction is the same on every machine.

@@ -1,12 +1,12 @@
-//! What asking again costs: every attempt fails with probability p, whatever became of the others.
+//! The cost of retries: every attempt fails with probability p, independent of the other attempts.
 
-/// Attempts per request on average, if a failure is asked again `retries` times at most: (1 - p^(r+1)) / (1 - p).
+/// Mean number of attempts per request with at most `retries` retries: (1 - p^(r+1)) / (1 - p).
 pub fn attempts_mean(failure_share: f64, retries: u32) -> f64 {
-    // 1 + p + ... + p^r, which is the same and has no 0/0 at p = 1.
+    // 1 + p + ... + p^r: the same sum, but without 0/0 at p = 1.
     (0..retries).fold(1.0, |sum, _| 1.0 + failure_share * sum)
 }
 
-/// Share of requests of which every attempt fails: p^(r+1).
+/// Share of requests for which every attempt fails: p^(r+1).
 pub fn failed_share(failure_share: f64, retries: u32) -> f64 {
     libm::pow(failure_share, f64::from(retries) + 1.0)
 }
@@ -18,7 +18,7 @@ mod tests {
 
     #[test]
     fn three_failures_in_ten_and_two_retries() {
-        // (p, retries, attempts, requests that fail)
+        // (p, retries, attempts, share of requests that fail)
         for (share, retries, attempts, failed) in [
             (0.3, 2, 1.39, 0.027),
             (0.3, 0, 1.0, 0.3),

@@ -1,8 +1,8 @@
-//! How an audience spreads over edges, and what that asks of the origin.
+//! How an audience spreads over edges, and how many requests the origin gets because of it.
 
 use std::time::Duration;
 
-/// Expected number of `edges` that have at least one of `viewers` viewers: k(1 - (1 - 1/k)^N).
+/// Expected number of `edges` with at least one of the `viewers` viewers: k(1 - (1 - 1/k)^N).
 pub fn edges_occupied(edges: u64, viewers: u64) -> f64 {
     let k = edges as f64;
     if edges == 0 {
@@ -11,8 +11,8 @@ pub fn edges_occupied(edges: u64, viewers: u64) -> f64 {
     k * (1.0 - libm::pow(1.0 - 1.0 / k, viewers as f64))
 }
 
-/// Segments per second that `fetchers` (edges, or shield groups in front of them) ask of the origin at full occupancy:
-/// kR/D. It does not grow with the number of viewers.
+/// Segments per second that `fetchers` (edges, or shield groups in front of them) request from the origin at full
+/// occupancy: kR/D. The rate does not grow with the number of viewers.
 pub fn segment_rate(fetchers: u64, renditions: u64, segment: Duration) -> f64 {
     fetchers as f64 * renditions as f64 / segment.as_secs_f64()
 }
@@ -50,7 +50,7 @@ mod tests {
         let segment = Duration::from_secs(2);
         assert_eq!(segment_rate(300, 5, segment), 750.0);
         assert_eq!(segment_rate(4, 5, segment), 10.0);
-        // Ten times the viewers are no term of it: at full occupancy nothing changes.
+        // The number of viewers is not a term: at full occupancy ten times the viewers change nothing.
         close(
             edges_occupied(300, 10_000),
             edges_occupied(300, 100_000),

@@ -1,11 +1,12 @@
-//! A player whose line carries less than its rendition needs: when it first stalls, and how much of its time it stalls.
+//! A player whose connection carries less than its rendition needs: when it first stalls, and for which share of its
+//! time.
 //!
-//! A fluid model: media comes in at C/B of the pace of time and plays at the pace of time. Segments make the real player
-//! stall up to one segment sooner, because a segment can only be played once it is whole.
+//! A fluid model: media arrives at C/B times real time and plays at real time. The real player stalls up to one segment
+//! sooner, because it can only play a segment once it is whole.
 
 use std::time::Duration;
 
-/// A player of one rendition on a line of fixed bandwidth.
+/// A player of one rendition on a connection of fixed bandwidth.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Line {
     /// C: throughput in bits per second.
@@ -15,15 +16,15 @@ pub struct Line {
 }
 
 impl Line {
-    /// When a player with this much media ahead of its playhead first stalls, counted from now: b / (1 - C/B). `None` if
-    /// the line suffices.
+    /// Time until a player with `buffered` media ahead of its playhead first stalls: b / (1 - C/B). `None` if the
+    /// connection suffices.
     pub fn first_stall(&self, buffered: Duration) -> Option<Duration> {
         let starving = self.stall_ratio();
         let after_s = buffered.as_secs_f64() / starving;
         (starving > 0.0).then(|| Duration::try_from_secs_f64(after_s).unwrap_or(Duration::MAX))
     }
 
-    /// Share of time that the player stalls from then on: 1 - C/B, or 0 if the line suffices.
+    /// Share of time that the player stalls after that: 1 - C/B, or 0 if the connection suffices.
     pub fn stall_ratio(&self) -> f64 {
         (1.0 - self.throughput_bps / self.bitrate_bps).max(0.0)
     }
@@ -71,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_player_of_short_segments_stalls_at_that_time_and_as_much() {
-        // Segments of a hundredth of a second, each of which takes B/C as long to come.
+        // Segments of a hundredth of a second. Each takes B/C times as long to arrive.
         let (segment_s, comes_every_s) = (0.01, 0.01 / 0.75);
         let (mut level_s, mut stalled_s, mut first_s) = (6.0_f64, 0.0, None);
         const SEGMENTS: u32 = 20_000;

@@ -1,23 +1,24 @@
 //! How many requests wait for one fetch, if they arrive as a Poisson process of rate r.
 //!
-//! A fetch that takes L gathers Poisson(rL) of them. If fetch times are exponential with mean L, what is left of one is
-//! the same after every arrival, so the next event is again an arrival with probability q = rL / (1 + rL): geometric.
+//! A fetch that takes L gathers Poisson(rL) waiters. If fetch times are exponential with mean L, the remaining time of
+//! a fetch has the same distribution after every arrival. So the next event is again an arrival with probability q = rL
+//! / (1 + rL): geometric.
 
-/// How long fetches take, around the same mean.
+/// The distribution of fetch times around the same mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchTime {
-    /// Every fetch takes the same time: waiters are Poisson distributed.
+    /// Every fetch takes the same time: the number of waiters is Poisson distributed.
     Fixed,
-    /// Fetch times are exponentially distributed: waiters are geometrically distributed.
+    /// Fetch times are exponentially distributed: the number of waiters is geometrically distributed.
     Exponential,
 }
 
-/// Waiters of one fetch as a random number. The leader, who began the fetch, is not counted.
+/// The number of waiters of one fetch as a random number. The leader, who began the fetch, is not counted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Waiters {
-    /// rL: how many wait on average; 0 or more. [`super::collapse::Demand::waiters_mean`] gives it.
+    /// rL: mean number of waiters; 0 or more. [`super::collapse::Demand::waiters_mean`] gives it.
     pub mean: f64,
-    /// Which distribution it is.
+    /// The distribution of fetch times.
     pub fetch_time: FetchTime,
 }
 
@@ -35,7 +36,7 @@ impl Waiters {
         let n = count as f64;
         match self.fetch_time {
             _ if self.mean <= 0.0 => f64::from(count == 0),
-            // e^-m m^n / n!, by logarithms: e^-m alone is 0 beyond a mean of 745.
+            // e^-m m^n / n!, by logarithms: e^-m alone underflows to 0 beyond a mean of 745.
             FetchTime::Fixed => {
                 libm::exp(n * libm::log(self.mean) - self.mean - libm::lgamma(n + 1.0))
             }
@@ -55,8 +56,8 @@ impl Waiters {
         }
     }
 
-    /// Sum of the terms after `count`, which is not below the mean, so that they fall. No small number is got from a
-    /// difference of large ones.
+    /// Sum of the terms after `count`. `count` is at least the mean, so the terms fall. A difference of large numbers
+    /// would lose a small result.
     fn poisson_above(&self, count: u64) -> f64 {
         let mut at = count + 1;
         let mut term = self.probability(at);
@@ -69,7 +70,7 @@ impl Waiters {
         sum
     }
 
-    /// Sum of the terms up to `count`, which is below the mean, from the largest one down.
+    /// Sum of the terms up to `count`, from the largest one down. `count` is below the mean.
     fn poisson_up_to(&self, count: u64) -> f64 {
         let mut term = self.probability(count);
         let mut sum = 0.0;
@@ -109,7 +110,7 @@ mod tests {
     #[test]
     fn a_crowd_of_twenty_thousand_per_fetch_is_no_underflow() {
         let crowd = waiters(20_000.0, FetchTime::Fixed);
-        // As good as normal by then, with a standard deviation of 141.4 and half a waiter for continuity.
+        // Nearly normal by then, with a standard deviation of 141.4 and a continuity correction of half a waiter.
         close(crowd.beyond(20_000), 0.498, 1e-3);
         close(crowd.beyond(20_282), 0.022_9, 5e-4);
         close(crowd.beyond(19_717), 0.977_2, 5e-4);

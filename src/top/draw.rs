@@ -1,6 +1,6 @@
-//! A view painted in a terminal of any size from 80x24: figures, a chart, results side by side, a table of edges.
+//! Paints a view in a terminal of any size from 80x24: figures, a chart, results side by side, a table of edges.
 //!
-//! Everything is told by a shape as well as by a colour, so nothing is lost where there are none.
+//! Every fact has a shape as well as a colour, so a terminal without colours loses nothing.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use super::text::{bound, count, share};
 use super::view::{Breaker, Figures, Role, Step, View};
 use crate::policy::status::Served;
 
-/// Whether there are colours.
+/// Whether the terminal shows colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Palette {
-    /// As the terminal shows its sixteen.
+    /// The terminal's sixteen colours.
     Colours,
-    /// None: bold and dim alone.
+    /// No colours: bold and dim only.
     Plain,
 }
 
@@ -37,17 +37,17 @@ const DIM: Style = Style::new().add_modifier(Modifier::DIM);
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 const EDGE: Color = Color::Cyan;
 const ORIGIN: Color = Color::Yellow;
-/// A tenth of a request per second and less is at the foot of the chart.
+/// The foot of the chart is a tenth of a request per second, or less.
 const DECADES_BELOW_ONE: f64 = 1.0;
 
-/// Paints it.
+/// Paints the view.
 pub fn draw(frame: &mut Frame<'_>, view: &View<'_>, title: &str, palette: Palette) {
     let area = frame.area();
     let warnings = warnings(view, palette);
     let tall = area.height >= 36;
     let said = u16::try_from(warnings.len()).unwrap_or(u16::MAX);
     let rows = u16::try_from(view.rows.len()).unwrap_or(u16::MAX);
-    // Header and rows of the table, as far as the chart keeps a third of the screen.
+    // Header and rows of the table, as long as the chart keeps a third of the screen.
     let table = rows.saturating_add(1).min(area.height / 3);
     let shares = if tall { 10 } else { 1 };
     let likes = likes_of(view, palette);
@@ -64,7 +64,7 @@ pub fn draw(frame: &mut Frame<'_>, view: &View<'_>, title: &str, palette: Palett
     ] = Layout::vertical([
         Constraint::Length(2),
         Constraint::Length(3),
-        // And a gap, where there is room.
+        // And an empty line, if the terminal is tall enough.
         Constraint::Length(likes.as_ref().map_or(0, |_| 1 + u16::from(tall))),
         Constraint::Min(6),
         Constraint::Length(shares),
@@ -144,7 +144,7 @@ fn draw_figures(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, palette: Pal
     }
 }
 
-/// One line, where anybody has liked anything.
+/// One line about likes; `None` before the first like.
 fn likes_of(view: &View<'_>, palette: Palette) -> Option<Line<'static>> {
     let likes = view.likes?;
     let rate =
@@ -186,7 +186,7 @@ fn draw_chart(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, palette: Palet
         frame.render_widget(Line::styled("after the second look…", DIM), area);
         return;
     };
-    // Two dots of Braille per column: more rounds than that cannot be told apart.
+    // Braille has two dots per column: more rounds than that would overlap.
     let points = usize::from(area.width.saturating_sub(6)) * 2;
     let shown = view.steps.iter().rev().take(points);
     let series = |of: fn(&Step) -> f64| -> Vec<(f64, f64)> {
@@ -231,7 +231,7 @@ fn draw_chart(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, palette: Palet
     frame.render_widget(chart, area);
 }
 
-/// How high a rate is drawn: 0 at a tenth and below, 1 at one, 2 at ten, 3 at a hundred.
+/// The height at which a rate is drawn: 0 at a tenth and below, 1 at one, 2 at ten, 3 at a hundred.
 fn height(per_s: f64) -> f64 {
     (per_s.max(0.1).log10() + DECADES_BELOW_ONE).max(0.0)
 }
@@ -267,14 +267,14 @@ fn look(served: Served, palette: Palette) -> (&'static str, Style) {
     (shape, palette.of(colour))
 }
 
-/// How many of `cells` each result gets: by its share, and one at least where there is any.
+/// Divides `cells` among the results: each gets its share, and each result above 0 at least one cell.
 fn cells(results: &[f64; Served::ALL.len()], cells: u16) -> [u16; Served::ALL.len()] {
     let total: f64 = results.iter().sum();
     let mut given = results.map(|result| {
         let part = (result / total * f64::from(cells)).round() as u16;
         if result > 0.0 { part.max(1) } else { 0 }
     });
-    // What rounding has given or taken comes from the largest.
+    // The largest result absorbs the rounding error.
     let sum: u16 = given.iter().sum();
     if let Some(largest) = given.iter_mut().max() {
         *largest = (*largest + cells).saturating_sub(sum);
@@ -282,7 +282,7 @@ fn cells(results: &[f64; Served::ALL.len()], cells: u16) -> [u16; Served::ALL.le
     given
 }
 
-/// One row: the last round from left to right. More: each column a round, stacked from the foot.
+/// With one row: the last round, from left to right. With more: one column per round, stacked from the foot.
 fn draw_results(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, palette: Palette) {
     let busy = |step: &&Step| step.results.iter().any(|result| *result > 0.0);
     if area.height == 1 {
@@ -329,7 +329,7 @@ fn legend_of(view: &View<'_>, palette: Palette) -> Line<'static> {
         return Line::default();
     };
     let told = Served::ALL.into_iter().zip(step.results);
-    // The usual ones stand there always, so that nothing jumps.
+    // The usual results are always shown, so that the line does not jump.
     let told = told.filter(|(served, sum)| {
         let usual = [Served::Hit, Served::Collapsed, Served::Miss, Served::Stale];
         *sum > 0.0 || usual.contains(served)
@@ -448,7 +448,7 @@ mod tests {
     use super::super::view::{Answer, Watch};
     use super::*;
 
-    /// Forty looks at three edges, one of them down, while the requests grow tenfold every ten.
+    /// Forty rounds of three edges, one of them down, while requests grow tenfold every ten rounds.
     fn painted(width: u16, height: u16, palette: Palette) -> Terminal<TestBackend> {
         let mut watch = Watch::default();
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();

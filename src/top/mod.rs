@@ -1,7 +1,7 @@
-//! What `seawall top` shows: from samples over a view to a picture, as values.
+//! What `seawall top` shows: from samples to a view to a picture, as values.
 //!
-//! [`samples`] reads what a room exposes, [`view`] keeps what one must know of two scrapes and of the past,
-//! [`draw`] paints a view and [`text`] says it in a line. Nothing here asks anybody, or reads a clock.
+//! [`samples`] reads what a component exposes. [`view`] compares two scrapes and keeps the past. [`draw`] paints a
+//! view, and [`text`] writes it as one line. Nothing here sends a request or reads a clock.
 
 pub mod draw;
 pub mod samples;

@@ -1,22 +1,23 @@
-//! Prometheus' text format, version 0.0.4, as far as it is needed to watch a cluster: names, labels, values.
+//! Prometheus' text format, version 0.0.4, as far as watching a cluster needs it: names, labels, values.
 //!
-//! Written here because `prometheus-parse` splits labels at every comma and drops a value that holds `=` or `}`, and a
-//! client's name may.
+//! Written here because `prometheus-parse` splits labels at every comma and drops a value that holds `=` or `}`. A
+//! client's name may contain these characters.
 
 use std::collections::{BTreeMap, HashMap};
 
 /// Labels of one series, by name.
 pub type Labels = BTreeMap<String, String>;
 
-/// What one scrape has brought.
+/// The result of one scrape.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scrape(HashMap<String, BTreeMap<Labels, f64>>);
 
-/// Which series of a family are meant: those that carry all of these labels.
+/// Selects the series of a family that carry all of these labels.
 pub type Filter<'a> = &'a [(&'a str, &'a str)];
 
 impl Scrape {
-    /// Reads an exposition. A line that is none of the format's is passed over: others may say more than we know.
+    /// Parses an exposition. A malformed line is skipped, because other programs may expose more than this parser
+    /// knows.
     pub fn parse(text: &str) -> Self {
         let mut families: HashMap<String, BTreeMap<Labels, f64>> = HashMap::new();
         for line in text.lines().map(str::trim) {
@@ -28,7 +29,7 @@ impl Scrape {
         Self(families)
     }
 
-    /// Whether there is any series of this name.
+    /// Whether any series has this name.
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
@@ -45,14 +46,14 @@ impl Scrape {
         family.map(|(labels, value)| (labels, *value))
     }
 
-    /// The sum over the series that are meant; `None` where there is none.
+    /// The sum over the selected series; `None` if there is none.
     pub fn sum(&self, name: &str, filter: Filter<'_>) -> Option<f64> {
         let meant = self.series(name).filter(|(labels, _)| fits(labels, filter));
         meant.map(|(_, value)| value).reduce(|a, b| a + b)
     }
 
-    /// By how much the counters that are meant have grown since `before`, never negative: one that is smaller than it was
-    /// began again at 0, and one that is new was 0.
+    /// Growth of the selected counters since `before`, never negative. A counter below its old value has restarted at
+    /// 0, and a new counter started at 0.
     pub fn increase(&self, before: &Self, name: &str, filter: Filter<'_>) -> f64 {
         let meant = self.series(name).filter(|(labels, _)| fits(labels, filter));
         meant
@@ -60,7 +61,7 @@ impl Scrape {
             .sum()
     }
 
-    /// By how much each bucket of the histograms that are meant has grown, summed by upper bound; cumulative, as in the
+    /// Growth of each bucket of the selected histograms, summed by upper bound. The result is cumulative, as in the
     /// text, and ascending.
     pub fn buckets_increase(
         &self,
@@ -96,16 +97,17 @@ pub fn add(buckets: &mut Vec<(f64, f64)>, bound: f64, count: f64) {
     }
 }
 
-/// What a histogram says of a quantile. What lies between two bounds it does not say, and so neither do we.
+/// What a histogram tells about a quantile. It does not tell where between two bounds the quantile lies, so only the
+/// bound is given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bound {
-    /// It is at most so much.
+    /// The quantile is at most this.
     AtMost(f64),
-    /// It is more than the last bound.
+    /// The quantile is above the last finite bound.
     Over(f64),
 }
 
-/// The bound on the quantile `q`; `None` where nothing was observed.
+/// The bound on the quantile `q`; `None` if nothing was observed.
 pub fn quantile_bound(cumulative: &[(f64, f64)], q: f64) -> Option<Bound> {
     let (_, total) = *cumulative.last()?;
     if total <= 0.0 {
@@ -136,7 +138,7 @@ fn fits(labels: &Labels, filter: Filter<'_>) -> bool {
     filter.iter().all(carries)
 }
 
-/// `name{label="value",...} value [timestamp]`; no comment.
+/// Parses `name{label="value",...} value [timestamp]`; `None` for a comment.
 fn sample(line: &str) -> Option<(&str, Labels, f64)> {
     let end = line.find(['{', ' ', '\t'])?;
     let (name, rest) = line.split_at(end);
@@ -151,7 +153,7 @@ fn sample(line: &str) -> Option<(&str, Labels, f64)> {
     value.is_finite().then_some((name, labels, value))
 }
 
-/// Labels up to and with the closing brace, and what follows.
+/// Parses labels up to and including the closing brace. Returns them and the rest of the text.
 fn labels(mut rest: &str) -> Option<(Labels, &str)> {
     let mut found = Labels::new();
     loop {
@@ -166,7 +168,7 @@ fn labels(mut rest: &str) -> Option<(Labels, &str)> {
     }
 }
 
-/// A value up to its closing quote, unescaped, and what follows.
+/// Parses a value up to its closing quote. Returns the unescaped value and the rest of the text.
 fn quoted_value(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut characters = text.char_indices();

@@ -1,4 +1,4 @@
-//! A view as one line, for logs and pipes; and how numbers are written, short and aligned.
+//! A view as one line, for logs and pipes; and numbers in a short, aligned form.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use super::samples::Bound;
 use super::view::View;
 use crate::policy::status::Served;
 
-/// One line, with its end. `at` says when.
+/// One line, with its newline. `at` is the time to print.
 pub fn line(view: &View<'_>, at: &str) -> String {
     let mut text = at.to_owned();
     let mut say = |what: &str, value: String| {
@@ -48,7 +48,7 @@ pub fn line(view: &View<'_>, at: &str) -> String {
 /// A number of at most five characters: `0`, `0.52`, `12`, `1.23k`, `45.6M`.
 pub fn count(value: f64) -> String {
     let scaled = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
-    // What would be rounded to 1000 belongs to the next unit.
+    // A value that would be rounded to 1000 belongs to the next unit.
     let unit = scaled.into_iter().find(|(unit, _)| value >= unit * 0.9995);
     let (value, suffix) = unit.map_or((value, ""), |(unit, suffix)| (value / unit, suffix));
     if suffix.is_empty() && (value == 0.0 || value >= 99.95 || value.fract() == 0.0) {

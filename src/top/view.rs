@@ -1,4 +1,4 @@
-//! From scrapes to what is seen: rates between two of them, what the last minutes were, and how each room does.
+//! From scrapes to a view: rates between two scrapes, the last minutes, and the state of each component.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -7,53 +7,53 @@ use super::samples::{Bound, Scrape, add, quantile_bound};
 use crate::policy::status::Served;
 use crate::time::Timestamp;
 
-/// How many rounds of the past are kept.
+/// How many past rounds are kept.
 pub const ROUNDS_MAX: usize = 600;
-/// Over how much of the past offload and p99 are told.
+/// The time over which offload and p99 are computed.
 pub const WINDOW: Duration = Duration::from_secs(30);
 
-/// What a room is there for.
+/// The role of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// Viewers ask it.
+    /// Viewers send requests to it.
     Edge,
-    /// Edges ask it.
+    /// Edges send requests to it.
     Shield,
     /// It keeps the stream.
     Origin,
-    /// It plays viewers.
+    /// It simulates viewers.
     Audience,
 }
 
-/// A room that was to be scraped, and what came of it.
+/// The result of scraping one component.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// What it is, where somebody said so; else what it exposes tells.
+    /// The role, if it is known beforehand; else the exposed metrics tell.
     pub role: Option<Role>,
-    /// What it is called, likewise.
+    /// The name, if it is known beforehand; else the exposed metrics tell.
     pub name: Option<String>,
     /// `HOST:PORT` of its admin listener.
     pub address: String,
-    /// When it was asked.
+    /// When the scrape was sent.
     pub at: Timestamp,
-    /// What it exposes; else the sentence that says why there is nothing.
+    /// The exposed metrics, or the sentence that says why there are none.
     pub scrape: Result<Scrape, String>,
 }
 
-/// What all rooms together did from one round to the next.
+/// What all components together did from one round to the next.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Step {
-    /// When it ended.
+    /// When the round ended.
     pub at: Timestamp,
-    /// How long it was.
+    /// How many seconds the round lasted.
     pub seconds: f64,
-    /// Requests of viewers at edges, by [`Served::ALL`].
+    /// Requests of viewers at edges, in the order of [`Served::ALL`].
     pub results: [f64; Served::ALL.len()],
     /// Requests at the origin.
     pub origin: f64,
-    /// Bytes to viewers.
+    /// Bytes sent to viewers.
     pub bytes: f64,
-    /// Segments by the upper bound of how long their answers took to begin, cumulative.
+    /// Number of segment answers by time until their first byte: upper bound and cumulative count.
     pub segments: Vec<(f64, f64)>,
 }
 
@@ -72,16 +72,16 @@ impl Step {
 /// The circuit breaker towards the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breaker {
-    /// All is well.
+    /// The origin is asked normally.
     Closed,
-    /// One request tries whether it is.
+    /// One request tests whether the origin answers again.
     Probing,
-    /// The origin is left alone.
+    /// The origin is not asked.
     Open,
 }
 
 impl Breaker {
-    /// The word.
+    /// The word for this state.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -91,21 +91,21 @@ impl Breaker {
     }
 }
 
-/// How one edge or shield does.
+/// The state of one edge or shield.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// An edge or a shield.
+    /// Edge or shield.
     pub role: Role,
     /// Its name.
     pub name: String,
-    /// `None` where it does not answer.
+    /// `None` if the component does not answer.
     pub figures: Option<Figures>,
 }
 
-/// What an edge that answers says.
+/// The figures of an edge or shield that answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figures {
-    /// Requests, answers from the cache among them, and fetches from upstream, per second; `None` after one scrape only.
+    /// Rates per second: requests, cache hits among them, and fetches from upstream. `None` after one scrape only.
     pub rates: Option<Rates>,
     /// Requests that wait for a flight now.
     pub waiters: f64,
@@ -115,16 +115,16 @@ pub struct Figures {
     pub connections: f64,
     /// How full the cache is, 0 to 1.
     pub fill: f64,
-    /// The breaker.
+    /// State of the circuit breaker.
     pub breaker: Breaker,
 }
 
-/// What needs two scrapes.
+/// Figures that need two scrapes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
     /// Requests per second.
     pub requests: f64,
-    /// The share of them that was answered from the cache, fresh; `None` where nobody asked.
+    /// Share of requests answered from the cache, fresh; `None` without requests.
     pub hit_ratio: Option<f64>,
     /// Requests to upstream per second.
     pub origin: f64,
@@ -135,68 +135,68 @@ pub struct Rates {
 /// The audience of a surge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Audience {
-    /// Viewers that are there, by what their player shows; most first.
+    /// Present viewers by their player's state; the largest group first.
     pub states: Vec<(String, f64)>,
-    /// The scenario and its phase, where there is one.
+    /// The scenario and its phase, if a scenario is played.
     pub phase: Option<String>,
 }
 
 impl Audience {
-    /// All viewers that are there.
+    /// Number of viewers present.
     pub fn viewers(&self) -> f64 {
         self.states.iter().map(|(_, count)| count).sum()
     }
 }
 
-/// The likes of all origins that are watched.
+/// The likes of all watched origins.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Likes {
-    /// How many were acknowledged, and how many refused, per second; `None` after one scrape only.
+    /// Likes acknowledged and likes refused, per second; `None` after one scrape only.
     pub per_s: Option<(f64, f64)>,
     /// Operations that wait to be made durable.
     pub waiting: f64,
-    /// Operations that are durable and not counted yet.
+    /// Operations that are durable but not counted yet.
     pub uncounted: f64,
     /// Logs that have failed.
     pub logs_down: f64,
 }
 
-/// Everything that is seen at one instant.
+/// Everything that is shown at one instant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct View<'a> {
     /// How long the cluster has been watched.
     pub watched: Duration,
     /// The past, oldest first; empty after one round.
     pub steps: &'a VecDeque<Step>,
-    /// Requests that wait now, at all edges.
+    /// Requests that wait now, summed over all edges.
     pub waiters: f64,
-    /// The most that waited at once while the cluster was watched and within the half minute before, at most: the edges'
-    /// own peaks added up.
+    /// The most requests that waited at once: the sum of the edges' own peaks. It covers the time that the cluster was
+    /// watched, and at most the half minute before.
     pub waiters_peak: f64,
-    /// The share of viewers' requests that the origin did not see, over [`WINDOW`].
+    /// Share of viewers' requests that did not reach the origin, over [`WINDOW`].
     pub offload: Option<f64>,
-    /// A bound that 99 of 100 segments kept, in seconds, over [`WINDOW`].
+    /// Upper bound for 99 of 100 segments' time until the first byte, in seconds, over [`WINDOW`].
     pub segment_p99: Option<Bound>,
     /// Viewers, while a surge is played.
     pub audience: Option<Audience>,
-    /// Likes, where anybody has sent one.
+    /// Likes, once there are any.
     pub likes: Option<Likes>,
     /// Edges and shields by name.
     pub rows: Vec<Row>,
-    /// Rooms that do not answer: who, and why.
+    /// Components that do not answer: name, address and reason.
     pub down: Vec<String>,
-    /// What else is to be said.
+    /// Further remarks.
     pub notes: Vec<String>,
 }
 
 impl View<'_> {
-    /// What happened last; `None` after one round.
+    /// The last step; `None` after one round.
     pub fn last(&self) -> Option<&Step> {
         self.steps.back()
     }
 }
 
-/// What is kept from round to round.
+/// State that is kept from round to round.
 #[derive(Debug, Default)]
 pub struct Watch {
     began: Option<Timestamp>,
@@ -207,7 +207,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Takes what a round of scrapes has brought, at `now`.
+    /// Takes the results of a round of scrapes at `now`.
     pub fn take(&mut self, now: Timestamp, answers: Vec<Answer>, notes: Vec<String>) -> View<'_> {
         let began = *self.began.get_or_insert(now);
         let mut step = Step {
@@ -237,7 +237,7 @@ impl Watch {
                     continue;
                 }
             };
-            // A component that was down has no "before": what it did meanwhile is no rate of now.
+            // A component that was down has no "before": its activity meanwhile is not a current rate.
             let before = self.before.get(&answer.address);
             let before = before.map(|(at, before)| (answer.at.since(*at).as_secs_f64(), before));
             match answer.role.or_else(|| role_of(&scrape)) {
@@ -245,7 +245,7 @@ impl Watch {
                     let figures = figures(&scrape, before);
                     if role == Role::Edge {
                         waiters += figures.waiters;
-                        // The first one may tell of a time that nobody watched.
+                        // The first peak may belong to a time before this watch began.
                         let said =
                             before.and_then(|_| scrape.sum("seawall_edge_miss_waiters_peak", &[]));
                         peak += said.unwrap_or(0.0).max(figures.waiters);
@@ -288,7 +288,8 @@ impl Watch {
             }
             latest.insert(answer.address, (answer.at, scrape));
         }
-        // Where the origin is not watched, what was asked of it is the next best thing: by shields, where there are any.
+        // If the origin is not watched, the fetches sent to it stand in for its hits: those of shields, if there are
+        // any, else of edges.
         step.origin = origin_hits.or(of_shields).unwrap_or(of_edges);
         if let (Some(round), true) = (self.round, compared) {
             step.seconds = now.since(round).as_secs_f64();
@@ -327,7 +328,7 @@ impl Watch {
     }
 }
 
-/// Adds what an edge did to the step; its fetches from upstream come back.
+/// Adds the activity of an edge to the step. Returns the number of its fetches from upstream.
 fn edge_step(step: &mut Step, scrape: &Scrape, before: &Scrape) -> f64 {
     for (sum, served) in step.results.iter_mut().zip(Served::ALL) {
         let result = [("result", served.word())];
@@ -341,7 +342,7 @@ fn edge_step(step: &mut Step, scrape: &Scrape, before: &Scrape) -> f64 {
     fetches(scrape, before)
 }
 
-/// What a component has asked of its upstream.
+/// Number of fetches that a component sent upstream.
 fn fetches(scrape: &Scrape, before: &Scrape) -> f64 {
     scrape.increase(before, "seawall_edge_origin_fetches_total", &[])
 }
@@ -375,7 +376,7 @@ fn figures(scrape: &Scrape, before: Option<(f64, &Scrape)>) -> Figures {
 }
 
 impl Likes {
-    /// Those of two origins.
+    /// The sum of the likes of two origins.
     fn and(self, other: Self) -> Self {
         let per_s = match (self.per_s, other.per_s) {
             (Some(one), Some(two)) => Some((one.0 + two.0, one.1 + two.1)),
@@ -390,7 +391,7 @@ impl Likes {
     }
 }
 
-/// `None` where nobody has liked anything yet, so that nothing is said of it.
+/// `None` before the first like, so that the view shows nothing about likes.
 fn likes_of(scrape: &Scrape, before: Option<(f64, &Scrape)>) -> Option<Likes> {
     const ANSWERED: &str = "seawall_likes_accepted_total";
     let gauge = |name| scrape.sum(name, &[]).unwrap_or(0.0);
@@ -447,7 +448,7 @@ fn per_s(count: f64, seconds: f64) -> f64 {
     if seconds > 0.0 { count / seconds } else { 0.0 }
 }
 
-/// A name so that `edge-10` stands behind `edge-9`: shorter first where the letters are the same.
+/// A sort key that puts `edge-10` behind `edge-9`: the shorter name first where the letters are the same.
 fn natural(name: &str) -> (&str, usize, &str) {
     let letters = name.trim_end_matches(|character: char| character.is_ascii_digit());
     (letters, name.len(), name)

@@ -76,7 +76,8 @@ impl Bits {
 pub(super) fn append_nal(stream: &mut Vec<u8>, header: u8, payload: &[u8]) {
     stream.extend([0, 0, 0, 1, header]);
     let mut rest = payload;
-    // Copy up to each pair of zeros that a byte below 4 follows: most payloads have none, and one copy does.
+    // Copy up to each pair of zeros that precedes a byte below 4. Most payloads have no such pair, so one copy
+    // suffices.
     while let Some(at) = first_emulation(rest) {
         stream.extend(&rest[..at + 2]);
         stream.push(3);
@@ -91,7 +92,7 @@ pub(super) const NAL_PREFIX_BYTES: usize = 5;
 fn first_emulation(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     while at + 2 < bytes.len() {
-        // A third byte above 3 cannot end any of the next three windows that hold it.
+        // If the third byte is above 3, none of the next three windows that contain it can match.
         if bytes[at + 2] > 3 {
             at += 3;
         } else if bytes[at] == 0 && bytes[at + 1] == 0 {

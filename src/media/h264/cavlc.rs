@@ -1,7 +1,7 @@
 //! CAVLC of residual blocks (H.264 section 9.2): the two kinds that DC-only macroblocks have.
 //!
-//! No macroblock of ours has AC coefficients, so the neighbours of every luma block count none and nC is zero throughout;
-//! chroma DC has a table of its own (nC = -1).
+//! No macroblock here has AC coefficients, so the neighbours of every luma block count none, and nC is always zero.
+//! Chroma DC has its own table (nC = -1).
 
 use super::bits::Bits;
 
@@ -19,7 +19,7 @@ pub(super) fn chroma_dc(bits: &mut Bits, levels: &[i32; 4]) {
     });
 }
 
-/// A code: its bits and how many they are.
+/// A code: its bits and the number of bits.
 type Code = (u8, u8);
 
 #[inline]
@@ -29,7 +29,8 @@ fn block<const N: usize>(
     coeff_token: &[[Code; 4]],
     total_zeros: impl Fn(usize, usize) -> Code,
 ) {
-    // Non-zero levels and where they are, highest frequency first. Without a branch, as noise defies prediction.
+    // Non-zero levels and their positions, highest frequency first. Branch-free, because branch prediction fails on
+    // noise.
     let mut coded = [0; N];
     let mut places = [0; N];
     let mut total = 0;
@@ -68,7 +69,7 @@ fn block<const N: usize>(
     }
 }
 
-/// Levels after the trailing ones: a unary prefix and a suffix whose length grows with what came before.
+/// Writes the levels after the trailing ones: a unary prefix, and a suffix whose length grows with the levels before.
 #[inline]
 fn remaining_levels(bits: &mut Bits, coded: &[i32], trailing_ones: usize) {
     let mut suffix_length = u32::from(coded.len() > 10 && trailing_ones < 3);
@@ -76,7 +77,7 @@ fn remaining_levels(bits: &mut Bits, coded: &[i32], trailing_ones: usize) {
         let magnitude = level.unsigned_abs();
         let mut code = 2 * magnitude - 2 + u32::from(level < 0);
         if index == trailing_ones && trailing_ones < 3 {
-            // It would have been a trailing one, were it 1.
+            // A level of 1 here would have been a trailing one.
             code -= 2;
         }
         match suffix_length {

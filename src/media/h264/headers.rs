@@ -1,4 +1,4 @@
-//! What a decoder is told before a picture: delimiter, parameter sets and our stamp (H.264 sections 7.3.2 and D.2.6).
+//! What a decoder needs before a picture: delimiter, parameter sets and our stamp (H.264 sections 7.3.2 and D.2.6).
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::hls::ladder::{FRAME_RATE, Rendition};
 
 /// Bits of `frame_num` in slice headers.
 pub(super) const FRAME_NUM_BITS: u32 = 16;
-/// The quantiser from which slices count theirs.
+/// The base quantiser: slice headers give theirs as a difference from it.
 pub(super) const PIC_INIT_QP: i32 = 16;
 
 /// `nal_unit_type` and `nal_ref_idc` in one byte, for each kind of NAL unit that we write.
@@ -17,12 +17,12 @@ const PPS: u8 = 0x68;
 const DELIMITER: u8 = 0x09;
 const FILLER: u8 = 0x0c;
 
-/// Marks the SEI messages that hold a [`Stamp`]: a random UUID of Seawall's own.
+/// Marks the SEI messages that hold a [`Stamp`]: a random UUID that belongs to Seawall.
 pub const STAMP_UUID: [u8; 16] = [
     0x5e, 0xa3, 0x11, 0x0c, 0x7d, 0x42, 0x4b, 0x9f, 0xa6, 0x1e, 0x28, 0xd0, 0x93, 0x57, 0xc4, 0x6b,
 ];
 
-/// What each picture says of itself to machines, as JSON behind [`STAMP_UUID`].
+/// Machine-readable facts of a picture, as JSON behind [`STAMP_UUID`].
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Stamp<'a> {
     /// Name of the channel.
@@ -67,7 +67,8 @@ pub(in crate::media) fn append_stamp(stream: &mut Vec<u8>, stamp: &Stamp<'_>) {
     append_nal(stream, SEI, &payload);
 }
 
-/// Filler of `size` bytes, for pictures that have less to say than their bitrate. Nothing is written below six bytes.
+/// Filler of `size` bytes, for pictures that need fewer bits than their bitrate gives. Nothing is written below six
+/// bytes.
 pub(in crate::media) fn append_filler(stream: &mut Vec<u8>, size: usize) {
     if let Some(ones) = size.checked_sub(NAL_PREFIX_BYTES + 1) {
         let mut payload = vec![0xff; ones];

@@ -1,8 +1,9 @@
 //! The picture as H.264: Constrained Baseline, CAVLC, one slice per picture (ITU-T H.264, sections in brackets).
 //!
-//! A macroblock is either Intra16x16 with DC prediction and nothing but DC coefficients, which makes it 4x4 flat dots, or
-//! P_Skip, which leaves it as it was. The quantiser is 28 throughout, where one level is one step of brightness: what a
-//! decoder shows is exact integer arithmetic, and [`Encoder`] keeps it to predict from.
+//! A macroblock is either Intra16x16 or P_Skip. Intra16x16 uses DC prediction and DC coefficients only, which makes the
+//! macroblock 4x4 flat dots. P_Skip leaves the macroblock unchanged. The quantiser is 28 everywhere, where one level is
+//! one step of brightness. So the decoder's output is exact integer arithmetic, and [`Encoder`] keeps that output to
+//! predict from.
 
 mod bits;
 mod cavlc;
@@ -24,16 +25,16 @@ const QP: i32 = 28;
 pub(super) enum Kind<'a> {
     /// It starts a coded video sequence; neighbouring sequences have different `idr_pic_id`s.
     Idr { idr_pic_id: u32 },
-    /// It repeats what did not change since the picture before.
+    /// It repeats the parts that are the same as in the picture before.
     Predicted { frame_num: u32, before: &'a Picture },
 }
 
-/// How many bits a picture may take: its grain fills them.
+/// How many bits a picture may take. The grain fills the rest.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Room {
-    /// The grain has this many, however large the rest.
+    /// The grain has this many bits, however large the rest of the picture is.
     Grain { bits: usize },
-    /// The whole NAL unit has this many, if the rest without grain leaves them.
+    /// The whole NAL unit has this many bits, unless the rest without grain takes more.
     Unit { bits: usize },
 }
 
@@ -42,11 +43,11 @@ pub(super) enum Room {
 pub(super) struct Grain {
     /// Its first row of macroblocks; it reaches down to the last.
     pub(super) first_row: usize,
-    /// Where its noise comes from.
+    /// The generator of its noise.
     pub(super) noise: ChaCha8Rng,
 }
 
-/// A coded video sequence under way: what the decoder shows now.
+/// A coded video sequence under way. It holds what the decoder shows now.
 #[derive(Debug)]
 pub(super) struct Encoder {
     shown: Picture,
@@ -60,7 +61,8 @@ impl Encoder {
         }
     }
 
-    /// Appends the slice of `picture` to a byte stream. Above the grain it shows `picture`; within, noise around it.
+    /// Appends the slice of `picture` to a byte stream. Above the grain the decoder shows `picture`; within the grain,
+    /// noise around it.
     pub(super) fn append_slice(
         &mut self,
         stream: &mut Vec<u8>,
@@ -95,13 +97,14 @@ impl Encoder {
             Room::Grain { bits } => slice.bits.len() + bits,
             Room::Unit { bits } => bits.saturating_sub(NAL_PREFIX_BYTES * 8),
         };
-        // The stop bit, a last run of skipped macroblocks, and a few emulation prevention bytes.
+        // Leave space for the stop bit, a last run of skipped macroblocks, and a few emulation prevention bytes.
         let end = end.saturating_sub(96);
         let mut left = height.saturating_sub(grain.first_row) * width;
         for y in grain.first_row..height {
             for x in 0..width {
                 let allowance = end.saturating_sub(slice.bits.len()) / left;
-                // Up to the last row the nearest strength will do: what one macroblock takes too much, others lack.
+                // Before the last row the nearest strength suffices: later macroblocks make up for bits that this one
+                // takes too many.
                 let allowance = if left > width {
                     allowance + allowance / 16
                 } else {
@@ -131,7 +134,7 @@ impl Encoder {
         &self.shown
     }
 
-    /// Codes one macroblock whose luma has these levels, and whose colours are those of `picture` (7.3.5).
+    /// Codes one macroblock with these luma levels and the colours of `picture` (7.3.5).
     fn macroblock(
         &mut self,
         slice: &mut Slice,
@@ -158,7 +161,7 @@ impl Encoder {
 struct Slice {
     bits: Bits,
     nal_header: u8,
-    /// Macroblocks skipped since the last that was coded; `None` where none may be.
+    /// Macroblocks skipped since the last coded one; `None` where none may be skipped.
     skipped: Option<u32>,
 }
 
@@ -202,7 +205,7 @@ impl Slice {
         }
     }
 
-    /// P_Skip, `count` times. No macroblock of ours moves, so the predicted motion is none (8.4.1.1).
+    /// P_Skip, `count` times. No macroblock here moves, so the predicted motion is zero (8.4.1.1).
     fn skip(&mut self, count: usize) {
         if let Some(skipped) = &mut self.skipped {
             *skipped += count as u32;
@@ -252,12 +255,12 @@ fn predict_luma(shown: &Plane, x: usize, y: usize) -> i32 {
     }
 }
 
-/// Levels that show `target`, as nearly as they can.
+/// Levels whose decoded picture is as near to `target` as possible.
 fn painted_levels(target: &[u8; 16], predicted: i32) -> [i32; 16] {
     hadamard(&target.map(|sample| i32::from(sample) - predicted)).map(|sum| (sum + 8) >> 4)
 }
 
-/// Levels that show the mean of `target` and noise of some strength around it.
+/// Levels for the mean of `target` with noise of some strength around it.
 fn grain_levels(
     noise: &mut ChaCha8Rng,
     strength: i32,
@@ -266,7 +269,7 @@ fn grain_levels(
 ) -> [i32; 16] {
     let mut bytes = [0; 16];
     noise.fill_bytes(&mut bytes);
-    // Weak noise is mostly zeros: division rounds towards them.
+    // Weak noise is mostly zeros: division rounds towards zero.
     let mut levels = bytes.map(|byte| i32::from(byte as i8) * strength / 2_048);
     let sum: i32 = target
         .iter()
@@ -276,13 +279,13 @@ fn grain_levels(
     levels
 }
 
-/// The greatest strength whose noise on average fits `allowance_bits` per macroblock, if any does.
+/// The greatest strength whose noise fits `allowance_bits` per macroblock on average; `None` if none fits.
 fn strength(allowance_bits: usize) -> Option<i32> {
     let fitting = GRAIN_COSTS.partition_point(|(cost, _)| *cost <= allowance_bits);
     Some(GRAIN_COSTS[fitting.checked_sub(1)?].1)
 }
 
-/// Mean bits of a macroblock without colour by the strength of its noise, as measured.
+/// Mean bits of a macroblock without colour, measured for each strength of its noise.
 const GRAIN_COSTS: [(usize, i32); 16] = [
     (29, 18),
     (39, 22),
@@ -302,7 +305,7 @@ const GRAIN_COSTS: [(usize, i32); 16] = [
     (212, 2_032),
 ];
 
-/// Codes the four dots of a chroma plane in a macroblock and returns their levels (8.3.4, 8.5.11).
+/// Codes the four chroma dots of a macroblock in one plane and returns their levels (8.3.4, 8.5.11).
 fn code_chroma(shown: &mut Plane, painted: &Plane, x: usize, y: usize) -> [i32; 4] {
     let above = (y > 0).then(|| shown.run::<2>(2 * x, 2 * y - 1).map(i32::from));
     let left = (x > 0).then(|| [0, 1].map(|row| i32::from(shown.get(2 * x - 1, 2 * y + row))));
@@ -332,7 +335,7 @@ fn hadamard_2x2([a, b, c, d]: [i32; 4]) -> [i32; 4] {
     [a + b + c + d, a - b + c - d, a + b - c - d, a - b - c + d]
 }
 
-/// The 4x4 transform of DC coefficients (8.5.10), its own inverse but for a factor of 16.
+/// The 4x4 transform of DC coefficients (8.5.10). It is its own inverse except for a factor of 16.
 fn hadamard(samples: &[i32; 16]) -> [i32; 16] {
     let mut out = *samples;
     for row in 0..4 {

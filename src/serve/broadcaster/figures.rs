@@ -1,5 +1,5 @@
-//! What broadcasts count. Names of streams and renditions come from configuration, so they are const labels of counters of
-//! their own.
+//! Metrics of broadcasts. Names of streams and renditions come from configuration, so each has counters of its own with
+//! the names as const labels.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use crate::serve::metrics::{
     BROADCAST_FAILED, BROADCAST_LATENESS, BROADCAST_PUBLISHED, BROADCAST_SEQUENCE, Registry,
 };
 
-/// What broadcasts of one process count; copies share it.
+/// Metrics of all broadcasts in this process; copies share them.
 #[derive(Clone, Debug)]
 pub struct Figures {
     pub(super) failed: IntCounter,
@@ -19,7 +19,7 @@ pub struct Figures {
     renditions: Arc<Mutex<HashMap<(String, String), OfRendition>>>,
 }
 
-/// What is counted of one rendition of one stream.
+/// Metrics of one rendition of one stream.
 #[derive(Clone, Debug)]
 pub(super) struct OfRendition {
     published: IntCounter,
@@ -27,7 +27,7 @@ pub(super) struct OfRendition {
 }
 
 impl Figures {
-    /// Registers them.
+    /// Registers the metrics.
     pub fn new(registry: &Registry) -> Self {
         Self {
             failed: registry.counter(BROADCAST_FAILED),
@@ -39,7 +39,7 @@ impl Figures {
         }
     }
 
-    /// The figures of a rendition, at 0 when it is asked about for the first time.
+    /// The metrics of a rendition; created at 0 on the first call.
     pub(super) fn of(&self, stream: &str, rendition: &str) -> OfRendition {
         let mut renditions = self
             .renditions
@@ -62,7 +62,7 @@ impl Figures {
 }
 
 impl OfRendition {
-    /// The segment of this number was handed to the origin.
+    /// Counts a segment that was handed to the origin.
     pub(super) fn published(&self, number: u64) {
         self.published.inc();
         self.sequence.set(i64::try_from(number).unwrap_or(i64::MAX));

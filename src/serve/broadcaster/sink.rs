@@ -1,4 +1,4 @@
-//! Where a broadcaster's segments go: into a store of this process, or by HTTP to an origin elsewhere.
+//! The destination of a broadcaster's segments: a store in this process, or an origin elsewhere by HTTP.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,21 +18,21 @@ use crate::serve::origin::{Store, StoreError};
 use crate::serve::redacted;
 use crate::serve::token::Token;
 
-/// From the first byte of an upload to the end of its answer.
+/// The longest time from the first byte of an upload to the end of its answer.
 const ATTEMPT_MAX: Duration = Duration::from_secs(10);
-/// The most that is read of an answer: a description, or a sentence.
+/// The most bytes that are read of an answer: a description, or a sentence.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// Where segments go.
+/// The destination of segments.
 #[derive(Debug)]
 pub enum Sink {
     /// The origin is in this process.
     InProcess(Arc<Store>),
-    /// The origin has an ingest listener somewhere.
+    /// The origin has an ingest listener elsewhere.
     Http(HttpSink),
 }
 
-/// An origin's ingest listener, and the token that it wants.
+/// An origin's ingest listener and its token.
 #[derive(Debug)]
 pub struct HttpSink {
     authority: Authority,
@@ -40,25 +40,25 @@ pub struct HttpSink {
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
-/// What is wrong with a sink's settings.
+/// Why a sink's settings are refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// Not a URL that we can use.
+    /// The URL does not have the required form.
     #[error("an origin to publish to is written as http://HOST:PORT, not as {0:?}")]
     Url(String),
-    /// Not a token that a header can carry.
+    /// A header cannot carry the token.
     #[error("the token holds a character that no HTTP header can carry: use letters and digits")]
     Token,
 }
 
-/// Why an origin did not take something, in its own words.
+/// Why an origin refused a request, in its own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Rejected {
-    /// It may take it later: it cannot be reached, or its disk is full.
+    /// The origin may accept it later: it cannot be reached, or its disk is full.
     Later(String),
-    /// It will never take it.
+    /// The origin will never accept it.
     Never(String),
-    /// It does not know the channel (any more).
+    /// The origin does not know the channel, or no longer knows it.
     Forgotten(String),
 }
 
@@ -90,10 +90,10 @@ impl From<StoreError> for Rejected {
 }
 
 impl Sink {
-    /// The ingest listener at `http://HOST:PORT`.
+    /// A sink for the ingest listener at `http://HOST:PORT`.
     ///
     /// # Errors
-    /// The URL has another form, or the token cannot be sent.
+    /// The URL has another form, or a header cannot carry the token.
     pub fn http(url: &str, token: &Token) -> Result<Self, SinkError> {
         let refused = || SinkError::Url(redacted::url(url));
         let parts = url.parse().map(Uri::into_parts).map_err(|_| refused())?;
@@ -108,7 +108,7 @@ impl Sink {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(Duration::from_secs(2)));
         connector.set_nodelay(true);
-        // Idle connections are given up before the listener's own limit of 10 s.
+        // Close idle connections before the listener's own limit of 10 s.
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(5))
@@ -154,7 +154,8 @@ impl Sink {
         }
     }
 
-    /// Whether every rendition of a segment is there already, as far as that can be known without asking.
+    /// Whether every rendition of a segment is already in the store. Always `false` for an origin elsewhere, because no
+    /// request is sent.
     pub(super) fn has(&self, channel: &Channel, number: u64) -> bool {
         let Self::InProcess(store) = self else {
             return false;
@@ -193,7 +194,7 @@ impl HttpSink {
         }
     }
 
-    /// One attempt. The body of an answer that is no refusal comes back.
+    /// Sends one request. Returns the body of an answer that is no refusal.
     async fn put(
         &self,
         path: LivePath<'_>,
@@ -252,7 +253,7 @@ impl HttpSink {
     }
 }
 
-/// An error with its causes; hyper's own sentence says only in which step it failed.
+/// An error with its causes; hyper's own message names only the failed step.
 fn chain(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |error| error.source())
         .map(ToString::to_string)

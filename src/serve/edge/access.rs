@@ -1,7 +1,7 @@
-//! A log of answered requests, one JSON object per line: off unless a file is named, and sampled.
+//! A log of answered requests, one JSON object per line. It is off unless a file is named, and it may be sampled.
 //!
-//! A request hands its line to a thread and goes on; when the thread can't keep up, lines are dropped and counted, and no
-//! viewer waits. The query is not logged: it may hold a viewer's secrets.
+//! A request hands its line to a thread and goes on. If the thread can't keep up, lines are dropped and counted, and no
+//! viewer waits. The query is not logged, because it may hold a viewer's secrets.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::time::UnixTime;
 
-/// Lines that wait for the disk; the next is dropped.
+/// Number of lines that may wait for the disk; the next is dropped.
 const WAITING_MAX: usize = 8_192;
 
 /// Where requests are logged, and how many of them.
@@ -22,7 +22,7 @@ const WAITING_MAX: usize = 8_192;
 pub struct Config {
     /// The file; lines are appended.
     pub path: PathBuf,
-    /// One of so many requests is logged; 1 is all of them.
+    /// One of this many requests is logged; 1 logs all of them.
     pub one_of: u64,
 }
 
@@ -43,13 +43,13 @@ pub(super) struct Line<'a> {
     pub(super) path: &'a str,
     pub(super) status: u16,
     pub(super) result: &'static str,
-    /// What the head announced.
+    /// Body bytes that the head announced.
     pub(super) bytes: u64,
-    /// From the request to the head of its answer.
+    /// Time from the request to the head of its answer.
     pub(super) head_ms: f64,
 }
 
-/// An open log. Its thread ends when it is dropped.
+/// An open log. Its thread ends when the log is dropped.
 #[derive(Debug)]
 pub(super) struct AccessLog {
     lines: SyncSender<Vec<u8>>,
@@ -78,7 +78,7 @@ impl AccessLog {
         })
     }
 
-    /// Logs a request, if it is one of those that are.
+    /// Logs a request, if the sample includes it.
     pub(super) fn note<'a>(&self, line: impl FnOnce() -> Line<'a>) {
         if !self
             .seen
@@ -99,7 +99,7 @@ fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// Writes what comes, and flushes whenever nothing more waits.
+/// Writes lines as they come, and flushes when no line waits.
 fn write(waiting: &Receiver<Vec<u8>>, file: File) {
     let mut file = BufWriter::new(file);
     let mut told = false;

@@ -1,6 +1,6 @@
-//! Answers to viewers: an object that is whole, a flight that is still coming in, a failure.
+//! Answers to viewers: a whole object, a flight that is still coming in, or a failure.
 //!
-//! Each answer says in `Cache-Status` how it came about, and an error says when to come back.
+//! Each answer says in `Cache-Status` how it came about. A failure also says when to come back.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::time::Timestamp;
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
-/// What of a request shapes its answer.
+/// The parts of a request that shape its answer.
 #[derive(Debug)]
 pub(super) struct Request<'a> {
     pub(super) method: &'a Method,
@@ -47,7 +47,7 @@ pub(super) struct Waited {
     pub(super) origin: Duration,
 }
 
-/// A stored object that is fresh.
+/// The answer of a fresh stored object.
 pub(super) fn hit(
     request: &Request<'_>,
     stored: &Object,
@@ -63,7 +63,7 @@ pub(super) fn hit(
     object(request, stored, now, status, None, None)
 }
 
-/// A stored object, or one that has just landed.
+/// The answer of a stored object, or of one that has just landed.
 pub(super) fn object(
     request: &Request<'_>,
     object: &Object,
@@ -99,7 +99,7 @@ pub(super) fn object(
     }
 }
 
-/// A flight whose head is known and whose body is still coming in: each reader goes at its own pace.
+/// The answer of a flight whose head is known and whose body is still coming in. Each reader goes at its own pace.
 pub(super) fn flight(
     request: &Request<'_>,
     head: &Head,
@@ -116,7 +116,7 @@ pub(super) fn flight(
         Some(waited),
     );
     let Some(length) = head.length else {
-        // A body of unknown length has no parts; the whole is a legal answer to a range.
+        // A body of unknown length has no parts, and the whole body is a legal answer to a range.
         let mut response = finish(request, StatusCode::OK, headers, 0, |_| {
             body_of(watch, 0, None)
         });
@@ -143,7 +143,7 @@ pub(super) fn flight(
     }
 }
 
-/// A failure, in a sentence that says what happened.
+/// The answer of a failure, with a sentence that says what happened.
 pub(super) fn failure(
     code: StatusCode,
     status: CacheStatus<'_>,
@@ -182,7 +182,7 @@ pub(super) fn retry_after_s(span: Duration) -> u64 {
     span.as_secs_f64().ceil().max(1.0) as u64
 }
 
-/// The answer to a preflight request for a live object: anyone may read it.
+/// The answer to a preflight request for a live object: any page may read it.
 pub(super) fn preflight() -> Response {
     let mut headers = HeaderMap::new();
     insert_cors(&mut headers);
@@ -198,14 +198,14 @@ pub(super) fn preflight() -> Response {
     with_head(StatusCode::NO_CONTENT, headers, Bytes::new()).into_response()
 }
 
-/// Writes what the edge says of an answer.
+/// Writes into the head how the answer came about.
 pub(super) fn say(
     headers: &mut HeaderMap,
     status: CacheStatus<'_>,
     upstream_status: Option<&HeaderValue>,
     waited: Option<Waited>,
 ) {
-    // Long enough for nearly all, so that it seldom grows while it is written.
+    // Long enough for nearly every text, so that it seldom grows while it is written.
     let mut own = String::with_capacity(128);
     status.push_to(&mut own);
     let own = HeaderValue::try_from(own).expect("names and words are header-safe");
@@ -232,7 +232,7 @@ pub(super) fn say(
     }
 }
 
-/// The error type of RFC 9209 for a failure of our own finding.
+/// The error type of RFC 9209 for a failure that this edge found.
 fn proxy_error(error: FetchError) -> Option<&'static str> {
     Some(match error {
         FetchError::Connect => "connection_refused",
@@ -291,8 +291,8 @@ fn body_of(watch: Watch, skip: u64, take: Option<u64>) -> Response {
     warp::reply::stream(chunks(watch, skip, take)).into_response()
 }
 
-/// The bytes of a flight from `skip` on, `take` of them or all. Ends with an error, which breaks the connection off,
-/// if the flight fails: a viewer never takes a part for the whole.
+/// The bytes of a flight from `skip` on: `take` of them, or all. If the flight fails, the stream ends with an error,
+/// which breaks the connection off. So a viewer never takes a part for the whole.
 pub(super) fn chunks(
     watch: Watch,
     skip: u64,
@@ -341,7 +341,7 @@ impl Reader {
                 }
                 AtHand::End => return Ok(None),
                 AtHand::Wait => {
-                    // The sender is dropped without a landing only when the edge goes down.
+                    // The sender is dropped without a landing only when the edge shuts down.
                     self.watch
                         .changed()
                         .await

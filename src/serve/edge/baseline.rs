@@ -1,7 +1,8 @@
-//! The `moka` baseline: what one gets from moka's own collapsing, for comparison.
+//! The `moka` baseline: moka's own collapsing, for comparison.
 //!
-//! `try_get_with` runs the fetch inside the first caller's future: when that viewer leaves, the fetch is dropped and the
-//! next waiter starts again. There is no bound on waiters, no streaming to them, and one error goes to all.
+//! `try_get_with` runs the fetch inside the first caller's future. When that viewer leaves, the fetch is dropped and
+//! the next waiter starts again. Waiters have no bound, the body is not streamed to them, and all of them get one
+//! error.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,7 +1,7 @@
-//! A request that names a segment is answered by a playlist that lists it, and by no older one.
+//! A request that names a segment is answered by a playlist that lists the segment, and by no older one.
 //!
-//! Performs [`crate::policy::blocking`]. Such requests hold places of their own and no seat on a flight, so that plain
-//! requests keep theirs.
+//! Performs [`crate::policy::blocking`]. Such requests have places of their own and hold no seat on a flight, so that
+//! plain requests keep their places.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ use crate::policy::flight::Reason;
 use crate::policy::status::{FetchError, MissQueue, Served, Shed, Way};
 use crate::time::Timestamp;
 
-/// Answers with a playlist that lists segment `number`, as soon as there is one. The baselines know nothing of it.
+/// Answers with a playlist that lists segment `number`, as soon as there is one. The baselines do not support this.
 pub(super) async fn once_listed(
     asked: Asked<'_>,
     number: u64,
@@ -38,7 +38,7 @@ pub(super) async fn once_listed(
     };
     let mut blocked = Blocked::new(asked.began);
     loop {
-        // Before the store is looked into: what lands from now on is not missed.
+        // Subscribed before the store is read, so that no landing from now on is missed.
         let news = edge.renditions.newest(asked.key);
         let target_duration = news.as_ref().map(|news| news.borrow().target_duration);
         let now = edge.clock.now();
@@ -78,7 +78,7 @@ pub(super) async fn once_listed(
     }
 }
 
-/// Begins a flight that nobody has a seat on, unless one is under way or has just landed.
+/// Begins a flight without a seat, unless one is under way or has just landed.
 fn begin_flight(asked: &Asked<'_>, number: u64, target_duration: Option<Duration>) {
     let edge = asked.edge;
     let settled = || {
@@ -92,7 +92,7 @@ fn begin_flight(asked: &Asked<'_>, number: u64, target_duration: Option<Duration
     });
 }
 
-/// Waits for the first playlist of a rendition to land, on a seat among the waiters.
+/// Waits on a seat among the waiters for the first playlist of a rendition to land.
 async fn first_playlist(asked: &Asked<'_>, number: u64, until: Timestamp) -> Result<(), Shed> {
     let edge = asked.edge;
     let begin = |key: &_, generation| {
@@ -138,7 +138,7 @@ fn look(
     (outlook, entry)
 }
 
-/// The stored playlist, which this request has waited for.
+/// The answer with the stored playlist, for which this request has waited.
 fn listed_now(asked: Asked<'_>, entry: &Entry) -> Answered {
     let now = asked.edge.clock.now();
     let object = entry.object.as_ref().expect("it lists what was asked for");
@@ -154,7 +154,7 @@ fn listed_now(asked: Asked<'_>, entry: &Entry) -> Answered {
     }
 }
 
-/// A place among the requests that wait for a playlist which is still to come; dropping it gives it back.
+/// A place among the requests that wait for a playlist which is still to come. Dropping it gives the place back.
 struct Place<'a>(&'a AtomicUsize);
 
 impl<'a> Place<'a> {

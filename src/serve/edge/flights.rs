@@ -1,9 +1,8 @@
 //! Flights over real sockets: one detached fetch per key, and what its followers see of it.
 //!
-//! Performs [`crate::policy::collapse`]. A flight is a task of the edge's own; a viewer who leaves frees only its place.
-//! Followers watch a [`Progress`] that only grows, each at its own pace, so a slow reader slows nobody. When a fetch ends
-//! the store gets what it brought *before* the flight leaves the table, so there is no instant at which a request finds
-//! neither.
+//! Performs [`crate::policy::collapse`]. A flight is a task of the edge's own; a viewer who leaves frees only a place.
+//! Followers watch a [`Progress`] that only grows, each at its own pace, so a slow reader slows no other. When a fetch
+//! ends, the store gets the result *before* the flight leaves the table. So at no instant does a request find neither.
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,7 +22,7 @@ use crate::policy::limits::Limits;
 use crate::policy::status::FetchError;
 use crate::time::Timestamp;
 
-/// What is known of a fetch so far. It only grows once a viewer has seen a part of it.
+/// What is known of a fetch so far. Once a viewer has seen a part of it, it only grows.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     /// The head of the answer, once it came and may be shared.
@@ -32,12 +31,12 @@ pub struct Progress {
     pub chunks: Vec<Bytes>,
     /// How the fetch ended.
     pub landing: Option<Landing>,
-    /// When that was told.
+    /// When the landing was announced.
     pub landed_at: Timestamp,
 }
 
 impl Progress {
-    /// The whole body is known: what is not among the chunks yet follows.
+    /// The whole body is known: adds the end that is not among the chunks yet.
     pub(super) fn complete(&mut self, body: &Bytes) {
         let here: usize = self.chunks.iter().map(Bytes::len).sum();
         if here < body.len() {
@@ -49,17 +48,17 @@ impl Progress {
 /// The head of an answer that is still coming in.
 #[derive(Debug)]
 pub struct Head {
-    /// What viewers get of the origin's headers.
+    /// The headers that viewers get.
     pub headers: HeaderMap,
     /// Length of the body, if the origin announced it.
     pub length: Option<u64>,
-    /// From the request until this head.
+    /// Time from the request to this head.
     pub waited: Duration,
-    /// When it was told to those who wait.
+    /// When the waiters were told of the head.
     pub told_at: Timestamp,
-    /// Seconds that the object will be fresh, as far as the head alone can tell.
+    /// Seconds for which the object will be fresh, as far as the head alone can tell.
     pub ttl_s: i64,
-    /// What the caches before us said of it.
+    /// The `Cache-Status` of the caches before this edge.
     pub cache_status: Option<http::HeaderValue>,
 }
 
@@ -68,16 +67,16 @@ pub struct Head {
 pub enum Landing {
     /// A whole object.
     Object(Arc<Object>, Arc<Head>),
-    /// The origin refuses it with this 4xx, 404 above all; and for how long that is remembered.
+    /// The origin refuses the object with this 4xx, mostly 404, which is remembered for this long.
     Refused(StatusCode, Duration),
-    /// The answer is not to be shared: each must ask for itself.
+    /// The answer is not to be shared: each request must ask for itself.
     Private,
     /// The fetch failed; the origin may have said when to come back.
     Failed(FetchError, Option<Duration>),
 }
 
 impl Landing {
-    /// What policy must know of it.
+    /// What policy must know of the landing.
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Object(..) => Outcome::Whole,
@@ -98,20 +97,20 @@ impl Landing {
     }
 }
 
-/// A flight under way.
+/// A flight under way, as an operator sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InspectedFlight {
-    /// Its number.
+    /// The flight's generation.
     pub generation: u64,
-    /// Requests that wait for it.
+    /// Number of requests that wait for the flight.
     pub waiters: u32,
-    /// Requests that have joined it.
+    /// Number of requests that have joined the flight.
     pub followers: u32,
-    /// Bytes that have come in.
+    /// Number of body bytes that have come in.
     pub bytes: u64,
 }
 
-/// What a follower holds of a flight.
+/// A follower's view of a flight.
 pub type Watch = watch::Receiver<Progress>;
 
 /// The flights of one edge, in shards so that keys rarely wait for each other's lock.
@@ -128,7 +127,7 @@ pub struct Table {
 #[derive(Debug, Default)]
 struct Waiters {
     now: AtomicU32,
-    /// The most since somebody took it.
+    /// The most since the last call of [`Table::take_waiters_peak`].
     peak: AtomicU32,
 }
 
@@ -144,7 +143,7 @@ impl Table {
         }
     }
 
-    /// Runs `look_again` under the lock of the key's shard; unless it brings an answer, joins the flight for `key` or
+    /// Runs `look_again` under the lock of the key's shard. If that gives no answer, joins the flight for `key` or
     /// begins one with `begin`.
     pub fn board<A>(
         self: &Arc<Self>,
@@ -174,8 +173,8 @@ impl Table {
         })
     }
 
-    /// Begins a flight that nobody waits for, unless one is under way or `settled` finds that none is needed any more; says
-    /// whether it did.
+    /// Begins a flight without a waiter, unless one is under way or `settled` finds that none is needed any longer.
+    /// Returns whether a flight began.
     pub fn refresh(
         &self,
         key: KeyRef<'_>,
@@ -192,13 +191,13 @@ impl Table {
         begun
     }
 
-    /// Takes a flight out of the table if nobody waits for it; says whether it did.
+    /// Takes a flight out of the table if no request waits for it; returns whether it did.
     pub fn abandon(&self, key: &Key, generation: Generation) -> bool {
         self.shard(key.as_ref()).abandon(key, generation)
     }
 
     /// Publishes with `publish` and takes a flight that has landed out of the table, in one critical section. A flight
-    /// that is not in the table any more publishes nothing: its key was purged, or everybody had left.
+    /// that is no longer in the table publishes nothing: its key was purged, or all waiters had left.
     pub fn land(
         &self,
         key: &Key,
@@ -212,8 +211,8 @@ impl Table {
         shard.land(key, generation)
     }
 
-    /// Takes a flight out of the table even if requests wait for it, so that what it brings is not stored, and does `change` before
-    /// another can begin or land; says whether there was one.
+    /// Takes a flight out of the table even if requests wait for it, so that its result is not stored. Does `change`
+    /// before another flight can begin or land. Returns whether there was a flight.
     pub fn forget<T>(&self, key: &Key, change: impl FnOnce() -> T) -> (bool, T) {
         let mut shard = self.shard(key.as_ref());
         let flew = shard.forget(key);
@@ -226,7 +225,7 @@ impl Table {
         change()
     }
 
-    /// What an operator may know of the flight for a key.
+    /// The flight for a key, as an operator sees it.
     pub fn look(&self, key: &Key) -> Option<InspectedFlight> {
         let shard = self.shard(key.as_ref());
         let (generation, waiters, followers, watch) = shard.look(key)?;
@@ -239,7 +238,7 @@ impl Table {
         })
     }
 
-    /// Every key that a flight is under way for.
+    /// The keys of all flights under way.
     pub fn keys(&self) -> Vec<Key> {
         let keys = |shard: &Mutex<collapse::Flights<Key, Watch>>| {
             lock(shard).keys().cloned().collect::<Vec<_>>()
@@ -247,17 +246,17 @@ impl Table {
         self.shards.iter().flat_map(keys).collect()
     }
 
-    /// Flights under way.
+    /// Number of flights under way.
     pub fn under_way(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
-    /// Requests that wait for a flight.
+    /// Number of requests that wait for a flight.
     pub fn waiters(&self) -> u32 {
         self.waiters.load(Ordering::Relaxed)
     }
 
-    /// Requests for this kind of object that wait for a flight.
+    /// Number of requests for this kind of object that wait for a flight.
     pub fn waiters_for(&self, kind: Kind) -> u32 {
         self.of_kind[kind as usize].now.load(Ordering::Relaxed)
     }
@@ -296,15 +295,15 @@ impl Default for Table {
     }
 }
 
-/// A panic under the lock leaves a table that is still whole: every change to it is one call.
+/// A panic under the lock leaves a whole table, because every change to the table is one call.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A request's place on a flight; dropping it, served or not, frees the place and nothing else.
+/// A request's place on a flight. Dropping it frees the place and nothing else, whether the request was served or not.
 #[derive(Debug)]
 pub struct Seat {
-    /// What the flight has brought so far.
+    /// What the flight has received so far.
     pub watch: Watch,
     _place: Place,
 }

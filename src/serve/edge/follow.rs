@@ -1,4 +1,4 @@
-//! A request waits for a flight, and is answered with what it brings.
+//! A request waits for a flight, and is answered with its result.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::policy::key::Kind;
 use crate::policy::status::{FetchError, Shed};
 use crate::time::Timestamp;
 
-/// What a request that had to wait was told in the end.
+/// What a waiting request learnt in the end.
 pub(super) enum Heard {
     Head(Arc<Head>),
     Landing(Landing),
@@ -88,7 +88,8 @@ pub(super) async fn answer_heard(
 }
 
 pub(super) async fn hear(asked: &Asked<'_>, watch: &mut Watch) -> Heard {
-    // A playlist is small and of no use in part: who waits for it gets it whole, with its lifetime, packed if asked.
+    // A playlist is small and useless in part. A request that waits for one gets it whole, with its lifetime, and
+    // gzipped if asked.
     let streams = matches!(asked.request.kind, Kind::Segment | Kind::Other);
     let (clock, metrics) = (&asked.edge.clock, &asked.edge.metrics);
     let listening = async {
@@ -101,7 +102,7 @@ pub(super) async fn hear(asked: &Asked<'_>, watch: &mut Watch) -> Heard {
         loop {
             {
                 let progress = watch.borrow_and_update();
-                // The head comes first, and is what woke those who make do with it.
+                // The head comes first. It is what woke the requests that can be answered with a head.
                 let head = progress.head.as_ref().filter(|_| streams);
                 let landing = progress.landing.as_ref();
                 if landing.is_some() || head.is_some() {
@@ -116,7 +117,7 @@ pub(super) async fn hear(asked: &Asked<'_>, watch: &mut Watch) -> Heard {
             }
             slept = true;
             if watch.changed().await.is_err() {
-                // The fetch was dropped unlanded: the edge is going down.
+                // The fetch was dropped before it landed: the edge shuts down.
                 return Heard::Landing(Landing::Failed(FetchError::Broken, None));
             }
         }

@@ -17,7 +17,7 @@ use crate::serve::clock::Clock;
 use crate::serve::metrics::{self as table, Registry};
 use crate::time::Timestamp;
 
-/// What an edge holds, and who waits there.
+/// What an edge holds, and how many requests wait there.
 #[derive(Clone, Debug)]
 pub(super) struct Gauges {
     store: Store,
@@ -130,7 +130,7 @@ impl Collector for Gauges {
         }
         for cause in Cause::ALL {
             let counter = self.evictions.with_label_values(&[cause.word()]);
-            // Nobody else adds in between: `Registry::render` goes one caller after another.
+            // No other thread adds in between: the callers of `Registry::render` take turns.
             counter.inc_by(self.store.evicted(cause).saturating_sub(counter.get()));
         }
         self.all()
@@ -140,22 +140,22 @@ impl Collector for Gauges {
     }
 }
 
-/// The highest of the last half minute, or more, and of all since the last look: so two who look do not hide a peak from
-/// each other.
+/// The highest value of the last half minute, or longer, and of the time since the last scrape. So two scrapers do not
+/// hide a peak from each other.
 #[derive(Clone, Copy, Debug, Default)]
 struct RecentPeak {
     /// When the present window began.
     begun: Timestamp,
-    /// The highest in it.
+    /// The highest value in the present window.
     present: u32,
-    /// The highest in the window before.
+    /// The highest value in the window before.
     past: u32,
 }
 
 impl RecentPeak {
     const WINDOW: Duration = Duration::from_secs(30);
 
-    /// Takes in the highest since the last look.
+    /// Adds the highest value since the last scrape, and returns the peak.
     fn with(&mut self, since_last_look: u32, now: Timestamp) -> u32 {
         self.present = self.present.max(since_last_look);
         let peak = self.present.max(self.past);

@@ -1,4 +1,4 @@
-//! Heads of answers to viewers: what of the origin's headers is passed on, and what an edge adds to every object.
+//! Heads of answers to viewers: which of the origin's headers are passed on, and what an edge adds to every object.
 
 use http::header::{
     ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AGE, CACHE_CONTROL,
@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::upstream;
 use crate::policy::key::{Key, Kind};
 
-/// What viewers get of the origin's headers, with what an edge says of every object.
+/// The headers of the origin that viewers get, with those that an edge adds to every object.
 pub(super) fn viewer_headers(key: &Key, origin: &HeaderMap, via: &HeaderValue) -> HeaderMap {
     const FROM_LIVE: [HeaderName; 5] = [CONTENT_TYPE, CACHE_CONTROL, ETAG, LAST_MODIFIED, VIA];
     let mut headers = HeaderMap::with_capacity(16);
@@ -20,7 +20,8 @@ pub(super) fn viewer_headers(key: &Key, origin: &HeaderMap, via: &HeaderValue) -
                     headers.append(name.clone(), detached(value));
                 }
             }
-            // Most say just what is expected; the constant needs no count of its owners, which every hit would touch.
+            // Most origins send exactly the expected type. The constant needs no reference count, which every hit would
+            // touch.
             let expected = HeaderValue::from_static(kind.content_type());
             if headers.get(CONTENT_TYPE).is_none_or(|own| own == expected) {
                 headers.insert(CONTENT_TYPE, expected);
@@ -51,15 +52,15 @@ pub(super) fn viewer_headers(key: &Key, origin: &HeaderMap, via: &HeaderValue) -
     headers
 }
 
-/// The same value in memory of its own. As hyper gives it, it is a slice of a read buffer of up to 400 KB, and an object
-/// that is kept would keep all of that.
+/// The same value in memory of its own. hyper's value is a slice of a read buffer of up to 400 KB, and a stored object
+/// would keep all of that buffer.
 pub(super) fn detached(value: &HeaderValue) -> HeaderValue {
     let mut own = HeaderValue::from_bytes(value.as_bytes()).expect("it is a value already");
     own.set_sensitive(value.is_sensitive());
     own
 }
 
-/// What lets a player on any page read the stream and what the edge says of it.
+/// Lets a player on any page read the stream and what the edge says of it.
 pub(super) fn insert_cors(headers: &mut HeaderMap) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(

@@ -1,9 +1,9 @@
-//! Health checks of the servers upstream, where there are several: one that doesn't answer is passed over, before any viewer
-//! has waited for it.
+//! Health checks of the servers upstream, where there are several. A server that doesn't answer is passed over before
+//! any viewer has waited for it.
 //!
-//! The circuit breaker judges by what fetches bring, so it needs failures to open, and at a server that is silent each of
-//! them costs a time-out. A check costs nobody anything. It asks what every Seawall answers by itself and any other server
-//! answers somehow; an answer of whatever status is one.
+//! The circuit breaker judges by fetches, so it opens only after failures, and at a silent server each failure costs a
+//! time-out. A check costs no viewer anything. Every Seawall answers the check by itself, and any other server answers
+//! it somehow. An answer of any status counts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::node::Edge;
 
-/// From the end of one check of a server to the next.
+/// The pause from the end of one check of a server to the next.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long an answer may take. A server that is merely slow is the breaker's business.
+/// How long an answer may take. A server that is merely slow is left to the breaker.
 const ANSWER: Duration = Duration::from_secs(1);
-/// Checks in a row that must fail until a server is passed over; one that is answered brings it back.
+/// Failed checks in a row until a server is passed over. One answered check brings the server back.
 const FAILURES: u32 = 2;
 
 impl Edge {
-    /// Sees to the health of every server upstream until `stop`, where there are several.
+    /// Checks the health of every server upstream until `stop`, where there are several.
     pub async fn see_to_health(self: Arc<Self>, stop: CancellationToken) {
         let servers: Vec<_> = self.upstream.servers().collect();
         if servers.len() < 2 {

@@ -1,4 +1,4 @@
-//! Likes through an edge: what is sent goes on to the origin, what is read is shared, and neither takes a place of the video.
+//! Likes through an edge: updates go on to the origin, reads are shared, and neither takes a place of the video.
 
 mod batches;
 mod counts;
@@ -60,7 +60,7 @@ pub(in crate::serve::edge) async fn likes(
     finish(&asked, told)
 }
 
-/// Answers what another edge has gathered.
+/// Answers a batch that another edge has gathered.
 pub(in crate::serve::edge) async fn batch(
     asked: Asked<'_>,
     peer: Option<Peer>,
@@ -93,7 +93,7 @@ async fn read(
     }
 }
 
-/// Counts and marks an answer, or the refusal that stands for it.
+/// Turns a result into an answer: counts a request that was shed, and adds the edge's headers.
 fn finish(asked: &Asked<'_>, told: Result<Told, Refusal>) -> Answered {
     let (told, detail) = match told {
         Ok(told) => (told, None),

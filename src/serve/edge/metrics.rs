@@ -1,4 +1,4 @@
-//! What an edge counts, with every child resolved once.
+//! The metrics of an edge, with every child resolved once.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::serve::listener;
 use crate::serve::metrics::{self as table, Registry};
 use crate::time::Timestamp;
 
-/// Whether a request for this kind of object, sent for this reason, can end so: the table of metrics holds no series
-/// that stays at 0 for ever.
+/// Whether a request for this kind of object and this reason can have this outcome. So the table of metrics holds no
+/// series that stays at 0 for ever.
 fn ends_so(reason: Reason, kind: Kind, outcome: &str) -> bool {
     let possible = match outcome {
-        // Nobody is left to count it then.
+        // A panicked task does not count its outcome.
         "panicked" => false,
         "outdated" => kind == Kind::MediaPlaylist && reason != Reason::Pass,
         "changed" => {
@@ -27,14 +27,14 @@ fn ends_so(reason: Reason, kind: Kind, outcome: &str) -> bool {
         "ok" => reason != Reason::Pass,
         "refused" => !matches!(reason, Reason::Pass | Reason::Resume),
         "private" => reason != Reason::Resume,
-        // A request that is passed on ends here with the head of its answer.
+        // A passed request counts as ended here with the head of its answer.
         "connect" | "first-byte-timeout" | "broken" => true,
         _ => reason != Reason::Pass,
     };
     possible && occurs_for(reason, kind)
 }
 
-/// Whether an object of this kind can be asked for so.
+/// Whether an object of this kind can be asked for with this reason.
 const fn occurs_for(reason: Reason, kind: Kind) -> bool {
     match reason {
         Reason::Miss | Reason::Refresh | Reason::Retry | Reason::Pass => true,
@@ -46,18 +46,18 @@ const fn occurs_for(reason: Reason, kind: Kind) -> bool {
 const OUTCOMES_BESIDE_ERRORS: [&str; 3] = ["ok", "refused", "private"];
 const CODES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 const PATHS: [&str; 3] = ["hit", "waited", "fetched"];
-/// Why a flight is over before it landed: nobody wanted it any more, nobody waited for it while the origin was busy, or
-/// its key was purged.
+/// Why a flight ended before it landed: all waiters had left, no request waited while the origin was busy, or its key
+/// was purged.
 const CANCELLED: [&str; 3] = ["deserted", "background", "purged"];
 
 /// How a request's wait for a fetch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitEnd {
-    /// There was an answer, be it that there is no such object.
+    /// There was an answer, even if it says that there is no such object.
     Served,
     /// The fetch failed.
     Failed,
-    /// It took too long.
+    /// The wait took too long.
     Deadline,
     /// The viewer left.
     Left,
@@ -89,7 +89,7 @@ pub struct Metrics {
     flights_cancelled: [IntCounter; CANCELLED.len()],
     /// Body bytes received from the origin.
     pub origin_bytes: IntCounter,
-    /// Fetches begun while another for the same key was under way.
+    /// Fetches that began while another for the same key was under way.
     pub duplicate_fetches: IntCounter,
     like_batches: IntCounter,
     like_operations: IntCounter,
@@ -104,7 +104,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers everything.
+    /// Registers all metrics of an edge.
     pub fn new(registry: &Registry) -> Self {
         let requests = registry.counters(table::EDGE_REQUESTS);
         let responses = registry.counters(table::EDGE_RESPONSES);
@@ -194,7 +194,7 @@ impl Metrics {
         self.request_seconds[kind as usize][path].observe(took.as_secs_f64());
     }
 
-    /// A request goes its way to an answer that is not at hand.
+    /// A request is on its way to an answer that is not at hand.
     pub fn request_begins(&self, kind: Kind) -> Inflight<'_> {
         let gauge = &self.requests_inflight[kind as usize];
         gauge.inc();
@@ -211,7 +211,7 @@ impl Metrics {
         }
     }
 
-    /// A request that slept runs again, so long after what it waited for was told.
+    /// A request that slept runs again, this long after the event that it waited for was announced.
     pub fn woken(&self, lag: Duration) {
         self.wakeup_lag.observe(lag.as_secs_f64());
     }
@@ -224,17 +224,17 @@ impl Metrics {
         }
     }
 
-    /// A flight that nobody waited for was given up before it asked the origin.
+    /// A flight without waiters was given up before it asked the origin.
     pub fn given_up(&self, by: Shed) {
         self.flights_cancelled[usize::from(by != Shed::Deserted)].inc();
     }
 
-    /// A flight was under way for a key that was purged: who waits is served, and nothing is kept.
+    /// A flight was under way for a key that was purged: its waiters are served, and nothing is kept.
     pub fn purged_under_way(&self) {
         self.flights_cancelled[2].inc();
     }
 
-    /// Viewer requests for this kind of object so far.
+    /// Number of viewer requests for this kind of object so far.
     pub fn requests(&self, kind: Kind) -> u64 {
         self.requests[kind as usize]
             .iter()
@@ -242,7 +242,7 @@ impl Metrics {
             .sum()
     }
 
-    /// Requests to the origin for segments so far, those that came for one of these reasons.
+    /// Number of requests to the origin for segments so far, for these reasons.
     pub fn segment_fetches(&self, reasons: &[Reason]) -> u64 {
         let by_reason = &self.origin_fetches[Kind::Segment as usize];
         let ended = reasons
@@ -251,7 +251,7 @@ impl Metrics {
         ended.flatten().map(IntCounter::get).sum()
     }
 
-    /// So many likes and sums of hearts go to the origin at once.
+    /// This number of likes and sums of hearts goes to the origin in one batch.
     pub(super) fn like_batch(&self, operations: usize) {
         self.like_batches.inc();
         self.like_operations.inc_by(operations as u64);
@@ -296,7 +296,7 @@ pub struct FetchCounted<'a> {
 }
 
 impl FetchCounted<'_> {
-    /// It ended so.
+    /// The request ended with this attempt.
     pub fn ends(self, reason: Reason, attempt: &Attempt, took: Duration) {
         let outcome = match attempt {
             Attempt::Whole => 0,
@@ -307,7 +307,7 @@ impl FetchCounted<'_> {
         self.count(reason, outcome, took);
     }
 
-    /// It brought what is shared and not kept in the store.
+    /// The request brought an answer that is shared and not kept in the store.
     pub fn brought(self, reason: Reason, took: Duration) {
         self.count(reason, 0, took);
     }
@@ -341,7 +341,7 @@ impl Drop for Inflight<'_> {
     }
 }
 
-/// A request's wait for a fetch; one that is dropped without an end has been left.
+/// A request's wait for a fetch. If it is dropped without an end, the viewer has left.
 #[derive(Debug)]
 pub struct Waiting<'a> {
     metrics: &'a Metrics,
@@ -351,7 +351,7 @@ pub struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    /// It ended so.
+    /// The wait ended like this.
     pub fn ends(mut self, end: WaitEnd) {
         self.end = end;
     }

@@ -1,4 +1,4 @@
-//! One edge: what it is made from, and what it keeps.
+//! One edge: its configuration and its state.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -24,22 +24,22 @@ use crate::serve::clock::Clock;
 use crate::serve::likes::rates::Addresses;
 use crate::serve::metrics::{EDGE_ACCESS_LOG_DROPPED, Registry};
 
-/// What one edge is made from.
+/// The configuration of one edge.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Its name in metrics, `Via` and `Cache-Status`.
     pub name: String,
     /// `http://host:port` of the servers that stand for the origin, at least one.
     pub upstreams: Vec<String>,
-    /// What happens to misses.
+    /// How misses are handled.
     pub miss_queue: MissQueue,
-    /// Bytes that its store may hold.
+    /// Number of bytes that its store may hold.
     pub cache_bytes: u64,
     /// Whether segments are fetched as soon as a playlist lists them.
     pub prefetch: bool,
     /// Its bounds.
     pub limits: Limits,
-    /// Where its requests are logged, if anywhere.
+    /// The log of its requests, if there is one.
     pub access_log: Option<access::Config>,
     /// How often addresses may send hearts without a name.
     pub likes: Addresses,
@@ -48,10 +48,10 @@ pub struct Config {
 /// Why an edge cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum EdgeError {
-    /// No upstream.
+    /// No upstream can be used.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    /// No access log.
+    /// The access log cannot be used.
     #[error(transparent)]
     AccessLog(#[from] access::Unwritable),
 }
@@ -62,7 +62,7 @@ pub struct Edge {
     pub(super) name: String,
     pub(super) miss_queue: MissQueue,
     pub(super) clock: Clock,
-    /// Those that can change while it runs are changed here.
+    /// The bounds. Those that can change while the edge runs are changed here.
     pub(super) limits: RwLock<Limits>,
     pub(super) access_log: Option<AccessLog>,
     pub(super) prefetch: bool,
@@ -70,19 +70,19 @@ pub struct Edge {
     pub(super) flights: Arc<Table>,
     pub(super) renditions: Renditions,
     pub(super) playlists: Playlists,
-    /// Fetches that wait for a segment which is about to be there.
+    /// Number of fetches that wait for a segment which is about to be published.
     pub(super) held: Arc<AtomicUsize>,
-    /// Requests that wait for a playlist which is still to come.
+    /// Number of requests that wait for a playlist which is still to come.
     pub(super) blocked: Arc<AtomicUsize>,
     pub(super) upstream: Arc<Upstream>,
     pub(super) likes: Likes,
     pub(super) baseline: Moka,
     pub(super) metrics: Metrics,
     pub(super) registry: Registry,
-    /// Every fetch runs in here; each ends by its own limits.
+    /// Every fetch runs in here, and ends by its own limits.
     pub(super) tasks: TaskTracker,
     pub(super) origin_seen: AtomicBool,
-    /// Whether an operator has asked that no more viewers be sent here.
+    /// Whether an operator has asked that no further viewers be sent here.
     pub(super) draining: AtomicBool,
 }
 
@@ -155,7 +155,7 @@ impl Edge {
         &self.name
     }
 
-    /// Where its metrics are registered.
+    /// The registry of its metrics.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
@@ -170,17 +170,17 @@ impl Edge {
         &self.store
     }
 
-    /// What it counts.
+    /// Its metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Flights under way.
+    /// Number of flights under way.
     pub fn flights_under_way(&self) -> usize {
         self.flights.under_way()
     }
 
-    /// Requests that wait for a flight.
+    /// Number of requests that wait for a flight.
     pub fn waiters(&self) -> u32 {
         self.flights.waiters()
     }
@@ -203,22 +203,22 @@ impl Edge {
             .collect()
     }
 
-    /// Fetches that run in tasks of the edge's own.
+    /// Number of fetches that run in tasks of the edge's own.
     pub fn tasks(&self) -> usize {
         self.tasks.len()
     }
 
-    /// Somebody is served this object.
+    /// A viewer is served this object.
     pub(super) fn asked_for(&self, object: &Object) {
         if object.asked_for_first() {
             self.metrics.prefetched_used.inc();
         }
     }
 
-    /// Whether the origin has ever answered; else the sentence that says so.
+    /// Whether viewers may be sent here: the origin has answered once, and the edge is not drained.
     ///
     /// # Errors
-    /// The origin has not been reached yet.
+    /// The edge is drained, or the origin has not been reached yet.
     pub fn ready(&self) -> Result<(), String> {
         if self.draining.load(Ordering::Relaxed) {
             return Err("it is being drained".to_owned());
@@ -232,7 +232,7 @@ impl Edge {
         ))
     }
 
-    /// The servers that stand for the origin, as a reader knows them.
+    /// The servers that stand for the origin, as text for a reader.
     pub(super) fn upstreams(&self) -> String {
         let urls: Vec<_> = self
             .upstream
@@ -242,7 +242,7 @@ impl Edge {
         urls.join(" or ")
     }
 
-    /// Looks for the origin until it answers, and says once when it does not. Ends then, or with `stop`.
+    /// Looks for the origin until it takes a connection, and logs once if it does not. Ends then, or with `stop`.
     pub async fn find_origin(self: Arc<Self>, stop: CancellationToken) {
         let mut told = false;
         while !stop.is_cancelled() {
@@ -267,7 +267,7 @@ impl Edge {
         }
     }
 
-    /// With `stop`, lets those go who wait for counts to change.
+    /// On `stop`, ends the waits of readers for a change of counts.
     pub async fn let_readers_go(self: Arc<Self>, stop: CancellationToken) {
         stop.cancelled().await;
         self.likes.closing.cancel();

@@ -1,6 +1,7 @@
-//! What an operator may ask of an edge and do to it: inspect an object, purge, drain. On the admin listener alone.
+//! What an operator may ask of an edge and do to it: inspect an object, purge, drain, change bounds. On the admin
+//! listener alone.
 //!
-//! Reading is open; whatever changes something needs the bearer token of the configuration.
+//! Reading is open; every change needs the bearer token of the configuration.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -25,15 +26,15 @@ use crate::serve::admin::Admin;
 /// Everything that an edge knows of one object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inspected {
-    /// The path, and the query where it counts.
+    /// The path, with the query if it is part of the key.
     pub path: String,
-    /// The word for its kind.
+    /// The word for the object's kind.
     pub kind: String,
     /// The newest object that landed whole.
     pub object: Option<InspectedObject>,
     /// The last failure, if it is still remembered.
     pub failure: Option<InspectedFailure>,
-    /// Milliseconds for which it is known not to be shared.
+    /// Milliseconds until which the object is known not to be shared.
     pub pass_for_ms: Option<u64>,
     /// The flight under way.
     pub flight: Option<InspectedFlight>,
@@ -48,9 +49,9 @@ pub struct InspectedObject {
     pub state: String,
     /// Length of its body.
     pub bytes: u64,
-    /// Since it was made.
+    /// Milliseconds since the object was made.
     pub age_ms: u64,
-    /// Until it is stale; negative once it is.
+    /// Seconds until the object is stale; negative once it is.
     pub ttl_s: i64,
     /// Its tag.
     pub etag: Option<String>,
@@ -63,7 +64,7 @@ pub struct InspectedFailure {
     pub status: u16,
     /// Failures in a row.
     pub in_a_row: u32,
-    /// For how much longer it is remembered.
+    /// Milliseconds until the failure is forgotten.
     pub for_ms: u64,
 }
 
@@ -72,36 +73,36 @@ pub struct InspectedFailure {
 pub struct InspectedLanding {
     /// The word of its outcome.
     pub outcome: String,
-    /// The flight's number, if it was one.
+    /// The flight's generation; a baseline's fetch has none.
     pub generation: Option<u64>,
-    /// How long ago.
+    /// Milliseconds since the fetch ended.
     pub ago_ms: u64,
 }
 
-/// What an edge has counted, for a run that is played at it.
+/// The counts of an edge that takes part in a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
     /// Its name, by which the origin knows it.
     pub name: String,
-    /// The word for what happens to misses.
+    /// The word for how misses are handled.
     pub miss_queue: String,
-    /// Requests for segments so far.
+    /// Number of requests for segments so far.
     pub segment_requests: u64,
-    /// Attempts within flights for segments, beyond the first, so far.
+    /// Number of attempts within flights for segments so far, beyond the first.
     pub segment_retries: u64,
-    /// Objects that its cache has let go for want of room so far.
+    /// Number of objects that the cache has evicted for lack of room so far.
     pub evicted: u64,
     /// The most followers of one flight so far.
     pub followers_peak: u32,
-    /// Requests that wait for a flight now.
+    /// Number of requests that wait for a flight now.
     pub waiters: u32,
-    /// Fetches under way.
+    /// Number of fetches under way.
     pub fetches: usize,
-    /// Segments that were fetched ahead and that nobody has asked for: channel, rendition, number.
+    /// Segments that were fetched ahead and not asked for by a viewer: channel, rendition, number.
     pub unasked: Vec<(String, String, u64)>,
 }
 
-/// What a purge is for: one of these.
+/// What a purge is for: exactly one of path, prefix and channel.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PurgeQuery {
@@ -115,20 +116,20 @@ struct PurgeQuery {
 /// How much of an object a purge takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purge {
-    /// The object is forgotten, and a fetch under way keeps nothing.
+    /// The object is forgotten, and a fetch under way stores nothing.
     Hard,
-    /// The object is stale from now on: served once more while it is refreshed, or when the origin fails.
+    /// The object is stale from now on: it may be served while it is refreshed, or when the origin fails.
     Soft,
 }
 
-/// How many objects a purge has met.
+/// How many objects a purge has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Purged {
-    /// Objects, or remembered failures.
+    /// Number of objects, remembered failures, or flights.
     pub purged: u64,
 }
 
-/// What an object is asked about by.
+/// The query that names an object to inspect.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct InspectQuery {
@@ -136,7 +137,7 @@ struct InspectQuery {
 }
 
 impl Edge {
-    /// What it has counted so far.
+    /// The counts of this edge so far.
     pub fn audit(&self) -> Audit {
         let again = [Reason::Retry, Reason::Resume, Reason::Hold];
         Audit {
@@ -234,7 +235,7 @@ impl Edge {
         json(&Changes::of(&limits))
     }
 
-    /// What is known of the object that this target names.
+    /// What is known of the object with this path.
     pub fn inspect(&self, uri: &Uri) -> Inspected {
         let now = self.clock.now();
         let key = key_of(
@@ -319,7 +320,7 @@ impl Edge {
     }
 
     fn purge_where(&self, how: Purge, wanted: impl Fn(&Key) -> bool) -> u64 {
-        // Flights first: one that lands in between is in the store by then.
+        // Flights first: a flight that lands in between is in the store by then.
         let mut keys = self.flights.keys();
         keys.extend(self.store.keys());
         keys.sort_unstable_by_key(path_of);
@@ -328,7 +329,7 @@ impl Edge {
         keys.iter().filter(|key| self.purge_key(key, how)).count() as u64
     }
 
-    /// Purges one object; says whether there was anything.
+    /// Purges one object; returns whether there was anything to purge.
     fn purge_key(&self, key: &Key, how: Purge) -> bool {
         let change = || match how {
             Purge::Hard => {
@@ -341,7 +342,7 @@ impl Edge {
             }
             Purge::Soft => self.store.make_stale(key, self.clock.now()),
         };
-        // What is on its way was asked for before the purge: it is for those who wait for it, and is not kept.
+        // A fetch under way began before the purge: it serves its waiters, and is not stored.
         let (flew, known) = self.flights.forget(key, change);
         if flew {
             self.metrics.purged_under_way();

@@ -1,4 +1,4 @@
-//! Requests that are never shared: forwarded one by one, as a plain reverse proxy would.
+//! Requests that are never shared: each is forwarded alone, as a plain reverse proxy would do.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::policy::status::{FetchError, Served, Way};
 pub(super) trait RequestStream:
     Stream<Item = Result<Self::Piece, warp::Error>> + Send + Sync + 'static
 {
-    /// One piece of it.
+    /// One piece of the body.
     type Piece: Buf;
 }
 
@@ -36,8 +36,8 @@ where
     type Piece = B;
 }
 
-/// Headers that claim something about the client or the request. Only a proxy in front of us could vouch for them, and
-/// none is configured.
+/// Headers that claim something about the client or the request. Only a proxy before this edge could vouch for them,
+/// and none is configured.
 const CLAIMS: [&str; 9] = [
     "forwarded",
     "x-forwarded-for",
@@ -79,12 +79,13 @@ pub(super) async fn pass(asked: &Asked<'_>, body: impl RequestStream) -> Answere
         .upstream
         .send(server, request, method.clone(), path)
         .await;
-    // The body of the answer is read at the viewer's pace. A permit is for fetches, or slow readers would take all of them.
+    // The body of the answer is read at the viewer's pace. A permit is for fetches; otherwise slow readers would take
+    // all permits.
     drop(permit);
     let response = match sent {
         Ok(response) => response,
         Err(error) => {
-            // Whatever else fails may be of the viewer's own making.
+            // Any other failure may be of the viewer's own making.
             if error == FetchError::Connect {
                 edge.upstream.ended(server, Health::Failing);
             }
@@ -102,7 +103,7 @@ pub(super) async fn pass(asked: &Asked<'_>, body: impl RequestStream) -> Answere
         edge.clock.now().since(begun),
     );
     if !method.is_safe() && !response.status().is_server_error() {
-        // What an unsafe method may have changed must not be served from the store (RFC 9111, section 4.4).
+        // An object that an unsafe method may have changed must not be served from the store (RFC 9111, section 4.4).
         edge.store.forget(&key);
     }
     let (mut parts, body) = response.into_parts();
@@ -150,7 +151,7 @@ fn request(client: &HeaderMap, body: impl RequestStream) -> http::Request<Reques
     request
 }
 
-/// The origin's body.
+/// The origin's body, as a stream.
 fn read(edge: Arc<Edge>, body: Incoming) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
     stream::unfold((edge, body), |(edge, mut body)| async move {
         let piece = upstream::next_chunk(&mut body, &edge.limits()).await;
@@ -164,7 +165,7 @@ fn read(edge: Arc<Edge>, body: Incoming) -> impl Stream<Item = Result<Bytes, std
         }
     })
     .scan(false, |broken, piece| {
-        // One error ends the stream; what follows it would be a second answer.
+        // One error ends the stream, because anything after the error would be a second answer.
         let over = std::mem::replace(broken, piece.is_err());
         std::future::ready((!over).then_some(piece))
     })

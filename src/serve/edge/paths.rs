@@ -1,11 +1,11 @@
-//! From what a request asks for to the name of an object in the cache, and back.
+//! From a request's target to the name of an object in the cache, and back.
 
 use http::Uri;
 
 use crate::hls::names::LivePath;
 use crate::policy::key::{Key, KeyRef, Kind};
 
-/// The name of what a request asks for.
+/// The key of the object that a request asks for.
 pub(super) fn key_of<'a>(
     path: Option<LivePath<'a>>,
     uri: &'a Uri,
@@ -36,7 +36,7 @@ pub(super) fn key_of<'a>(
     }
 }
 
-/// The path by which a key is asked for.
+/// The path under which the object with this key is requested.
 pub(super) fn path_of(key: &Key) -> String {
     match key {
         Key::Live {

@@ -1,6 +1,7 @@
-//! Permits to ask the origin: how many requests go at once, who waits for that, and how long.
+//! Permits to ask the origin: how many requests go at once, which requests wait, and how long.
 //!
-//! Performs [`crate::policy::admission`]. A request that is let go owns a permit from that moment; dropping it lets the next one go.
+//! Performs [`crate::policy::admission`]. A request that is let go owns a permit from that moment. Dropping the permit
+//! lets the next request go.
 
 use std::sync::Arc;
 
@@ -11,11 +12,11 @@ use crate::policy::admission::{Admission, Class, Ticket};
 use crate::policy::status::Shed;
 
 impl Upstream {
-    /// A permit to ask the origin, at once or after a bounded wait in a bounded queue; `deserted` ends the wait when nobody
-    /// wants it any more.
+    /// A permit to ask the origin, at once or after a bounded wait in a bounded queue. `deserted` ends the wait when
+    /// the flight is no longer wanted.
     ///
     /// # Errors
-    /// The queue is full, the wait was too long, or everybody has left.
+    /// The queue is full, the wait was too long, or all waiters have left.
     pub async fn permit(
         self: &Arc<Self>,
         class: Class,
@@ -40,7 +41,7 @@ impl Upstream {
             biased;
             woken = &mut queued.woken => match woken {
                 Ok(()) => Ok(queued.admitted()),
-                // What is more urgent has taken the place in the queue.
+                // A more urgent request has taken the place in the queue.
                 Err(_) => {
                     queued.ticket = None;
                     Err(Shed::OriginQueueFull)
@@ -51,23 +52,24 @@ impl Upstream {
         }
     }
 
-    /// How many flights of a class wait for a place.
+    /// Number of flights of a class that wait for a permit.
     pub fn queue_depth(&self, class: Class) -> usize {
         lock(&self.gate).depth(class)
     }
 
     fn let_next_go(&self, class: Class) {
         if let Some(waker) = lock(&self.gate).done(class) {
-            // A request that is let go owns the permit from now on, even one that is just giving up: then it passes the permit on.
+            // A request that is let go owns the permit from now on, even if it gives up at this moment: then it passes
+            // the permit on.
             let _ = waker.send(());
         }
     }
 }
 
-/// A permit to ask the origin; dropping it lets the next one go.
+/// A permit to ask the origin; dropping it lets the next request go.
 #[derive(Debug)]
 pub struct Permit {
-    /// `None` where requests are not bounded.
+    /// `None` if requests are not bounded.
     taken: Option<(Arc<Upstream>, Class)>,
 }
 
@@ -92,7 +94,7 @@ struct Queued {
     upstream: Arc<Upstream>,
     class: Class,
     ticket: Option<Ticket>,
-    /// Told when it is let go; its sender is dropped when it is displaced.
+    /// Woken when the request is let go; the sender is dropped when the request is displaced.
     woken: oneshot::Receiver<()>,
 }
 
@@ -102,7 +104,7 @@ impl Queued {
         Permit::at(&self.upstream, self.class)
     }
 
-    /// Leaves for this reason, unless it has been let go in the same moment.
+    /// Leaves the queue for this reason, unless the request has been let go at the same moment.
     fn leave(mut self, why: Shed) -> Result<Permit, Shed> {
         let ticket = self.ticket.take().expect("it is taken once");
         let left = lock(&self.upstream.gate).give_up(ticket);

@@ -1,7 +1,7 @@
-//! How far the playlists of an edge have come: a figure per stream and rendition.
+//! How far the playlists of an edge have come: gauges per stream and rendition.
 //!
-//! Their names come from the origin, so they are const labels of gauges of their own, and only so many
-//! renditions have them.
+//! Names of streams and renditions come from the origin, so they are const labels of gauges of their own. Only a
+//! bounded number of renditions has such gauges.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +13,7 @@ use crate::policy::rendition::Fit;
 use crate::serve::metrics::{EDGE_PLAYLIST_SEQUENCE, EDGE_PLAYLIST_UPDATED, Registry};
 use crate::time::UnixTime;
 
-/// Renditions that have figures: the first that are seen.
+/// Number of renditions that have gauges: the first that are seen.
 const MOST: usize = 16;
 
 type Name = (Box<str>, Box<str>);
@@ -33,7 +33,7 @@ impl Playlists {
         }
     }
 
-    /// A playlist has landed that lists up to `head`.
+    /// A playlist has landed that lists segments up to `head`.
     pub(super) fn landed(&self, key: &Key, fit: &Fit, head: u64, now: UnixTime) {
         let Key::Live {
             channel, rendition, ..

@@ -1,7 +1,7 @@
 //! The `poll-500ms` baseline: what nginx's `proxy_cache_lock` does, for comparison.
 //!
-//! One fetches; the others look every 500 ms whether the object is there, and nothing is streamed to them. After five
-//! seconds each of them fetches for itself: a second herd.
+//! One request fetches. The others look every 500 ms whether the object is there, and the body is not streamed to them.
+//! After five seconds each of them fetches for itself: a second herd.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ pub(super) async fn by_polling(asked: Asked<'_>, body: impl RequestStream) -> An
             let alone = fetch::begin(asked.edge, &key, asked.ask(), Listing::Alone, Reason::Miss);
             return follow::follow(asked, Role::Leader, alone, body).await;
         }
-        // The seat is kept while it waits: so long the request counts as a waiter.
+        // The seat is kept during the sleep, so that the request counts as a waiter.
         tokio::time::sleep(INTERVAL).await;
         drop(seat);
     }

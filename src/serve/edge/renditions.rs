@@ -1,7 +1,8 @@
-//! The newest playlist of each rendition, as far as this edge has seen: what is newer, what comes next, who is told.
+//! The newest playlist of each rendition that this edge has seen: what is newer, what comes next, which requests are
+//! told.
 //!
-//! Performs [`crate::policy::rendition`]. A rendition is remembered as long as its playlists come; the oldest is
-//! forgotten when there are too many.
+//! Performs [`crate::policy::rendition`]. A rendition is remembered as long as its playlists come. If there are too
+//! many, the one whose newest playlist is oldest is forgotten.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +13,7 @@ use crate::policy::key::{Key, KeyRef};
 use crate::policy::rendition::{Due, Fit, PlaylistFacts, Rendition, Sighting};
 use crate::time::Timestamp;
 
-/// Renditions that are remembered at once.
+/// Number of renditions that are remembered at once.
 const MOST: usize = 4_096;
 
 type Name = (Box<str>, Box<str>);
@@ -30,8 +31,8 @@ struct Known {
 }
 
 impl Renditions {
-    /// A playlist has landed that was seen so: how it stands to the newest before it, and when its next segment is due.
-    /// Everyone who waits for its news is told.
+    /// A playlist has landed with this sighting. Returns how it compares with the newest one before, and when the next
+    /// segment is due. All requests that wait for its news are told.
     pub(super) fn landed(
         &self,
         key: &Key,
@@ -66,7 +67,8 @@ impl Renditions {
         (nothing_new, first.due())
     }
 
-    /// A fetch of a rendition's playlist has landed, well or not, and the store knows: requests that wait for news look again.
+    /// A fetch of a rendition's playlist has landed, well or not, and its result is stored. Requests that wait for news
+    /// look again.
     pub(super) fn stored(&self, key: &Key) {
         let Some(name) = name_of(key.as_ref()) else {
             return;
@@ -83,7 +85,7 @@ impl Renditions {
         }
     }
 
-    /// The newest playlist of the rendition that a segment belongs to, and where news of it come.
+    /// The newest playlist of the rendition that a key belongs to, in a receiver that gets its news.
     pub(super) fn newest(&self, key: KeyRef<'_>) -> Option<watch::Receiver<PlaylistFacts>> {
         let name = name_of(key)?;
         Some(self.lock().get(&name)?.newest.subscribe())

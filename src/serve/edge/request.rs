@@ -19,7 +19,7 @@ use crate::policy::retry;
 use crate::policy::status::{CacheStatus, FetchError, MissQueue, Served, Way};
 use crate::time::Timestamp;
 
-/// The status that came from upstream, if this failure is one.
+/// The status that came from upstream, if this failure has one.
 fn forwarded(error: FetchError) -> Option<u16> {
     match error {
         FetchError::Status(code) => Some(code),
@@ -69,7 +69,7 @@ impl Asked<'_> {
     pub(super) fn look(&self, now: Timestamp) -> Option<(Arc<Entry>, Decision)> {
         let entry = self.edge.store.get(self.key)?;
         let decision = entry.facts().glance(now);
-        // Without the queue no stale object is refreshed in the background: a request that finds one fetches it.
+        // Without the miss queue no stale object is refreshed in the background: a request that finds one fetches it.
         let alone = self.edge.miss_queue != MissQueue::Flights
             && decision == Decision::Stale(WhyStale::Revalidate);
         (decision != Decision::Ask && !alone).then_some((entry, decision))

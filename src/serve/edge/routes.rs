@@ -22,8 +22,8 @@ use crate::serve::listener::{Peer, Target};
 use crate::time::Timestamp;
 
 impl Edge {
-    /// The viewers' routes. One filter takes every request and rejects none: on the hot path a rejection would cost more
-    /// than the answer.
+    /// The viewers' routes. One filter takes every request and rejects none, because on the hot path a rejection would
+    /// cost more than the answer.
     pub fn routes(
         self: &Arc<Self>,
     ) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
@@ -39,7 +39,8 @@ impl Edge {
             })
     }
 
-    /// A fresh hit, answered without a route: nearly all requests of a live audience are. `None` for everything else.
+    /// Answers a fresh hit without a route. Nearly all requests of a live audience are fresh hits. `None` for any other
+    /// request.
     pub fn fresh_hit<B>(
         self: &Arc<Self>,
         request: &http::Request<B>,
@@ -48,7 +49,7 @@ impl Edge {
         let began = self.clock.now();
         let path = LivePath::parse(uri.path());
         let plain = match (path, uri.query()) {
-            // A playlist with directives may have to be waited for.
+            // A playlist request with directives may have to wait.
             (Some(LivePath::MediaPlaylist { .. }), Some(query)) => {
                 names::sequence_asked(query) == Ok(None)
             }

@@ -60,7 +60,7 @@ pub(super) async fn by_flight(asked: Asked<'_>, body: impl RequestStream) -> Ans
             Err(Boarding::Lead(_, seat)) => (Role::Leader, seat),
             Err(Boarding::Follow(_, seat)) => (Role::Follower, seat),
         };
-        // The seat is held until the head of the answer is made: so long the request counts as a waiter.
+        // The seat is held until the head of the answer is made, so that the request counts as a waiter.
         let mut watch = seat.watch.clone();
         let heard = follow::hear(&asked, &mut watch).await;
         let went_round = matches!(
@@ -68,7 +68,7 @@ pub(super) async fn by_flight(asked: Asked<'_>, body: impl RequestStream) -> Ans
             Heard::Landing(Landing::Failed(FetchError::Status(508), _))
         );
         if went_round && role == Role::Follower && !boarded_before {
-            // The leader's request had been through the origin's cache, or said so. Ours has not.
+            // The leader's request had been through a cache upstream, or said so. This request may not have been.
             boarded_before = true;
             continue;
         }

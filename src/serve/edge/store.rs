@@ -1,7 +1,7 @@
-//! The store of landed objects: moka, weighed in bytes, least recently used first out.
+//! The store of landed objects: moka, weighed in bytes; the least recently used object is evicted first.
 //!
-//! moka's clock can't be injected, so it never decides freshness: every entry carries its own validity and policy judges
-//! it on reading. Its default policy (TinyLFU) refuses new live segments when it is full, hence LRU.
+//! moka's clock can't be injected, so it never decides freshness: every entry carries its own validity, and policy
+//! judges that on reading. moka's default policy (TinyLFU) refuses new live segments when the store is full, hence LRU.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,27 +25,27 @@ use crate::time::Timestamp;
 
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// A whole answer of the origin: status 200, a body of the length that was announced.
+/// A whole answer of the origin: status 200, and a body of the announced length.
 #[derive(Debug)]
 pub struct Object {
-    /// What viewers get of the origin's headers, ready to be sent.
+    /// The headers that viewers get, ready to be sent.
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
-    /// Until when it may be served, and for what.
+    /// Until when the object may be served, and for what.
     pub validity: Validity,
-    /// Number of the newest segment that it lists, if it is a media playlist.
+    /// Number of the newest segment in the object, if it is a media playlist.
     pub head: Option<u64>,
     gzip: OnceLock<Bytes>,
-    /// Whether it was fetched ahead and nobody has asked for it yet.
+    /// Whether the object was fetched ahead and no viewer has asked for it yet.
     unasked: AtomicBool,
 }
 
 impl Object {
-    /// An object that has just landed; `ahead` if it was fetched before anybody asked.
+    /// An object that has just landed; `ahead` if it was fetched before a viewer asked.
     pub fn new(mut headers: HeaderMap, body: Bytes, validity: Validity, ahead: bool) -> Self {
         headers.insert(CONTENT_LENGTH, body.len().into());
-        // Places for what each answer says of itself: its copy of the map need not grow for them.
+        // Places for the headers that each answer adds: its copy of the map need not grow for them.
         for name in [AGE, CACHE_STATUS] {
             headers.insert(name, HeaderValue::from_static("0"));
         }
@@ -64,13 +64,13 @@ impl Object {
         Self { head, ..self }
     }
 
-    /// Somebody asks for it; says whether that is the first time for an object that was fetched ahead.
+    /// A viewer asks for the object. Returns whether this is the first time for an object that was fetched ahead.
     pub fn asked_for_first(&self) -> bool {
-        // Read before it is written: a hit on anything but such an object must not touch what others read.
+        // Read before it is written: a hit on any other object must not write to memory that other threads read.
         self.unasked.load(Ordering::Relaxed) && self.unasked.swap(false, Ordering::Relaxed)
     }
 
-    /// The body, compressed once for all who ask.
+    /// The compressed body; it is compressed once for all viewers who want it.
     pub fn gzip(&self) -> Bytes {
         let compress = || {
             let mut encoder =
@@ -90,7 +90,7 @@ impl Object {
 /// A failure that is remembered for a moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Failure {
-    /// How long it holds.
+    /// Until when the failure is remembered.
     pub negative: Negative,
     /// The status that viewers get.
     pub status: StatusCode,
@@ -121,7 +121,7 @@ pub struct LastLanding {
 }
 
 impl Entry {
-    /// What policy needs to know of it.
+    /// What policy needs to know of the entry.
     pub fn facts(&self) -> Stored {
         Stored {
             validity: self.object.as_ref().map(|object| object.validity),
@@ -131,7 +131,7 @@ impl Entry {
     }
 
     fn weight(&self, key: &Key) -> u32 {
-        // What a key and an entry cost beside their text and body: maps, counters, the header table.
+        // Memory that a key and an entry cost beside their text and body: maps, counters, the header table.
         const OVERHEAD: usize = 1_024;
         let text = match key {
             Key::Live {
@@ -153,16 +153,16 @@ impl Entry {
 pub struct Store {
     cache: Cache<Key, Arc<Entry>>,
     capacity_bytes: u64,
-    /// Objects that were let go, in the order of [`Cause::ALL`].
+    /// Number of objects that were removed, in the order of [`Cause::ALL`].
     evicted: Arc<[AtomicU64; Cause::ALL.len()]>,
 }
 
-/// Why an object is not in the store any more. One that a newer version has replaced is.
+/// Why an object was removed from the store. A newer version that replaces it does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// There was no room for all.
+    /// There was no room for all objects.
     Size,
-    /// It was purged, or made void by what became known.
+    /// It was purged, or newer facts made it void.
     Purged,
 }
 
@@ -213,18 +213,18 @@ impl Store {
         self.cache.get(&key)
     }
 
-    /// Replaces what is known of `key`. After something large the caller calls [`Store::evict`], outside of any lock.
+    /// Replaces what is known of `key`. After a large entry the caller calls [`Store::evict`], outside of any lock.
     pub fn put(&self, key: Key, entry: Entry) {
         self.cache.insert(key, Arc::new(entry));
     }
 
-    /// Lets go what is too much. moka evicts only in maintenance, and that only now and then: without this call it may
-    /// hold far more than it may.
+    /// Evicts what exceeds the capacity. moka evicts only in maintenance, which runs only now and then. Without this
+    /// call the store may hold far more than its capacity.
     pub fn evict(&self) {
         self.cache.run_pending_tasks();
     }
 
-    /// Makes an object stale from `now` on; says whether there was a fresh one.
+    /// Makes an object stale from `now` on; returns whether there was a fresh one.
     pub fn make_stale(&self, key: &Key, now: Timestamp) -> bool {
         let Some(entry) = self.get(key.as_ref()) else {
             return false;
@@ -250,17 +250,17 @@ impl Store {
         true
     }
 
-    /// Objects that were let go so far for this reason.
+    /// Number of objects that were removed so far for this reason.
     pub fn evicted(&self, cause: Cause) -> u64 {
         self.evicted[cause as usize].load(Ordering::Relaxed)
     }
 
-    /// Every key of which something is known.
+    /// The keys of all entries.
     pub fn keys(&self) -> Vec<Key> {
         self.cache.iter().map(|(key, _)| (*key).clone()).collect()
     }
 
-    /// Every key whose object was fetched ahead and not asked for since.
+    /// The keys of all objects that were fetched ahead and not asked for since.
     pub fn unasked(&self) -> Vec<Arc<Key>> {
         let unasked = |entry: &Entry| {
             let object = entry.object.as_ref();
@@ -273,24 +273,24 @@ impl Store {
             .collect()
     }
 
-    /// Forgets all that is known of `key`.
+    /// Removes the entry of `key`.
     pub fn forget(&self, key: &Key) {
         self.cache.invalidate(key);
     }
 
-    /// Objects held, after eviction has caught up.
+    /// Number of entries, after eviction has caught up.
     pub fn entries(&self) -> u64 {
         self.cache.run_pending_tasks();
         self.cache.entry_count()
     }
 
-    /// Bytes held, after eviction has caught up.
+    /// Number of bytes held, after eviction has caught up.
     pub fn bytes(&self) -> u64 {
         self.cache.run_pending_tasks();
         self.cache.weighted_size()
     }
 
-    /// Bytes that may be held.
+    /// Number of bytes that the store may hold.
     pub fn capacity_bytes(&self) -> u64 {
         self.capacity_bytes
     }

@@ -1,4 +1,4 @@
-//! The way to the origin: a pooled client, the bound on how much it may be asked at once, and one bounded fetch.
+//! The way to the origin: a connection pool, the bound on requests at once, and one bounded fetch.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -61,7 +61,7 @@ pub struct Upstream {
 struct Server {
     authority: Authority,
     breaker: Mutex<Breaker>,
-    /// Whether it has not answered when its health was seen to.
+    /// Whether the server fails its health checks.
     down: AtomicBool,
 }
 
@@ -71,10 +71,10 @@ impl AsRef<str> for Server {
     }
 }
 
-/// Whether requests to the origin are bounded. A bound would distort what the baselines show.
+/// Whether requests to the origin are bounded. A bound would distort the results of the baselines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OriginBound {
-    /// [`Limits::origin_at_once_max`] holds, and the circuit breaker.
+    /// [`Limits::origin_at_once_max`] and the circuit breaker hold.
     Bounded,
     /// No bound.
     Unbounded,
@@ -88,7 +88,7 @@ impl Upstream {
     /// The origin behind the servers at `urls` (`http://host:port`), asked by an edge called `name`.
     ///
     /// # Errors
-    /// A URL has another scheme, no host, or a path; or there is none.
+    /// A URL has another scheme, no host, or a path; or no URL is given.
     pub fn new(
         urls: &[String],
         name: &str,
@@ -124,7 +124,8 @@ impl Upstream {
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            // Shorter than our own listener's idle time, so that a pooled connection is rarely closed under a request.
+            // Shorter than the idle time of Seawall's own listener, so that a pooled connection is rarely closed under
+            // a request.
             .pool_idle_timeout(Duration::from_secs(8))
             .build(connector);
         let header =
@@ -147,7 +148,7 @@ impl Upstream {
         })
     }
 
-    /// Host and port of the first server: the name under which foreign objects are kept.
+    /// Host and port of the first server. They are part of the keys of foreign objects.
     pub fn authority(&self) -> &Authority {
         &self.servers[0].authority
     }
@@ -157,12 +158,12 @@ impl Upstream {
         self.servers.iter().map(|server| &server.authority)
     }
 
-    /// What viewers and the origin read in `Via`.
+    /// The value of this edge in `Via`, for viewers and for the origin.
     pub fn via(&self) -> &HeaderValue {
         &self.via
     }
 
-    /// Whether a request has been through this edge before: its `CDN-Loop` names us (RFC 8586).
+    /// Whether a request has been through this edge before: its `CDN-Loop` names this edge (RFC 8586).
     pub fn has_sent(&self, headers: &HeaderMap) -> bool {
         headers
             .get_all(CDN_LOOP)
@@ -181,7 +182,8 @@ impl Upstream {
         states.max().unwrap_or(0)
     }
 
-    /// Whether a flight that has failed so often, and last so, may ask again; takes the retry from the budget if so.
+    /// Whether a flight with this number of failures and this last error may ask again. If so, takes the retry from the
+    /// budget.
     pub fn may_retry(
         &self,
         failures: u32,
@@ -191,22 +193,22 @@ impl Upstream {
         self.bound == OriginBound::Bounded
             && failures <= self.limits.retries_per_flight_max
             && retry::is_worth_repeating(error, retry_after)
-            // The same server has nothing newer; another may.
+            // The same server has no newer playlist; another may have one.
             && (error != FetchError::Outdated || self.servers.len() > 1)
             && lock(&self.budget).take()
     }
 
-    /// A fetch has brought a whole object: the budget for retries grows.
+    /// A fetch has brought a whole object: the retry budget grows.
     pub fn filled(&self) {
         lock(&self.budget).filled();
     }
 
-    /// The server that a fetch of this key asks, after so many failures of its own: each key has its own order of them, and
-    /// one that is left alone is passed over. Where it is not known to be well, this request is the probe, and
-    /// [`Upstream::ended`] must be told.
+    /// The server that a fetch of this key asks after this number of failures of its own. Each key has its own order of
+    /// the servers, and a server that its breaker does not admit is passed over. If the breaker is not closed, this
+    /// request is the probe. Its end must be reported to [`Upstream::ended`].
     ///
     /// # Errors
-    /// All of them are left alone.
+    /// The breakers admit no server.
     pub fn server_for(&self, key: &Key, failures: u32) -> Result<ServerIndex, Shed> {
         let now = self.clock.now();
         let order = self.order(key, failures);
@@ -221,10 +223,10 @@ impl Upstream {
         admitted.map(ServerIndex).ok_or(Shed::BreakerOpen)
     }
 
-    /// The server that a viewer's own request is sent to: one that is known to be well, never a probe.
+    /// The server for a viewer's own request: one whose breaker is closed, so that the request is never a probe.
     ///
     /// # Errors
-    /// None of them is known to be well.
+    /// No server's breaker is closed.
     pub fn well_server_for(&self, key: &Key) -> Result<ServerIndex, Shed> {
         let order = self.order(key, 0);
         let well = order.into_iter().find(|&server| {
@@ -233,8 +235,8 @@ impl Upstream {
         well.map(ServerIndex).ok_or(Shed::BreakerOpen)
     }
 
-    /// Every server, in the order in which this key asks them, whatever the breakers say: requests for likes neither open
-    /// nor probe them.
+    /// Every server, in the order in which this key asks them. The breakers do not matter, because requests for likes
+    /// neither open nor probe them.
     pub(super) fn servers_for(&self, key: &Key) -> impl Iterator<Item = ServerIndex> + use<> {
         self.order(key, 0).into_iter().map(ServerIndex)
     }
@@ -245,7 +247,7 @@ impl Upstream {
             _ => tier::order(&super::paths::path_of(key), &self.servers),
         };
         let is_up = |&server: &usize| !self.servers[server].down.load(Ordering::Relaxed);
-        // Those that are down come last, for the case that nobody else is left.
+        // Servers that are down come last, for the case that no other server is left.
         let (mut up, mut down): (Vec<_>, Vec<_>) = order.into_iter().partition(is_up);
         for servers in [&mut up, &mut down] {
             let first = failures as usize % servers.len().max(1);
@@ -265,13 +267,13 @@ impl Upstream {
         &self.servers[server.0].authority
     }
 
-    /// Servers that have not answered when their health was seen to.
+    /// Number of servers that fail their health checks.
     pub fn down(&self) -> usize {
         let down = |server: &&Server| server.down.load(Ordering::Relaxed);
         self.servers.iter().filter(down).count()
     }
 
-    /// Notes whether a server answers when its health is seen to; gives what was noted before.
+    /// Notes whether a server fails its health checks; returns what was noted before.
     pub(super) fn set_down(&self, server: ServerIndex, down: bool) -> bool {
         self.servers[server.0].down.swap(down, Ordering::Relaxed)
     }
@@ -281,8 +283,8 @@ impl Upstream {
         lock(&self.servers[server.0].breaker).ended(self.clock.now(), health);
     }
 
-    /// Sends a request built from scratch for a shared object: of what a viewer sent only the path reaches the origin, and
-    /// the caches that the request has come through. With `resume` it asks for the rest of an object that broke off.
+    /// Sends a request built from scratch for a shared object. Of the viewer's request only the path and the caches
+    /// that it came through reach the origin. With `resume` it asks for the rest of an object that broke off.
     ///
     /// # Errors
     /// No connection, or no head in time.
@@ -307,7 +309,7 @@ impl Upstream {
         self.send(server, request, Method::GET, path).await
     }
 
-    /// Asks a server something that it answers by itself, to see whether it answers.
+    /// Asks a server something that the server answers by itself, to see whether it answers.
     ///
     /// # Errors
     /// No connection, or no head in time.
@@ -318,7 +320,7 @@ impl Upstream {
         Ok(())
     }
 
-    /// Sends a request to a server under our name.
+    /// Sends a request to a server under this edge's name.
     ///
     /// # Errors
     /// No connection, or no head in time.
@@ -333,7 +335,7 @@ impl Upstream {
         self.send_within(server, request, method, path, wait).await
     }
 
-    /// The same with a wait of its own for the head of the answer.
+    /// Sends a request like [`Self::send`], with a wait of its own for the head of the answer.
     ///
     /// # Errors
     /// No connection, or no head in time.
@@ -373,7 +375,7 @@ impl Upstream {
     /// Counts bytes that a flight holds in memory.
     ///
     /// # Errors
-    /// All flights together hold as much as they may; then nothing is counted.
+    /// All flights together would hold more than the limit; then nothing is counted.
     pub fn hold(&self, bytes: u64) -> Result<(), Shed> {
         let most = self.limits.flight_bytes_max;
         let fits = |held: u64| held.checked_add(bytes).filter(|&held| held <= most);
@@ -388,8 +390,8 @@ impl Upstream {
         self.flight_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Notes that a fetch of `key` begins; gives its number, and how many were under way already. Kept apart from the table
-    /// of flights, so that it can prove the table right.
+    /// Notes that a fetch of `key` begins. Returns the fetch's number, and how many fetches of the key were under way
+    /// already. These counts are kept apart from the table of flights, so that they can prove the table right.
     pub fn fetch_begins(&self, key: &Key) -> (u64, usize) {
         let mut under_way = lock(&self.under_way);
         under_way.next += 1;
@@ -410,7 +412,8 @@ impl Upstream {
         }
     }
 
-    /// An operator has purged `key`: what is under way is for nobody who comes from now on.
+    /// An operator has purged `key`: fetches under way no longer count, because later requests do not get their
+    /// results.
     pub fn fetches_are_void(&self, key: &Key) {
         lock(&self.under_way).by_key.remove(key);
     }
@@ -443,7 +446,7 @@ pub async fn next_chunk(body: &mut Incoming, limits: &Limits) -> Result<Option<B
     }
 }
 
-/// The caches that a request has come through, on one line.
+/// The caches that a request has come through, on one line (`CDN-Loop`).
 pub fn came_through(headers: &HeaderMap) -> Option<HeaderValue> {
     let lines: Vec<_> = headers
         .get_all(CDN_LOOP)
@@ -457,8 +460,8 @@ pub fn came_through(headers: &HeaderMap) -> Option<HeaderValue> {
     }
 }
 
-/// Headers that belong to one connection and are never passed on (RFC 9110, section 7.6.1), those that the `Connection`
-/// list names among them.
+/// Removes headers that belong to one connection and are never passed on (RFC 9110, section 7.6.1), with those that the
+/// `Connection` list names.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<_> = headers
         .get_all(http::header::CONNECTION)
@@ -501,7 +504,7 @@ fn parse_upstream(url: &str) -> Result<Authority, &'static str> {
     }
 }
 
-/// A panic under one of these locks leaves a value that is still whole: every change to it is one call.
+/// A panic under one of these locks leaves a whole value, because every change to the value is one call.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Answers about likes: each a status, a word and a sentence, as JSON.
+//! Answers about likes: each has a status, a word and a sentence, as JSON.
 
 use std::fmt::Write;
 
@@ -14,63 +14,63 @@ use crate::likes::Token;
 use crate::likes::forward::Said;
 use crate::likes::limits::Shed;
 
-/// An operation is durable.
+/// The result of a durable operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Durable {
     pub(super) token: Token,
     pub(super) duplicate: bool,
-    /// Whether it is on a disk, which a log for benchmarks may not be.
+    /// Whether the operation is on a disk. A log for benchmarks may keep it in memory only.
     pub(super) on_disk: bool,
 }
 
-/// Counts as a reader gets them.
+/// The counts in a reader's answer.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Read<'a> {
     pub(super) channel: &'a str,
     pub(super) likes: u64,
     pub(super) hearts: u64,
-    /// The last operation that they include.
+    /// The last operation that the counts include.
     pub(super) seq: u64,
-    /// UNIX time in milliseconds at which they were true.
+    /// UNIX time in milliseconds at which the counts were true.
     pub(super) as_of: u64,
-    /// Give it back as `Like-Token` to see at least these counts anywhere.
+    /// The value to send as `Like-Token` to see at least these counts on any node.
     pub(super) token: String,
     pub(super) consistency: &'static str,
 }
 
-/// Why nothing came of a request.
+/// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::serve) enum Refusal {
-    /// What was sent makes no sense.
+    /// The request is malformed.
     Bad(&'static str),
     /// The body is too long.
     TooLarge,
-    /// Nobody has described this channel.
+    /// The channel is not described at the origin.
     UnknownChannel,
-    /// This path has other methods.
+    /// The path does not allow this method; it allows these.
     Method(&'static str),
-    /// The same identity, another operation.
+    /// Another operation has the same identity.
     Conflict,
-    /// The number lies so far behind that nobody knows.
+    /// The number is too old: it is unknown whether the operation was counted.
     TooOld,
-    /// The channel takes no more.
+    /// The channel no longer takes updates.
     Closed,
-    /// Too often.
+    /// The sender exceeds its rate limit.
     Limited,
-    /// It was shed.
+    /// The request was shed.
     Overloaded(Shed),
-    /// Nobody knows whether it counts.
+    /// It is unknown whether the operation counts.
     Unknown,
-    /// This node has not counted up to the token.
+    /// This node has not yet counted up to the token.
     NotCaughtUp,
-    /// Who asks is no operator.
+    /// The caller is no operator.
     Token,
-    /// Who asks is no edge.
+    /// The caller is no edge.
     NoEdge,
 }
 
 impl Durable {
-    /// What an origin says of it to an edge.
+    /// The origin's answer about this operation to an edge.
     pub(super) fn said(self) -> Said {
         Said::Durable {
             token: self.token,
@@ -79,7 +79,7 @@ impl Durable {
         }
     }
 
-    /// 202.
+    /// 202, with the position of the operation.
     pub(super) fn answer(self) -> Response<Bytes> {
         let mut text = format!(
             "{{\"seq\":{},\"token\":\"{}\",\"duplicate\":{}",
@@ -94,7 +94,7 @@ impl Durable {
 }
 
 impl Read<'_> {
-    /// 200. Only what is eventual may be shared.
+    /// 200, with the counts. Only eventual counts may be shared by caches.
     pub(super) fn answer(&self, method: &Method) -> Response<Bytes> {
         let sharing = match self.consistency {
             "eventual" => A_SECOND,
@@ -108,7 +108,8 @@ impl Read<'_> {
     }
 }
 
-/// What an origin has said to an edge, as a viewer would have heard it from the origin.
+/// The viewer's answer for what an origin said to an edge. It is the answer that the origin would have sent to the
+/// viewer.
 pub(in crate::serve) fn heard(said: Said, method: &Method) -> Response<Bytes> {
     let refusal = match said {
         Said::Durable {
@@ -135,7 +136,7 @@ pub(in crate::serve) fn heard(said: Said, method: &Method) -> Response<Bytes> {
 }
 
 impl Refusal {
-    /// What an origin says of it to an edge.
+    /// The origin's answer about this refusal to an edge.
     pub(super) fn said(self) -> Said {
         match self {
             Self::UnknownChannel => Said::UnknownChannel,
@@ -144,7 +145,7 @@ impl Refusal {
             Self::Closed => Said::Closed,
             Self::Limited => Said::Limited,
             Self::Overloaded(why) => Said::Overloaded(why),
-            // The others come of no operation that has been read.
+            // The other refusals never concern a decoded operation.
             _ => Said::Unknown,
         }
     }
@@ -207,7 +208,8 @@ impl Refusal {
         }
     }
 
-    /// The answer; those that may be tried again say when, 1 to 3 s, drawn, so that not all come back at once.
+    /// The answer. If the request may be tried again, it names a random time of 1 to 3 s. So clients do not all come back
+    /// at once.
     pub(in crate::serve) fn answer(self, method: &Method) -> Response<Bytes> {
         let mut text = format!("{{\"error\":\"{}\"", self.word());
         if let Self::Overloaded(why) = self {
@@ -230,12 +232,12 @@ impl Refusal {
     }
 }
 
-/// When to come back: drawn, so that not all do at once.
+/// Seconds until a retry: random, so that not all clients come back at once.
 fn seconds() -> u64 {
     1 + crate::serve::chance::draw() % 3
 }
 
-/// The same answer for another viewer, who comes back at another time.
+/// The same answer for another viewer, with a new random retry time.
 pub(in crate::serve) fn drawn_anew(mut response: Response<Bytes>) -> Response<Bytes> {
     if let Some(when) = response.headers_mut().get_mut(RETRY_AFTER) {
         *when = seconds().into();
@@ -243,7 +245,7 @@ pub(in crate::serve) fn drawn_anew(mut response: Response<Bytes>) -> Response<By
     response
 }
 
-/// The same without its body if only the head was asked for; the head still says how long it would be.
+/// The same answer without its body for HEAD. The head still has the length of the body.
 fn bare_for_head(method: &Method, mut response: Response<Bytes>) -> Response<Bytes> {
     if method == Method::HEAD {
         let length = response.body().len();
@@ -253,7 +255,7 @@ fn bare_for_head(method: &Method, mut response: Response<Bytes>) -> Response<Byt
     response
 }
 
-/// Answers OPTIONS: any page may like.
+/// Answers OPTIONS: pages of any site may send likes.
 pub(in crate::serve) fn preflight(allowed: &'static str) -> Response<Bytes> {
     Response::builder()
         .status(StatusCode::NO_CONTENT)
@@ -269,7 +271,7 @@ pub(in crate::serve) fn preflight(allowed: &'static str) -> Response<Bytes> {
         .expect("the head is made of constants")
 }
 
-/// 204: nothing is newer.
+/// 204: no newer counts.
 pub(in crate::serve) fn nothing_newer() -> Response<Bytes> {
     let mut response = json(StatusCode::NO_CONTENT, String::new(), NO_STORE);
     response.headers_mut().remove(CONTENT_TYPE);

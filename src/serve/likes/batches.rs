@@ -1,8 +1,9 @@
-//! What edges forward at once: each operation goes its own way through rates, queue and log, as if its viewer had sent it here,
-//! and the answer says what came of each.
+//! Batches that edges forward: each operation passes rates, queue and log as if its viewer had sent it here. The answer
+//! gives the outcome of each operation.
 //!
-//! Only an edge is believed: it says from which address each viewer came. Its batch is no entry of the log. The committer makes
-//! batches of its own of what waits, so edges are no writers of the log and cannot use up their number.
+//! Only an edge is trusted to name the address of each viewer. Its batch is not an entry of the log: the committer
+//! makes batches of its own from the waiting operations. So edges are not writers of the log, and cannot exhaust the
+//! number of writers.
 
 use std::net::IpAddr;
 use std::pin::pin;
@@ -22,15 +23,15 @@ use crate::likes::gather::Sent;
 use crate::likes::limits::Shed;
 use crate::likes::{Action, Change, Operation};
 
-/// Bytes of batches that an origin holds at once, in KiB; what does not fit is shed as `queue-full`.
+/// Bytes of batches that an origin holds at once, in KiB. A batch that does not fit is shed as `queue-full`.
 pub(super) const AT_ONCE_KIB_MAX: usize = 64 << 10;
-/// So many operations enter the queue before others have their turn on this thread.
+/// Number of operations that enter the queue before other tasks get their turn on this thread.
 const AT_A_STRETCH: usize = 256;
-/// The methods of their path.
+/// The methods of the batch path.
 pub(in crate::serve) const METHODS: &str = "POST";
 
 impl Node {
-    /// Takes a batch, if an edge has sent it, and waits for what comes of every operation in it.
+    /// Takes a batch from an edge, and waits for the outcome of every operation in it.
     pub(super) async fn take_batch<B: Buf>(
         &self,
         request: &Request,
@@ -69,7 +70,7 @@ impl Node {
         Ok(answered(forward::answer(&said)))
     }
 
-    /// All of them enter the queue, in their order, before the first is waited for.
+    /// All operations enter the queue, in their order, before the task waits for the first of them.
     async fn take(&self, forwarded: Forwarded, edge: IpAddr) -> Vec<Said> {
         let Forwarded { batch, from } = forwarded;
         let header = batch.header;
@@ -97,7 +98,8 @@ impl Node {
         said
     }
 
-    /// A sum is the edge's own: it has held the viewers' addresses to their rate before it added them up.
+    /// A sum is the edge's own operation: the edge has applied the rate limit of the viewers' addresses before it added
+    /// them up.
     fn begin_for(
         &self,
         operation: Operation,
@@ -116,7 +118,7 @@ impl Node {
     }
 }
 
-/// How long a request says that its body is; as long as it may be, if it does not say.
+/// The body length that a request announces. Without one, the maximum.
 fn announced(request: &Request) -> usize {
     let length = request.headers.get(CONTENT_LENGTH);
     length
@@ -127,7 +129,7 @@ fn announced(request: &Request) -> usize {
 fn action(operation: &Operation) -> Action {
     match &operation.change {
         Change::Update(update) => update.action,
-        // Edges forward none.
+        // Edges never forward these.
         Change::Close | Change::Reopen => Action::Taps(1),
     }
 }

@@ -1,4 +1,4 @@
-//! What readers see: the counts of each channel as of the last operation that was applied. Counts never go back.
+//! The counts that readers see: for each channel, as of the last applied operation. Counts never go back.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,22 +26,22 @@ impl Board {
         board
     }
 
-    /// Shows counts, and wakes the readers that wait for them.
+    /// Sets the counts of a channel, and wakes the readers that wait for them.
     pub fn show(&self, channel: &Arc<str>, counts: Counts) {
         self.sender(channel).send_replace(counts);
     }
 
-    /// Says that all operations up to this one are on the board.
+    /// Records that the board includes all operations up to this one.
     pub fn applied(&self, sequence: u64) {
         self.applied.store(sequence, Ordering::Release);
     }
 
-    /// The last operation that has been applied.
+    /// The last operation that the board includes.
     pub fn sequence(&self) -> u64 {
         self.applied.load(Ordering::Acquire)
     }
 
-    /// The counts of a channel; zero for one that no operation has named.
+    /// The counts of a channel; zero before its first operation.
     pub fn counts(&self, channel: &str) -> Counts {
         let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
         channels
@@ -50,12 +50,12 @@ impl Board {
             .unwrap_or_default()
     }
 
-    /// Whether an operation has named a channel.
+    /// Whether the channel has had an operation.
     pub fn knows(&self, channel: &str) -> bool {
         self.counts(channel).seq > 0
     }
 
-    /// The counts of a channel that is known, now and whenever they change.
+    /// A receiver for the counts of a channel, now and whenever they change.
     pub fn watch(&self, channel: &str) -> watch::Receiver<Counts> {
         self.sender(&channel.into()).subscribe()
     }

@@ -1,4 +1,4 @@
-//! The body of a request for likes: small, whole, and in time.
+//! The body of a likes request: small, whole, and in time.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use futures_util::{Stream, StreamExt};
 
 use super::answer::Refusal;
 
-/// How long a body may take.
+/// The longest time that a body may take.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// The body once it has ended, if it is no longer than it may be.
+/// Reads a body to its end, at most `bytes_max` bytes.
 ///
 /// # Errors
-/// It is too long, was cut short, or did not come in time.
+/// The body is too long, was cut short, or did not arrive in time.
 pub(in crate::serve) async fn whole<B: Buf>(
     body: impl Stream<Item = Result<B, warp::Error>>,
     bytes_max: usize,

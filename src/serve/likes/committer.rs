@@ -1,13 +1,17 @@
-//! The one who commits: takes what waits, makes it durable as one batch, counts it, and only then tells the senders that wait.
+//! The committer takes the waiting operations, makes them durable as one batch, and counts them. Only then it tells the
+//! waiting senders.
 //!
-//! One thread per shard owns the log and the state, so nothing here is locked while the disk works. It lingers for nobody:
-//! while one batch is written the next one gathers, so batches grow with the load.
+//! One thread per shard owns the log and the state, so nothing here is locked while the disk works. The committer never
+//! waits for more operations: while it writes one batch, the next one gathers. So batches grow with the load.
 //!
-//! An append of which nobody knows ends the shard: who waited for it hears nothing, all others that it was shed, and the next
-//! start reads what the disk holds. Where the log takes the same batch once however often it comes, the batch is appended
-//! again until it is known; those who wait for it hear that nobody knows when their time is up, all others are shed.
+//! An append with an unknown outcome ends the shard. The senders of its batch learn that their outcome is unknown, and
+//! all others are shed. The next start reads what the disk holds.
 //!
-//! Where others append too, what they have appended is counted as soon as it has come.
+//! Some logs count the same batch once, however often it is appended. There the batch is appended again until its
+//! outcome is known. Meanwhile its senders learn after their deadline that the outcome is unknown, and all others are
+//! shed.
+//!
+//! Where other processes append to the log too, their entries are counted as soon as they arrive.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -25,29 +29,29 @@ use crate::likes::limits::{Limits, Shed};
 use crate::likes::{Batch, Effect, Operation, Outcome, State};
 use crate::serve::clock::Clock;
 
-/// How often an idle committer looks at the disk.
+/// How often an idle committer checks the disk.
 const TICK: Duration = Duration::from_secs(1);
-/// The pause before a log is asked again, at first and at most; half of it is drawn.
+/// The first and the longest pause before an append is tried again. Half of it is random.
 const PAUSE: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// All that commits for one shard.
+/// The parts of the committer of one shard.
 pub struct Committer {
-    /// Where batches become durable.
+    /// The log, which makes batches durable.
     pub log: Box<dyn LikeLog>,
-    /// What they come to.
+    /// The state after all counted entries.
     pub state: State,
-    /// What waits.
+    /// The waiting operations.
     pub queue: Arc<Queue>,
-    /// What readers see.
+    /// The counts that readers see.
     pub board: Arc<Board>,
-    /// What is counted.
+    /// The metrics.
     pub figures: Figures,
     /// The bounds.
     pub limits: Limits,
-    /// The folder whose disk must not fill up; none for a log that is on no disk.
+    /// The folder whose disk must not fill up; `None` for a log that is on no disk of this machine.
     pub folder: Option<PathBuf>,
-    /// The time.
+    /// The clock.
     pub clock: Clock,
 }
 
@@ -67,17 +71,17 @@ enum Fatal {
     Twin,
 }
 
-/// Whatever ends the thread, a panic too, nobody waits for it any more.
+/// Fails the queue when the thread ends, also by a panic, so that no sender waits for it any longer.
 struct FailsAtEnd(Arc<Queue>);
 
-/// What a committer has in hand.
+/// The work that a committer has in hand.
 #[derive(Default)]
 struct Hand {
     /// The last batch of this life that is known to be in the log.
     number: u64,
-    /// What has been taken from the queue and waits for the next batch.
+    /// Operations that were taken from the queue and wait for the next batch.
     carried: Vec<Waiting>,
-    /// The last batch was refused, and that has been said.
+    /// The last batch was refused, and a warning has been logged.
     refused: bool,
 }
 
@@ -88,7 +92,7 @@ impl Drop for FailsAtEnd {
 }
 
 impl Committer {
-    /// Says what there is before anybody asks.
+    /// Sets the load and the metrics before the first request.
     pub fn prepare(&self) {
         self.tell_load();
         self.figures.fsync_before_ack(self.log.facts());
@@ -141,7 +145,7 @@ impl Committer {
                             let _ = barrier.send(());
                         }
                     }
-                    // Those who wait are told to come back.
+                    // The waiting readers get an error and may try again.
                     Err(Fatal::Log(LogError::Away(why))) => {
                         tracing::warn!(why, "the log of likes could not be asked how far it is");
                     }
@@ -154,7 +158,7 @@ impl Committer {
         }
     }
 
-    /// Commits as many of those carried as a batch holds, and leaves the others there.
+    /// Commits as many of the carried operations as fit into a batch. The others stay in `hand`.
     fn commit(&mut self, hand: &mut Hand) -> Result<(), Fatal> {
         if self.disk_is_low() {
             shed(std::mem::take(&mut hand.carried), Shed::DiskLow);
@@ -199,7 +203,7 @@ impl Committer {
         Ok(())
     }
 
-    /// Appends a batch until it is known what has become of it: its place, or why it is certainly not in the log.
+    /// Appends a batch until its outcome is known: its position, or the reason why it is certainly not in the log.
     fn append(&mut self, batch: &[u8], hand: &mut Hand) -> Result<Result<u64, Shed>, Fatal> {
         let mut pause = None;
         loop {
@@ -211,7 +215,7 @@ impl Committer {
                 }
                 Err(error) => error,
             };
-            // Behind an attempt of which nobody knows, a refusal says nothing of that one.
+            // After an attempt with unknown outcome, a refusal says nothing about that attempt.
             let why = match error {
                 AppendError::Refused(_) if pause.is_none() => Shed::Down,
                 AppendError::Full(_) if pause.is_none() => Shed::LogFull,
@@ -224,7 +228,7 @@ impl Committer {
                     continue;
                 }
             };
-            // Said once, however many follow.
+            // Warn once per run of refusals.
             if !std::mem::replace(&mut hand.refused, true) {
                 tracing::warn!(
                     %error,
@@ -235,7 +239,8 @@ impl Committer {
         }
     }
 
-    /// Waits before the log is asked again, twice as long each time; meanwhile everything but the batch in doubt is shed.
+    /// Waits before the log is tried again, twice as long each time. Meanwhile everything except the batch in doubt is
+    /// shed.
     fn wait(
         &self,
         pause: &mut Option<Duration>,
@@ -256,7 +261,7 @@ impl Committer {
         Ok(())
     }
 
-    /// Counts a batch that stands at `position`, behind whatever the log holds before it.
+    /// Counts our own batch at `position`, after all entries before it.
     fn apply_own(
         &mut self,
         position: u64,
@@ -272,7 +277,8 @@ impl Committer {
         }
         let mut pause = None;
         while position > self.state.position() + 1 || pause.is_some() {
-            // Somebody else's, or this very batch twice: then the first of them is counted, and that is the answer.
+            // The entries before are another writer's, or this same batch twice. In the second case the first copy is
+            // counted, and gives the answer.
             match self.apply_read(position, Some(header), header.number) {
                 Err(Fatal::Log(LogError::Away(why))) => {
                     self.wait(&mut pause, &AppendError::AskAgain(why), hand)?;
@@ -287,8 +293,8 @@ impl Committer {
         self.apply(position, header, operations)
     }
 
-    /// Counts all that the log holds up to `until`, and returns what came of the batch `own`. Batches of this life are known
-    /// up to `number`.
+    /// Counts all entries of the log up to `until`, and returns the outcomes of the batch `own`. Batches of this life
+    /// are known up to `number`.
     fn apply_read(
         &mut self,
         until: u64,
@@ -312,8 +318,8 @@ impl Committer {
         Ok(answer)
     }
 
-    /// Counts some of what others have appended, as far as it has come; the rest in the next turn, so that what waits here
-    /// has its turn too.
+    /// Counts some of the entries that others have appended and that have arrived. The rest follows in the next turn,
+    /// so that waiting operations here get their turn too.
     fn apply_arrived(&mut self, number: u64) -> Result<(), Fatal> {
         let entries = self.log.arrived(self.state.position() + 1)?;
         if entries.is_empty() {
@@ -387,7 +393,7 @@ impl Committer {
             .as_deref()
             .and_then(disk::free_bytes)
             .unwrap_or(u64::MAX);
-        // Nothing is durable here that has not been counted: both happen before anything else is taken.
+        // The lag is always 0 here: a durable batch is counted before the next one is taken.
         self.queue.set_load(0, self.log.facts().bytes, free);
     }
 
@@ -418,7 +424,7 @@ mod tests {
     use crate::serve::metrics::Registry;
     use crate::time::Timestamp;
 
-    /// One life of a committer over a log that outlives it.
+    /// One life of a committer. The log outlives it.
     struct Life {
         queue: Arc<Queue>,
         board: Arc<Board>,
@@ -618,7 +624,7 @@ mod tests {
     fn a_batch_in_doubt_is_appended_again_until_it_is_known_and_counts_once() {
         for trouble in [Trouble::AskAgain, Trouble::AskAgainKept] {
             let log = SimulatedLog::default();
-            // A refusal behind the doubt says nothing of the first attempt.
+            // A refusal after the doubt says nothing about the first attempt.
             log.trouble([trouble, Trouble::Refused, Trouble::None]);
             log.stall();
             let life = Life::begin(&log).unwrap();
@@ -730,7 +736,7 @@ mod tests {
             let mut life = Life::begin(&log).unwrap();
             let (mut left, mut acknowledged): (Vec<u64>, u64) = ((0..count).collect(), 0);
             while !left.is_empty() {
-                // Several at a time, so that batches hold more than one.
+                // Send several at a time, so that a batch holds more than one.
                 let sent: Vec<_> = left
                     .iter()
                     .take(7)

@@ -1,10 +1,10 @@
-//! The disk under likes: how much of it is free, who may write there, and folders that survive a loss of power.
+//! The disk for likes: its free bytes, its lock, and folders that survive a loss of power.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A folder that this process alone writes to. Its lock ends with the process, however that ends.
+/// A folder that only this process writes to. Its lock ends with the process, however the process ends.
 #[derive(Debug)]
 pub struct Locked {
     path: PathBuf,
@@ -14,15 +14,15 @@ pub struct Locked {
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// The system refuses.
+    /// The operating system refuses.
     #[error("cannot use {path} for likes: {source}; choose another folder with likes.dir")]
     Unusable {
         /// The folder.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Somebody else uses it.
+    /// Another process uses the folder.
     #[error(
         "another process keeps its likes in {0}: stop it, or choose another folder with likes.dir"
     )]
@@ -30,10 +30,10 @@ pub enum FolderError {
 }
 
 impl Locked {
-    /// Makes the folder if need be, and locks it. Blocks.
+    /// Creates the folder if necessary, and locks it. Blocks.
     ///
     /// # Errors
-    /// It cannot be written to, or another process has it.
+    /// The folder cannot be written to, or another process has locked it.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
         let unusable = |source| FolderError::Unusable {
             path: path.to_owned(),
@@ -57,10 +57,10 @@ impl Locked {
         })
     }
 
-    /// The folder of one shard, made if need be.
+    /// The folder of one shard, created if necessary.
     ///
     /// # Errors
-    /// The system refuses.
+    /// The operating system refuses.
     pub fn shard(&self, index: u32) -> Result<PathBuf, FolderError> {
         let path = shard_folder(&self.path, index);
         let made = fs::create_dir_all(&path).and_then(|()| sync_folder(&path));
@@ -71,15 +71,15 @@ impl Locked {
     }
 }
 
-/// Where a shard's files are.
+/// The path of a shard's folder.
 pub fn shard_folder(folder: &Path, index: u32) -> PathBuf {
     folder.join(format!("shard-{index}"))
 }
 
-/// Writes down that `path` is in its folder: without this a new file may be gone after a loss of power.
+/// Syncs the folder that contains `path`: without this, a new file may be gone after a loss of power.
 ///
 /// # Errors
-/// The system refuses.
+/// The operating system refuses.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
@@ -87,7 +87,7 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// How many bytes of the disk under `path` are free for this process; `None` if the system does not say.
+/// Bytes of the disk under `path` that are free for this process; `None` if the operating system does not tell.
 pub fn free_bytes(path: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(path).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))

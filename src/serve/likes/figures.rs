@@ -1,4 +1,4 @@
-//! What is counted of likes, children resolved once.
+//! Metrics of likes, with label values resolved once.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use crate::serve::metrics::{
     Registry,
 };
 
-/// What came of an operation, in the metric.
+/// The outcome of an operation, for the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Result {
-    /// It counts.
+    /// The operation counts.
     Counted,
-    /// It counted already.
+    /// The operation had been counted before.
     Duplicate,
-    /// Another operation came under the same identity.
+    /// Another operation has the same identity.
     Conflict,
-    /// Its number is too old to tell.
+    /// The number is too old: it is unknown whether the operation was counted.
     TooOld,
     /// The channel is closed.
     Closed,
@@ -31,7 +31,7 @@ pub enum Result {
     Overloaded,
     /// 429: never counted.
     Limited,
-    /// 503: nobody knows.
+    /// 503: it is unknown whether the operation counts.
     Unknown,
     /// 400, 404 or 413: never counted.
     Invalid,
@@ -66,7 +66,7 @@ impl Result {
         }
     }
 
-    /// What an effect is called.
+    /// The outcome for an effect.
     pub fn of(effect: Effect) -> Self {
         match effect {
             Effect::Counted => Self::Counted,
@@ -79,7 +79,7 @@ impl Result {
     }
 }
 
-/// Of all shards.
+/// Metrics of all shards together.
 #[derive(Clone, Debug)]
 pub struct Answers {
     accepted: [[IntCounter; Result::ALL.len()]; OPS.len()],
@@ -92,7 +92,7 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// All at 0.
+    /// Registers all metrics, at 0.
     pub fn new(registry: &Registry) -> Self {
         let accepted = registry.counters(LIKES_ACCEPTED);
         let shed = registry.counters(LIKES_SHED);
@@ -111,7 +111,7 @@ impl Answers {
         }
     }
 
-    /// An operation was answered.
+    /// Counts an answered operation.
     pub fn answered(&self, action: Action, result: Result) {
         let op = match action {
             Action::Like => 0,
@@ -121,19 +121,19 @@ impl Answers {
         self.accepted[op][result as usize].inc();
     }
 
-    /// An edge has forwarded so many operations at once.
+    /// Counts a batch of this many operations from an edge.
     pub(super) fn batch(&self, operations: usize) {
         self.edge_batches.inc();
         self.edge_operations.inc_by(operations as u64);
     }
 
-    /// Something was shed.
+    /// Counts a shed request.
     pub fn shed(&self, why: Shed) {
         self.shed.with_label_values(&[why.word()]).inc();
     }
 }
 
-/// Of one shard.
+/// Metrics of one shard.
 #[derive(Clone, Debug)]
 pub struct Figures {
     /// Operations that wait.
@@ -149,7 +149,7 @@ pub struct Figures {
     operations: IntCounter,
 }
 
-/// What a queue of likes has done since it was begun, and how it stands now.
+/// Totals of a queue of likes since its start, and its present state.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Work {
     /// Batches that were made durable.
@@ -158,16 +158,16 @@ pub struct Work {
     pub operations: u64,
     /// Operations that wait now.
     pub waiting: u64,
-    /// The last operation that is durable; summed over shards, as all of these but the lag are.
+    /// The last durable operation. Like all fields except the lag, it is summed over shards.
     pub durable: u64,
-    /// The last operation that is counted.
+    /// The last counted operation.
     pub applied: u64,
-    /// How long the last batch that was counted had been durable before; the longest of all shards.
+    /// Time from durable to counted of the last counted batch; the longest of all shards.
     pub lag: Duration,
 }
 
 impl Figures {
-    /// Adds what this shard has done to what others have.
+    /// Adds the figures of this shard to those of other shards.
     pub(super) fn add_to(&self, work: Work) -> Work {
         let count = |gauge: &IntGauge| gauge.get().max(0) as u64;
         let lag = Duration::try_from_secs_f64(self.lag.get()).unwrap_or_default();
@@ -181,7 +181,7 @@ impl Figures {
         }
     }
 
-    /// Those of the shard with this index.
+    /// The metrics of the shard with this index.
     pub fn new(registry: &Registry, answers: &Answers, index: u32) -> Self {
         let registry = registry.with(&[("shard", &index.to_string())]);
         let bare: &[&str] = &[];

@@ -1,4 +1,4 @@
-//! Snapshots on disk: a state, its cursor and its hash in one transaction, two generations of them.
+//! Snapshots on disk: a state, its cursor and its hash in one transaction. Two generations are kept.
 
 use std::path::{Path, PathBuf};
 
@@ -10,9 +10,9 @@ use crate::likes::State;
 use crate::likes::fold::Rules;
 use crate::likes::snapshot::{self, Hash};
 
-/// How many are kept.
+/// Number of snapshots that are kept.
 pub const KEPT: u64 = 2;
-/// How a snapshot is cut into rows.
+/// Bytes of a snapshot in one row.
 const PIECE_BYTES: usize = 1 << 20;
 
 const SCHEMA: &str = "
@@ -33,19 +33,19 @@ pub struct Generations {
     log: u64,
 }
 
-/// A snapshot that has been written.
+/// A stored snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generation {
     /// The last entry that it includes.
     pub position: u64,
     /// The last operation that it includes.
     pub sequence: u64,
-    /// What its state must hash to.
+    /// The hash that its state must have.
     pub hash: Hash,
 }
 
 impl Generations {
-    /// Opens the file, or makes it, for the snapshots of this log. Blocks.
+    /// Opens or creates the file with the snapshots of this log. Blocks.
     ///
     /// # Errors
     /// The disk refuses.
@@ -62,10 +62,10 @@ impl Generations {
         })
     }
 
-    /// Opens a file to read it alone; `None` if there is none yet.
+    /// Opens a file for reading only; `None` if it does not exist yet.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The file cannot be read.
     pub fn read_only(path: &Path, log: u64) -> Result<Option<Self>, LogError> {
         if !path.exists() {
             return Ok(None);
@@ -82,7 +82,7 @@ impl Generations {
         }))
     }
 
-    /// All of them, the newest first.
+    /// All snapshots, the newest first.
     ///
     /// # Errors
     /// The file cannot be read, or belongs to another log.
@@ -121,10 +121,10 @@ impl Generations {
         rows.into_iter().map(generation).collect()
     }
 
-    /// Reads one back.
+    /// Reads a snapshot back.
     ///
     /// # Errors
-    /// It is not what was written.
+    /// The snapshot is damaged.
     pub fn load(&self, generation: Generation, rules: Rules) -> Result<State, LogError> {
         let read = || {
             let mut select = self
@@ -150,11 +150,11 @@ impl Generations {
         Ok(state)
     }
 
-    /// Writes a state down, and forgets the oldest beyond [`KEPT`]. Returns the position up to which the log is not needed
-    /// any more: that of the oldest snapshot, or 0 as long as there are fewer.
+    /// Stores a state, and deletes the oldest snapshots beyond [`KEPT`]. Returns the position up to which the log is no
+    /// longer needed: that of the oldest snapshot, or 0 as long as there are fewer than [`KEPT`].
     ///
     /// # Errors
-    /// The disk refuses. The snapshots from before are still there.
+    /// The disk refuses. The earlier snapshots are still there.
     pub fn save(&mut self, state: &State) -> Result<u64, LogError> {
         let (bytes, hash) = snapshot::encode(state);
         self.write(state, &bytes, hash)
@@ -196,7 +196,7 @@ impl Generations {
         Ok(oldest as u64)
     }
 
-    /// Forgets those that include the entry at `position`. Returns how many those were.
+    /// Deletes the snapshots that include the entry at `position`. Returns their number.
     ///
     /// # Errors
     /// The disk refuses.

@@ -1,11 +1,12 @@
-//! The log on NATS JetStream: a stream per shard, a message per batch, kept by servers and shared by several origins.
+//! The log on NATS JetStream: a stream per shard, a message per batch. Servers keep it, and several origins share it.
 //!
 //! ```text
 //! origin A ── Nats-Msg-Id: writer:epoch:number ──▶ stream SEAWALL_LIKES_0 ──▶ Tail ──▶ the fold of every origin
 //! ```
-//! An entry's position is its sequence in the stream. A batch is sent again under the same name until an answer tells its
-//! place, so it may stand there twice; the fold counts it once. The stream is never trimmed from here: nobody knows what
-//! another origin still needs. The servers keep checksums, so a start reads what follows its own snapshot and no more.
+//! An entry's position is its sequence in the stream. A batch is sent again under the same name until an answer gives
+//! its position. So the stream may hold the batch twice; the fold counts it once. Seawall never trims the stream,
+//! because it does not know what another origin still needs. The servers keep checksums, so a start reads only the
+//! entries after its own snapshot.
 
 mod connection;
 mod preflight;
@@ -33,40 +34,40 @@ use super::writer::Writer;
 use crate::likes;
 use crate::likes::batch::{self, Header};
 
-/// How long an entry that is in the stream may take to come, before it is asked for by its place.
+/// How long to wait for an entry that is in the stream, before it is requested by its position.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Bytes of a message beside its batch.
+/// Bytes of a message in addition to its batch.
 const MESSAGE_EXTRA: usize = 1_024;
 
-/// The servers, connected to.
+/// A connection to the servers.
 #[derive(Clone, Debug)]
 pub struct Servers {
     config: Config,
     connection: Connection,
 }
 
-/// A log that this process appends to, and others may as well.
+/// A log that this process and others may append to.
 #[derive(Debug)]
 pub struct JetStreamLog {
     reader: JetStreamReader,
     facts: Facts,
     folder: PathBuf,
-    /// Whether the connection has changed since the stream was last looked at.
+    /// Tells whether the connection has changed since the stream was last checked.
     changes: watch::Receiver<u64>,
-    /// The last batch that was appended: its place, and its checksum.
+    /// The last batch that was appended: its position and its checksum.
     appended: Option<(u64, u32)>,
 }
 
-/// A log that is only read.
+/// A log for reading only.
 #[derive(Debug)]
 pub struct JetStreamReader {
     connection: Connection,
     wanted: Wanted,
     log: u64,
     tail: Option<Tail>,
-    /// Whether it goes on following when it has read all.
+    /// Whether it keeps following the stream after it has read all entries.
     follows: bool,
-    /// An entry that is known to be there.
+    /// An entry that is known to exist: the newest one seen.
     last: u64,
 }
 
@@ -74,7 +75,7 @@ impl Servers {
     /// Connects. Blocks.
     ///
     /// # Errors
-    /// No server lets us in, or none takes messages as long as batches are.
+    /// No server accepts the connection, or the server's message limit is smaller than a batch.
     pub fn connect(config: &Config) -> Result<Self, LogError> {
         let connection = Connection::open(config)?;
         let (name, _, bytes_max) = connection.server();
@@ -91,10 +92,11 @@ impl Servers {
         })
     }
 
-    /// Opens the log of a shard, or makes it. `folder` keeps under which name this process appends. Blocks.
+    /// Opens or creates the log of a shard. `folder` keeps the name under which this process appends. Blocks.
     ///
     /// # Errors
-    /// The stream is not what it must be, or is another than the folder's; or its servers acknowledge too early.
+    /// The stream has other settings, is not the stream of this folder, or its servers acknowledge before the disk
+    /// write.
     pub fn open(&self, shard: Shard, folder: &Path) -> Result<JetStreamLog, LogError> {
         let wanted = Wanted::new(&self.config, shard);
         let known = Writer::read(folder)?;
@@ -122,10 +124,10 @@ impl Servers {
         })
     }
 
-    /// Opens the log of a shard to read it alone, while others may append to it. Blocks.
+    /// Opens the log of a shard for reading only, while others may append to it. Blocks.
     ///
     /// # Errors
-    /// There is none, or it is not what it must be.
+    /// The stream does not exist, or has other settings.
     pub fn read_only(&self, shard: Shard) -> Result<(JetStreamReader, Facts), LogError> {
         let wanted = Wanted::new(&self.config, shard);
         let info = wanted.open(&self.connection, false)?;
@@ -144,7 +146,8 @@ impl Servers {
         }
     }
 
-    /// Whether all who keep the stream write to the disk before they acknowledge; no only if that is allowed.
+    /// Whether all servers that keep the stream write to the disk before they acknowledge. `false` only if the
+    /// configuration allows it.
     fn fsync_before_ack(&self, info: &Info) -> Result<bool, LogError> {
         let (name, version, _) = self.connection.server();
         let mut names = Vec::new();
@@ -155,7 +158,7 @@ impl Servers {
         if names.is_empty() {
             names.push(name.clone());
         }
-        // Of the server at the other end the version is known even if no monitoring port tells it.
+        // The version of the connected server is known even if no monitoring port tells it.
         let known = |keeper: &String| (*keeper == name).then(|| version.clone());
         let keeper = |name: String| (known(&name), name);
         let keepers: Vec<_> = names.into_iter().map(keeper).collect();
@@ -185,7 +188,7 @@ fn facts(log: u64, info: &Info) -> Facts {
         epoch: 0,
         trimmed: info.state.first_sequence.saturating_sub(1),
         last: info.state.last_sequence,
-        // The servers hold the bound on bytes.
+        // The servers enforce the bound on bytes.
         bytes: 0,
         fsync_before_ack: false,
         keeper: Keeper::Servers,
@@ -193,10 +196,11 @@ fn facts(log: u64, info: &Info) -> Facts {
 }
 
 impl JetStreamLog {
-    /// Begins a new life as a writer of the log, which has come to `state`. Nothing may be appended before. Blocks.
+    /// Begins a new life as a writer of the log, whose present state is `state`. Must come before the first append.
+    /// Blocks.
     ///
     /// # Errors
-    /// The disk refuses, or the log takes no more writers.
+    /// The disk refuses, or the log accepts no further writer.
     pub fn begin_life(&mut self, state: &likes::State) -> Result<(), LogError> {
         let Facts { log, writer, .. } = self.facts;
         if !state.admits_writer(writer) {
@@ -205,7 +209,7 @@ impl JetStreamLog {
                 self.reader.wanted.name
             )));
         }
-        // The log may know of lives that the folder has forgotten: it may be an old copy.
+        // The log may know lives that the folder does not, because the folder may be an old copy.
         let epoch = self.facts.epoch.max(state.epoch_of(writer)) + 1;
         let begun = Writer { log, writer, epoch };
         begun.write(&self.folder)?;
@@ -213,8 +217,8 @@ impl JetStreamLog {
         Ok(())
     }
 
-    /// Whether the stream still holds what it is known to have held, our last batch above all. A batch that follows on one that
-    /// was lost could be applied by nobody, and nobody could go on with the stream.
+    /// Checks that the stream still holds all known entries, most of all our last batch. If that batch is lost, no node
+    /// can apply the next one, and the stream is unusable for all.
     fn look(&mut self) -> Result<(), AppendError> {
         if !self.changes.has_changed().unwrap_or(false) {
             return Ok(());
@@ -234,7 +238,8 @@ impl JetStreamLog {
         looked
     }
 
-    /// Whether our last batch is still at its place, if `first` and all behind it are there.
+    /// Checks that our last batch is still at its position. Nothing is checked if the stream now begins after it, at
+    /// `first`.
     fn holds_appended(&self, first: u64) -> Result<(), AppendError> {
         let Some((position, sum)) = self.appended.filter(|(position, _)| *position >= first) else {
             return Ok(());
@@ -248,7 +253,7 @@ impl JetStreamLog {
         }
     }
 
-    /// Whether a batch that the servers say they have already is this one: they know it by its name alone.
+    /// Checks that a batch which the servers call a duplicate is the same batch: they compare the name only.
     fn is_there(&self, position: u64, batch: &[u8]) -> Result<(), AppendError> {
         let reader = &self.reader;
         let one = tail::one(&reader.connection, &reader.wanted, position);
@@ -265,7 +270,7 @@ impl JetStreamLog {
         match why {
             Unanswered::Unsent(why) => AppendError::Refused(why),
             Unanswered::Nobody => {
-                // It may be gone, or without a leader: the follower will tell.
+                // The stream may be gone or without a leader. The follower will find out.
                 self.reader.connection.nudge();
                 AppendError::Refused(format!("nobody takes {}", self.reader.wanted.subject))
             }
@@ -275,7 +280,7 @@ impl JetStreamLog {
             {
                 AppendError::Full(error.to_string())
             }
-            // Whether one of several servers has it all the same, this does not say.
+            // This does not tell whether one of several servers has stored the batch.
             why => AppendError::AskAgain(why.to_string()),
         }
     }
@@ -388,7 +393,7 @@ impl LogReader for JetStreamLog {
 }
 
 impl JetStreamReader {
-    /// What follows the stream and can hand out this entry.
+    /// The tail that follows the stream and can return the entry at `position`.
     fn tail_at(&mut self, position: u64) -> &Tail {
         let kept = self.tail.take().filter(|tail| tail.reaches(position));
         let tail = kept.unwrap_or_else(|| {
@@ -397,7 +402,7 @@ impl JetStreamReader {
         self.tail.insert(tail)
     }
 
-    /// The first entry and the last, as the leader of the stream says.
+    /// The first and the last entry, as the leader of the stream reports.
     fn ask(&mut self) -> Result<State, LogError> {
         let asked = self.connection.block_on(self.wanted.info(&self.connection));
         let info = asked.map_err(|why| tail::away(&why))?;
@@ -411,7 +416,7 @@ impl JetStreamReader {
         Ok(info.state)
     }
 
-    /// The entry at `position`, which must be there.
+    /// The entry at `position`, which must exist.
     fn ask_one(&mut self, position: u64) -> Result<Vec<Entry>, LogError> {
         let one = tail::one(&self.connection, &self.wanted, position);
         let found = self.connection.block_on(one)?;

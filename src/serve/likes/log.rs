@@ -1,41 +1,41 @@
-//! The seam between likes and whatever makes them durable: entries in one order, from 1, without a gap.
+//! The interface between likes and the log that makes them durable: entries in one order, from 1, without a gap.
 //!
-//! A log may hold an entry twice; the fold counts it once. What it must never do is to forget what it has confirmed. Others
-//! may append to it too: then it is followed, and says by itself when something has come.
+//! A log may hold an entry twice; the fold counts it once. It must never forget an entry that it has confirmed. Other
+//! processes may append to it too. Then the log is followed, and reports by itself that entries have arrived.
 
 use std::sync::Arc;
 
-/// Where batches become durable. One thread uses it, so its calls may block.
+/// A log that makes batches durable. One thread uses it, so its calls may block.
 pub trait LikeLog: LogReader {
-    /// What it is.
+    /// The facts of the log.
     fn facts(&self) -> Facts;
 
-    /// Makes a batch durable behind all others, and returns the position of its entry.
+    /// Makes a batch durable as the last entry, and returns its position.
     ///
     /// # Errors
-    /// It is not in the log, or nobody knows.
+    /// The batch is not in the log, or that is unknown.
     fn append(&mut self, batch: &[u8]) -> Result<u64, AppendError>;
 
-    /// The position of an entry behind which nothing stands that anybody had confirmed before the question; 0 for none.
+    /// A position such that every entry confirmed before this call stands at or before it; 0 for none.
     ///
     /// # Errors
     /// The log cannot be asked.
     fn tail_barrier(&mut self) -> Result<u64, LogError>;
 
-    /// Forgets some of the entries up to `position`, in a bounded time. Returns whether there are more.
+    /// Deletes some of the entries up to `position`, in a bounded time. Returns whether there are more to delete.
     ///
     /// # Errors
-    /// The log cannot be changed. It is as whole as before.
+    /// The log cannot be changed. It has lost nothing.
     fn trim(&mut self, position: u64) -> Result<bool, LogError>;
 
-    /// From now on `tell` hears what happens to a log that others append to as well; entries from `position` on are wanted.
-    /// It may be told anything while it is asked something else, and must not block.
+    /// Sets the listener for a log that other processes append to as well. Entries from `position` on are wanted.
+    /// `tell` may be called at any time, also during another call, and must not block.
     fn follow(&mut self, _position: u64, _tell: Tell) {}
 
-    /// The entries from `position` on that have come already, without asking for more.
+    /// The entries from `position` on that have already arrived. Sends no request for more.
     ///
     /// # Errors
-    /// What has come is not what must come.
+    /// The arrived entries are not valid.
     fn arrived(&mut self, _position: u64) -> Result<Vec<Entry>, LogError> {
         Ok(Vec::new())
     }
@@ -47,7 +47,7 @@ pub trait LikeLog: LogReader {
     fn reader(&self) -> Result<Box<dyn LogReader>, LogError>;
 }
 
-/// Reads what is durable.
+/// Reads the durable entries of a log.
 pub trait LogReader: Send {
     /// The entries from `position` on: as many as fit into `bytes_max`, at least one if there is one.
     ///
@@ -56,25 +56,25 @@ pub trait LogReader: Send {
     fn read_from(&mut self, position: u64, bytes_max: usize) -> Result<Vec<Entry>, LogError>;
 }
 
-/// A batch at its place.
+/// A batch and its position in a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its place, from 1.
+    /// The position, from 1.
     pub position: u64,
-    /// The batch.
+    /// The bytes of the batch.
     pub bytes: Vec<u8>,
 }
 
-/// What a log is.
+/// The facts of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Which log: tokens name it.
+    /// The identity of the log: tokens name it.
     pub log: u64,
-    /// As whom this process appends.
+    /// The name under which this process appends.
     pub writer: u64,
-    /// In which life.
+    /// The life of this writer.
     pub epoch: u64,
-    /// Up to where entries have been forgotten; 0 if all are there.
+    /// The last deleted entry; 0 if none is deleted.
     pub trimmed: u64,
     /// The last entry; 0 if there is none yet.
     pub last: u64,
@@ -82,47 +82,47 @@ pub struct Facts {
     pub bytes: u64,
     /// Whether an entry is on the disk before it is confirmed.
     pub fsync_before_ack: bool,
-    /// Who has it.
+    /// The keeper of the log.
     pub keeper: Keeper,
 }
 
-/// Who has a log, and so what can be done about a damaged one.
+/// Who keeps a log. This decides what can be done about a damaged one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keeper {
-    /// This process alone: a file of its folder.
+    /// Only this process: a file in its folder.
     Us,
-    /// Servers that others append to as well.
+    /// Servers, to which others append as well.
     Servers,
 }
 
-/// What a log that others append to says by itself.
+/// News of a log that others append to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
-    /// Entries may have come, or something is wrong: see [`LikeLog::arrived`].
+    /// Entries may have arrived, or the log has failed: see [`LikeLog::arrived`].
     Arrived,
-    /// The servers cannot be reached: nothing can be appended.
+    /// The servers cannot be reached, so nothing can be appended.
     Away,
-    /// They can be reached again.
+    /// The servers can be reached again.
     Back,
 }
 
-/// Who hears the news of a log.
+/// A listener for the news of a log.
 pub type Tell = Arc<dyn Fn(News) + Send + Sync>;
 
 /// Why a batch was not confirmed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
-    /// It is certainly not in the log, and the next one may well be taken.
+    /// The batch is certainly not in the log. The next one may be accepted.
     #[error("the log did not take a batch: {0}")]
     Refused(String),
-    /// It is certainly not in the log, which is as long as it may be.
+    /// The batch is certainly not in the log, because the log has its maximum size.
     #[error("the log is full: {0}")]
     Full(String),
-    /// It may be in the log. Nothing can be appended before the log has been read again.
+    /// The batch may be in the log. Nothing can be appended before the log has been read again.
     #[error("nobody knows whether the log has a batch: {0}")]
     Unknown(String),
-    /// It may be in the log, and nothing else can be appended before that is known. The same bytes may be appended again
-    /// until it is: they count once.
+    /// The batch may be in the log, and nothing else can be appended before that is known. The same bytes may be
+    /// appended again until then: they count once.
     #[error("nobody knows yet whether the log has a batch: {0}")]
     AskAgain(String),
 }
@@ -130,10 +130,10 @@ pub enum AppendError {
 /// Why a log could not be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
-    /// What it holds, or what keeps it, is not what it must be.
+    /// The log or its keeper is not in a valid state.
     #[error("{0}")]
     Broken(String),
-    /// Those who keep it do not answer: it may be asked again.
+    /// The keepers of the log do not answer: the call may be tried again.
     #[error("{0}")]
     Away(String),
 }

@@ -1,4 +1,4 @@
-//! Likes, performed: a bounded queue, one committer per shard that makes batches durable and counts them, and routes.
+//! Serves likes: a bounded queue, one committer per shard that makes batches durable and counts them, and routes.
 //!
 //! ```text
 //! batches of edges ──┐
@@ -7,7 +7,8 @@
 //!                                                     Snapshotter: reads the log, writes state.db, lets it be trimmed
 //! GET ─▶ Board
 //! ```
-//! What they mean is [`crate::likes`]. A channel belongs to one shard for good, so all its updates are in one order.
+//! [`crate::likes`] defines their meaning. A channel always belongs to the same shard, so all its updates are in one
+//! order.
 
 pub(in crate::serve) mod answer;
 pub(in crate::serve) mod batches;
@@ -75,36 +76,36 @@ pub const LOG_FILE: &str = "log.db";
 /// The file of a shard that holds its snapshots.
 pub const STATE_FILE: &str = "state.db";
 
-/// How likes are set up.
+/// The settings of likes.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where they are kept.
+    /// The folder of the likes.
     pub dir: PathBuf,
-    /// Logs beside each other; a channel belongs to one. It never changes for a folder.
+    /// Number of logs; each channel belongs to one of them. It never changes for a folder.
     pub shards: u32,
     /// The bounds.
     pub limits: Limits,
     /// When snapshots are written.
     pub due: Due,
-    /// Whether addresses of this very machine have a rate too.
+    /// Whether the rate limit also applies to addresses of this machine.
     pub loopback_counts: bool,
-    /// Edges on other machines: what they say of their viewers' addresses is believed.
+    /// Edges on other machines, which are trusted to name their viewers' addresses.
     pub edges: Vec<IpAddr>,
-    /// What makes them durable.
+    /// The log that makes likes durable.
     pub backend: Backend,
 }
 
-/// What makes likes durable.
+/// The log that makes likes durable.
 #[derive(Clone, Debug)]
 pub enum Backend {
-    /// A file of the folder; when a batch is confirmed.
+    /// A file in the folder, with the moment at which a batch is confirmed.
     Sqlite(Ack),
-    /// Streams of these servers, which other origins use as well. The folder keeps who this is, and snapshots.
+    /// Streams at these servers, which other origins use as well. The folder keeps this writer's name, and snapshots.
     JetStream(jetstream::Config),
 }
 
 impl Config {
-    /// Likes in this folder, as they are set up by default.
+    /// The default settings for likes in this folder.
     pub fn new(dir: PathBuf) -> Self {
         Self {
             dir,
@@ -127,7 +128,7 @@ impl Config {
     }
 }
 
-/// Why likes cannot be begun.
+/// Why likes cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The folder cannot be used.
@@ -136,7 +137,7 @@ pub enum OpenError {
     /// A file cannot be used.
     #[error("likes cannot be kept: {0}")]
     Log(#[from] LogError),
-    /// What the folder holds does not come to a state.
+    /// The folder does not contain a valid state.
     #[error("the likes in {} cannot be gone on with: {source}", folder.display())]
     Recovery {
         /// The folder of the shard.
@@ -144,7 +145,7 @@ pub enum OpenError {
         /// What is wrong.
         source: RecoveryError,
     },
-    /// The system gives no thread.
+    /// The operating system gives no thread.
     #[error("cannot start a thread for likes: {0}")]
     Thread(std::io::Error),
 }
@@ -153,15 +154,15 @@ pub enum OpenError {
 #[derive(Clone, Debug)]
 pub struct Likes(Arc<Node>);
 
-/// Who else is there: what is on air, and who may close it.
+/// What the likes need from the origin: which channels are on air, and who may close a channel.
 pub struct Neighbours {
     /// Whether a channel of this name is on air.
     pub on_air: Box<dyn Fn(&str) -> bool + Send + Sync>,
-    /// What an operator must bring to close a channel; without it nobody may.
+    /// The token that an operator must send to close a channel. Without it, no channel can be closed.
     pub operator: Option<Token>,
 }
 
-/// A log that has been read, ready to be gone on with.
+/// A log that has been read and is ready for new entries.
 struct Opened {
     log: Box<dyn LikeLog>,
     state: State,
@@ -170,10 +171,10 @@ struct Opened {
 }
 
 impl Likes {
-    /// Reads what the folder holds and goes on with it. Blocks until all of it has been counted.
+    /// Reads the log in the folder and continues it. Blocks until all entries are counted.
     ///
     /// # Errors
-    /// The folder is in use or cannot be used, or what it holds is damaged: then nothing has been changed.
+    /// The folder is in use or unusable, or its content is damaged. Then nothing has been changed.
     pub fn open(
         config: &Config,
         neighbours: Neighbours,
@@ -201,7 +202,7 @@ impl Likes {
         Self::start(opened, Some(folder), config, neighbours, clock, registry)
     }
 
-    /// The same over logs that somebody else has opened: one per shard, read from their beginning, without snapshots.
+    /// Starts likes over logs that the caller has opened: one per shard, read from their beginning, without snapshots.
     ///
     /// # Errors
     /// A log is damaged.
@@ -303,13 +304,13 @@ impl Likes {
         })))
     }
 
-    /// What the queues of all shards have done so far.
+    /// The totals of the queues of all shards.
     pub fn work(&self) -> Work {
         let shards = self.0.shards.iter();
         shards.fold(Work::default(), |work, shard| shard.figures.add_to(work))
     }
 
-    /// Waits for `stop`; then lets go of the readers that wait, commits what is in the queue, and ends.
+    /// Waits for `stop`. Then releases the waiting readers, commits the queue, and ends.
     pub async fn run_until(self, stop: CancellationToken) {
         stop.cancelled().await;
         let threads = self.0.close();
@@ -323,7 +324,7 @@ impl Likes {
     }
 }
 
-/// The paths of [`crate::likes::names`]; every other one is rejected, and these too where nobody keeps likes.
+/// The routes of [`crate::likes::names`]. Every other path is rejected. Without likes, these paths are rejected too.
 pub fn routes(
     likes: Option<&Likes>,
 ) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection> + Clone + Send + Sync + use<>
@@ -339,7 +340,7 @@ pub fn admin_routes(
     routes::admin_routes(likes.map(|likes| likes.0.clone()))
 }
 
-/// A shard whose log servers keep.
+/// Opens a shard whose log servers keep.
 fn open_shard_at(
     servers: &Servers,
     folder: &Path,
@@ -386,7 +387,7 @@ fn open_shard(folder: &Path, shard: Shard, ack: Ack, clock: Clock) -> Result<Ope
     })
 }
 
-/// What a log and its snapshots come to; `folder` is where somebody looks if they do not.
+/// The state from a log and its snapshots. `folder` is named in the error.
 fn recovered(
     log: &mut dyn LikeLog,
     generations: Option<&Generations>,
@@ -412,7 +413,7 @@ mod tests {
     use crate::likes::snapshot::Hash;
     use crate::likes::{Action, Batch, Identity, Operation, snapshot};
 
-    /// Appends a script, cut into batches, and returns the hash of what the log comes to.
+    /// Appends a script, cut into batches, and returns the hash of the log's state.
     fn hash_of(script: &[Operation], cut: usize, log: &mut dyn LikeLog) -> Hash {
         let begun = log.facts();
         for (index, operations) in script.chunks(cut).enumerate() {

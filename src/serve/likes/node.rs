@@ -1,4 +1,4 @@
-//! What the like routes of one node work with: its shards, its rates, its threads.
+//! The state that the like routes of one node share: its shards, its rates, its threads.
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,25 +16,25 @@ use crate::likes::Limits;
 use crate::serve::clock::Clock;
 use crate::serve::token::Token;
 
-/// What the routes work with.
+/// The state that the routes share.
 pub(super) struct Node {
     pub(super) shards: Vec<Handle>,
     pub(super) limits: Limits,
     pub(super) rates: Rates,
     pub(super) readers: Arc<Semaphore>,
-    /// Room for batches of edges, in KiB.
+    /// Permits for batches of edges, in KiB.
     pub(super) batches: Semaphore,
-    /// As whom hearts without a name are counted here; drawn, so that no viewer can guess it.
+    /// The viewer name for hearts without a name. It contains a random number, so no viewer can guess it.
     pub(super) name: Box<str>,
-    /// How many have come.
+    /// Number of requests with hearts without a name.
     pub(super) nameless: Mutex<u64>,
     /// Whether a channel of this name is on air.
     pub(super) on_air: Box<dyn Fn(&str) -> bool + Send + Sync>,
     pub(super) answers: Answers,
     pub(super) clock: Clock,
-    /// What an operator must bring to close a channel.
+    /// The token that an operator must send to close a channel.
     pub(super) operator: Option<Token>,
-    /// Falls when those who wait must go.
+    /// Cancelled when the waiting readers must leave.
     pub(super) closing: CancellationToken,
     pub(super) threads: Mutex<Vec<Thread>>,
 }
@@ -48,14 +48,14 @@ pub(super) struct Handle {
     pub(super) on_disk: bool,
 }
 
-/// A thread, and what ends it if the end of a queue does not.
+/// A thread, and the sender that ends it if closing the queue does not.
 pub(super) struct Thread {
     pub(super) stop: Option<Sender<()>>,
     pub(super) handle: JoinHandle<()>,
 }
 
 impl Node {
-    /// The shard of a channel. The hash is written down in logs, so to speak: it never changes.
+    /// The shard of a channel. The hash must never change, because existing logs depend on it.
     pub(super) fn shard(&self, channel: &str) -> &Handle {
         let index = crc32c::crc32c(channel.as_bytes()) as usize % self.shards.len();
         &self.shards[index]
@@ -73,7 +73,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // The threads end by themselves, once what waits is committed.
+        // The threads end by themselves, once the waiting operations are committed.
         self.close();
     }
 }
@@ -87,7 +87,8 @@ impl std::fmt::Debug for Node {
 }
 
 impl Thread {
-    /// Ends with its queue, or when `stop` is dropped. The folder stays locked as long as it runs.
+    /// Starts a thread. It ends with its queue, or when `stop` is dropped. The folder stays locked as long as the
+    /// thread runs.
     pub(super) fn start(
         name: String,
         stop: Option<Sender<()>>,

@@ -1,5 +1,5 @@
-//! Between those who ask and the one who commits: operations that wait, in the order in which they came, and readers that
-//! wait for a barrier. Bounded in operations and bytes; what does not fit is refused at once.
+//! The queue between the requests and the committer: waiting operations in the order of their arrival, and readers that
+//! wait for a barrier. The queue is bounded in operations and bytes. What does not fit is refused at once.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,38 +13,38 @@ use crate::likes::limits::{Class, Limits, Load, Shed};
 use crate::likes::{Action, Change, Operation, Outcome};
 use crate::time::Timestamp;
 
-/// What an operation that waited was told. If the sender is dropped, nobody knows what became of it.
+/// The outcome of a waiting operation. If the sender is dropped, the outcome is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
-    /// It is durable, and this came of it.
+    /// The operation is durable, with this outcome.
     Durable(Outcome),
-    /// It never reached the log.
+    /// The operation never reached the log.
     Shed(Shed),
 }
 
-/// An operation that waits.
+/// A waiting operation.
 #[derive(Debug)]
 pub struct Waiting {
-    /// What is to be done.
+    /// The operation.
     pub operation: Operation,
-    /// When it came.
+    /// The time of its arrival.
     pub since: Timestamp,
-    /// Who waits for it.
+    /// Tells the request that waits for it.
     pub tell: oneshot::Sender<Told>,
 }
 
-/// What the committer has to do next.
+/// The committer's next work.
 #[derive(Debug, Default)]
 pub struct Work {
     /// The operations that have waited longest.
     pub waiting: Vec<Waiting>,
-    /// Readers who want to know that everything from before they asked has been counted.
+    /// Readers that wait until everything durable before their request has been counted.
     pub barriers: Vec<oneshot::Sender<()>>,
-    /// Up to where the log may be trimmed.
+    /// The position up to which the log may be trimmed.
     pub trim: u64,
     /// Others may have appended to the log.
     pub arrived: bool,
-    /// Nothing comes any more.
+    /// The queue is closed and empty.
     pub ended: bool,
 }
 
@@ -64,15 +64,15 @@ struct Inner {
     load: Load,
     trim: u64,
     arrived: bool,
-    /// The log says that it cannot be reached.
+    /// The log reports that it cannot be reached.
     away: bool,
-    /// Nobody knows yet whether the log has the last batch.
+    /// It is not yet known whether the log has the last batch.
     in_doubt: bool,
     closed: bool,
 }
 
 impl Queue {
-    /// An empty queue; `depth` shows how many operations wait.
+    /// An empty queue; `depth` shows the number of waiting operations.
     pub fn new(limits: Limits, depth: IntGauge) -> Arc<Self> {
         Arc::new(Self {
             limits,
@@ -82,10 +82,10 @@ impl Queue {
         })
     }
 
-    /// Puts an operation behind all others.
+    /// Appends an operation to the queue.
     ///
     /// # Errors
-    /// It is shed, and has no effect.
+    /// The operation is shed and has no effect.
     pub fn push(
         &self,
         operation: Operation,
@@ -115,10 +115,10 @@ impl Queue {
         Ok(told)
     }
 
-    /// Waits for a barrier: all that is durable now will have been counted when it answers.
+    /// A barrier: when it answers, everything that is durable now has been counted.
     ///
     /// # Errors
-    /// It is shed.
+    /// The barrier is shed.
     pub fn barrier(&self) -> Result<oneshot::Receiver<()>, Shed> {
         let mut inner = self.lock();
         if inner.is_down() {
@@ -132,7 +132,7 @@ impl Queue {
         Ok(told)
     }
 
-    /// Up to where the log is needed no more.
+    /// Allows the committer to trim the log up to `position`.
     pub fn may_trim(&self, position: u64) {
         let mut inner = self.lock();
         inner.trim = inner.trim.max(position);
@@ -140,7 +140,7 @@ impl Queue {
         self.wake.notify_one();
     }
 
-    /// What the committer says of log and disk.
+    /// Sets the load that the committer measures: lag, log and disk.
     pub fn set_load(&self, lag_operations: u64, log_bytes: u64, disk_free_bytes: u64) {
         let load = &mut self.lock().load;
         load.lag_operations = lag_operations;
@@ -148,12 +148,12 @@ impl Queue {
         load.disk_free_bytes = disk_free_bytes;
     }
 
-    /// Whether the log is as long as it may be.
+    /// Whether the log has its maximum size.
     pub fn log_is_full(&self) -> bool {
         self.lock().load.log_bytes >= self.limits.log_bytes_max
     }
 
-    /// Waits until there is something to do, `patience` at most, and takes it: `operations_max` of the operations at most.
+    /// Waits for work, at most for `patience`, and takes it: at most `operations_max` operations.
     pub fn take(&self, operations_max: usize, patience: Duration) -> Work {
         let idle = |inner: &mut Inner| {
             inner.waiting.is_empty()
@@ -182,7 +182,7 @@ impl Queue {
         }
     }
 
-    /// Hears what the log says by itself. While it cannot be reached everything is shed, what waits and what comes.
+    /// Handles news of the log. While the log cannot be reached, all waiting and new requests are shed.
     pub fn hear(&self, news: News) {
         let mut inner = self.lock();
         match news {
@@ -197,14 +197,15 @@ impl Queue {
         self.wake.notify_all();
     }
 
-    /// From now on, and until [`known`](Self::known), nobody knows whether the log has the last batch: everything is shed.
+    /// Marks the last batch as in doubt: until [`known`](Self::known), it is unknown whether the log has it, and
+    /// everything is shed.
     pub fn in_doubt(&self) {
         let mut inner = self.lock();
         inner.in_doubt = true;
         self.shed_all(&mut inner);
     }
 
-    /// The doubt has ended.
+    /// Ends the doubt.
     pub fn known(&self) {
         self.lock().in_doubt = false;
     }
@@ -221,20 +222,20 @@ impl Queue {
         inner.closed
     }
 
-    /// Takes nothing more; what waits is still committed.
+    /// Closes the queue for new operations. Waiting operations are still committed.
     pub fn close(&self) {
         self.lock().closed = true;
         self.wake.notify_all();
     }
 
-    /// Takes nothing more, and tells each sender that waits that its like never reached the log.
+    /// Closes the queue, and tells each waiting sender that its operation never reached the log.
     pub fn fail(&self) {
         let mut inner = self.lock();
         inner.closed = true;
         self.shed_all(&mut inner);
     }
 
-    /// None of what waits has reached the log.
+    /// Sheds all waiting operations. None of them has reached the log.
     fn shed_all(&self, inner: &mut Inner) {
         inner.load.queued_operations = 0;
         inner.load.queued_bytes = 0;

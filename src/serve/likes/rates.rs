@@ -1,4 +1,4 @@
-//! How often one viewer, and one address, may send likes and taps.
+//! Rate limits of likes and taps: per viewer and per address.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -11,19 +11,19 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::likes::limits::Limits;
 
-/// The header in which edges name the addresses that a request came from, the nearest last.
+/// The header in which edges name the addresses of a request's senders, the nearest last.
 pub const FORWARDED_FOR: &str = "x-forwarded-for";
-/// After so many checks, those who have been quiet are forgotten: a bound on what is remembered.
+/// Number of checks after which inactive senders are forgotten. This bounds the memory.
 const FORGET_AFTER: u32 = 65_536;
 
-/// How often addresses may send, and who is believed about them.
+/// The rate limit of addresses, and which senders are trusted to name them.
 #[derive(Clone, Debug)]
 pub struct Addresses {
     /// Operations per second of one address.
     pub rate_max: u32,
-    /// Whether addresses of this very machine have a rate too.
+    /// Whether the rate limit also applies to addresses of this machine.
     pub loopback_counts: bool,
-    /// Edges on other machines: what they say of their viewers' addresses is believed.
+    /// Edges on other machines, which are trusted to name their viewers' addresses.
     pub edges: Vec<IpAddr>,
 }
 
@@ -37,7 +37,7 @@ impl Default for Addresses {
     }
 }
 
-/// Counts per viewer and per address. A burst may be as large as what a second allows.
+/// Rate limiters per viewer and per address. A burst may be as large as the operations of one second.
 #[derive(Debug)]
 pub struct Rates {
     viewers: DefaultKeyedRateLimiter<u64>,
@@ -49,7 +49,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Nobody has sent anything yet.
+    /// Rate limiters before the first request.
     pub fn new(viewer_rate_max: u32, addresses: &Addresses) -> Self {
         let quota = |rate: u32| Quota::per_second(NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN));
         Self {
@@ -62,13 +62,14 @@ impl Rates {
         }
     }
 
-    /// The same where viewers have no names.
+    /// Rate limiters for a node where viewers have no names.
     pub fn of(addresses: &Addresses) -> Self {
         Self::new(Limits::default().viewer_rate_max, addresses)
     }
 
-    /// Whose address counts: that of the peer, unless it is an edge, or a program on this very machine. Each edge on the way
-    /// adds the address of its own peer to `X-Forwarded-For`, so the list is believed from its end, as far as edges go.
+    /// The address that counts: that of the peer, unless the peer is an edge or a program on this machine. Each edge on
+    /// the way adds the address of its own peer to `X-Forwarded-For`. So the list is trusted from its end, as long as
+    /// the addresses are those of edges.
     pub fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let lines = headers.get_all(FORWARDED_FOR).iter().rev();
         let listed = lines
@@ -77,7 +78,7 @@ impl Rates {
         self.behind(peer, listed)
     }
 
-    /// The same for a list of addresses as text, the nearest last, that came from `peer`.
+    /// The address that counts for a list as text, the nearest last, that came from `peer`.
     pub fn address_in(&self, peer: IpAddr, list: &str) -> IpAddr {
         self.behind(peer, list.rsplit(','))
     }
@@ -93,17 +94,17 @@ impl Rates {
         address
     }
 
-    /// The edge that a request came from; `None` if a viewer sent it, be it through an edge.
+    /// The edge that sent a request; `None` if a viewer sent it, also through an edge.
     pub fn edge(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         Some(self.address(peer, headers)).filter(|address| self.vouches(*address))
     }
 
-    /// Whether what comes from this address is believed: an edge's, or a program's on this very machine.
+    /// Whether this address is trusted: it is an edge, or a program on this machine.
     fn vouches(&self, address: IpAddr) -> bool {
         address.is_loopback() || self.edges.contains(&address)
     }
 
-    /// Whether this viewer, at this address, may send one more now; where there is no viewer, the address alone counts.
+    /// Whether this viewer at this address may send one more operation now. Without a viewer, only the address counts.
     pub fn admit(&self, viewer: Option<&str>, address: Option<IpAddr>) -> bool {
         if self.checks.fetch_add(1, Ordering::Relaxed) % FORGET_AFTER == FORGET_AFTER - 1 {
             self.viewers.retain_recent();
@@ -155,7 +156,8 @@ mod tests {
             }
             rates.address(peer.parse().unwrap(), &headers).to_string()
         };
-        // A viewer at an edge who claims to be another; through a shield on this machine; one with no edge before it.
+        // A viewer at an edge who claims another address; one through a shield on this machine; one with no edge before
+        // it.
         assert_eq!(
             address("198.51.100.7", &["10.0.0.1, 192.0.2.1"]),
             "192.0.2.1"

@@ -1,8 +1,8 @@
-//! From what the disk holds to a state: the newest snapshot that is whole, and the log behind it.
+//! Recovers a state from the newest whole snapshot and the log after it.
 //!
-//! Every entry that the log still holds is read and checked, also those that the snapshot includes: a damaged one is told
-//! when the program starts, not when it is needed. Nothing is repaired in passing. Servers keep checksums of their own, so of
-//! a log that they keep only what follows the snapshot is read.
+//! Every entry that the log still holds is read and checked, also those that the snapshot includes. So a damaged entry
+//! is reported when the program starts, not when it is needed. Nothing is repaired automatically. Servers keep
+//! checksums of their own, so of their logs only the entries after the snapshot are read.
 
 use super::generations::Generations;
 use super::log::{Facts, Keeper, LogError, LogReader};
@@ -13,30 +13,30 @@ use crate::likes::{Batch, State};
 /// Bytes of the log that are read at once.
 pub(super) const READ_BYTES: usize = 4 << 20;
 
-/// Why a log cannot be gone on with.
+/// Why a log cannot be continued.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
     /// The log or the snapshots cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// An entry is not what was written.
+    /// An entry is damaged.
     #[error("entry {position} of the log is damaged: {source}; {advice}", advice = cut(*position, *keeper))]
     Damaged {
-        /// Its place.
+        /// The position of the entry.
         position: u64,
-        /// Who has the log.
+        /// The keeper of the log.
         keeper: Keeper,
-        /// What is wrong.
+        /// The error.
         source: BatchError,
     },
-    /// An entry does not follow from those before it.
+    /// An entry does not follow from the entries before it.
     #[error("entry {position} of the log does not follow: {source}; {advice}", advice = cut(*position, *keeper))]
     Order {
-        /// Its place.
+        /// The position of the entry.
         position: u64,
-        /// Who has the log.
+        /// The keeper of the log.
         keeper: Keeper,
-        /// What is wrong.
+        /// The error.
         source: FoldError,
     },
     /// Entries are missing.
@@ -44,12 +44,12 @@ pub enum RecoveryError {
     Missing {
         /// The entry that should come next.
         expected: u64,
-        /// Who has the log.
+        /// The keeper of the log.
         keeper: Keeper,
         /// The entry that came.
         found: u64,
     },
-    /// A snapshot includes what the log has lost.
+    /// A snapshot includes entries that the log has lost.
     #[error(
         "the log ends with entry {last}, but a snapshot includes all up to {position}: the log has lost its end; {advice}, or remove state.db to go on with what the log has",
         advice = match keeper {
@@ -58,21 +58,21 @@ pub enum RecoveryError {
         }
     )]
     LogBehind {
-        /// Who has the log.
+        /// The keeper of the log.
         keeper: Keeper,
         /// The last entry.
         last: u64,
-        /// What the snapshot includes.
+        /// The last entry that the snapshot includes.
         position: u64,
     },
-    /// No snapshot is whole, and the log does not begin at its beginning.
+    /// No snapshot is whole, and the first entries of the log are gone.
     #[error(
         "the log begins with entry {first}, and no snapshot of what came before is whole: put back state.db from a copy; newest: {why}"
     )]
     NoBeginning {
         /// The first entry that the log holds.
         first: u64,
-        /// Why the newest snapshot is none.
+        /// Why the newest snapshot cannot be used.
         why: String,
     },
 }
@@ -89,10 +89,10 @@ fn cut(position: u64, keeper: Keeper) -> String {
     }
 }
 
-/// The state that the snapshots and the log come to.
+/// The state that the snapshots and the log give.
 ///
 /// # Errors
-/// They do not come to one; the sentence names the place.
+/// They do not give a valid state. The message names the position.
 pub fn recover(
     log: &mut dyn LogReader,
     facts: &Facts,
@@ -119,10 +119,10 @@ pub fn recover(
     Ok(state)
 }
 
-/// Hands every entry that the log holds to `each`, in order.
+/// Passes every entry that the log holds to `each`, in order.
 ///
 /// # Errors
-/// One is damaged or missing, or `each` says so.
+/// An entry is damaged or missing, or `each` fails.
 pub fn read_all(
     log: &mut dyn LogReader,
     facts: &Facts,
@@ -162,7 +162,7 @@ pub fn read_all(
     Ok(())
 }
 
-/// The newest snapshot that is whole, or nothing yet if the log holds all.
+/// The state of the newest whole snapshot; an empty state if the log holds all entries.
 fn newest_whole(
     facts: &Facts,
     generations: Option<&Generations>,

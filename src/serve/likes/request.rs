@@ -1,11 +1,11 @@
-//! What the parts of a like route share: a header that may stand there once, a place among the readers who wait.
+//! Parts that the like routes share: reading a header that may occur once, and the permit of a waiting reader.
 
 use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::Refusal;
 
-/// A place among the readers who wait; dropping it gives it back.
+/// The permit of a waiting reader; dropping it gives the permit back.
 pub(super) struct Place {
     pub(super) _permit: OwnedSemaphorePermit,
     pub(super) gauge: prometheus::IntGauge,
@@ -17,7 +17,7 @@ impl Drop for Place {
     }
 }
 
-/// The value of a header that may stand there once.
+/// The value of a header that may occur only once.
 pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {

@@ -1,4 +1,4 @@
-//! What viewers ask of likes, from the head of a request to its answer. Every path of ours is answered here.
+//! The routes of likes, from the head of a request to its answer. Every path of likes is answered here.
 
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
@@ -21,7 +21,7 @@ use crate::likes::names::{BATCH, LikePath, What, in_query};
 use crate::likes::{Action, Change, Consistency, Counts, Effect, Identity, Operation, Token};
 use crate::serve::listener::Peer;
 
-/// A request, but its body.
+/// A request without its body.
 pub(super) struct Request {
     pub(super) method: Method,
     path: String,
@@ -30,7 +30,7 @@ pub(super) struct Request {
     pub(super) peer: Option<IpAddr>,
 }
 
-/// Answers paths of likes, and rejects every other.
+/// Answers paths of likes, and rejects every other path.
 pub(super) fn routes(
     node: Option<Arc<Node>>,
 ) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection>
@@ -143,7 +143,7 @@ impl Node {
             .into_response()
     }
 
-    /// Does what a viewer wants, and waits for what comes of it.
+    /// Applies a viewer's update, and waits for its outcome.
     async fn update<B: Buf>(
         &self,
         request: &Request,
@@ -168,7 +168,7 @@ impl Node {
         asked.map(Durable::answer)
     }
 
-    /// Puts what a viewer at this address has sent into the queue of its shard.
+    /// Puts a viewer's request from this address into the queue of its shard.
     pub(super) fn begin(
         &self,
         sent: Sent,
@@ -188,7 +188,7 @@ impl Node {
             Sent::Named(operation) => self.push(operation),
             Sent::Nameless { channel, hearts } => {
                 let mut number = self.nameless.lock().unwrap_or_else(PoisonError::into_inner);
-                // Numbers enter the queue in their order, so none is too old to tell when it is counted.
+                // Numbers enter the queue in order, so that none is too old when it is counted.
                 *number += 1;
                 let (identity, action) = (Identity::Sequence(*number), Action::Taps(hearts));
                 self.push(Operation::update(channel, &self.name, identity, action))
@@ -206,12 +206,12 @@ impl Node {
         Ok(Pending { shard, told })
     }
 
-    /// Ends when nobody waits for the disk any longer.
+    /// The deadline for an operation to become durable.
     pub(super) fn late(&self) -> tokio::time::Sleep {
         tokio::time::sleep(self.limits.append_wait)
     }
 
-    /// Counts what came of an operation.
+    /// Counts the outcome of an operation.
     pub(super) fn count(&self, action: Action, asked: &Result<Durable, Refusal>) {
         let result = match asked {
             Ok(durable) if durable.duplicate => Answered::Duplicate,
@@ -330,7 +330,7 @@ impl Node {
         pending.outcome(self.late()).await.map(Durable::answer)
     }
 
-    /// The shard of a channel that somebody may read: it is on air, or was liked.
+    /// The shard of a channel that may be read: the channel is on air, or has had an operation.
     fn readable(&self, channel: &str) -> Result<&Handle, Refusal> {
         let shard = self.shard(channel);
         if (self.on_air)(channel) || shard.board.knows(channel) {
@@ -340,7 +340,7 @@ impl Node {
         }
     }
 
-    /// A place among the readers who wait.
+    /// A permit for a waiting reader.
     fn waiting(&self) -> Result<Place, Refusal> {
         let permit = self.readers.clone().try_acquire_owned();
         let permit = permit.map_err(|_| Refusal::Overloaded(Shed::Readers))?;
@@ -378,7 +378,7 @@ pub(super) struct Pending<'a> {
 }
 
 impl Pending<'_> {
-    /// What comes of it; once `late` has ended, nobody knows.
+    /// Waits for the outcome. When `late` ends first, the outcome is unknown.
     pub(super) async fn outcome(self, late: impl Future<Output = ()>) -> Result<Durable, Refusal> {
         let told = tokio::select! {
             biased;
@@ -412,7 +412,7 @@ impl Handle {
         }
     }
 
-    /// Whether all up to a token has been counted here.
+    /// Checks that everything up to a token has been counted here.
     fn reach(&self, token: Token) -> Result<(), Refusal> {
         if token.log != self.log {
             return Err(Refusal::Bad(

@@ -1,30 +1,30 @@
-//! A log in memory that fails as it is told: for tests of everything above the seam.
+//! A log in memory that fails on command, for tests of everything above the log.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::log::{AppendError, Entry, Facts, Keeper, LikeLog, LogError, LogReader, News, Tell};
 
-/// What becomes of an append.
+/// The fault of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// It goes well.
+    /// No fault.
     None,
     /// The batch is refused: nothing is stored.
     Refused,
-    /// It is lost, and nobody knows.
+    /// The batch is lost, and the outcome is unknown.
     Dropped,
-    /// It is stored, and nobody knows.
+    /// The batch is stored, but the outcome is unknown.
     Unconfirmed,
-    /// A part of its bytes is stored, and nobody knows.
+    /// A part of the bytes is stored, and the outcome is unknown.
     Torn(usize),
-    /// It is stored twice.
+    /// The batch is stored twice.
     Doubled,
-    /// There is no room: nothing is stored.
+    /// The log is full: nothing is stored.
     Full,
-    /// It is lost, and the same may be asked again.
+    /// The batch is lost, and may be appended again.
     AskAgain,
-    /// It is stored, and the same may be asked again.
+    /// The batch is stored, and may be appended again.
     AskAgainKept,
 }
 
@@ -75,7 +75,7 @@ impl Default for SimulatedLog {
 }
 
 impl SimulatedLog {
-    /// The same log for a writer that has been started anew.
+    /// The same log for a restarted writer.
     pub fn next_life(&self) -> Self {
         let mut shared = self.lock();
         shared.epoch += 1;
@@ -84,33 +84,33 @@ impl SimulatedLog {
         next
     }
 
-    /// What becomes of the appends to come, one after another; of all others nothing bad.
+    /// Sets the faults of the next appends, one for each. Later appends have none.
     pub fn trouble(&self, troubles: impl IntoIterator<Item = Trouble>) {
         self.lock().troubles.extend(troubles);
     }
 
-    /// From now on no append ends, until [`go_on`](Self::go_on).
+    /// Stalls all appends until [`go_on`](Self::go_on).
     pub fn stall(&self) {
         self.lock().stalled = true;
     }
 
-    /// Lets appends end again.
+    /// Lets stalled appends end.
     pub fn go_on(&self) {
         self.lock().stalled = false;
         self.shared.1.notify_all();
     }
 
-    /// How many appends have been begun.
+    /// Number of appends that have begun.
     pub fn appends(&self) -> u64 {
         self.lock().appends
     }
 
-    /// Appends as somebody else would, whom nobody here hears.
+    /// Appends as another writer, without telling the followers.
     pub fn append_silently(&self, batch: &[u8]) {
         self.lock().entries.push(batch.to_vec());
     }
 
-    /// Appends as another writer, and says so to the followers.
+    /// Appends as another writer, and tells the followers.
     pub fn append_elsewhere(&self, batch: &[u8]) {
         self.append_silently(batch);
         let tell = self.lock().tell.clone();

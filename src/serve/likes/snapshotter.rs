@@ -1,5 +1,5 @@
-//! The one who writes snapshots: it follows the log with a state of its own, so the committer never waits for it, and each
-//! snapshot is a replay of what is durable.
+//! The snapshotter writes snapshots. It follows the log with a state of its own, so the committer never waits for it.
+//! Each snapshot is a replay of durable entries.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -17,9 +17,9 @@ use crate::serve::clock::Clock;
 /// When a snapshot is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// At the latest so long after the one before it, if anything has been counted since.
+    /// The longest time since the last snapshot, if anything has been counted since.
     pub every: Duration,
-    /// Or after so many operations.
+    /// The number of operations after which a snapshot is due earlier.
     pub operations: u64,
 }
 
@@ -32,25 +32,25 @@ impl Default for Due {
     }
 }
 
-/// All that writes snapshots of one shard.
+/// The parts of the snapshotter of one shard.
 pub struct Snapshotter {
-    /// The log, to read.
+    /// A reader of the log.
     pub log: Box<dyn LogReader>,
-    /// Where snapshots go.
+    /// The stored snapshots.
     pub generations: Generations,
-    /// What the log comes to as far as this thread has read it.
+    /// The state of the log up to the last entry that this thread has read.
     pub state: State,
     /// The last operation that a snapshot includes.
     pub written: u64,
     /// The last entry up to which a full log was trimmed.
     pub relieved: u64,
-    /// Who trims the log.
+    /// The queue, whose committer trims the log.
     pub queue: Arc<Queue>,
-    /// How far counting is.
+    /// The board, which tells the last counted operation.
     pub board: Arc<Board>,
-    /// When one is due.
+    /// When a snapshot is due.
     pub due: Due,
-    /// The time.
+    /// The clock.
     pub clock: Clock,
 }
 
@@ -78,8 +78,8 @@ impl Snapshotter {
         }
     }
 
-    /// Lets the log be trimmed up to the newest snapshot, once that has been read back. A full log takes nothing new, so a
-    /// second snapshot, up to the first of which it would be trimmed, would never come.
+    /// Allows a full log to be trimmed up to the newest snapshot, once that has been read back. Trimming normally waits
+    /// for a second snapshot, but a full log takes no new entries, so none would be due.
     fn relieve(&mut self) -> Result<(), LogError> {
         let newest = self.generations.all()?.first().copied();
         if let Some(newest) = newest

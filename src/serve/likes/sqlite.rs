@@ -1,8 +1,9 @@
-//! The embedded log: a file of SQLite, one row per batch, on the disk before it is confirmed.
+//! The embedded log: a SQLite file with one row per batch, which is on the disk before it is confirmed.
 //!
-//! WAL with `synchronous=FULL`: each commit is one append to the write-ahead log and one fsync. An entry's bytes have a
-//! checksum of their own, because pages of SQLite have none. Every error of an append is taken for "nobody knows": after a
-//! failed fsync the kernel has forgotten what it did not write, so the file is trusted again only once it has been read.
+//! WAL with `synchronous=FULL`: each commit is one append to the write-ahead log and one fsync. An entry's bytes have
+//! their own checksum, because SQLite's pages have none. After any error of an append its outcome is unknown: after a
+//! failed fsync the kernel has forgotten what it did not write. So the file is trusted again only once it has been
+//! read.
 
 use std::path::{Path, PathBuf};
 
@@ -11,9 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::log::{AppendError, Entry, Facts, Keeper, LikeLog, LogError, LogReader};
 
-/// What the layout of the file is called; another one is refused.
+/// The version of the file's layout; other versions are refused.
 const FORMAT: i64 = 1;
-/// Entries that one trim forgets.
+/// Maximum number of entries that one trim deletes.
 const TRIM_ENTRIES: u64 = 64;
 
 const SCHEMA: &str = "
@@ -24,23 +25,23 @@ CREATE TABLE log (
 CREATE TABLE entries (position INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
 ";
 
-/// Which of how many logs a file is: another number of shards would send a channel to another log.
+/// Which of how many logs a file is. Another number of shards would move a channel to another log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
-    /// From 0.
+    /// The index, from 0.
     pub index: u32,
-    /// How many there are.
+    /// Number of shards.
     pub count: u32,
 }
 
-/// When a batch is confirmed.
+/// The moment at which a batch is confirmed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ack {
-    /// Once it is on the disk.
+    /// The batch is on the disk.
     #[default]
     Disk,
-    /// Once the kernel has it, so that a loss of power loses it: for comparisons alone, and every answer says so.
+    /// The kernel has the batch, so a loss of power loses it. For comparisons only; every answer says so.
     Memory,
 }
 
@@ -52,12 +53,12 @@ pub struct SqliteLog {
     facts: Facts,
 }
 
-/// A log that is only read.
+/// A log for reading only.
 #[derive(Debug)]
 pub struct SqliteReader(Connection);
 
 impl SqliteLog {
-    /// Opens the file, or makes it, and begins a new life as its writer. Blocks.
+    /// Opens or creates the file, and begins a new life as its writer. Blocks.
     ///
     /// # Errors
     /// The disk refuses, the file is no log of likes, or it is the log of another shard.
@@ -76,7 +77,7 @@ impl SqliteLog {
         let mut facts = read_facts(&connection, path, Some(shard))?;
         facts.epoch += 1;
         facts.fsync_before_ack = ack == Ack::Disk;
-        // Durable before anything is appended: no two lives are ever the same.
+        // Durable before the first append, so no two lives are ever the same.
         connection
             .execute("UPDATE log SET epoch = ?1", [facts.epoch as i64])
             .map_err(failed("write to", path))?;
@@ -93,10 +94,10 @@ impl SqliteLog {
         })
     }
 
-    /// Opens a log that there is, to [`cut`](Self::cut) it. Blocks.
+    /// Opens an existing log, to [`cut`](Self::cut) it. Blocks.
     ///
     /// # Errors
-    /// There is none, or it is no log of likes.
+    /// The log does not exist, or is no log of likes.
     pub fn open_to_cut(path: &Path) -> Result<Self, LogError> {
         drop(open_to_read(path)?);
         let connection = open_to_write(path, Ack::Disk)?;
@@ -108,13 +109,13 @@ impl SqliteLog {
         })
     }
 
-    /// Opens a log to read it alone, as it is now, while another process may append to it. Blocks.
+    /// Opens a log for reading only, as it is now, while another process may append to it. Blocks.
     ///
     /// # Errors
-    /// There is none, or it is no log of likes.
+    /// The log does not exist, or is no log of likes.
     pub fn read_only(path: &Path) -> Result<(SqliteReader, Facts), LogError> {
         let connection = open_to_read(path)?;
-        // One transaction for all that will be read, so that nothing is trimmed meanwhile.
+        // One transaction for all reads, so that nothing is trimmed meanwhile.
         connection
             .execute_batch("BEGIN")
             .map_err(failed("read", path))?;
@@ -122,7 +123,7 @@ impl SqliteLog {
         Ok((SqliteReader(connection), facts))
     }
 
-    /// Forgets the entry at `position` and all behind it, for good. Returns how many those were. Blocks.
+    /// Deletes the entry at `position` and all entries after it, for good. Returns their number. Blocks.
     ///
     /// # Errors
     /// The disk refuses.
@@ -171,7 +172,7 @@ impl LikeLog for SqliteLog {
             .connection
             .prepare_cached("INSERT INTO entries VALUES (?1, ?2)")
             .map_err(unknown)?;
-        // A statement of its own is a transaction of its own: it returns once the fsync has.
+        // A single statement is its own transaction: it returns after the fsync.
         insert
             .execute(params![position as i64, batch])
             .map_err(unknown)?;
@@ -182,7 +183,7 @@ impl LikeLog for SqliteLog {
     }
 
     fn tail_barrier(&mut self) -> Result<u64, LogError> {
-        // Nobody else appends: the folder is locked.
+        // No other process appends, because the folder is locked.
         Ok(self.facts.last)
     }
 
@@ -235,7 +236,7 @@ fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(tables == 0)
 }
 
-/// What a file says of itself; `shard` is what it must be.
+/// Reads the facts of a file. `shard` is the shard that the file must belong to.
 fn read_facts(
     connection: &Connection,
     path: &Path,

@@ -1,4 +1,4 @@
-//! Counts as a stream of server-sent events: now, and whenever they have changed.
+//! Counts as a stream of server-sent events: the present counts, then every change.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use super::node::Node;
 use super::request::Place;
 use crate::likes::Counts;
 
-/// The shortest time between two events: what changes meanwhile is one.
+/// The shortest time between two events. Changes within it become one event.
 const BETWEEN_EVENTS: Duration = Duration::from_millis(250);
-/// How long a stream is silent before it says that it is still there.
+/// How long a stream may be silent before it sends a heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Somebody who listens.
+/// The state of one listening reader.
 struct Listener {
     node: Arc<Node>,
     channel: String,
@@ -29,7 +29,7 @@ struct Listener {
     _place: Place,
 }
 
-/// An answer that lasts as long as somebody listens, or until the node closes.
+/// An answer that lasts until the reader leaves or the node closes.
 pub(super) fn events(
     node: Arc<Node>,
     channel: &str,
@@ -49,7 +49,7 @@ pub(super) fn events(
     ))
 }
 
-/// Events as an answer that lasts as long as there are more of them.
+/// An answer that sends events until their stream ends.
 pub(in crate::serve) fn answer(
     events: impl Stream<Item = Bytes> + Send + Sync + 'static,
 ) -> warp::reply::Response {

@@ -1,5 +1,5 @@
-//! What a viewer wants counted, read from a request: the same at an origin and at an edge, so the same is refused in the same
-//! words.
+//! Reads a viewer's update from a request. An origin and an edge use the same code, so both refuse the same requests in
+//! the same words.
 
 use http::{HeaderMap, Method};
 use serde::Deserialize;
@@ -22,7 +22,7 @@ struct Reaction {
 /// Reads a request that changes counts.
 ///
 /// # Errors
-/// It makes no sense.
+/// The request is malformed.
 pub(in crate::serve) fn read(
     path: LikePath<'_>,
     method: &Method,
@@ -72,7 +72,7 @@ fn hearts(channel: &str, headers: &HeaderMap, body: &[u8]) -> Result<Sent, Refus
     )))
 }
 
-/// What makes an operation the same when it is sent again.
+/// The identity by which a copy of the operation is recognised.
 fn identity(headers: &HeaderMap) -> Result<Identity, Refusal> {
     let sequence = header(headers, "like-seq")?;
     let key = header(headers, "idempotency-key")?;

@@ -1,7 +1,7 @@
-//! Who appends to a log that others append to as well: a name that the folder keeps, and which life of it this is.
+//! The writer of a log that others append to as well: a name that the folder keeps, and the number of its present life.
 //!
-//! Both are on the disk before the first batch, so no two batches ever have the same name. Beside them stands which log they
-//! are for: snapshots of the folder belong to that one alone.
+//! Both are on the disk before the first batch, so no two batches ever have the same name. The file also names the log,
+//! because the snapshots of the folder belong to that log only.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -12,21 +12,21 @@ use serde::{Deserialize, Serialize};
 use super::disk;
 use super::log::LogError;
 
-/// The file of a shard that holds it.
+/// The file of a shard that holds its writer.
 pub const WRITER_FILE: &str = "writer.json";
 
-/// What the file holds.
+/// The content of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Writer {
     /// The log that the folder belongs to.
     pub log: u64,
     /// The name.
     pub writer: u64,
-    /// The life that was begun last.
+    /// The latest life.
     pub epoch: u64,
 }
 
-/// The same as text: numbers of 64 bits are hexadecimal, because readers of JSON may round them.
+/// The same content as text. Numbers of 64 bits are hexadecimal, because readers of JSON may round them.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -36,10 +36,10 @@ struct Written {
 }
 
 impl Writer {
-    /// Reads the file in this folder; `None` if there is none yet.
+    /// Reads the file in this folder; `None` if it does not exist yet.
     ///
     /// # Errors
-    /// It cannot be read, or holds something else.
+    /// The file cannot be read, or its content is not valid.
     pub fn read(folder: &Path) -> Result<Option<Self>, LogError> {
         let path = folder.join(WRITER_FILE);
         let broken = |why: String| {
@@ -64,7 +64,7 @@ impl Writer {
         }))
     }
 
-    /// Writes the file, whole or not at all, and for good.
+    /// Writes the file durably, either whole or not at all.
     ///
     /// # Errors
     /// The disk refuses.

@@ -1,7 +1,7 @@
-//! The process and the runtimes behind it, read when scraped.
+//! Figures of the process and of its runtimes, read when scraped.
 //!
-//! CPU seconds keep their fractions; the collector of `prometheus` counts whole seconds, in which a surge on a small
-//! machine is lost. Of tokio's figures those are told that it promises to keep.
+//! CPU seconds keep their fractions. The collector of `prometheus` counts whole seconds, which hide a surge on a small
+//! machine. Of tokio's figures only the stable ones are exposed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,7 +27,7 @@ const FIGURES: [Metric; 10] = [
     RUNTIME_QUEUE,
 ];
 
-/// Reads all of [`FIGURES`] that the system tells.
+/// Reads those of [`FIGURES`] that the system gives.
 #[derive(Clone, Debug)]
 pub(super) struct Process {
     descs: Vec<Desc>,
@@ -35,7 +35,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// The figures of this process, and of these runtimes together.
+    /// The figures of this process, and the sums over these runtimes.
     pub(super) fn new(runtimes: Arc<Mutex<Vec<RuntimeMetrics>>>) -> Self {
         let desc = |metric: Metric| {
             let (name, help) = (metric.name.to_owned(), metric.help.to_owned());
@@ -71,7 +71,7 @@ impl Process {
     }
 }
 
-/// What /proc tells; what it does not is left out.
+/// The figures that /proc gives; the others are left out.
 fn of_process() -> Vec<(Metric, f64)> {
     let Ok(process) = procfs::process::Process::myself() else {
         return Vec::new();

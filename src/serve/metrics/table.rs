@@ -11,7 +11,7 @@ pub struct Metric {
     pub name: &'static str,
     /// One line on what it says.
     pub help: &'static str,
-    /// Variable labels, each an enum's word.
+    /// Variable labels; their values are words of enums.
     pub labels: &'static [&'static str],
     /// Upper bounds of a histogram's buckets; empty for counters and gauges.
     pub buckets: &'static [f64],
@@ -27,7 +27,7 @@ const fn plain(name: &'static str, help: &'static str, labels: &'static [&'stati
 }
 
 const SECONDS: &[f64] = &[0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
-/// For families with many children: from a hit to the deadlines of playlists (1 s) and segments (4 s).
+/// For families with many series: from a hit to the deadlines of playlists (1 s) and segments (4 s).
 const SECONDS_COARSE: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 4.0];
 const WAKEUP_SECONDS: &[f64] = &[0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25];
 const STARTUP_SECONDS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0];
@@ -196,8 +196,8 @@ table! {
     LIKES_READERS = plain("seawall_likes_waiting_readers", "Readers of counts that wait: for a change, for a barrier, or on a stream.", &[]);
 }
 
-/// One value of a figure that is read when scraped. Made anew each time, so that two scrapes at once cannot add up what
-/// both have read.
+/// One value of a metric that is read when scraped. The metric is made anew each time, so that two scrapes at once
+/// cannot add up the value that both have read.
 pub(crate) fn sample(metric: Metric, value: f64) -> Vec<MetricFamily> {
     if metric.name.ends_with("_total") {
         let counter = Counter::new(metric.name, metric.help).expect("the table holds valid names");

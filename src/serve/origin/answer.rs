@@ -1,4 +1,4 @@
-//! How a document becomes an answer: compression, conditions and ranges (RFC 9110, sections 12 to 14). Pure.
+//! How a document becomes an answer: compression, conditions and ranges (RFC 9110, sections 12 to 14). Pure functions.
 
 use bytes::Bytes;
 use http::header::{
@@ -13,7 +13,8 @@ use crate::serve::conditions::{self, Wanted};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 const ANYONE: HeaderValue = HeaderValue::from_static("*");
-/// Long enough to keep a flood of requests for nothing away, short enough for what is about to be published.
+/// Long enough to absorb a flood of requests for missing objects. Short enough for objects that are about to be
+/// published.
 const A_SECOND: HeaderValue = HeaderValue::from_static("public, max-age=1");
 
 /// Answers a GET or HEAD for a document.
@@ -61,13 +62,13 @@ pub fn found(method: &Method, request: &HeaderMap, document: &Document) -> Respo
     with_body(method, response, body)
 }
 
-/// Answers a request for what is not there.
+/// Answers a request for an object that does not exist now.
 pub fn not_found(method: &Method) -> Response<Bytes> {
     let text = "there is no such object here now; a segment is here from its end until the playlists that listed it have passed\n";
     refused(method, StatusCode::NOT_FOUND, text)
 }
 
-/// A short refusal that caches keep for a second at most.
+/// A short refusal that caches keep for at most a second.
 pub fn refused(method: &Method, status: StatusCode, text: &'static str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
@@ -84,7 +85,7 @@ pub fn refused(method: &Method, status: StatusCode, text: &'static str) -> Respo
     with_body(method, response, Bytes::from_static(text.as_bytes()))
 }
 
-/// Answers OPTIONS, which browsers send before a request with a Range: any page may read.
+/// Answers OPTIONS, which browsers send before a request with a Range: pages of any site may read.
 pub fn preflight() -> Response<Bytes> {
     Response::builder()
         .status(StatusCode::NO_CONTENT)
@@ -100,7 +101,7 @@ pub fn preflight() -> Response<Bytes> {
         .expect("the head is made of constants")
 }
 
-/// Puts the body where it belongs: behind the head, or, for HEAD, only its length.
+/// Adds the body to the response. For HEAD, adds only its length.
 fn with_body(method: &Method, mut response: Response<Bytes>, body: Bytes) -> Response<Bytes> {
     response
         .headers_mut()

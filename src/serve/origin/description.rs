@@ -1,4 +1,4 @@
-//! The description of a channel: what it looks like on disk and on the wire, and what is refused. Pure.
+//! The description of a channel: its text on disk and in answers, and which descriptions are refused. Pure functions.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use crate::hls::names::is_name;
 use crate::hls::timeline::Channel;
 use crate::time::UnixTime;
 
-/// The description of a channel, as it is written down and handed out.
+/// The description of a channel, as the origin stores and sends it.
 pub(super) fn text(channel: &Channel) -> String {
     let mut text = serde_json::to_string_pretty(channel).expect("a channel is plain data");
     text.push('\n');
     text
 }
 
-/// Refuses what no stream can follow, or what would not fit into bounds.
+/// Refuses descriptions that no stream can follow or that exceed a bound.
 pub(super) fn check(channel: &Channel, now: UnixTime) -> Result<(), StoreError> {
     let ladder = &channel.layout.ladder;
     let refuse = |why: &str| Err(StoreError::Description(why.to_owned()));

@@ -1,4 +1,4 @@
-//! What the origin hands out: bytes, made and hashed once, with all that the head of an answer says of them.
+//! An object that the origin serves: bytes, made and hashed once, with the header values of its answers.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::io::Write;
@@ -13,7 +13,7 @@ use crate::policy::key::Kind;
 /// Bytes of a transport stream packet (ISO/IEC 13818-1, section 2.4.3.2).
 const TS_PACKET: usize = 188;
 
-/// Whether `body` is whole transport stream packets, each with its sync byte: what a cut file or another format is not.
+/// Whether `body` is whole transport stream packets, each with its sync byte. A cut file or another format is not.
 pub fn is_transport_stream(body: &[u8]) -> bool {
     let (packets, rest) = body.as_chunks::<TS_PACKET>();
     !packets.is_empty() && rest.is_empty() && packets.iter().all(|packet| packet[0] == 0x47)
@@ -24,7 +24,8 @@ pub fn is_transport_stream(body: &[u8]) -> bool {
 pub struct Representation {
     /// The body.
     pub body: Bytes,
-    /// Changes with any byte of the body. The same bytes have the same tag on every origin of this build, and after a restart.
+    /// Changes with any byte of the body. The same bytes have the same tag on every origin of this build, also after a
+    /// restart.
     pub etag: HeaderValue,
 }
 
@@ -44,18 +45,18 @@ impl Representation {
 /// An object as the origin keeps it.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// What it is.
+    /// The kind of object.
     pub kind: Kind,
-    /// As it is.
+    /// The uncompressed bytes.
     pub plain: Representation,
-    /// Compressed, for those who accept it; only text is worth it.
+    /// The compressed bytes, for clients that accept them. Only text is compressed.
     pub gzip: Option<Representation>,
-    /// How long caches may keep it.
+    /// How long caches may keep the object.
     pub cache_control: HeaderValue,
 }
 
 impl Document {
-    /// A text that caches may keep for `max_age_s` seconds, compressed once as well.
+    /// A text that caches may keep for `max_age_s` seconds. It is compressed once, here.
     pub fn text(kind: Kind, text: String, max_age_s: u32) -> Self {
         let cache_control = format!("public, max-age={max_age_s}");
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());

@@ -1,26 +1,26 @@
-//! Trouble on purpose: what the origin does wrong when it is told to, so that what stands before it can be tested.
+//! Injected faults: what the origin does wrong on command, so that the caches in front of it can be tested.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::policy::key::Kind;
 
-/// What goes wrong with an answer.
+/// The fault of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The connection closes without an answer, as if the process had died.
     Stopped,
     /// 503, with Retry-After.
     Unavailable,
-    /// The head announces the whole body, half of it comes, and the connection closes.
+    /// The head announces the whole body, half of the body is sent, and the connection closes.
     Truncated,
     /// No answer ever comes.
     Hangs,
-    /// The answer comes so much later.
+    /// The answer is delayed by this time.
     Slow(Duration),
 }
 
-/// The faults of one origin; copies share them. Requests are counted as hits all the same: they did reach the origin.
+/// The faults of one origin; copies share them. Requests still count as hits, because they reached the origin.
 #[derive(Clone, Debug, Default)]
 pub struct OriginFaults {
     active: Arc<Mutex<Option<Active>>>,
@@ -30,16 +30,16 @@ pub struct OriginFaults {
 struct Active {
     fault: Fault,
     kind: Option<Kind>,
-    /// Answers still to spoil; `None` is all of them.
+    /// Number of answers still to fail; `None` means all.
     left: Option<u64>,
-    /// Of a hundred answers so many are spoilt.
+    /// Percentage of answers that fail.
     percent: f64,
-    /// Hundredths of answers that were let through or spoilt so far.
+    /// Accumulated percentage: each answer adds `percent`, and at 100 one answer fails.
     owed: f64,
 }
 
 impl Active {
-    /// Spoils every answer.
+    /// A fault for every answer.
     fn all(fault: Fault) -> Self {
         Self {
             fault,
@@ -52,12 +52,12 @@ impl Active {
 }
 
 impl OriginFaults {
-    /// Every answer goes wrong from now on.
+    /// Every answer fails from now on.
     pub fn begin(&self, fault: Fault) {
         self.set(Some(Active::all(fault)));
     }
 
-    /// Of a hundred answers so many go wrong from now on, spread evenly.
+    /// This percentage of answers fails from now on, spread evenly.
     pub fn begin_for_some(&self, percent: f64, fault: Fault) {
         self.set(Some(Active {
             percent,
@@ -65,7 +65,7 @@ impl OriginFaults {
         }));
     }
 
-    /// Every answer for objects of this kind goes wrong from now on.
+    /// Every answer for objects of this kind fails from now on.
     pub fn begin_for(&self, kind: Kind, fault: Fault) {
         self.set(Some(Active {
             kind: Some(kind),
@@ -73,7 +73,7 @@ impl OriginFaults {
         }));
     }
 
-    /// The next `times` answers for objects of this kind go wrong.
+    /// The next `times` answers for objects of this kind fail.
     pub fn next_for(&self, kind: Kind, times: u64, fault: Fault) {
         self.set(Some(Active {
             kind: Some(kind),
@@ -82,12 +82,12 @@ impl OriginFaults {
         }));
     }
 
-    /// All is well again.
+    /// Ends the fault.
     pub fn end(&self) {
         self.set(None);
     }
 
-    /// What goes wrong with the answer that is due now, for an object of this kind.
+    /// The fault of the next answer for an object of this kind.
     pub(super) fn take(&self, kind: Kind) -> Option<Fault> {
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
         let current = active.as_mut()?;

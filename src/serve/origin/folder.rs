@@ -1,12 +1,12 @@
-//! The folder in which the live window survives a restart.
+//! The folder that keeps the live window across restarts.
 //!
 //! ```text
 //! {root}/{channel}/channel.json             the channel's description
 //! {root}/{channel}/{rendition}/{number}.ts  a segment
 //! ```
 //!
-//! A file is written under another name beside its own and then renamed, so a reader finds all of it or nothing.
-//! All of this blocks: call it off the async threads.
+//! A file is written under a temporary name in the same folder and then renamed, so a reader finds a whole file or
+//! none. All functions here block: call them off the async threads.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use crate::hls::names;
 use crate::hls::timeline::Channel;
 
-/// What the disk refused. The broadcaster may try again; an operator must look at the folder.
+/// An error of the disk. The broadcaster may try again; an operator must look at the folder.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "cannot {doing} {path}: {source}; check the folder for segments, or choose another one with --segments"
@@ -27,17 +27,17 @@ pub struct DiskError {
     source: io::Error,
 }
 
-/// The last part of a name under which a file is still being written.
+/// The extension of a file that is still being written.
 const UNFINISHED: &str = "unfinished";
 
-/// The folder, known to be writable.
+/// The folder; it has been tested to be writable.
 #[derive(Debug)]
 pub(super) struct Folder {
     root: PathBuf,
 }
 
 impl Folder {
-    /// Makes the folder if need be, and writes a file into it to see whether that works.
+    /// Creates the folder if necessary, and writes a test file into it.
     pub(super) fn open(root: PathBuf) -> Result<Self, DiskError> {
         fs::create_dir_all(&root).map_err(failed("create the folder", &root))?;
         let probe = root.join(format!(".probe.{UNFINISHED}"));
@@ -46,8 +46,8 @@ impl Folder {
         Ok(Self { root })
     }
 
-    /// The channels described here. Folders of others are left alone; a description that cannot be read is an error,
-    /// because to invent another `started_at` would give old names to new bytes.
+    /// The channels described in the folder. Folders without a description are left alone. A description that cannot be
+    /// read is an error, because a newly invented `started_at` would give old names to new bytes.
     pub(super) fn channels(&self) -> Result<Vec<Channel>, DiskError> {
         let mut channels = Vec::new();
         for entry in fs::read_dir(&self.root).map_err(failed("list", &self.root))? {
@@ -75,7 +75,7 @@ impl Folder {
         write_whole(&folder.join("channel.json"), text.as_bytes())
     }
 
-    /// The numbers of the segments kept of a rendition, in order. Files that were never finished are removed.
+    /// The numbers of a rendition's stored segments, in order. Unfinished files are removed.
     pub(super) fn numbers(&self, channel: &str, rendition: &str) -> Result<Vec<u64>, DiskError> {
         let folder = self.root.join(channel).join(rendition);
         let entries = match fs::read_dir(&folder) {
@@ -117,7 +117,7 @@ impl Folder {
         write_whole(&self.path(channel, rendition, number), body)
     }
 
-    /// Removes a segment; one that has gone already is no error.
+    /// Removes a segment; a missing segment is no error.
     pub(super) fn remove(
         &self,
         channel: &str,
@@ -139,7 +139,7 @@ impl Folder {
     }
 }
 
-/// The number in `{number}.ts`, spelt as we spell it.
+/// The number in `{number}.ts`, if it is written in our form.
 fn number_of(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?;
     match names::LivePath::parse(&format!("/live/c/r/{name}"))? {

@@ -1,6 +1,6 @@
-//! Every request that reaches the origin, counted: by client and kind for Prometheus, by object for a run's report.
+//! Counts every request that reaches the origin: by client and kind for Prometheus, by object for a run's report.
 //!
-//! A client is the cache that the last `Via` names, so that hits of each edge stand apart; a request without one is `direct`.
+//! A client is the cache that the last `Via` names, so each edge has its own hits. A request without `Via` is `direct`.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -14,14 +14,15 @@ use crate::hls::names::{LivePath, is_name};
 use crate::policy::key::Kind;
 use crate::serve::metrics::{ORIGIN_HITS, Registry};
 
-/// Clients that have counters of their own; the hits of any more are counted under [`OTHERS`].
+/// Clients that have counters of their own. The hits of further clients are counted under [`OTHERS`].
 pub const CLIENTS_MAX: usize = 64;
-/// Objects whose hits are counted apart; beyond it the one that was first asked for longest ago is forgotten.
+/// Objects whose hits are counted separately. Beyond this number, the object that was first requested longest ago is
+/// forgotten.
 pub const OBJECTS_MAX: usize = 8_192;
 
 /// The client of a request without `Via`: a player, or a browser.
 pub const DIRECT: &str = "direct";
-/// All clients beyond [`CLIENTS_MAX`].
+/// The name for all clients beyond [`CLIENTS_MAX`].
 pub const OTHERS: &str = "other";
 
 /// The counters of one origin; copies share them.
@@ -35,28 +36,28 @@ pub struct Hits {
 /// Hits of one client, in the order of [`Kind::ALL`].
 type Client = Arc<(Arc<str>, [IntCounter; Kind::ALL.len()])>;
 
-/// An object as one client asked for it.
+/// An object as one client requested it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Object {
-    /// Who asked.
+    /// The client.
     pub client: Arc<str>,
-    /// What it is.
+    /// The kind of object.
     pub kind: Kind,
     /// The channel.
     pub channel: String,
-    /// The rendition; empty for what belongs to the whole channel.
+    /// The rendition; empty for an object of the whole channel.
     pub rendition: String,
-    /// The segment; for a media playlist the newest segment that it listed, which tells its versions apart.
+    /// The segment. For a media playlist, the newest segment in it, which tells its versions apart.
     pub number: Option<u64>,
 }
 
-/// How often an object was asked for.
+/// The number of requests for an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectHits {
-    /// Which object, and who asked.
+    /// The object and its client.
     #[serde(flatten)]
     pub object: Object,
-    /// Requests.
+    /// Number of requests.
     pub hits: u64,
 }
 
@@ -69,18 +70,18 @@ struct Objects {
 /// All counts at one instant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// All requests.
+    /// Number of all requests.
     pub total: u64,
     /// Requests per client and kind.
     pub clients: BTreeMap<String, BTreeMap<Kind, u64>>,
-    /// The object of each kind that one client asked for most often, among those not yet forgotten.
+    /// For each kind, the object that one client requested most often, among those not yet forgotten.
     pub most: Vec<ObjectHits>,
     /// Every object not yet forgotten, in order.
     pub objects: Vec<ObjectHits>,
 }
 
 impl Hits {
-    /// Counters at 0, for no client yet.
+    /// Counters at 0, without any client except [`DIRECT`].
     pub fn new(registry: &Registry) -> Self {
         let hits = Self {
             registry: registry.clone(),
@@ -126,14 +127,14 @@ impl Hits {
             .count(object);
     }
 
-    /// All requests so far.
+    /// Number of requests so far.
     pub fn total(&self) -> u64 {
         let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
         let counters = clients.values().flat_map(|client| &client.1);
         counters.map(IntCounter::get).sum()
     }
 
-    /// All counts as they stand.
+    /// All counts at this instant.
     pub fn snapshot(&self) -> Snapshot {
         let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
         let clients: BTreeMap<_, _> = clients
@@ -211,7 +212,7 @@ impl Snapshot {
         }
     }
 
-    /// What was counted since `earlier`, a snapshot of the same origin.
+    /// The counts since `earlier`, a snapshot of the same origin.
     pub fn since(&self, earlier: &Self) -> Self {
         let mut clients = self.clients.clone();
         for (name, counts) in &mut clients {
@@ -249,8 +250,8 @@ pub(super) fn kind_of(path: Option<LivePath<'_>>) -> Kind {
     }
 }
 
-/// The last that forwarded a request: `received-by` of the last member of `Via` (RFC 9110, section 7.6.3), if it is a
-/// name of ours.
+/// The last cache that forwarded a request: `received-by` of the last member of `Via` (RFC 9110, section 7.6.3). `None`
+/// if it is not one of our names.
 fn client_of(request: &HeaderMap) -> Option<&str> {
     let line = request.get_all(VIA).iter().next_back()?.to_str().ok()?;
     let mut words = line.rsplit(',').next()?.split_ascii_whitespace();

@@ -1,10 +1,10 @@
-//! How a broadcaster on another machine publishes: PUT or POST, with a token, on a listener of its own.
+//! How a broadcaster on another machine publishes: PUT or POST, with a token, on a separate listener.
 //!
 //! ```text
 //! PUT       /live/{channel}/channel.json            answers with the description in force
 //! PUT POST  /live/{channel}/{rendition}/{number}.ts
 //! ```
-//! An object exists only once its body has ended: a cut upload leaves nothing behind.
+//! An object exists only once its upload has ended: a cut upload leaves nothing behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub const SEGMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The largest description of a channel.
 pub const DESCRIPTION_BYTES_MAX: usize = 64 * 1024;
 
-/// What the ingest routes work with.
+/// The state that the ingest routes share.
 #[derive(Debug)]
 pub(super) struct Ingest {
     store: Arc<Store>,
@@ -43,7 +43,7 @@ pub(super) struct Ingest {
     rejected: IntCounterVec,
 }
 
-/// Every path is answered: a rejection would lose its reason.
+/// Answers every path: a rejection would lose its reason.
 pub(super) fn routes(
     ingest: Arc<Ingest>,
 ) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection>
@@ -146,7 +146,7 @@ impl Ingest {
         Ok(warp::reply::json(&in_force).into_response())
     }
 
-    /// The body once it has ended, `bytes_max` at most.
+    /// Reads a body to its end, at most `bytes_max` bytes.
     async fn whole<B: Buf>(
         &self,
         request: &HeaderMap,
@@ -353,7 +353,7 @@ mod tests {
         let announced = format!("{token}content-length: {}\r\n", body.len() * 2);
         let chunked = format!("{token}transfer-encoding: chunked\r\n");
         let chunk = [format!("{:x}\r\n", body.len()).as_bytes(), &body, b"\r\n"].concat();
-        // Whole packets both times: only the missing end says that it is not all.
+        // Whole packets both times: only the missing end shows that the body is incomplete.
         for (head, sent) in [(announced, &body[..]), (chunked, &chunk[..])] {
             let mut stream = origin.send_ingest(&path, &head, sent).await;
             stream.shutdown().await.unwrap();

@@ -35,16 +35,16 @@ use super::listener::Limits;
 use super::metrics::Registry;
 use super::token::Token;
 
-/// How an origin is set up.
+/// The settings of an origin.
 #[derive(Clone, Debug)]
 pub struct OriginConfig {
-    /// Segments that a playlist lists; at least 6, and at least three target durations of them.
+    /// Number of segments that a playlist lists: at least 6, and at least three target durations of them.
     pub window: u64,
-    /// How long every answer waits before its head: on loopback a fetch would otherwise take no time.
+    /// Delay of every answer before its head: on loopback a fetch would otherwise take no time.
     pub delay: Duration,
     /// The folder in which the window survives a restart.
     pub segments_dir: PathBuf,
-    /// Lets broadcasters on other machines in; without it ingest is refused.
+    /// The token of broadcasters on other machines; without it ingest is refused.
     pub ingest_token: Option<Token>,
     /// The longest pause within an upload.
     pub ingest_stall: Duration,
@@ -65,7 +65,7 @@ impl Default for OriginConfig {
     }
 }
 
-/// An origin: its routes, for the listeners, and handles to what is behind them.
+/// An origin: its routes for the listeners, and handles to its parts.
 #[derive(Clone, Debug)]
 pub struct Origin {
     counter: Arc<Counter>,
@@ -76,10 +76,10 @@ pub struct Origin {
 /// Why an origin could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// No store.
+    /// The store could not be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No likes.
+    /// The likes could not be opened.
     #[error(transparent)]
     Likes(#[from] likes::OpenError),
 }
@@ -125,31 +125,31 @@ impl Origin {
         })
     }
 
-    /// Its likes, if it keeps any.
+    /// The likes of this origin, if it keeps any.
     pub fn likes(&self) -> Option<Likes> {
         self.likes.clone()
     }
 
-    /// Where a broadcaster in this process publishes.
+    /// The store into which a broadcaster in this process publishes.
     pub fn store(&self) -> Arc<Store> {
         self.counter.store.clone()
     }
 
-    /// The count of requests.
+    /// The counters of requests.
     pub fn hits(&self) -> Hits {
         self.counter.hits.clone()
     }
 
-    /// Trouble on purpose.
+    /// The injected faults.
     pub fn faults(&self) -> OriginFaults {
         self.counter.faults.clone()
     }
 
-    /// Whether a channel can be joined at its live edge; else the sentence that says why not. Channels that a folder holds
-    /// from an earlier broadcast don't count against it.
+    /// Whether a viewer can join a channel at its live edge; else the sentence that says why not. Old channels in the
+    /// folder do not count against it.
     ///
     /// # Errors
-    /// What the origin waits for.
+    /// The reason why the origin is not ready.
     pub fn ready(&self) -> Result<(), String> {
         let channels = self.counter.store.channels();
         if channels.is_empty() {
@@ -168,7 +168,7 @@ impl Origin {
         ))
     }
 
-    /// The bounds of that listener: likes are sent by more methods than a stream is asked for.
+    /// The limits of the listener for viewers and edges. Likes need more methods than a stream.
     pub fn limits(&self) -> Limits {
         let methods = match self.likes {
             Some(_) => likes::METHODS,
@@ -180,7 +180,7 @@ impl Origin {
         }
     }
 
-    /// The listener of viewers and edges: every path is answered, what is not ours with 404.
+    /// The routes for viewers and edges. Every path is answered; an unknown path with 404.
     pub fn routes(
         &self,
     ) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection>
@@ -192,7 +192,7 @@ impl Origin {
         likes::routes(self.likes.as_ref()).or(others).unify()
     }
 
-    /// The listener of broadcasters; its methods are [`ingest::METHODS`].
+    /// The routes for broadcasters; their methods are [`ingest::METHODS`].
     pub fn ingest_routes(
         &self,
     ) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection>
@@ -203,7 +203,8 @@ impl Origin {
         ingest::routes(self.ingest.clone())
     }
 
-    /// `GET /-/hits`, `GET /-/hits/objects`, and those of likes, to stand beside [`crate::serve::admin::routes`].
+    /// `GET /-/hits`, `GET /-/hits/objects`, and the admin routes of likes, for use beside
+    /// [`crate::serve::admin::routes`].
     pub fn admin_routes(
         &self,
     ) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection>

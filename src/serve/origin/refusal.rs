@@ -8,7 +8,7 @@ use warp::Reply;
 
 use super::store_error::StoreError;
 
-/// Uploads at once, so that their bodies have a bound together; one more is answered 503.
+/// Maximum number of uploads at once, which bounds the memory of their bodies. One more is answered 503.
 pub(super) const UPLOADS_MAX: usize = 16;
 
 /// Why an upload was refused.
@@ -42,7 +42,7 @@ pub(super) enum Refusal {
     Store(#[from] StoreError),
 }
 
-/// Reasons in the metric; each exists at 0 from the start.
+/// Reasons in the metric; each counter exists at 0 from the start.
 pub(super) const REASONS: [&str; 8] = [
     "token",
     "busy",
@@ -55,7 +55,7 @@ pub(super) const REASONS: [&str; 8] = [
 ];
 
 impl Refusal {
-    /// The word in the metric.
+    /// The reason in the metric.
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::Off | Self::Token => "token",
@@ -104,7 +104,7 @@ impl Refusal {
         }
     }
 
-    /// The answer, which closes the connection behind it.
+    /// The answer, which also closes the connection.
     pub(super) fn answer(&self) -> warp::reply::Response {
         let mut response = Response::new(format!("{self}\n"));
         *response.status_mut() = self.status();
@@ -113,7 +113,7 @@ impl Refusal {
             CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),
         );
-        // Nobody has read the rest of the body, so no other request can follow on this connection.
+        // The rest of the body is unread, so no other request can follow on this connection.
         head.insert(CONNECTION, HeaderValue::from_static("close"));
         match self {
             Self::Token => {

@@ -1,11 +1,11 @@
-//! What viewers and edges ask of the origin, and the count of it for a run that is measured.
+//! The origin's routes for viewers and edges, and the hit counts of a measured run.
 //!
 //! ```text
 //! GET HEAD OPTIONS  /live/...         see [`crate::hls::names`]
-//! GET               /-/hits           counts by client and kind, and the most for one object
-//! GET               /-/hits/objects   the same with every object of late
+//! GET               /-/hits           counts by client and kind, and the most requested objects
+//! GET               /-/hits/objects   the same with every object that is not yet forgotten
 //! ```
-//! The last two stand on the admin listener.
+//! The last two belong to the admin listener.
 
 use std::io;
 use std::sync::Arc;
@@ -27,25 +27,25 @@ use crate::serve::metrics::{
     ORIGIN_INFLIGHT, ORIGIN_REQUEST_SECONDS, ORIGIN_RESPONSE_BYTES, Registry,
 };
 
-/// What the routes work with.
+/// The state that the routes share.
 #[derive(Debug)]
 pub(super) struct Counter {
     pub(super) store: Arc<Store>,
     pub(super) hits: Hits,
     pub(super) faults: OriginFaults,
-    /// How long every answer waits before its head.
+    /// Delay of every answer before its head.
     pub(super) delay: Duration,
     pub(super) clock: Clock,
     pub(super) figures: Figures,
 }
 
-/// Figures that have no client.
+/// Metrics that have no client label.
 #[derive(Debug)]
 pub(super) struct Figures {
     inflight: IntGauge,
     /// In the order of [`Kind::ALL`].
     bytes: [IntCounter; Kind::ALL.len()],
-    /// Likewise.
+    /// In the order of [`Kind::ALL`].
     seconds: [Histogram; Kind::ALL.len()],
 }
 
@@ -61,7 +61,7 @@ impl Figures {
     }
 }
 
-/// Answers every path: what is not ours is 404.
+/// Answers every path; an unknown path with 404.
 pub(super) fn routes(
     counter: Arc<Counter>,
 ) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection>
@@ -74,7 +74,7 @@ pub(super) fn routes(
         .and(warp::header::headers_cloned())
         .and_then(move |method, path: warp::path::FullPath, request| {
             let counter = counter.clone();
-            // Never rejects; the accept loop wants a filter that could.
+            // Never rejects, but the accept loop requires a filter that could.
             async move {
                 let answer = counter.serve(&method, path.as_str(), &request).await;
                 Ok::<_, warp::Rejection>(answer)
@@ -110,7 +110,8 @@ impl Counter {
     ) -> warp::reply::Response {
         let _answering = Answering::begin(&self.figures.inflight);
         if method == Method::OPTIONS {
-            // Asks for nothing, so it is neither a hit nor slow: browsers ask so first, and edges whether we answer at all.
+            // OPTIONS requests no object, so it is neither a hit nor delayed. Browsers send it first, and edges send it
+            // as a health check.
             return answer::preflight().into_response();
         }
         let began = self.clock.now();
@@ -181,7 +182,7 @@ fn unavailable(method: &Method) -> Response<Bytes> {
 }
 
 /// Sends the first `sent_bytes` of the body behind a head that announces all of it, then breaks the connection. With 0
-/// bytes, hyper sends not even the head.
+/// bytes, hyper does not even send the head.
 fn cut_short(response: Response<Bytes>, sent_bytes: usize) -> warp::reply::Response {
     let (head, body) = response.into_parts();
     let sent = body.slice(..sent_bytes);
@@ -189,7 +190,7 @@ fn cut_short(response: Response<Bytes>, sent_bytes: usize) -> warp::reply::Respo
         Some(sent) if !sent.is_empty() => Some((Ok(sent), None)),
         Some(_) => Some((Err(broken()), None)),
         None => {
-            // hyper writes out what it has before it asks again: so the half does arrive.
+            // hyper writes its buffer before it polls again, so the first half does arrive.
             tokio::task::yield_now().await;
             Some((Err(broken()), None))
         }
@@ -214,7 +215,7 @@ fn json(snapshot: &Snapshot) -> warp::reply::Response {
         .into_response()
 }
 
-/// A request that is being answered; one that is dropped is none any more.
+/// Counts a request as in flight until it is dropped.
 struct Answering<'a>(&'a IntGauge);
 
 impl<'a> Answering<'a> {

@@ -1,11 +1,12 @@
 //! The live window: in memory for readers, on disk for a restart.
 //!
-//! Readers take one clone of a shelf that never changes; a writer makes the next shelf beside it and swaps the two, so a
-//! playlist and the segments that it lists appear at the same instant. Writers of one channel come one after another.
+//! Readers clone a pointer to a version of the window (`Shelf`) that never changes. A writer makes the next version
+//! beside it and swaps the two. So a playlist and the segments that it lists appear at the same instant. Writers of one
+//! channel take turns.
 //!
 //! * A number is listed once every rendition has it.
-//! * A segment that is no longer listed stays for its own duration plus that of the longest playlist that listed it, then
-//!   leaves memory and disk.
+//! * A segment that is no longer listed stays for its own duration plus that of the longest playlist that listed it. Then
+//!   it leaves memory and disk.
 //! * The bytes under a name never change.
 
 use std::collections::HashMap;
@@ -34,18 +35,18 @@ pub struct Store {
     clock: Clock,
     registry: Registry,
     channels: RwLock<HashMap<String, Arc<OnAir>>>,
-    /// Held while a new channel is written down.
+    /// Held while a new channel is stored on disk.
     describing: Mutex<()>,
-    /// Turns to write a segment: those of all channels are due in the same moment, and there is one disk.
+    /// Permits to write a segment: the segments of all channels are due at the same moment, and there is one disk.
     writing: Semaphore,
 }
 
-/// How many segments are written at once.
+/// Maximum number of segments that are written at once.
 const WRITERS: usize = 4;
 
 impl Store {
-    /// Opens the folder, and picks up the channels and segments that an earlier run left there. `window` is how many
-    /// segments a playlist lists. Blocks.
+    /// Opens the folder, and loads the channels and segments that an earlier run left there. `window` is the number of
+    /// segments that a playlist lists. Blocks.
     ///
     /// # Errors
     /// The folder cannot be written, or holds a description that cannot be used.
@@ -71,7 +72,7 @@ impl Store {
         Ok(Arc::new(store))
     }
 
-    /// The object at a path, whole; `None` if there is none now.
+    /// The whole object at a path; `None` if it does not exist now.
     pub fn get(&self, path: LivePath<'_>) -> Option<Arc<Document>> {
         match path {
             LivePath::Description { channel } => Some(self.on_air(channel)?.description.clone()),
@@ -93,7 +94,7 @@ impl Store {
         }
     }
 
-    /// The newest number that the channel's playlists list: the version of those playlists.
+    /// The newest number in the channel's playlists: the version of those playlists.
     pub fn newest(&self, channel: &str) -> Option<u64> {
         self.on_air(channel)?.shelf().newest
     }
@@ -103,15 +104,15 @@ impl Store {
         self.on_air(channel).is_some()
     }
 
-    /// Whether the channel's playlists list the newest segment that is due, or at most one less: whether it can be joined
-    /// at its live edge.
+    /// Whether the channel's playlists list the newest segment that is due, or at least the one before it. If so, a
+    /// viewer can join at the live edge.
     pub fn is_current(&self, channel: &Channel) -> bool {
         let due = channel.newest(self.clock.unix());
         let listed = self.newest(&channel.name);
         due.is_some_and(|due| listed.is_some_and(|listed| listed + 1 >= due))
     }
 
-    /// The channels, in no order.
+    /// The channels, in no particular order.
     pub fn channels(&self) -> Vec<Channel> {
         let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
         channels
@@ -120,13 +121,13 @@ impl Store {
             .collect()
     }
 
-    /// Makes a channel known and returns the one in force: `proposed`, or, if the same channel is known already, the known
-    /// one with the `started_at` that was written down when it began. Blocks on the disk for a new channel.
+    /// Adds a channel and returns the one in force. For a new channel that is `proposed`. For a known channel it is the
+    /// known one, with the `started_at` that was stored when the channel began. Blocks on the disk for a new channel.
     ///
     /// # Errors
     /// The description is not usable, or differs from the one in force.
     pub fn adopt_or_describe(&self, mut proposed: Channel) -> Result<Channel, StoreError> {
-        // As it will be read back: descriptions count in milliseconds.
+        // Rounded to milliseconds, as the description will be read back.
         proposed.started_at = UnixTime::from_millis(proposed.started_at.as_millis());
         description::check(&proposed, self.clock.unix())?;
         let on_air = match self.on_air(&proposed.name) {
@@ -144,8 +145,8 @@ impl Store {
     /// Stores a segment, and lists it once every rendition has it. The same bytes again change nothing.
     ///
     /// # Errors
-    /// The channel, the rendition or the number is not plausible, the name is in use, or the disk failed. Nothing is
-    /// visible then.
+    /// The channel, the rendition or the number is not plausible, the name has other bytes, or the disk failed. Then
+    /// nothing becomes visible.
     pub async fn publish(
         self: &Arc<Self>,
         channel: &str,
@@ -177,7 +178,7 @@ impl Store {
         body: Bytes,
     ) -> Result<(), StoreError> {
         let (channel, rendition) = (&on_air.channel.name, on_air.rendition(index));
-        // Held while the disk is written: writers of one channel come one after another, and readers never wait here.
+        // Held while the disk is written: writers of one channel take turns, and readers never wait for this lock.
         let mut schedule = on_air
             .schedule
             .lock()
@@ -237,7 +238,7 @@ impl Store {
         on_air
     }
 
-    /// Fills the shelf with what the disk holds; what is too much to keep is removed there.
+    /// Loads the window from the disk. Segments beyond the maximum are removed from the disk.
     fn pick_up(&self, on_air: &OnAir) -> Result<(), StoreError> {
         let channel = &on_air.channel.name;
         let mut schedule = on_air
@@ -286,7 +287,7 @@ mod tests {
         packet.into()
     }
 
-    /// A channel of two renditions whose segment 0 began a hundred segments ago.
+    /// A channel with two renditions that began a hundred segments ago.
     fn channel(clock: &Clock) -> Channel {
         let mut layout = Layout::default();
         layout.ladder.truncate(2);

@@ -1,4 +1,4 @@
-//! An origin on loopback, and a client that sees every byte of its answers.
+//! An origin on loopback, and a client that reads every byte of its answers.
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -18,7 +18,8 @@ use crate::serve::token::Token;
 
 pub(crate) const TOKEN: &str = "open-sesame";
 
-/// An origin with channel `demo` of two renditions, which began a hundred segments ago and has published nothing.
+/// An origin with channel `demo`. The channel has two renditions, began a hundred segments ago, and has no published
+/// segment.
 pub(crate) struct Fixture {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) clock: Clock,
@@ -28,7 +29,7 @@ pub(crate) struct Fixture {
     pub(crate) newest: u64,
 }
 
-/// A fixture that listens; its listeners end with it.
+/// A fixture with running listeners. They stop when it is dropped.
 pub(crate) struct Listening {
     fixture: Fixture,
     viewers: SocketAddr,
@@ -37,7 +38,7 @@ pub(crate) struct Listening {
     _stop: DropGuard,
 }
 
-/// An answer as it came over the wire.
+/// An answer as received.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
@@ -88,7 +89,7 @@ impl Fixture {
             ..Limits::default()
         };
         let (origin, read) = (&fixture.origin, Limits::default());
-        // Each ends with `stop`, when the fixture is dropped.
+        // Each listener ends with `stop`, when the fixture is dropped.
         tokio::spawn(listener::serve(
             viewers,
             origin.routes(),
@@ -200,7 +201,7 @@ impl Listening {
 impl Answer {
     pub(crate) async fn read(mut stream: TcpStream) -> Option<Self> {
         let mut bytes = Vec::new();
-        // A connection that breaks has still brought what came before.
+        // After a broken connection, the bytes before the break are still in the buffer.
         let _ = stream.read_to_end(&mut bytes).await;
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
         let body = Bytes::from(bytes.split_off(end));

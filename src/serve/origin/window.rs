@@ -1,7 +1,8 @@
-//! One channel: the shelf that readers see, and how a writer makes the next one.
+//! One channel: the version of the live window that readers see (`Shelf`), and how a writer makes the next version.
 //!
-//! A shelf never changes. A writer copies it (the copy shares all bodies), puts a segment on it, moves the window on, takes
-//! off what has stayed long enough, and swaps the two: a playlist and what it lists appear at the same instant.
+//! A version never changes. A writer copies it (the copy shares all bodies), adds a segment, moves the window forward,
+//! and removes segments that have stayed long enough. Then it swaps the two versions. So a playlist and the segments
+//! that it lists appear at the same instant.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -15,7 +16,7 @@ use crate::hls::timeline::Channel;
 use crate::policy::key::Kind;
 use crate::time::{Timestamp, UnixTime};
 
-/// Segments that may be published before our clock says that they are whole: two clocks never agree.
+/// Number of segments that may be published before our clock says that they are whole, because two clocks never agree.
 const SEGMENTS_AHEAD_MAX: u64 = 2;
 
 /// One channel.
@@ -29,7 +30,7 @@ pub(super) struct OnAir {
     shelf: RwLock<Arc<Shelf>>,
 }
 
-/// What only writers look at.
+/// State that only writers use.
 #[derive(Debug)]
 pub(super) struct Schedule {
     window: Window,
@@ -37,7 +38,7 @@ pub(super) struct Schedule {
     leaving: BTreeMap<u64, Timestamp>,
 }
 
-/// What readers see: one version, which never changes.
+/// The state that readers see: one version, which never changes.
 #[derive(Clone, Debug)]
 pub(super) struct Shelf {
     pub(super) newest: Option<u64>,
@@ -46,7 +47,7 @@ pub(super) struct Shelf {
     pub(super) renditions: Vec<BTreeMap<u64, Arc<Document>>>,
 }
 
-/// A segment's place: the rendition's index in the ladder, and the number.
+/// The rendition's index in the ladder, and the segment's number.
 pub(super) type Place = (usize, u64);
 
 impl OnAir {
@@ -70,7 +71,7 @@ impl OnAir {
         }
     }
 
-    /// What readers see now.
+    /// The version that readers see now.
     pub(super) fn shelf(&self) -> Arc<Shelf> {
         let shelf = self.shelf.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&shelf)
@@ -106,7 +107,7 @@ impl OnAir {
         if number > newest.saturating_add(SEGMENTS_AHEAD_MAX) {
             return Err(StoreError::TooEarly { number, newest });
         }
-        // A second window of grace, for a publisher that is behind and catching up.
+        // Accept one more window of old segments, for a publisher that is behind and catching up.
         let oldest = newest.saturating_sub(window.saturating_mul(2)).max(first);
         if number < oldest {
             return Err(StoreError::TooOld { number, oldest });
@@ -114,8 +115,8 @@ impl OnAir {
         Ok(())
     }
 
-    /// Puts a segment on the next shelf, moves the window on, takes off what has stayed long enough, and swaps the shelves.
-    /// Returns what was taken off.
+    /// Adds a segment to the next version, moves the window forward, removes segments that have stayed long enough, and
+    /// swaps the versions. Returns the removed segments.
     pub(super) fn place(
         &self,
         schedule: &mut Schedule,
@@ -130,7 +131,8 @@ impl OnAir {
             .iter()
             .all(|kept| kept.contains_key(&number));
         if complete && schedule.window.append(number) {
-            // Half a target duration: a player that polls once per target duration never sees the same version thrice.
+            // Half a target duration: a player that polls once per target duration never gets the same version three
+            // times.
             let max_age_s = self.channel.layout.target_duration_s().div_ceil(2).max(1);
             let text = playlist::media(&self.channel, &schedule.window);
             shelf.playlist =
@@ -143,7 +145,7 @@ impl OnAir {
         removed
     }
 
-    /// How long a segment stays once it is not listed any more: its own duration, and that of the longest playlist.
+    /// How long a segment stays after it is no longer listed: its own duration plus that of the longest playlist.
     fn stay(&self, window: &Window) -> Duration {
         let segments = u32::try_from(window.length() + 1).unwrap_or(u32::MAX);
         self.channel.layout.segment_duration() * segments
@@ -151,7 +153,8 @@ impl OnAir {
 }
 
 impl Shelf {
-    /// Takes off what stayed for `stay` after it left the window, and what was never listed and is hopelessly late.
+    /// Removes segments that stayed for `stay` after they left the window, and segments that were never listed and are
+    /// much too late.
     fn retire(
         &mut self,
         schedule: &mut Schedule,
@@ -161,7 +164,7 @@ impl Shelf {
     ) -> Vec<Place> {
         let Schedule { window, leaving } = schedule;
         let listed_from = window.numbers().map_or(0, |numbers| *numbers.start());
-        // Beyond the newest listed number lie those that some rendition still lacks.
+        // Numbers beyond the newest listed number still lack a rendition.
         let hopeless = published.saturating_sub(2 * window.length() as u64 + 1);
         let mut removed = Vec::new();
         for (index, kept) in self.renditions.iter().enumerate() {
@@ -223,7 +226,7 @@ mod tests {
         for number in 100..107 {
             assert_eq!(publish(number), [], "{number}");
         }
-        // 100 left the playlist with 103, and four segments later it goes, in both renditions.
+        // 100 left the playlist when 103 came. Four segments later it is removed in both renditions.
         assert_eq!(publish(107), [(0, 100), (1, 100)]);
         assert_eq!(publish(108), [(0, 101), (1, 101)]);
         assert_eq!(on_air.shelf().renditions[0].len() as u64, 2 * WINDOW + 1);

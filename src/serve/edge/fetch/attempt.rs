@@ -1,5 +1,5 @@
-//! One attempt of a flight: the head that decides what viewers get, and the body as it comes in. A body that broke off is
-//! continued only by the rest of the very same one.
+//! One attempt of a flight: the head that decides what viewers get, and the body as it comes in. A body that broke off
+//! is continued only by the rest of the same body.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,13 +26,13 @@ use crate::serve::edge::node::Edge;
 use crate::serve::edge::upstream::{self, ServerIndex};
 use crate::time::Timestamp;
 
-/// For so long nobody has waited for a flight that is not urgent when it is given up.
+/// A flight that is not urgent is given up after this time without a waiter.
 const DESERTED_AFTER: Duration = Duration::from_millis(100);
 
 /// What the answer to one request brought.
 enum Brought {
     Whole(Whole),
-    /// No object; how the request ended.
+    /// No object; the attempt says how the request ended.
     Nothing(Attempt),
 }
 
@@ -40,9 +40,9 @@ enum Brought {
 pub(super) struct Whole {
     pub(super) head: Arc<Head>,
     pub(super) body: Bytes,
-    /// Until when it may be served, before it is known when the next playlist is due.
+    /// Until when the answer may be served, before it is known when the next segment is due.
     pub(super) validity: Validity,
-    /// What it tells, if it is a media playlist.
+    /// What the answer tells of its rendition, if it is a media playlist.
     pub(super) news: Option<News>,
 }
 
@@ -62,11 +62,11 @@ pub(super) struct Fetch<'a> {
     /// Decides what is done.
     pub(super) flight: Flight,
     progress: &'a watch::Sender<Progress>,
-    /// The strong tag of what has come in so far: only that may be continued.
+    /// The strong tag of the body so far: only a body with this tag may be continued.
     etag: Option<HeaderValue>,
-    /// Until when what has come in so far may be served.
+    /// Until when the body so far may be served.
     validity: Option<Validity>,
-    /// The end of a whole body, which viewers get once it is stored.
+    /// The last chunk of a whole body, which viewers get once the object is stored.
     last: Option<Bytes>,
     held_bytes: HeldBytes<'a>,
 }
@@ -96,7 +96,7 @@ impl<'a> Fetch<'a> {
 }
 
 impl Fetch<'_> {
-    /// One request to the origin, counted by its reason; the server hears how it went.
+    /// One request to the origin. It is counted by its reason, and its health is reported to the server's breaker.
     pub(super) async fn attempt(
         &mut self,
         class: Class,
@@ -131,13 +131,13 @@ impl Fetch<'_> {
         (ended, whole)
     }
 
-    /// Ends when nobody waits for a flight that is not urgent: then it need not be begun.
+    /// Ends when no request waits for a flight that is not urgent: then the flight need not ask.
     async fn deserted(&self) {
         let Listing::Listed(generation) = self.listing else {
             return std::future::pending().await;
         };
         if !self.flight.may_be_deserted() {
-            // Somebody else will ask for it in a moment, or reads what has come in so far.
+            // A viewer will ask for it in a moment, or reads what has come in so far.
             return std::future::pending().await;
         }
         loop {
@@ -172,7 +172,7 @@ impl Fetch<'_> {
         }
     }
 
-    /// Forgets what an earlier attempt brought, which no viewer has seen.
+    /// Forgets what an earlier attempt brought, because no viewer has seen it.
     fn begin_anew(&mut self) {
         self.flight.begins_anew();
         self.last = None;
@@ -207,13 +207,13 @@ impl Fetch<'_> {
         };
         let announced = body.size_hint().exact();
         if announced.is_some_and(|length| length > edge.limits().body_bytes_max) {
-            // Foreign objects of any size pass through; a live segment of this size is a mistake.
+            // A foreign object that is too large is passed through unshared; a live segment of this size is a mistake.
             return match key {
                 Key::Live { .. } => Err(FetchError::TooLarge),
                 Key::Foreign { .. } => Ok(Brought::Nothing(Attempt::Private)),
             };
         }
-        // What finds no room is refused before a viewer has the head, and not cut off later.
+        // A body without room is refused before a viewer has the head, instead of being cut off later.
         self.held_bytes.at_least(announced.unwrap_or_default())?;
         let landed_age = sharing::age(&parts.headers);
         let now = edge.clock.now();
@@ -270,7 +270,7 @@ impl Fetch<'_> {
         }))
     }
 
-    /// Reads an answer that continues what viewers have already begun to read.
+    /// Reads an answer that continues an object which viewers have already begun to read.
     async fn go_on(&mut self, response: Response<Incoming>) -> Result<Brought, FetchError> {
         let head = self.progress.borrow().head.clone();
         let (parts, body) = response.into_parts();
@@ -287,7 +287,8 @@ impl Fetch<'_> {
         );
         let etag = parts.headers.get(ETAG);
         let same = match (self.flight.bytes(), &self.etag) {
-            // Viewers have the head alone: another body of the same length and tag, or none, will do.
+            // Viewers have only the head: another body of the same length will do if its tag is the same, or if neither
+            // has one.
             (0, None) => etag == head.headers.get(ETAG),
             (_, None) => false,
             (_, strong) => etag == strong.as_ref(),
@@ -318,8 +319,8 @@ impl Fetch<'_> {
         }))
     }
 
-    /// Adds a body to what has come in, but for its first `skip` bytes. What completes the `announced` length is held back:
-    /// a viewer has the whole only when the store has it too, and so nobody who asks after that viewer can miss.
+    /// Adds a body to what has come in, but for its first `skip` bytes. The chunk that completes the `announced` length
+    /// is held back. A viewer has the whole object only when the store has it too, so a later request cannot miss.
     async fn read(
         &mut self,
         mut body: Incoming,
@@ -364,7 +365,7 @@ impl Fetch<'_> {
 fn joined(chunks: &[Bytes], length: u64) -> Bytes {
     match chunks {
         [] => Bytes::new(),
-        // A copy of its own, since the piece may be a small part of a large read buffer.
+        // A copy, because the piece may be a small part of a large read buffer.
         [whole] => Bytes::copy_from_slice(whole),
         parts => {
             let mut body = BytesMut::with_capacity(length as usize);
@@ -374,14 +375,14 @@ fn joined(chunks: &[Bytes], length: u64) -> Bytes {
     }
 }
 
-/// Bytes that one flight holds; given back when it ends, however it ends.
+/// Bytes that one flight holds; they are given back when the flight ends, in every case.
 struct HeldBytes<'a> {
     edge: &'a Edge,
     bytes: u64,
 }
 
 impl HeldBytes<'_> {
-    /// Takes what is missing to this many.
+    /// Counts as many more bytes as this total needs.
     fn at_least(&mut self, bytes: u64) -> Result<(), FetchError> {
         let more = bytes.saturating_sub(self.bytes);
         self.edge.upstream.hold(more).map_err(FetchError::Shed)?;

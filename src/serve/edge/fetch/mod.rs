@@ -1,5 +1,5 @@
-//! A fetch from the origin as the edge's own: it runs detached, always lands, and what it lands with is stored before its
-//! key is free again.
+//! A fetch from the origin, as a task of the edge's own: it always lands, and its result is stored before its key is
+//! free again.
 //!
 //! Performs [`crate::policy::flight`]: [`fetch`] does what the flight decides, one action after another.
 
@@ -29,7 +29,7 @@ use crate::policy::rendition::{Absence, Fit, PlaylistFacts};
 use crate::policy::status::{FetchError, MissQueue, Shed};
 use crate::time::Timestamp;
 
-/// Begins a fetch in a task of its own, which ends by the limits of a flight at the latest.
+/// Begins a fetch in a task of its own, which ends at the latest by the limits of a flight.
 pub(super) fn begin(
     edge: &Arc<Edge>,
     key: &Key,
@@ -46,7 +46,8 @@ pub(super) fn begin(
     watch
 }
 
-/// Runs a fetch to its landing, even if it panics: publishes first, frees the key then, wakes everyone last.
+/// Runs a fetch to its landing, even if it panics: first publishes the result, then frees the key, then wakes all
+/// waiters.
 async fn fly(
     edge: &Edge,
     key: &Key,
@@ -94,7 +95,7 @@ async fn fly(
     });
 }
 
-/// Asks the origin, again if need be, and reads its answer to the end, within every bound.
+/// Asks the origin, repeatedly if need be, and reads its answer to the end, within every bound.
 pub(super) async fn fetch(
     edge: &Arc<Edge>,
     key: &Key,
@@ -176,7 +177,7 @@ fn surroundings(edge: &Edge, key: &Key) -> Surroundings {
     }
 }
 
-/// Waits until then, or until the newest playlist does not name `next` as the next segment any more. A rendition that is
+/// Waits until then, or until the newest playlist no longer names `next` as the next segment. A rendition that is
 /// forgotten meanwhile has no news.
 async fn wait(edge: &Edge, key: &Key, until: Timestamp, next: Option<u64>) {
     let until = edge.clock.instant(until);
@@ -190,7 +191,7 @@ async fn wait(edge: &Edge, key: &Key, until: Timestamp, next: Option<u64>) {
     }
 }
 
-/// A place among the held fetches; dropping it gives it back.
+/// A place among the held fetches; dropping it gives the place back.
 struct Held<'a>(&'a AtomicUsize);
 
 impl<'a> Held<'a> {
@@ -207,8 +208,8 @@ impl Drop for Held<'_> {
     }
 }
 
-/// The object that a flight lands with. A new playlist sets off what [`prefetch`] says, and lands when its segments are
-/// here.
+/// The object that a flight lands with. A new playlist has its new segments fetched (see [`prefetch`]), and lands when
+/// they have landed or after a bounded time.
 async fn bring(edge: &Arc<Edge>, key: &Key, whole: Whole, flight: &Flight) -> Landing {
     let Whole {
         head,
@@ -226,7 +227,7 @@ async fn bring(edge: &Arc<Edge>, key: &Key, whole: Whole, flight: &Flight) -> La
             .collect::<Vec<_>>()
             .into_iter()
             .map(|mut watch| async move {
-                // A fetch that is dropped unlanded will not land any more.
+                // A fetch that was dropped before it landed will not land any longer.
                 let _ = watch.wait_for(|progress| progress.landing.is_some()).await;
             });
         let landed = futures_util::future::join_all(landed);
@@ -240,8 +241,8 @@ async fn bring(edge: &Arc<Edge>, key: &Key, whole: Whole, flight: &Flight) -> La
     Landing::Object(Arc::new(object), head)
 }
 
-/// A playlist lists this segment for the first time: a remembered 404 of it is forgotten, and it is fetched ahead, so that
-/// the first viewer who asks finds at least its flight. Gives the flight if one was begun.
+/// A playlist lists this segment for the first time. A remembered 404 is forgotten, and the segment is fetched ahead,
+/// so that the first viewer who asks finds at least its flight. Returns the flight if one began.
 fn listed(edge: &Arc<Edge>, playlist: &Key, number: u64) -> Option<Watch> {
     let Key::Live {
         channel, rendition, ..
@@ -291,7 +292,7 @@ fn listed(edge: &Arc<Edge>, playlist: &Key, number: u64) -> Option<Watch> {
     begun
 }
 
-/// A stream has begun anew: what is known not to be there may come under its old number.
+/// A stream has begun anew: segments that are remembered as missing may come under their old numbers.
 fn forget_absences(edge: &Edge, playlist: &Key) {
     let Key::Live {
         channel, rendition, ..
@@ -310,7 +311,7 @@ fn forget_absences(edge: &Edge, playlist: &Key) {
     }
 }
 
-/// Writes into the store what a landing means for the key.
+/// Stores what a landing means for the key.
 fn publish(edge: &Edge, key: &Key, generation: Option<Generation>, landing: &Landing) {
     let now = edge.clock.now();
     let before = edge.store.get(key.as_ref());

@@ -1,4 +1,4 @@
-//! What a fetch is asked to bring, and whether the table of flights knows of it.
+//! What a fetch asks for, and whether the table of flights holds it.
 
 use http::HeaderValue;
 use http::uri::PathAndQuery;
@@ -8,16 +8,16 @@ use crate::policy::collapse::Generation;
 /// Whether a fetch is in the table of flights.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::serve::edge) enum Listing {
-    /// It is, under this number.
+    /// The fetch is in the table, under this number.
     Listed(Generation),
-    /// It is not: baselines fetch once per request.
+    /// The fetch is not in the table: baselines fetch once per request.
     Alone,
 }
 
-/// What the origin is asked.
+/// What the edge asks of the origin.
 #[derive(Clone, Debug)]
 pub(in crate::serve::edge) struct Ask {
-    /// The path, and the query where it counts.
+    /// The path, with the query if it is part of the key.
     pub(in crate::serve::edge) path: PathAndQuery,
     /// The caches that the leader's request has come through (`CDN-Loop`).
     pub(in crate::serve::edge) came_through: Option<HeaderValue>,

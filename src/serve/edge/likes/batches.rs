@@ -1,12 +1,12 @@
-//! Likes of many viewers as one request: what comes while a batch is under way gathers into the next.
+//! Likes of many viewers in one request: likes that come while a batch is under way gather into the next batch.
 //!
 //! ```text
 //! viewer ─▶ lane of its channel: gathering ─▶ one batch under way ─▶ POST /-/likes/batch ─▶ origin
 //! viewer ◀──────────── what the origin says of that viewer's own operation ◀──────────────────┘
 //! ```
-//! Nobody lingers: a lane that is idle sends at once. It has one batch under way, so two operations of a viewer cannot overtake
-//! each other, and a batch that breaks off is sent once more as it was. An upstream that does not take batches gets likes
-//! one by one for a while.
+//! An idle lane sends at once and does not linger. A lane has one batch under way, so two operations of a viewer cannot
+//! overtake each other. A batch that breaks off is sent once more, unchanged. An upstream that does not take batches
+//! gets likes one by one for a while.
 
 use std::sync::Arc;
 
@@ -25,8 +25,8 @@ use crate::likes::names::BATCH;
 use crate::policy::flight::Reason;
 use crate::serve::edge::node::Edge;
 
-/// Puts a like behind those that gather, and sees to it that they leave. A task of the edge's own carries them; it ends
-/// when nothing gathers any more.
+/// Adds a like to those that gather, and makes sure that they leave. A task of the edge's own carries them; it ends
+/// when no like gathers any longer.
 pub(super) fn gather(
     edge: &Arc<Edge>,
     sent: Sent,
@@ -56,7 +56,7 @@ pub(super) fn gather(
     }
 }
 
-/// What comes of a like that gathers; `None` if it has not left in time, so that it has no effect.
+/// The outcome of a like that gathers; `None` if the like did not leave in time, so that it has no effect.
 pub(super) async fn outcome(edge: &Edge, mut waiting: Waiting) -> Option<Heard> {
     let wait = edge.limits().origin_queue_wait;
     let heard = match tokio::time::timeout(wait, &mut waiting.heard).await {
@@ -66,14 +66,14 @@ pub(super) async fn outcome(edge: &Edge, mut waiting: Waiting) -> Option<Heard> 
             if lock(lane).gathering.withdraw(waiting.number).is_some() {
                 return None;
             }
-            // It has left: the batch ends by its own limits.
+            // The like has left: its batch ends by its own limits.
             waiting.heard.await
         }
     };
     Some(heard.unwrap_or(Heard::Nothing(NoAnswer::Unknown)))
 }
 
-/// Sends a batch, and says what comes of it.
+/// Sends a batch, and returns its outcome.
 async fn carry(edge: &Edge, bytes: Vec<u8>, operations: usize) -> Carried {
     edge.metrics.like_batch(operations);
     let mut headers = HeaderMap::new();
@@ -113,7 +113,7 @@ fn read(edge: &Edge, response: Response<Bytes>, operations: usize) -> Carried {
             }
         };
     }
-    // Any other refusal would have met each like by itself.
+    // The upstream would refuse each like by itself with any other refusal.
     let refuses_batches = status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS;
     if !refuses_batches {
         return Carried::Refused(response);
@@ -134,7 +134,7 @@ fn read(edge: &Edge, response: Response<Bytes>, operations: usize) -> Carried {
     Carried::Alone
 }
 
-/// What a batch has come to.
+/// The outcome of a batch.
 enum Carried {
     Said(Vec<Said>),
     Refused(Response<Bytes>),
@@ -142,7 +142,7 @@ enum Carried {
     Nothing(NoAnswer),
 }
 
-/// A lane whose batches are under way. If that breaks off, the next like begins again.
+/// A lane whose batches are under way. If its task breaks off, the next like starts a new one.
 struct Carrying {
     edge: Arc<Edge>,
     lane: usize,
@@ -156,7 +156,7 @@ impl Carrying {
             let carried = carry(&self.edge, bytes, tickets.len()).await;
             tell(tickets, carried);
         }
-        // A like that found the lane idle since then has begun anew.
+        // A like that has found the lane idle since then has started a task of its own.
         self.ended = true;
     }
 }
@@ -169,7 +169,7 @@ impl Drop for Carrying {
     }
 }
 
-/// Tells everybody what has come of its own part.
+/// Tells each waiting request the outcome of its own like.
 fn tell(parts: Vec<Part<Ticket>>, carried: Carried) {
     let mut said = match &carried {
         Carried::Said(said) => said.iter().copied(),
@@ -189,13 +189,13 @@ fn tell(parts: Vec<Part<Ticket>>, carried: Carried) {
                 (Carried::Nothing(none), None) => Heard::Nothing(*none),
                 (Carried::Said(_), None) => Heard::Nothing(NoAnswer::Unknown),
             };
-            // Who has left hears nothing.
+            // A request that has left hears nothing.
             let _ = tell.send(heard);
         }
     }
 }
 
-/// What was refused without effect the second time may have counted the first time.
+/// An operation that was refused without effect the second time may have counted the first time.
 fn in_doubt(said: &mut Said) {
     match said {
         Said::Limited | Said::Overloaded(_) | Said::UnknownChannel => *said = Said::Unknown,
@@ -203,7 +203,7 @@ fn in_doubt(said: &mut Said) {
     }
 }
 
-/// A sum that had been counted when it came again counts for all whose hearts are in it: they have sent them once.
+/// A sum that is a duplicate counts for all its hearts, because each viewer has sent them once.
 fn of_sum(said: Said) -> Said {
     match said {
         Said::Durable { token, on_disk, .. } => Said::Durable {

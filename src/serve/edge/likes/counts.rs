@@ -1,11 +1,11 @@
-//! Counts of likes as an edge knows them: one line per channel, which asks the origin once for all who read.
+//! Counts of likes as an edge knows them: one line per channel, which asks the origin once for all readers.
 //!
 //! ```text
 //! GET counts              ─▶ fresh: at once ── else ─▶ one read under way ──▶ origin
 //! GET counts?newer_than=  ─▶ newer: at once ── else ─▶ one long poll under way, of the newest counts ──▶ origin
 //! strong reads, tokens    ─▶ the origin; what they bring is known from then on
 //! ```
-//! Whatever comes in, a line never goes back: an answer that has been overtaken leaves the newer counts in place.
+//! A line never goes back: an answer older than the known counts leaves the newer counts in place.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,12 +23,12 @@ use crate::policy::limits::Limits;
 use crate::serve::likes::answer::Refusal;
 use crate::time::Timestamp;
 
-/// Channels that an edge knows counts of, or is asking for.
+/// Number of channels whose counts an edge knows or asks for.
 const LINES_MAX: usize = 1_024;
-/// For how long counts are served while the origin cannot be asked.
+/// How long counts are served while the origin cannot be asked.
 const STAND_IN: Duration = Duration::from_secs(60);
 
-/// The lines of an edge.
+/// The lines of an edge, one per channel.
 #[derive(Debug)]
 pub(super) struct Lines {
     lines: Mutex<HashMap<Box<str>, Arc<Line>>>,
@@ -43,23 +43,23 @@ pub(super) struct Lines {
 pub(super) struct Line {
     pub(super) channel: Box<str>,
     pub(super) known: watch::Sender<Known>,
-    /// Readers that wait for a change.
+    /// Number of readers that wait for a change.
     wanted: AtomicUsize,
 }
 
-/// What is known of them.
+/// What is known of the counts.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) newest: Option<Arc<Kept>>,
-    /// Until when they are served without asking.
+    /// Until when the counts are served without asking.
     pub(super) fresh_until: Timestamp,
-    /// What came of the last question instead of counts, and until when that holds.
+    /// The outcome of the last question if it brought no counts, and until when that holds.
     instead: Option<(Instead, Timestamp)>,
-    /// Answers so far.
+    /// Number of reads that have ended so far.
     pub(super) landings: u64,
     reading: bool,
     polling: bool,
-    /// When the last long poll was begun.
+    /// When the last long poll began.
     pub(super) polled_at: Option<Timestamp>,
 }
 
@@ -68,7 +68,7 @@ pub(super) struct Known {
 pub(super) struct Kept {
     pub(super) reading: Reading,
     pub(super) text: Bytes,
-    /// When they came.
+    /// When the counts came.
     pub(super) at: Timestamp,
 }
 
@@ -76,11 +76,11 @@ pub(super) struct Kept {
 enum Instead {
     /// The origin has refused.
     Said(Response<Bytes>),
-    /// It was not reached, or not in time.
+    /// The origin was not reached, or not in time.
     Unreached,
 }
 
-/// What a reader gets of a line.
+/// What a line gives a reader.
 #[derive(Clone, Debug)]
 pub(super) enum AtHand {
     Counts(Arc<Kept>),
@@ -99,7 +99,8 @@ impl Lines {
         }
     }
 
-    /// The line of a channel. Made-up channels are forgotten when there is no room; those with counts are not.
+    /// The line of a channel. If there is no room, unused channels without counts are forgotten, because they may be
+    /// made up.
     pub(super) fn line(&self, channel: &str) -> Result<Arc<Line>, Refusal> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = lines.get(channel) {
@@ -147,7 +148,7 @@ impl Drop for Waiting {
 }
 
 impl Line {
-    /// Whether the reader that asks now reads for all.
+    /// Whether the reader that asks now reads for all readers.
     pub(super) fn begins_read(&self, now: Timestamp) -> bool {
         self.turns(|known| {
             let begins = !known.reading && known.fresh(now).is_none();
@@ -156,12 +157,12 @@ impl Line {
         })
     }
 
-    /// Whether the reader that waits now polls for all.
+    /// Whether the reader that waits now polls for all readers.
     pub(super) fn begins_poll(&self) -> bool {
         self.turns(|known| !std::mem::replace(&mut known.polling, true))
     }
 
-    /// Whether a poll is still wanted; if not, the next who waits begins one. Both are decided under one lock.
+    /// Whether a poll is still wanted. If not, the next reader that waits begins one. Both are decided under one lock.
     pub(super) fn still_polls(&self) -> bool {
         self.turns(|known| {
             known.polling = self.wanted.load(Ordering::Acquire) > 0;
@@ -183,7 +184,7 @@ impl Line {
         self.turns(|known| known.polled_at.replace(now).is_none());
     }
 
-    /// A read has ended, for whatever reason.
+    /// A read has ended, for any reason.
     pub(super) fn read_ended(&self) {
         self.known.send_modify(|known| {
             known.reading = false;
@@ -191,7 +192,7 @@ impl Line {
         });
     }
 
-    /// The origin has answered, or not.
+    /// The origin has answered, or has not been reached.
     pub(super) fn landed(
         &self,
         answered: Result<Response<Bytes>, NoAnswer>,
@@ -214,7 +215,7 @@ impl Line {
         });
     }
 
-    /// Somebody has been told these counts: nobody is told older ones from now on.
+    /// A reader has been told these counts, so no reader is told older ones from now on.
     pub(super) fn learn(&self, reading: Reading, now: Timestamp, fresh: Duration) {
         self.known
             .send_modify(|known| known.learn(reading, now, now + fresh));
@@ -234,14 +235,14 @@ impl Known {
         self.instead = None;
     }
 
-    /// What is at hand without a question to the origin.
+    /// The answer that needs no question to the origin.
     pub(super) fn fresh(&self, now: Timestamp) -> Option<AtHand> {
         let holds = self.instead.as_ref().is_some_and(|(_, until)| now < *until);
         let fresh = self.newest.is_some() && now < self.fresh_until;
         (holds || fresh).then(|| self.at_hand(now))
     }
 
-    /// What there is, after a question to the origin.
+    /// The answer after a question to the origin.
     pub(super) fn at_hand(&self, now: Timestamp) -> AtHand {
         match (&self.instead, &self.newest) {
             (Some((Instead::Said(said), _)), _) if said.status().is_client_error() => {
@@ -256,7 +257,7 @@ impl Known {
         }
     }
 
-    /// What a reader is told who waits for a change and has been told of a failure.
+    /// The failure that ends a reader's wait for a change.
     pub(super) fn failure(&self, now: Timestamp) -> Option<AtHand> {
         let (instead, until) = self.instead.as_ref()?;
         (now < *until).then(|| match instead {

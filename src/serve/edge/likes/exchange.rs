@@ -1,5 +1,5 @@
-//! One small question to the origin and its whole answer, beside the requests for video: neither the places nor the
-//! breakers of those are touched.
+//! One small question to the origin and its whole answer. It uses neither the permits nor the breakers of requests for
+//! video.
 
 use std::time::Duration;
 
@@ -15,33 +15,33 @@ use crate::policy::status::FetchError;
 use crate::serve::edge::node::Edge;
 use crate::serve::edge::upstream::{self, ServerIndex};
 
-/// The longest answer about one like: counts and refusals have a few hundred bytes.
+/// The most bytes in an answer about one like: counts and refusals have a few hundred.
 pub(super) const ANSWER_BYTES_MAX: usize = 16 << 10;
 
-/// What is asked.
+/// A question to the origin.
 #[derive(Clone, Debug)]
 pub(super) struct Question {
     pub(super) method: Method,
     pub(super) path: PathAndQuery,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// Whether asking twice comes to the same as asking once.
+    /// Whether asking twice has the same effect as asking once.
     pub(super) repeatable: bool,
-    /// Bytes that the answer may have.
+    /// The most bytes that the answer may have.
     pub(super) answer_bytes_max: usize,
     pub(super) reason: Reason,
 }
 
-/// An answer to it.
+/// The answer to a question.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) response: Response<Bytes>,
-    /// Whether it had been asked before, and nobody knows what came of that.
+    /// Whether the question had been sent before, with an unknown outcome.
     pub(super) again: bool,
 }
 
-/// Asks until `wait` is over. A server that takes no connection has got nothing, so the next one is asked; one that
-/// breaks off may have acted, so it is asked once more only if that does no harm.
+/// Asks until `wait` is over. A server that takes no connection has received nothing, so the next server is asked. A
+/// server that breaks off may have acted, so the question is asked once more only if that does no harm.
 pub(super) async fn exchange(
     edge: &Edge,
     question: &Question,

@@ -1,5 +1,5 @@
-//! What an edge sends on: likes and hearts, in batches where they are taken; and as they are reads that no cache may answer,
-//! and what edges behind this one have gathered.
+//! What an edge forwards: likes and hearts, in batches if the upstream takes them. Reads that no cache may answer, and
+//! batches of edges behind this one, are forwarded unchanged.
 
 use bytes::Bytes;
 use http::header::VIA;
@@ -30,7 +30,7 @@ const SEQUENCE: HeaderName = HeaderName::from_static("like-seq");
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("like-token");
 
-/// Brings what a viewer has sent to the origin, in a batch or by itself, and gives back what the origin says of it.
+/// Sends a viewer's update to the origin, in a batch or by itself, and returns what the origin says of it.
 pub(super) async fn update(
     asked: &Asked<'_>,
     path: LikePath<'_>,
@@ -45,7 +45,8 @@ pub(super) async fn update(
         return alone(asked, peer, body, place).await;
     }
     if matches!(sent, Sent::Nameless { .. }) {
-        // They are summed here, so nobody behind this knows from whom they come.
+        // Hearts without a name are summed here, so the servers behind this edge do not know from which viewers they
+        // come.
         let address = peer
             .as_ref()
             .map(|Peer(peer)| edge.likes.rates.address(peer.ip(), asked.request.headers));
@@ -64,7 +65,7 @@ pub(super) async fn update(
     }
 }
 
-/// Sends a read on.
+/// Forwards a read.
 pub(super) async fn forward(
     asked: &Asked<'_>,
     peer: Option<Peer>,
@@ -74,7 +75,7 @@ pub(super) async fn forward(
     alone(asked, peer, body, place(asked)?).await
 }
 
-/// Sends on what an edge behind this one has gathered, with that edge's address: the origin must know it, too.
+/// Forwards the batch of an edge behind this one, with that edge's address, because the origin must know that edge too.
 pub(super) async fn forward_batch(
     asked: &Asked<'_>,
     peer: Option<Peer>,
@@ -118,7 +119,7 @@ fn question(asked: &Asked<'_>, peer: Option<Peer>, body: Vec<u8>) -> Question {
     }
 }
 
-/// Sends a request on, in a place among its like, and gives back what the origin says.
+/// Forwards a request, in a place among its like, and returns what the origin says.
 async fn send(
     asked: &Asked<'_>,
     question: &Question,
@@ -129,7 +130,7 @@ async fn send(
     let under_way = tokio::time::timeout(limits.origin_queue_wait, under_way).await;
     let _under_way = under_way.map_err(|_| FULL)?.map_err(|_| FULL)?;
     match exchange::exchange(edge, question, limits.likes_wait).await {
-        // What was refused the second time may have counted the first time.
+        // An operation that was refused the second time may have counted the first time.
         Ok(Reply { response, again })
             if again && !question.method.is_safe() && has_no_effect(&response) =>
         {
@@ -141,7 +142,7 @@ async fn send(
     }
 }
 
-/// A place among the likes that are here; it is given back when it is dropped.
+/// A place among the likes at this edge; dropping it gives the place back.
 fn place(asked: &Asked<'_>) -> Result<OwnedSemaphorePermit, Refusal> {
     let queue = asked.edge.likes.queue.clone();
     queue.try_acquire_owned().map_err(|_| FULL)
@@ -167,7 +168,8 @@ fn told(response: Response<Bytes>) -> Told {
     }
 }
 
-/// The head of what is sent on: identity, token, the caches on the way, and the viewer's address as this edge sees it.
+/// The head of a forwarded request: identity, token, the caches on the way, and the viewer's address as this edge sees
+/// it.
 fn headers(client: &HeaderMap, peer: Option<&Peer>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for name in [SEQUENCE, KEY, TOKEN, VIA, CDN_LOOP] {
@@ -186,7 +188,7 @@ fn headers(client: &HeaderMap, peer: Option<&Peer>) -> HeaderMap {
     headers
 }
 
-/// The same addresses as one text.
+/// The viewer's addresses as one text.
 fn came_from(client: &HeaderMap, peer: Option<&Peer>) -> String {
     let listed = client.get_all(FORWARDED_FOR).iter();
     let mut texts: Vec<_> = listed

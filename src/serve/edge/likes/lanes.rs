@@ -16,16 +16,16 @@ use crate::serve::chance;
 use crate::serve::clock::Clock;
 use crate::time::Timestamp;
 
-/// Batches that may be under way at once, each of other channels: one that is slow holds up no more than its share.
+/// Number of batches that may be under way at once, each of other channels: a slow batch holds up only its share.
 pub(super) const LANES: usize = 4;
-/// For how long likes go one by one to an upstream that has not taken a batch.
+/// How long likes go one by one to an upstream that has not taken a batch.
 pub(super) const ALONE_FOR: Duration = Duration::from_secs(30);
 
-/// What gathers at an edge.
+/// The likes that gather at an edge.
 #[derive(Debug)]
 pub(super) struct Batches {
     pub(super) lanes: [Mutex<Lane>; LANES],
-    /// Drawn at each start, together with when that was: no two lives of an edge are taken for one.
+    /// Drawn at each start, and used with the time of the start, so that two runs of an edge are never taken for one.
     writer: u64,
     epoch: u64,
     pub(super) number: AtomicU64,
@@ -38,27 +38,28 @@ pub(super) struct Lane {
     pub(super) under_way: bool,
 }
 
-/// Who waits for an answer, and its place.
+/// The channel to a waiting request, and the request's place.
 #[derive(Debug)]
 pub(super) struct Ticket {
     pub(super) tell: oneshot::Sender<Heard>,
     pub(super) place: OwnedSemaphorePermit,
 }
 
-/// What a viewer's like has come to.
+/// The outcome of a viewer's like.
 #[derive(Debug)]
 pub(super) enum Heard {
-    /// The origin says this of it.
+    /// The origin says this of the like.
     Said(Said),
-    /// The upstream has refused all of the batch so.
+    /// The upstream has refused the whole batch with this answer.
     Refused(Response<Bytes>),
-    /// Batches are not taken there, and nothing of it has counted: it goes on by itself, in the place that it has.
+    /// The upstream takes no batches, and no like of the batch has counted. The like goes on by itself, in the place
+    /// that it has.
     Alone(OwnedSemaphorePermit),
-    /// Nobody has answered.
+    /// No answer came.
     Nothing(NoAnswer),
 }
 
-/// A like that waits; it cannot be lost, and is withdrawn if it has not left in time.
+/// A like that waits. It cannot be lost, and it is withdrawn if it has not left in time.
 pub(super) struct Waiting {
     pub(super) lane: usize,
     pub(super) number: u64,
@@ -76,12 +77,12 @@ impl Batches {
         }
     }
 
-    /// Whether batches are taken upstream, as far as anybody knows.
+    /// Whether the upstream takes batches, as far as this edge knows.
     pub(super) fn are_taken(&self, now: Timestamp) -> bool {
         now >= *lock(&self.alone_until)
     }
 
-    /// The next batch of a lane; with the last one the lane is idle.
+    /// The next batch of a lane. If there is none, the lane is idle.
     pub(super) fn take(&self, lane: usize) -> Option<Taken<Ticket>> {
         let mut lane = lock(&self.lanes[lane]);
         let header = Header {

@@ -1,4 +1,4 @@
-//! Reads of counts at an edge, and the questions to the origin that they come to.
+//! Reads of counts at an edge, and the questions to the origin that they cause.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,12 +26,12 @@ use crate::time::Timestamp;
 
 /// How long a reader waits for a change.
 const CHANGE_WAIT: Duration = Duration::from_secs(20);
-/// How long the origin has for the answer to a long poll: longer than it lets a poll wait.
+/// How long the origin has to answer a long poll: longer than the origin lets a poll wait.
 const POLL_WAIT: Duration = Duration::from_secs(25);
-/// How long a stream is silent before it says that it is still there.
+/// How long a stream is silent before it sends a comment to show that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Counts that are at most a moment old.
+/// Counts that are fresh, or have just been read from the origin.
 pub(super) async fn counts(asked: &Asked<'_>, channel: &str) -> Result<Told, Refusal> {
     let edge = asked.edge;
     let line = edge.likes.lines.line(channel)?;
@@ -54,7 +54,7 @@ pub(super) async fn counts(asked: &Asked<'_>, channel: &str) -> Result<Told, Ref
     let now = edge.clock.now();
     match landed {
         Ok(Ok(known)) => shown(asked, known.at_hand(now), served, way, known.fresh_until),
-        // What is known may stand in for what comes too late.
+        // The known counts stand in if the answer comes too late.
         _ => match line.known.borrow().newest.clone() {
             Some(kept) => shown(asked, AtHand::Stale(kept), served, way, now),
             None => Err(Refusal::Overloaded(Shed::Origin)),
@@ -108,7 +108,7 @@ pub(super) async fn newer(
     }
 }
 
-/// Counts as events: now, and whenever they have changed.
+/// Counts as events: at once, and after every change.
 pub(super) async fn listen(
     asked: &Asked<'_>,
     channel: &str,
@@ -133,7 +133,7 @@ pub(super) async fn listen(
     )))
 }
 
-/// The origin has answered this reader alone: what it said is known from now on.
+/// The origin has answered this reader alone; the counts in the answer are known from now on.
 pub(super) fn learn(asked: &Asked<'_>, channel: &str, response: &Response<Bytes>) {
     let reading = Reading::parse(response.body()).filter(|_| response.status().is_success());
     if let (Some(reading), Ok(line)) = (reading, asked.edge.likes.lines.line(channel)) {
@@ -186,15 +186,15 @@ fn came_through(asked: &Asked<'_>) -> HeaderMap {
         .collect()
 }
 
-/// Begins to read for all who want these counts, unless somebody does; says whether it did. The read is a task of the
-/// edge's own: who asked may leave.
+/// Begins to read for all who want these counts, unless a read is under way; returns whether it began one. The read is
+/// a task of the edge's own, so the reader that asked may leave.
 fn read_counts(edge: &Arc<Edge>, line: &Arc<Line>, headers: HeaderMap) -> bool {
     let begins = line.begins_read(edge.clock.now());
     if begins {
         let (edge, line) = (edge.clone(), line.clone());
         edge.tasks.clone().spawn(async move {
             let ended = ReadEnds(&line);
-            // Their number is bounded, and each reader that waits for them has a limit.
+            // The number of these reads is bounded, and each reader that waits for them has a time limit.
             let _place = edge.likes.lines.reads.acquire().await;
             let path = format!("/live/{}/counts", line.channel);
             let question = question(&path, headers, Reason::Refresh);
@@ -208,8 +208,8 @@ fn read_counts(edge: &Arc<Edge>, line: &Arc<Line>, headers: HeaderMap) -> bool {
     begins
 }
 
-/// Begins to poll for all who wait for a change, unless somebody does: one poll after another, each for what is newer
-/// than the newest counts, and no more often than counts are read.
+/// Begins to poll for all readers that wait for a change, unless a poll is under way. One poll follows another. Each
+/// asks for counts newer than the newest ones, and polls are not more frequent than reads of counts.
 fn poll_counts(edge: &Arc<Edge>, waiting: &Waiting, headers: HeaderMap) {
     let line = &waiting.line;
     if !line.begins_poll() {
@@ -243,7 +243,7 @@ fn poll_counts(edge: &Arc<Edge>, waiting: &Waiting, headers: HeaderMap) {
     });
 }
 
-/// Frees a line for the next read, however this one ends.
+/// Frees a line for the next read when this read ends, in every case.
 struct ReadEnds<'a>(&'a Line);
 
 impl Drop for ReadEnds<'_> {
@@ -252,7 +252,7 @@ impl Drop for ReadEnds<'_> {
     }
 }
 
-/// Somebody who listens.
+/// A reader that listens to a stream of counts.
 struct Listener {
     edge: Arc<Edge>,
     known: watch::Receiver<Known>,

@@ -14,22 +14,22 @@ use crate::serve::likes::rates::{Addresses, Rates};
 /// What an edge keeps for likes.
 #[derive(Debug)]
 pub(in crate::serve::edge) struct Likes {
-    /// Requests under way to the origin that bring no batch of this edge's own.
+    /// Permits for requests to the origin that carry no batch of this edge.
     pub(super) places: Semaphore,
-    /// Everything that is on its way, or waits for that.
+    /// Permits for everything that is on its way to the origin, or waits for that.
     pub(super) queue: Arc<Semaphore>,
-    /// Likes that gather.
+    /// The likes that gather.
     pub(super) batches: Batches,
     /// How often addresses may send hearts without a name.
     pub(super) rates: Rates,
-    /// Counts as they are known here.
+    /// The counts that this edge knows.
     pub(super) lines: Lines,
-    /// Falls when those who wait must go.
+    /// Cancelled when readers that wait must go.
     pub(in crate::serve::edge) closing: CancellationToken,
 }
 
 impl Likes {
-    /// Nothing is under way.
+    /// A state with nothing under way.
     pub(in crate::serve::edge) fn new(
         limits: &Limits,
         addresses: &Addresses,

@@ -5,7 +5,7 @@ use http::Response;
 
 use crate::policy::status::{Served, Way};
 
-/// An answer about likes, how it came about, and where from.
+/// An answer about likes, and how it came about.
 pub(super) struct Told {
     pub(super) served: Served,
     pub(super) way: Way,
@@ -16,8 +16,8 @@ pub(super) struct Told {
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoAnswer {
-    /// The question has reached nobody.
+    /// The question has reached no server.
     Unsent,
-    /// It was sent, and nobody knows what came of it.
+    /// The question was sent, and its outcome is not known.
     Unknown,
 }

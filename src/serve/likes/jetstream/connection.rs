@@ -1,7 +1,7 @@
-//! The way to the servers: one connection for all shards, with threads of its own, so that the user of a log may block.
+//! The connection to the servers: one for all shards, with threads of its own, so that the user of a log may block.
 //!
-//! It comes back by itself. Nothing is sent while it is broken: a client keeps what it could not send and sends it later,
-//! which would have no bound.
+//! The connection restores itself. Nothing is sent while it is broken: the client would queue unsent messages without a
+//! bound and send them later.
 
 use std::fmt;
 use std::path::Path;
@@ -23,11 +23,11 @@ use super::super::log::{LogError, News, Tell};
 use super::settings::{Config, Credentials};
 use crate::serve::redacted;
 
-/// How long one question may take.
+/// The longest time of one request.
 const ATTEMPT: Duration = Duration::from_secs(2);
-/// How long connecting may take, per server.
+/// The longest time to connect, per server.
 const CONNECT: Duration = Duration::from_secs(2);
-/// The pause before the next server is tried, at first and at most; half of it is drawn.
+/// The first and the longest pause before the next server is tried. Half of it is random.
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
@@ -39,30 +39,30 @@ struct Inner {
     client: Client,
     context: Context,
     heard: Arc<Heard>,
-    /// Always there, until it is shut down.
+    /// `Some` until the shutdown.
     runtime: Option<Runtime>,
 }
 
-/// Who hears that the connection has broken or has come back.
+/// The listeners that learn when the connection breaks or comes back.
 struct Heard {
     listeners: Mutex<Vec<Tell>>,
     changed: watch::Sender<u64>,
-    /// It has been said that the servers are gone.
+    /// A warning that the servers are gone has been logged.
     away: AtomicBool,
-    /// Nobody needs the connection any more.
+    /// The connection is no longer needed.
     closing: AtomicBool,
 }
 
-/// Why a question has no good answer.
+/// Why a request has no good answer.
 #[derive(Debug)]
 pub(super) enum Unanswered {
     /// The servers refuse.
     Refused(jetstream::Error),
-    /// Nobody is there who would answer such a question. It has reached nobody.
+    /// No server handles such a request. The request has reached none.
     Nobody,
-    /// It was not sent.
+    /// The request was not sent.
     Unsent(String),
-    /// No answer came; it may have been heard.
+    /// No answer came; the request may have arrived.
     Silent(String),
 }
 
@@ -102,12 +102,12 @@ impl Connection {
         })))
     }
 
-    /// Does something on this thread until it is done.
+    /// Runs a future on this thread until it is done.
     pub(super) fn block_on<F: Future>(&self, doing: F) -> F::Output {
         self.runtime().block_on(doing)
     }
 
-    /// Does something beside this thread.
+    /// Runs a future on the connection's own threads.
     pub(super) fn spawn(
         &self,
         doing: impl Future<Output = ()> + Send + 'static,
@@ -119,7 +119,7 @@ impl Connection {
         &self.0.context
     }
 
-    /// The name and version of the server at the other end, and the longest message that it takes.
+    /// The name and version of the connected server, and its longest message.
     pub(super) fn server(&self) -> (String, String, usize) {
         let info = self.0.client.server_info();
         (info.server_name, info.version, info.max_payload)
@@ -133,17 +133,17 @@ impl Connection {
         self.0.client.new_inbox()
     }
 
-    /// Changes whenever the connection breaks or comes back, or somebody [nudges](Self::nudge).
+    /// A counter that changes whenever the connection breaks or comes back, or a caller [nudges](Self::nudge) it.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.0.heard.changed.subscribe()
     }
 
-    /// Makes the followers of a stream look at it anew.
+    /// Makes the followers of a stream check it again.
     pub(super) fn nudge(&self) {
         self.0.heard.changed.send_modify(|count| *count += 1);
     }
 
-    /// From now on `tell` hears when the connection breaks and when it comes back.
+    /// Adds a listener: `tell` is called when the connection breaks and when it comes back.
     pub(super) fn tell(&self, tell: Tell) {
         let mut listeners = self.0.heard.lock();
         if !self.is_up() {
@@ -152,7 +152,7 @@ impl Connection {
         listeners.push(tell);
     }
 
-    /// Asks the interface of JetStream.
+    /// Sends a request to the JetStream API.
     pub(super) async fn ask<V: DeserializeOwned>(
         &self,
         subject: &str,
@@ -164,7 +164,7 @@ impl Connection {
             .await
     }
 
-    /// Sends something and reads what comes back.
+    /// Sends a request and decodes the answer.
     pub(super) async fn request<V: DeserializeOwned>(
         &self,
         subject: String,
@@ -210,7 +210,7 @@ impl Connection {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.heard.closing.store(true, Ordering::Relaxed);
-        // Dropping a runtime waits for its threads, which is forbidden where nothing may block.
+        // Dropping a runtime waits for its threads, which is forbidden in async code.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -256,7 +256,7 @@ impl Heard {
 }
 
 impl Unanswered {
-    /// Whether it was refused for this reason.
+    /// Whether the servers refused for this reason.
     pub(super) fn is(&self, code: ErrorCode) -> bool {
         matches!(self, Self::Refused(error) if error.error_code() == code)
     }
@@ -322,7 +322,7 @@ async fn connect(config: &Config, heard: Arc<Heard>) -> Result<Client, LogError>
     })
 }
 
-/// What a file holds, but blanks around it.
+/// The text of a file, without surrounding white space.
 fn secret(path: &Path) -> Result<String, LogError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| LogError::Broken(format!("cannot read {}: {error}", path.display())))?;

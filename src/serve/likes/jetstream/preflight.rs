@@ -1,7 +1,7 @@
-//! Whether servers write to the disk before they acknowledge, as their monitoring ports tell.
+//! Whether servers write to the disk before they acknowledge, according to their monitoring ports.
 //!
-//! A server does so with `sync_interval: always`, which 2.10 and newer know and tell at `/jsz?config=1`. Each server that
-//! keeps a copy must tell it. This is looked at when likes begin, and not again.
+//! A server does so with `sync_interval: always`. Versions 2.10 and newer support this setting and report it at
+//! `/jsz?config=1`. Each server that keeps a copy must report it. This is checked once, when likes start.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use serde::de::DeserializeOwned;
 
 use crate::serve::redacted;
 
-/// How long one monitoring port may take.
+/// The longest time for one monitoring port.
 const WAIT: Duration = Duration::from_secs(3);
-/// The longest answer that is read.
+/// The most bytes that are read of an answer.
 const BYTES_MAX: usize = 4 << 20;
-/// The first version that can.
+/// The first version that supports the setting.
 const SINCE: (u64, u64) = (2, 10);
 
-/// What `/varz` tells of a server.
+/// The part of `/varz` that describes a server.
 #[derive(Debug, Deserialize)]
 struct Server {
     #[serde(default)]
@@ -30,7 +30,7 @@ struct Server {
     version: String,
 }
 
-/// What `/jsz?config=1` tells of its JetStream.
+/// The part of `/jsz?config=1` that describes its JetStream.
 #[derive(Debug, Deserialize)]
 struct JetStream {
     #[serde(default)]
@@ -43,8 +43,8 @@ struct Settings {
     sync_always: bool,
 }
 
-/// Asks every monitoring port, and says why one of `keepers`, each a version if it is known and a name, may acknowledge what
-/// is on no disk; nothing if none may.
+/// Asks every monitoring port. Returns why one of `keepers` may acknowledge a write before it is on a disk; `None` if
+/// none may. A keeper is a server's version, if known, and its name.
 pub(super) async fn unsynced(
     monitor: &[String],
     keepers: &[(Option<String>, String)],

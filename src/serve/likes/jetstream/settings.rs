@@ -1,30 +1,30 @@
-//! Where the servers are that keep a log of likes, and what a stream must be there.
+//! The servers that keep a log of likes, and the settings that its stream must have.
 
 use std::path::PathBuf;
 
-/// Where the servers are, and what a stream must be there.
+/// The servers, and the settings that a stream must have there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// URLs of servers of one cluster, `nats://` or `tls://`.
     pub servers: Vec<String>,
-    /// Who we are there.
+    /// The credentials of this process.
     pub credentials: Credentials,
-    /// Certificates of the authority that vouches for the servers; unset: those of the system.
+    /// Certificates of the authority that signs the servers' certificates; unset: those of the system.
     pub tls_ca: Option<PathBuf>,
-    /// What the names of streams and subjects begin with.
+    /// The prefix of the names of streams and subjects.
     pub stream_prefix: String,
-    /// Copies that the servers keep.
+    /// Number of copies that the servers keep.
     pub replicas: usize,
-    /// Bytes of a stream, beyond which it takes nothing.
+    /// Maximum bytes of a stream. A full stream refuses new entries.
     pub max_bytes: u64,
     /// `http://host:port` of the monitoring port of every server that keeps a copy.
     pub monitor: Vec<String>,
-    /// Whether to go on with servers that acknowledge before the disk has it.
+    /// Whether to accept servers that acknowledge before the disk write.
     pub allow_unsynced_ack: bool,
 }
 
 impl Config {
-    /// Streams at these servers, as they are set up by default.
+    /// The default settings for streams at these servers.
     pub fn new(servers: Vec<String>) -> Self {
         Self {
             servers,
@@ -39,10 +39,10 @@ impl Config {
     }
 }
 
-/// What proves to the servers who this is.
+/// The credentials for the servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Credentials {
-    /// Nothing, or what stands in the URLs.
+    /// None, or those in the URLs.
     #[default]
     None,
     /// A file of credentials, as `nsc` writes it.

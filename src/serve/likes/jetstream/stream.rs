@@ -1,4 +1,5 @@
-//! What a stream of JetStream must be to be a log of likes: made so if there is none, and held against it if there is.
+//! The settings that a JetStream stream must have to be a log of likes: it is created with them, and an existing one is
+//! checked.
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::stream::{
@@ -14,15 +15,16 @@ use super::super::sqlite::Shard;
 use super::connection::{Connection, Unanswered};
 use super::settings::Config;
 
-/// For how long the servers remember a batch, so that one sent again is not stored again. Beyond it the fold still counts once.
+/// How long the servers recognise a copy of a batch and do not store it again. After that the fold still counts it
+/// once.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
 /// The stream of one shard.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    /// What it is called.
+    /// The name of the stream.
     pub(super) name: String,
-    /// What batches are sent to.
+    /// The subject that batches are sent to.
     pub(super) subject: String,
     shard: Shard,
     replicas: usize,
@@ -60,13 +62,13 @@ impl Wanted {
             max_message_size: -1,
             num_replicas: self.replicas,
             duplicate_window: DUPLICATE_WINDOW,
-            // An entry is never taken out of the middle. An operator may still give up the oldest ones, by a purge.
+            // An entry can never be deleted from the middle. An operator can still purge the oldest entries.
             deny_delete: true,
             ..Settings::default()
         }
     }
 
-    /// The first thing about a stream that is not as it must be: what, what is there, what is wanted, what to do.
+    /// The first setting that differs: its name, the found value, the wanted value, and what to do.
     fn mismatch(&self, found: &Settings) -> Option<String> {
         let wanted = self.settings();
         let limit = |limit: i64| match limit {
@@ -164,10 +166,10 @@ impl Wanted {
         ))
     }
 
-    /// The stream as it is; made first if there is none and `may_make`.
+    /// The stream as it is; created first if it does not exist and `may_make`.
     ///
     /// # Errors
-    /// It is not there, is something else, or cannot be made.
+    /// The stream does not exist, has other settings, or cannot be created.
     pub(super) fn open(&self, connection: &Connection, may_make: bool) -> Result<Info, LogError> {
         connection.block_on(async {
             let mut info = self.info(connection).await;
@@ -176,7 +178,7 @@ impl Wanted {
                     .ask::<Info>(&format!("STREAM.CREATE.{}", self.name), &self.settings())
                     .await;
                 info = match made {
-                    // Another origin was quicker.
+                    // Another origin created it first.
                     Err(why) if why.is(ErrorCode::STREAM_NAME_EXIST) => self.info(connection).await,
                     made => made,
                 };
@@ -195,13 +197,13 @@ impl Wanted {
         })
     }
 
-    /// The stream as its leader sees it now.
+    /// The stream as its leader reports it now.
     pub(super) async fn info(&self, connection: &Connection) -> Result<Info, Unanswered> {
         let subject = format!("STREAM.INFO.{}", self.name);
         connection.ask(&subject, &json!({})).await
     }
 
-    /// The same, if nothing has been deleted between its first entry and its last.
+    /// Returns `info` if no entry between the first and the last has been deleted.
     async fn whole(&self, connection: &Connection, info: Info) -> Result<Info, LogError> {
         if info.state.deleted_count.unwrap_or(0) == 0 {
             return Ok(info);
@@ -254,7 +256,7 @@ impl Wanted {
     }
 }
 
-/// What tokens and snapshots call the log: another stream of the same name is another log.
+/// The log's identity in tokens and snapshots: another stream of the same name is another log.
 pub(super) fn identity(info: &Info) -> u64 {
     let made = info.created.unix_timestamp_nanos();
     let digest = Sha256::digest(format!("{} {made}", info.config.name));

@@ -1,8 +1,9 @@
-//! What follows a stream: entries as they come, in order and without a gap, kept until they are taken.
+//! Follows a stream: entries as they arrive, in order and without a gap, kept until they are taken.
 //!
-//! A consumer that the servers push to is made at the place where reading is, and made anew at the same place whenever it
-//! breaks. Each time the stream must still be the one that it was: the same identity, no shorter than what has been read, and
-//! its last entry that was read the same bytes. What does not follow ends the tail with the place.
+//! The servers push to a consumer that starts at the reading position. Whenever the consumer breaks, a new one is made
+//! at the same position. Each time the stream is checked: it must have the same identity, be no shorter than what has
+//! been read, and hold the same bytes at the last entry read. An entry out of order ends the tail; the error names its
+//! position.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,14 +20,14 @@ use super::super::log::{Entry, LogError, News, Tell};
 use super::connection::{Connection, Unanswered};
 use super::stream::{self, Wanted};
 
-/// Bytes of entries that wait to be taken; beyond them the servers are held back.
+/// Bytes of entries that wait to be taken. Beyond this the servers have to wait.
 const WAITING_BYTES: usize = 8 << 20;
-/// The pause before a consumer is made anew, at first and at most.
+/// The first and the longest pause before a new consumer is made.
 const PAUSE: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// Entries that were appended here and have not come back yet: so many are remembered.
+/// Number of remembered entries that were appended here and have not come back yet.
 const APPENDED_MAX: usize = 65_536;
-/// How often a stream may look shorter than what has been read, before that is believed: a new leader may not know all yet.
+/// How often a stream may look too short before that is taken for true: a new leader may not know all entries yet.
 const SHORTER_MAX: u32 = 8;
 
 /// Follows one stream until it is dropped.
@@ -47,33 +48,33 @@ struct Shared {
 struct Inner {
     entries: VecDeque<Entry>,
     bytes: usize,
-    /// The position of the first entry that has not been taken, nor skipped.
+    /// The position of the first entry that has been neither taken nor skipped.
     next: u64,
     broken: Option<LogError>,
     tell: Option<Tell>,
     /// The last entry that is known to be in the stream.
     known: u64,
-    /// Entries that were appended here and have not come back yet, and their checksums.
+    /// Entries that were appended here and have not come back yet: position and checksum.
     appended: VecDeque<(u64, u32)>,
 }
 
-/// What the task goes on with when a consumer breaks.
+/// The reading position, from which the task goes on when a consumer breaks.
 struct Cursor {
     connection: Connection,
     wanted: Wanted,
     log: u64,
     /// The next entry.
     next: u64,
-    /// The checksum of the one before it, if it has been read here.
+    /// The checksum of the entry before it, if that was read here.
     before: Option<u32>,
     shorter: u32,
 }
 
 /// Why a consumer has ended.
 enum End {
-    /// It may be made anew.
+    /// A new one may be made.
     Lost(String),
-    /// Nothing can follow.
+    /// The stream cannot be followed any longer.
     Broken(String),
 }
 
@@ -94,7 +95,7 @@ impl Tail {
         Self { shared, task }
     }
 
-    /// From now on `tell` hears that something has come.
+    /// Sets the listener: `tell` is called when entries have arrived or the tail has failed.
     pub(super) fn tell(&self, tell: Tell) {
         let mut inner = self.shared.lock();
         let something = !inner.entries.is_empty() || inner.broken.is_some();
@@ -105,7 +106,7 @@ impl Tail {
         }
     }
 
-    /// An entry with this checksum was appended here: the same bytes must come at its place.
+    /// Records an entry that was appended here: the same bytes must arrive at its position.
     pub(super) fn appended(&self, position: u64, sum: u32) {
         let mut inner = self.shared.lock();
         inner.known = inner.known.max(position);
@@ -130,13 +131,13 @@ impl Tail {
         }
     }
 
-    /// Whether it can still hand out the entry at `position`.
+    /// Whether the tail can still return the entry at `position`.
     pub(super) fn reaches(&self, position: u64) -> bool {
         self.shared.lock().next <= position
     }
 
-    /// Takes the entries from `position` on that have come: as many as fit, at least one if there is one. Those before it
-    /// are skipped.
+    /// Takes the entries from `position` on that have arrived: as many as fit, at least one if there is one. Earlier
+    /// entries are skipped.
     pub(super) fn take(&self, position: u64, bytes_max: usize) -> Result<Vec<Entry>, LogError> {
         let mut inner = self.shared.lock();
         let (mut taken, mut left) = (Vec::new(), bytes_max);
@@ -163,7 +164,7 @@ impl Tail {
         }
     }
 
-    /// Waits until there is something to take from `position` on; `patience` at most.
+    /// Waits until an entry at `position` or later has arrived; at most for `patience`.
     pub(super) fn wait(&self, position: u64, patience: Duration) {
         let nothing = |inner: &mut Inner| {
             let last = inner.entries.back().map_or(0, |entry| entry.position);
@@ -188,7 +189,7 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether these bytes are those that were appended here at this place, if any were.
+    /// Whether these bytes are the ones that were appended here at this position. `true` if none were.
     fn is_ours(&self, position: u64, sum: u32) -> bool {
         let mut inner = self.lock();
         while let Some(&(place, appended)) = inner.appended.front() {
@@ -226,7 +227,7 @@ impl Shared {
         }
     }
 
-    /// Waits until more may wait.
+    /// Waits until there is space for another entry.
     async fn has_room(&self) {
         loop {
             let room = self.room.notified();
@@ -244,7 +245,7 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// Ends when the tail is dropped, or when nothing can follow.
+/// Runs until the tail is dropped or the stream cannot be followed any longer.
 async fn follow(mut cursor: Cursor, shared: Arc<Shared>) {
     let mut pause = PAUSE;
     loop {
@@ -267,7 +268,7 @@ async fn follow(mut cursor: Cursor, shared: Arc<Shared>) {
 }
 
 impl Cursor {
-    /// Follows the stream with one consumer, as long as that lasts.
+    /// Follows the stream with one consumer until that ends.
     async fn consume(&mut self, shared: &Shared) -> End {
         let mut changes = self.connection.changes();
         changes.mark_unchanged();
@@ -312,7 +313,8 @@ impl Cursor {
         }
     }
 
-    /// Whether the stream is still what has been read, with all entries up to `known`, and from where on it is to be read.
+    /// Checks that the stream is the same and has all entries up to `known`. Returns the position at which reading
+    /// starts.
     async fn look(&mut self, known: u64) -> Result<u64, End> {
         let info = match self.wanted.info(&self.connection).await {
             Ok(info) => info,
@@ -344,7 +346,7 @@ impl Cursor {
             });
         }
         self.shorter = 0;
-        // The entry before, if it is still there, tells whether it is the same.
+        // Read the entry before once more, if it still exists: it shows whether the stream is the same.
         let before = self.next.saturating_sub(1);
         Ok(if self.before.is_some() && before >= first && before > 0 {
             before
@@ -353,7 +355,7 @@ impl Cursor {
         })
     }
 
-    /// Takes an entry that has come; those that were read before are only held against what they were.
+    /// Takes an arrived entry. An entry that was read before is only compared with its checksum.
     async fn take(&mut self, position: u64, bytes: &[u8], shared: &Shared) -> Result<(), String> {
         let sum = crc32c::crc32c(bytes);
         if position < self.next {
@@ -382,7 +384,7 @@ impl Cursor {
     }
 }
 
-/// What is said where a lost end has been written over.
+/// The error message for a stream that lost its end and was then continued.
 pub(super) fn another(position: u64) -> String {
     format!(
         "entry {position} of the stream is another than the one that was there before: it has lost its end, and others have gone \
@@ -390,7 +392,7 @@ pub(super) fn another(position: u64) -> String {
     )
 }
 
-/// One entry, asked for by its place; `None` if there is none.
+/// One entry, requested by its position; `None` if it does not exist.
 pub(super) async fn one(
     connection: &Connection,
     wanted: &Wanted,
