@@ -1,8 +1,8 @@
-//! What a viewer costs: 10,000 of them over a pool of connections, beside the edges that serve them, ffmpeg processes that
-//! play the same stream, and wrk. `cargo bench --bench audience`, or with `-- --quick` a tenth of the viewers.
+//! The cost of a viewer: 10,000 viewers over a connection pool, beside the edges that serve them, ffmpeg processes that play
+//! the same stream, and wrk. `cargo bench --bench audience`, or with `-- --quick` a tenth of the viewers.
 //!
-//! Figures are of one run on one machine, as ratios. A goal that is missed is said and fails nothing; a run whose generator
-//! was late, or that cannot be measured, ends the program with an error.
+//! The figures come from one run on one machine, as ratios. A missed goal is reported and fails nothing. A run with a late
+//! generator, or one that cannot be measured, ends the program with an error.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -66,7 +66,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A broadcaster, an origin and two edges, each a process; all end with this.
+/// A broadcaster, an origin and two edges, each in its own process; all end when this is dropped.
 struct Cluster {
     up: Child,
     edges: Vec<Edge>,
@@ -122,7 +122,7 @@ impl Cluster {
             edges.len() == 2,
             "`seawall up` did not say where its edges are"
         );
-        // The window fills, and the stream can be joined.
+        // Time for the window to fill, so that viewers can join the stream.
         std::thread::sleep(Duration::from_secs(3));
         Ok(Self {
             up,
@@ -135,7 +135,7 @@ impl Cluster {
         format!("{}/live/demo/main.m3u8", self.edges[0].url)
     }
 
-    /// Seconds of CPU that its edges have had.
+    /// Seconds of CPU that its edges have used.
     fn edges_cpu_s(&self) -> anyhow::Result<f64> {
         self.edges.iter().map(|edge| cpu_s(edge.process)).sum()
     }
@@ -143,7 +143,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // In order: each part ends with it.
+        // By SIGTERM, because each part then ends with it.
         let _ = Command::new("kill").arg(self.up.id().to_string()).status();
         let _ = self.up.wait();
     }
@@ -164,7 +164,7 @@ struct Surged {
     lag_p99_ms: f64,
 }
 
-/// `viewers` come within 20 s and stay until 60 s, in a process of their own.
+/// `viewers` arrive within 20 s and stay until 60 s, in a separate process.
 fn surge(cluster: &Cluster, viewers: u32) -> anyhow::Result<Surged> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("crowd.toml");
@@ -209,12 +209,12 @@ fn surge(cluster: &Cluster, viewers: u32) -> anyhow::Result<Surged> {
 }
 
 struct Ffmpeg {
-    /// Per process and second.
+    /// CPU milliseconds per process and second.
     cpu_ms: f64,
     peak_kib: f64,
 }
 
-/// As many ffmpegs as players for 20 s.
+/// `count` ffmpeg processes as players for 20 s.
 fn ffmpeg(cluster: &Cluster, count: u32) -> anyhow::Result<Ffmpeg> {
     const SPAN: Duration = Duration::from_secs(20);
     let start = || {
@@ -262,7 +262,7 @@ fn wrk(cluster: &Cluster) -> anyhow::Result<f64> {
         .output()
         .context("wrk is missing: make deps")?;
     let after = ticks()?;
-    // What the children of this process have used, once they have been waited for.
+    // Processor time of this process's children that have ended.
     let used = (after.cutime + after.cstime) - (before.cutime + before.cstime);
     let text = String::from_utf8_lossy(&ran.stdout).into_owned();
     let requests: f64 = text

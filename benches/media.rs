@@ -1,4 +1,4 @@
-//! What a segment of each rendition costs to make. A segment lasts 1.92 s, so 19.2 ms are one percent of a core.
+//! The cost of making a segment of each rendition. A segment lasts 1.92 s, so 19.2 ms are one percent of a core.
 
 use std::hint::black_box;
 

@@ -1,8 +1,9 @@
-//! Twenty minutes of viewers and trouble: `make soak`, or `cargo bench --bench soak -- --seconds 300 --seed 7`.
+//! Twenty minutes of viewers and faults: `make soak`, or `cargo bench --bench soak -- --seconds 300 --seed 7`.
 //!
-//! Two edges run as processes of their own before an origin that fails at random, by seed. Viewers come in rounds of a
-//! minute. What must hold: the memory and the descriptors of the edges stay flat, no request fails outside of the
-//! trouble, no byte is wrong. Prints a line per round; what does not hold ends the program with 1.
+//! Two edges run in their own processes in front of an origin that fails at random, by seed. Viewers come in rounds of a
+//! minute. Three conditions must hold: the memory and the descriptors of the edges stay flat, no request fails outside of the
+//! faults, and no byte is wrong. The program prints a line per round, and
+//! ends with 1 if a condition does not hold.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -33,9 +34,9 @@ use tokio_util::sync::CancellationToken;
 
 /// The length of a round of viewers.
 const ROUND: Duration = Duration::from_secs(60);
-/// How long after a trouble its traces may still be felt: a remembered failure, an open breaker, a player's pause.
+/// How long after a fault its effects may last: a remembered failure, an open breaker, a player's pause.
 const GRACE: Duration = Duration::from_secs(4);
-/// Memory may grow by this share after the third round, when the caches are full.
+/// Share by which memory may grow after the third round, when the caches are full.
 const GROWTH_MAX: f64 = 0.15;
 
 fn main() -> anyhow::Result<()> {
@@ -59,7 +60,7 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(soak(Duration::from_secs(seconds), viewers as u32, seed))
 }
 
-/// A stretch of time in which the origin failed; one that goes on has no end yet.
+/// A period in which the origin failed; one that still lasts has no end yet.
 #[derive(Clone, Copy, Debug)]
 struct Trouble {
     begun: Timestamp,
@@ -85,7 +86,7 @@ async fn soak(length: Duration, viewers: u32, seed: u64) -> anyhow::Result<()> {
         Edge::start("edge-2", &origin.url())?,
     ];
     let troubles = Arc::new(Mutex::new(Vec::new()));
-    // Ends with `off_air`.
+    // The task ends with `off_air`.
     let maker = tokio::spawn(make_trouble(
         origin.origin.faults().clone(),
         troubles.clone(),
@@ -122,7 +123,7 @@ async fn soak(length: Duration, viewers: u32, seed: u64) -> anyhow::Result<()> {
             .filter(|request| request.outcome == Outcome::WrongBytes)
             .count();
         outside_all += outside.len();
-        // What viewers have left is given back by now.
+        // By now the resources of viewers that have left are released.
         tokio::time::sleep(Duration::from_secs(2)).await;
         last = Level::of(&edges)?;
         if round == 3 {
@@ -199,7 +200,7 @@ fn plan(
     }
 }
 
-/// Requests that failed while the origin was in trouble, and those that failed while it was not.
+/// Requests that failed while the origin had a fault, and those that failed while it had none.
 fn failures(record: &RunRecord, troubles: &[Trouble]) -> (usize, Vec<Request>) {
     let in_trouble = |request: &Request| {
         troubles.iter().any(|trouble| {
@@ -221,7 +222,7 @@ fn failures(record: &RunRecord, troubles: &[Trouble]) -> (usize, Vec<Request>) {
     (failed.len() - outside.len(), outside)
 }
 
-/// Breaks the origin now and then, in a way and for a while that the seed draws.
+/// Injects a fault at the origin now and then; the seed draws its kind and duration.
 async fn make_trouble(
     faults: OriginFaults,
     troubles: Arc<Mutex<Vec<Trouble>>>,
@@ -249,7 +250,7 @@ async fn make_trouble(
         let note = |change: &dyn Fn(&mut Vec<Trouble>)| {
             change(&mut troubles.lock().expect("nobody panics while holding it"));
         };
-        // Noted before it begins: a round may end in the middle of it.
+        // Noted before the fault begins, because a round may end in the middle of it.
         let begun = clock.now();
         note(&|troubles| troubles.push(Trouble { begun, ended: None }));
         match draw(0, 2) {
@@ -268,7 +269,7 @@ async fn make_trouble(
     }
 }
 
-/// What the edges hold.
+/// The resources that the edges hold.
 #[derive(Clone, Copy, Debug, Default)]
 struct Level {
     memory_bytes: u64,
@@ -287,7 +288,7 @@ impl Level {
     }
 }
 
-/// An edge as a process of its own; it ends when this is dropped.
+/// An edge in its own process; it ends when this is dropped.
 struct Edge {
     url: String,
     process: Child,
@@ -306,7 +307,7 @@ impl Edge {
                 "error",
             ])
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            // Small enough to be full after two rounds, so that memory can be flat at all.
+            // Small enough to be full after two rounds, so that memory can be flat.
             .args(["--cache-bytes", "16777216"])
             .stdout(Stdio::piped())
             .spawn()

@@ -14,14 +14,14 @@
 //!   broadcaster ─▶ origin ◀─ one fetch per key and edge ─ edges ◀─ viewers
 //! ```
 //!
-//! What decides is pure: no sockets, no files, no clock; a test holds that. What performs does what was decided.
-//! [`run`] plays both together, and [`app`] is what a person types. `ARCHITECTURE.md` tells the rest: a request's way, a flight's life,
-//! and why.
+//! The code that decides is pure: no sockets, no files, no clock; a test enforces that. The code that performs carries out the
+//! decisions. [`run`] plays both together, and [`app`] is the command line. `ARCHITECTURE.md` describes the rest: a request's
+//! way, a flight's life, and the reasons.
 
-// What everything is measured in.
+// Points in time, as values.
 pub mod time;
 
-// What decides, in the order of a request: names and playlists, the edge's decisions, the bytes, the viewer.
+// The code that decides, in the order of a request: names and playlists, the edge's decisions, the bytes, the viewer.
 pub mod hls;
 
 pub mod policy;
@@ -32,15 +32,15 @@ pub mod viewer;
 
 pub mod likes;
 
-// What must come out, and whether it did.
+// Expected results, and their comparison with a run.
 pub mod theory;
 
 pub mod report;
 
-// What is seen of a cluster that runs.
+// The view of a running cluster.
 pub mod top;
 
-// What performs.
+// The code that performs.
 pub mod serve;
 
 pub mod load;
@@ -50,7 +50,7 @@ pub mod config;
 
 pub mod scenario;
 
-// What composes: a run, and what a person types.
+// The code that composes: a run, and the command line.
 pub mod terminal;
 
 pub mod run;

@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let arguments = Cli::parse();
-    // That library tells as much as we do, of each server that it tries; a filter that names it shows it.
+    // async_nats logs as much as Seawall for each server that it tries, so only its warnings are shown by default.
     let filter = format!("async_nats=warn,{}", arguments.log);
     let filter = match EnvFilter::try_new(filter) {
         Ok(filter) => filter,
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_target(false)
         .with_writer(std::io::stderr)
-        // They would be told on stderr, with a panic where it is closed.
+        // Internal errors would be printed on stderr, with a panic where stderr is closed.
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .init();

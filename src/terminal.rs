@@ -1,7 +1,7 @@
-//! What a person reads: results on stdout, remarks on stderr. That a reader has gone away is never a failure.
+//! Output for the user: results on stdout, remarks on stderr. A reader that has gone away is never a failure.
 //!
-//! `println!` and `eprintln!` panic when the other end of a pipe is closed. So a server whose log is lost would lose its
-//! signal task as well, and a run its result.
+//! `println!` and `eprintln!` panic when the other end of a pipe is closed. So a server whose log reader is gone would also
+//! lose its signal task, and a run its result.
 
 use std::io::{self, Write};
 
@@ -10,7 +10,7 @@ use anyhow::Context;
 /// Whether stdout still has a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
-    /// What was printed can be read.
+    /// The output can be read.
     Present,
     /// The other end of the pipe is closed.
     Gone,
@@ -19,7 +19,7 @@ pub enum Reader {
 /// Writes to stdout.
 ///
 /// # Errors
-/// The disk behind stdout is full, say. A reader who has gone away is no error.
+/// Writing failed, for example because the disk behind stdout is full. A reader that has gone away is no error.
 pub fn print(text: &str) -> anyhow::Result<Reader> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -29,7 +29,7 @@ pub fn print(text: &str) -> anyhow::Result<Reader> {
     }
 }
 
-/// Writes a line to stderr, if anything reads it.
+/// Writes a line to stderr, if stderr has a reader.
 pub fn remark(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }

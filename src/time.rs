@@ -1,7 +1,7 @@
-//! Points in time as values: monotonic for decisions, UNIX for what the stream says.
+//! Points in time as values: monotonic time for decisions, UNIX time for statements in the stream.
 //!
-//! Nothing here reads a clock. The one file that does is `serve/clock.rs`; everything else is handed a
-//! [`Timestamp`] or a [`UnixTime`], so the same code runs in real and in virtual time.
+//! No code here reads a clock. Only `serve/clock.rs` does; all other code receives a [`Timestamp`] or a [`UnixTime`], so the
+//! same code runs in real and in virtual time.
 
 use std::ops::{Add, Sub};
 use std::time::Duration;
@@ -26,12 +26,12 @@ impl Timestamp {
         self.0
     }
 
-    /// How long ago `earlier` was; zero if it lies ahead.
+    /// Time since `earlier`; zero if `earlier` is later than this point.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// The point that lies `span` before this one; the beginning at the earliest.
+    /// The point `span` before this one; the beginning at the earliest.
     #[must_use]
     pub fn before(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(nanos(span)))
@@ -83,14 +83,14 @@ impl UnixTime {
         self.0 / 1_000_000
     }
 
-    /// How long ago `earlier` was; zero if it lies ahead.
+    /// Time since `earlier`; zero if `earlier` is later than this point.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
     /// The calendar date and time in UTC.
     pub fn to_utc(self) -> chrono::DateTime<chrono::Utc> {
-        // i64 nanoseconds last until the year 2262; past it the date stands still instead of wrapping.
+        // i64 nanoseconds last until the year 2262. After that the date stays the same instead of wrapping.
         chrono::DateTime::from_timestamp_nanos(i64::try_from(self.0).unwrap_or(i64::MAX))
     }
 }

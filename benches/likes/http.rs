@@ -1,5 +1,5 @@
-//! Likes over HTTP, sent by `wrk`: durable, beside the same without waiting for the disk, and beside Redis that appends each
-//! to a stream and waits for the disk. The more are in flight, the more share one wait.
+//! Likes over HTTP, sent by `wrk`: durable, compared with likes that do not wait for the disk, and with Redis, which appends
+//! each like to a stream and waits for the disk. The more likes are in flight, the more share one wait.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -16,7 +16,7 @@ use crate::{median, row};
 /// Likes in flight: each connection has one.
 const IN_FLIGHT: [u32; 2] = [64, 512];
 
-/// Each of the likes' rows that a client sees.
+/// Each row for likes as a client sees them.
 pub(crate) fn rows(folder: &Path, pairs: usize, run: Duration) -> anyhow::Result<Vec<String>> {
     let durable = Origin::start(&folder.join("disk"), "disk")?;
     let memory = Origin::start(&folder.join("memory"), "memory")?;
@@ -66,7 +66,7 @@ pub(crate) fn rows(folder: &Path, pairs: usize, run: Duration) -> anyhow::Result
     Ok(rows)
 }
 
-/// Each thread has viewers of its own, and each of them counts on from run to run.
+/// Each thread has its own viewers, and each viewer goes on counting from run to run.
 const LIKE: &str = r#"
 local threads = 0
 function setup(thread)
@@ -109,7 +109,7 @@ fn likes_per_s(
         .with_context(|| format!("wrk speaks another language:\n{text}"))
 }
 
-/// `seawall origin` that knows one channel.
+/// `seawall origin` with one channel.
 struct Origin {
     addr: SocketAddr,
     _process: Ends,
@@ -160,7 +160,7 @@ impl Origin {
 const CHANNEL: &str = r#"{"name": "demo", "seed": 1, "started_at": 1700000000000, "layout": {"parts_per_segment": 6,
     "ladder": [{"name": "180p", "width": 320, "height": 180, "bitrate_bps": 190000}]}}"#;
 
-/// `redis-server` whose only durability is a log that is on the disk before it answers.
+/// `redis-server` whose only durability is a log that is on the disk before the server answers.
 struct Redis {
     addr: SocketAddr,
     _process: Ends,
@@ -228,7 +228,7 @@ impl Redis {
             .output()
             .context("cannot start redis-benchmark; on Debian: apt-get install redis-tools")?;
         let text = String::from_utf8_lossy(&output.stdout);
-        // A line of names, and one of figures, each in quotation marks.
+        // One line of names, and one of figures, each in quotation marks.
         text.lines()
             .last()
             .and_then(|line| line.split("\",\"").nth(1)?.parse().ok())

@@ -1,4 +1,4 @@
-//! The log on NATS JetStream: whole batches as messages, beside one message for each like.
+//! The log on NATS JetStream: whole batches as messages, compared with one message for each like.
 
 use std::fs;
 use std::net::TcpStream;
@@ -19,10 +19,10 @@ use seawall::serve::likes::sqlite::Shard;
 use crate::process::{Ends, free_address};
 use crate::{log, median, row};
 
-/// Messages of one like each that wait for their acknowledgement at once.
+/// Maximum number of one-like messages that wait for their acknowledgement at once.
 const IN_FLIGHT: usize = 64;
 
-/// Likes per second, gathered and one by one. Debian's server acknowledges before its disk has a message, both times.
+/// Likes per second, gathered and one by one. In both cases Debian's server acknowledges before the message is on its disk.
 pub(crate) fn batched(folder: &Path, pairs: usize, run: Duration) -> anyhow::Result<String> {
     const AT_LEAST: f64 = 50.0;
     let folder = folder.join("nats");
@@ -63,7 +63,7 @@ pub(crate) fn batched(folder: &Path, pairs: usize, run: Duration) -> anyhow::Res
     let clock = Clock::start();
     let mut sent = 0;
     let mut number = 0;
-    // Millions per second fill a disk: a second of them is enough.
+    // Millions of likes per second fill a disk, so one second of them is enough.
     let run = run.min(Duration::from_secs(1));
     let mut gathered_per_s = || -> anyhow::Result<f64> {
         let (begun, before) = (clock.now(), sent);
@@ -95,7 +95,7 @@ pub(crate) fn batched(folder: &Path, pairs: usize, run: Duration) -> anyhow::Res
     ))
 }
 
-/// Whoever sends each like as a message of its own.
+/// A client that sends each like as a separate message.
 struct Client(jetstream::Context);
 
 impl Client {

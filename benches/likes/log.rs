@@ -1,4 +1,4 @@
-//! The log without HTTP: what it is worth to commit many operations at once, and how long a start takes.
+//! The log without HTTP: the benefit of committing many operations at once, and the duration of a start.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use seawall::time::Timestamp;
 
 use crate::{median, row};
 
-/// 64 operations in flight: one transaction for all of them, over one for each.
+/// 64 operations in flight: one transaction for all of them, compared with one for each.
 pub(crate) fn grouped(folder: &Path, pairs: usize) -> anyhow::Result<String> {
     const IN_FLIGHT: u64 = 64;
     const AT_LEAST: f64 = 10.0;
@@ -45,12 +45,12 @@ pub(crate) fn grouped(folder: &Path, pairs: usize) -> anyhow::Result<String> {
     ))
 }
 
-/// How long a start takes after a million operations without a snapshot.
+/// The duration of a start after a million operations without a snapshot.
 pub(crate) fn recovered(folder: &Path) -> anyhow::Result<String> {
     const OPERATIONS: u64 = 1_000_000;
     const AT_MOST: Duration = Duration::from_secs(2);
     let path = folder.join("recovered.db");
-    // How it was written makes no difference to how it is read.
+    // The way of writing does not change the way of reading.
     let mut log = open(&path, Ack::Memory)?;
     let mut sent = 0;
     let batch = OPERATIONS_MAX as u64 / 8;
@@ -78,14 +78,14 @@ fn open(path: &Path, ack: Ack) -> anyhow::Result<SqliteLog> {
     Ok(SqliteLog::open(path, shard, ack)?)
 }
 
-/// Appends a batch of likes of as many viewers, who come again every 200,000.
+/// Appends a batch of likes, each of another viewer; the viewers repeat every 200,000 likes.
 fn append(log: &mut SqliteLog, sent: &mut u64, operations: u64) -> anyhow::Result<()> {
-    // It is the only writer, so its batches are the entries.
+    // This is the only writer, so its batches are the entries.
     let number = log.facts().last + 1;
     append_as(log, sent, operations, number)
 }
 
-/// The same to any log, as the batch with this number.
+/// The same for any log, as the batch with this number.
 pub(crate) fn append_as(
     log: &mut impl LikeLog,
     sent: &mut u64,

@@ -1,9 +1,9 @@
-//! What the durable queue of likes costs, as ratios within one run: `cargo bench --bench likes`, or with `-- --quick` a
-//! shorter look.
+//! The cost of the durable queue of likes, as ratios within one run: `cargo bench --bench likes`, or with `-- --quick` a
+//! shorter run.
 //!
-//! Figures that depend on the disk or on what else the machine does stand beside others taken in turn with them; the median
-//! of the pairs is told. A goal that is missed is said and fails nothing; what cannot be measured ends the program with an
-//! error. Logs are kept below `target/`, because a folder for temporary files may be no disk.
+//! Figures that depend on the disk or on other load stand beside others measured in turn with them; the table shows the median
+//! of the pairs. A missed goal is marked and fails nothing. If something cannot be measured, the program ends with an error.
+//! Logs are kept below `target/`, because a folder for temporary files may not be on a disk.
 
 mod http;
 mod jetstream;
@@ -58,7 +58,7 @@ fn row(what: &str, [ours, beside]: [String; 2], ratio: f64, goal: &str, met: boo
     format!("| {what} | {ours} | {beside} | {ratio} | {goal} | {met} |")
 }
 
-/// The middle one.
+/// The middle value.
 fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<_> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);

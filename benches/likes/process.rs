@@ -1,4 +1,4 @@
-//! Programs that a benchmark starts, and that end with it.
+//! Programs that a benchmark starts, and that end with the benchmark.
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::Child;
@@ -13,7 +13,7 @@ impl Drop for Ends {
     }
 }
 
-/// An address that was free when asked; nobody else is likely to take it within the moment until the program does.
+/// An address that was free a moment ago; another program is unlikely to take it before the benchmark's program does.
 pub(crate) fn free_address() -> std::io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }

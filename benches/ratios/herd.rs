@@ -1,5 +1,4 @@
-//! Requests that wait together for a segment which the origin holds back: when their first bytes come, and what memory
-//! they take.
+//! Requests that wait together for a segment which the origin holds back: the time of their first bytes, and their memory.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,11 +14,11 @@ use crate::median;
 use crate::origin::{self, Origin, Stage};
 use crate::servers::Server;
 
-/// Long enough for everything that is on its way to arrive.
+/// Long enough for all requests under way to arrive.
 const SETTLE: Duration = Duration::from_millis(500);
 /// How long the origin holds back the rest of a segment whose first part it has sent.
 const HOLD: Duration = Duration::from_millis(300);
-/// No answer stands still for so long.
+/// No answer pauses for this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Milliseconds between the first byte of the leader and that of the median follower.
@@ -54,7 +53,7 @@ async fn lags_ms(
     origin.stage.send_replace(Stage::Whole);
     let leader = leader.await??;
     let lag_ms = |first_byte: Timestamp| {
-        // Who is woken first is chance: a follower may be a little before its leader.
+        // The wake-up order is random, so a follower may be slightly before its leader.
         let apart = first_byte.since(leader).max(leader.since(first_byte));
         apart.as_secs_f64() * 1e3
     };
@@ -65,7 +64,7 @@ async fn lags_ms(
     Ok(lags)
 }
 
-/// How long each of a herd at one cold segment waits, in milliseconds, the shortest first.
+/// The wait of each request in a herd at one cold segment, in milliseconds, the shortest first.
 pub(crate) async fn waits_ms(
     server: &Server,
     path: &str,
@@ -104,7 +103,7 @@ pub(crate) async fn waits_ms(
     Ok(waits)
 }
 
-/// Connections that have asked for `path` and do not read its answer.
+/// Connections that ask for `path` and do not read the answer.
 pub(crate) async fn stuck_readers(
     server: &Server,
     path: &str,
@@ -121,7 +120,7 @@ pub(crate) async fn stuck_readers(
     Ok(streams)
 }
 
-/// Milliseconds between the first byte of the leader and that of the follower at this share of all, the slowest last.
+/// Milliseconds between the first byte of the leader and that of the follower at this share of all followers, the slowest last.
 pub(crate) async fn lag_at_share_ms(
     server: &Server,
     origin: &Origin,
@@ -135,7 +134,7 @@ pub(crate) async fn lag_at_share_ms(
     Ok(lags[at.min(lags.len() - 1)])
 }
 
-/// Bytes by which the server's memory grows per request that waits.
+/// Bytes by which the server's memory grows per waiting request.
 pub(crate) async fn waiter_bytes(
     server: &Server,
     origin: &Origin,
@@ -161,7 +160,7 @@ pub(crate) async fn waiter_bytes(
     Ok(grown as f64 / requests as f64)
 }
 
-/// Opens this many connections that ask for `path`; the first of them leads.
+/// Opens this many connections that ask for `path`; the first one leads.
 async fn wait(addr: SocketAddr, path: &str, requests: usize) -> anyhow::Result<Vec<TcpStream>> {
     let request = format!("GET {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n");
     let mut waiting = Vec::with_capacity(requests);
@@ -178,7 +177,7 @@ async fn wait(addr: SocketAddr, path: &str, requests: usize) -> anyhow::Result<V
     Ok(waiting)
 }
 
-/// Reads an answer to its end; says when its first byte came.
+/// Reads an answer to its end. Returns when its first byte arrived.
 async fn read(mut stream: TcpStream, clock: Clock) -> anyhow::Result<Timestamp> {
     let mut piece = vec![0; 64 * 1024];
     let mut received = stream.read(&mut piece).await?;

@@ -1,4 +1,4 @@
-//! What a hit costs the server, as `wrk` sees it: CPU per request, and requests per second.
+//! The cost of a hit for the server, measured with `wrk`: CPU per request, and requests per second.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -7,16 +7,16 @@ use anyhow::{Context, ensure};
 
 use crate::servers::Server;
 
-/// How many pairs of runs, each for how long.
+/// The number of pairs of runs, and their length.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
-    /// Runs of each server.
+    /// Number of runs of each server.
     pub(crate) pairs: usize,
-    /// The length of one.
+    /// The length of one run.
     pub(crate) run: Duration,
 }
 
-/// What one run showed.
+/// The result of one run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
     /// CPU time of the server for one request, in microseconds.
@@ -25,7 +25,7 @@ pub(crate) struct Cost {
     pub(crate) rate_hz: f64,
 }
 
-/// Runs each server in turn, so that what else the machine does falls on both.
+/// Runs the servers in turn, so that other load on the machine affects both.
 pub(crate) fn pairs(
     one: &Server,
     other: &Server,
@@ -76,7 +76,7 @@ fn load(server: &Server, path: &str, connections: u32, span: Duration) -> anyhow
     })
 }
 
-/// The number that stands before `words`.
+/// The number before `words`.
 fn number_before(text: &str, words: &str) -> Option<f64> {
     let (before, _) = text.split_once(words)?;
     before.split_whitespace().next_back()?.parse().ok()

@@ -1,8 +1,8 @@
-//! What Seawall costs, as ratios within one run: `cargo bench --bench ratios`, or with `-- --quick` a shorter look.
+//! The cost of Seawall, as ratios within one run: `cargo bench --bench ratios`, or with `-- --quick` a shorter run.
 //!
-//! Absolute times say little on a busy machine, so each figure stands beside another that was taken in turn with it:
-//! A B A B, then the median of the pairs. The table is Markdown. A goal that is missed is said there and fails nothing:
-//! timing is judged by people. What can't be measured ends the program with an error.
+//! Absolute times mean little on a busy machine. So each figure stands beside another one measured in turn with it: A B A B,
+//! then the median of the pairs. The table is Markdown. A missed goal is marked there and fails nothing: people judge the
+//! timing. If something cannot be measured, the program ends with an error.
 
 mod herd;
 mod hits;
@@ -52,7 +52,7 @@ fn main() -> anyhow::Result<()> {
     };
     let runtime = tokio::runtime::Runtime::new()?;
     let origin = runtime.block_on(Origin::start())?;
-    // Each row as soon as it is known: the whole takes minutes.
+    // Each row is printed as soon as it is known, because the whole takes minutes.
     println!("| what | Seawall | beside it | ratio | goal | met |\n|---|---|---|---|---|---|");
     println!("{}", ladder(segments)?);
     {
@@ -101,7 +101,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// What it takes to encode three renditions in real time.
+/// The cost of encoding three renditions in real time.
 fn ladder(segments: u64) -> anyhow::Result<Row> {
     let names = ["180p", "360p", "720p"];
     let channel = Channel {
@@ -167,7 +167,7 @@ fn rate(size: &str, pairs: &[(Cost, Cost)]) -> Row {
     }
 }
 
-/// When the median of 500 followers gets its first byte, while the origin still sends.
+/// When the median of 500 followers gets its first byte, while the origin is still sending.
 async fn first_bytes(
     seawall: &Server,
     nginx: &Server,
@@ -193,7 +193,7 @@ async fn first_bytes(
     })
 }
 
-/// When nearly all of many followers have got their first byte.
+/// When nearly all of many followers have their first byte.
 async fn wake_up(origin: &Origin) -> anyhow::Result<Row> {
     const AT_MOST_MS: f64 = 5.0;
     let followers = waiters_max(10_000)?;
@@ -237,17 +237,17 @@ async fn slow_readers(origin: &Origin) -> anyhow::Result<Row> {
     })
 }
 
-/// How many connections this process, and a server beside it, can hold: at most `wanted`.
+/// Number of connections that this process and a server beside it can hold: at most `wanted`.
 fn waiters_max(wanted: usize) -> anyhow::Result<usize> {
     let limits = procfs::process::Process::myself()?.limits()?;
     Ok(match limits.max_open_files.soft_limit {
-        // An edge takes three quarters of its descriptors for viewers.
+        // An edge uses three quarters of its descriptors for viewers.
         procfs::process::LimitValue::Value(count) => (count as usize / 10 * 7).min(wanted),
         procfs::process::LimitValue::Unlimited => wanted,
     })
 }
 
-/// The miss queues and nginx's, beside each other: 500 requests at once for one segment that takes 50 ms to come.
+/// The miss queues and nginx's, compared: 500 requests at once for one segment that takes 50 ms to arrive.
 async fn queues(origin: &Origin) -> anyhow::Result<String> {
     const HERD: usize = 500;
     let mut table = format!(
@@ -272,7 +272,7 @@ async fn queues(origin: &Origin) -> anyhow::Result<String> {
     Ok(table)
 }
 
-/// What memory a waiting request takes. Each server is fresh: memory once taken is seldom given back.
+/// The memory of a waiting request. Each server is fresh, because a server seldom gives memory back.
 async fn memory(origin: &Origin) -> anyhow::Result<Row> {
     const AT_MOST_KIB: f64 = 24.0;
     let path = origin::held(1_000);
@@ -293,7 +293,7 @@ async fn memory(origin: &Origin) -> anyhow::Result<Row> {
     })
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// The middle value, or the mean of the two in the middle.
 fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<_> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
@@ -305,7 +305,7 @@ fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     }
 }
 
-/// What was measured where.
+/// The machine of the measurement.
 fn machine() -> String {
     let cpus = procfs::CpuInfo::current().ok();
     let model = cpus
@@ -327,7 +327,7 @@ fn machine() -> String {
     )
 }
 
-/// The version that a program tells of itself, on whichever stream.
+/// The version that a program reports, on stdout or stderr.
 fn first_words(program: &mut Command, prefix: &str) -> String {
     let Ok(output) = program.output() else {
         return "?".to_owned();

@@ -1,4 +1,4 @@
-//! A small origin for both servers: a live segment of 2 KB, one of 1 MB, and any number of them that are held back.
+//! A small origin for both servers: a live segment of 2 KB, one of 1 MB, and any number of segments that are held back.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,36 +15,36 @@ pub(crate) const SMALL: &str = "/live/demo/720p/7.ts";
 /// The path of a segment of 1 MB.
 pub(crate) const LARGE: &str = "/live/demo/720p/1000.ts";
 
-/// The length of the large segment and of those that are held back.
+/// The length of the large segment and of the held segments.
 pub(crate) const LARGE_BYTES: usize = 1_000_000;
 
 const SMALL_BYTES: usize = 2_000;
-/// How the paths of held segments begin whose first part is short.
+/// Prefix of the paths of held segments with a short first part.
 const BRIEF: &str = "/live/brief/";
-/// How the paths of segments begin that come late.
+/// Prefix of the paths of late segments.
 const LATE: &str = "/live/late/";
-/// How late.
+/// Delay of late segments.
 const LATE_BY: Duration = Duration::from_millis(50);
-/// How much of a held segment goes out before the rest of it.
+/// Bytes of a held segment that are sent before the rest.
 const FIRST_PART_BYTES: usize = 100_000;
 
-/// How far the origin goes with segments that are held back.
+/// How much of a held segment the origin sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
-    /// Not a byte of the answer.
+    /// No byte of the answer.
     Nothing,
     /// Its head and the first part of its body.
     FirstPart,
-    /// All of it.
+    /// The whole answer.
     Whole,
 }
 
 /// A running origin. It ends with the runtime.
 #[derive(Debug)]
 pub(crate) struct Origin {
-    /// Where it listens.
+    /// The address of its listener.
     pub(crate) addr: SocketAddr,
-    /// How far held segments may go.
+    /// How much of held segments it may send.
     pub(crate) stage: watch::Sender<Stage>,
     hits: Arc<AtomicUsize>,
 }
@@ -59,7 +59,7 @@ pub(crate) fn brief(round: usize) -> String {
     format!("{BRIEF}720p/{round}.ts")
 }
 
-/// The path of a segment that comes 50 ms late; each round takes one that no cache has seen.
+/// The path of a segment that arrives 50 ms late; each round takes one that no cache has seen.
 pub(crate) fn late(round: usize) -> String {
     format!("{LATE}720p/{round}.ts")
 }

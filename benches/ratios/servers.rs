@@ -1,4 +1,4 @@
-//! The servers that are compared: each a process of its own in front of the same origin, ended when it is dropped.
+//! The compared servers: each in its own process in front of the same origin, ended when it is dropped.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 pub(crate) struct Server {
     /// Its name in the table.
     pub(crate) name: &'static str,
-    /// Where viewers ask.
+    /// The address for viewers.
     pub(crate) addr: SocketAddr,
     process: Child,
     folder: TempDir,
@@ -24,12 +24,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// `seawall edge` with its defaults, but for waits that are long enough for an origin that holds back.
+    /// `seawall edge` with its defaults, except for waits long enough for an origin that holds back.
     pub(crate) fn seawall(origin: SocketAddr) -> anyhow::Result<Self> {
         Self::seawall_with(origin, "flights")
     }
 
-    /// The same with another way to handle misses.
+    /// The same with another miss queue.
     pub(crate) fn seawall_with(origin: SocketAddr, miss_queue: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let config = folder.path().join("seawall.toml");
@@ -66,7 +66,7 @@ impl Server {
     /// nginx with `proxy_cache` and everything that makes its hits cheap.
     pub(crate) fn nginx(origin: SocketAddr) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        // Free when asked; nobody else is likely to take it within the moment until nginx does.
+        // The port was free a moment ago, and another program is unlikely to take it before nginx does.
         let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let at = folder.path().display();
         fs::write(
@@ -108,11 +108,11 @@ impl Server {
         Ok(stats.iter().map(|stat| stat.rss_bytes().get()).sum())
     }
 
-    /// What the kernel says of the process and of its children.
+    /// The kernel's statistics of the process and of its children.
     fn stats(&self) -> anyhow::Result<Vec<Stat>> {
         let own = self.process.id() as i32;
         let stats: Vec<_> = procfs::process::all_processes()?
-            // A process that ends while we look is none of ours.
+            // A process that ends meanwhile is not one of these.
             .filter_map(|process| process.ok()?.stat().ok())
             .filter(|stat| stat.pid == own || stat.ppid == own)
             .collect();
@@ -142,7 +142,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if self.folder.path().join("nginx.pid").exists() {
-            // Its workers would outlive a master that is killed: it must end them itself.
+            // The workers would outlive a killed master, so the master must end them itself.
             let _ = nginx(&self.folder).args(["-s", "stop"]).status();
         } else {
             let _ = self.process.kill();
@@ -151,7 +151,7 @@ impl Drop for Server {
     }
 }
 
-/// nginx as this program runs it.
+/// nginx with this program's settings.
 fn nginx(folder: &TempDir) -> Command {
     let mut command = Command::new("nginx");
     command
@@ -166,7 +166,7 @@ fn nginx(folder: &TempDir) -> Command {
     command
 }
 
-/// Where to look for nginx: Debian keeps it where not every user looks.
+/// The search path for nginx, because Debian installs it outside of most users' path.
 pub(crate) fn path() -> String {
     let path = std::env::var("PATH").unwrap_or_default();
     format!("{path}:/usr/sbin")

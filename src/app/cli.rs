@@ -1,4 +1,4 @@
-//! The command line: flags over `SEAWALL_*` over the TOML file over defaults.
+//! The command line: flags override `SEAWALL_*`, which override the TOML file, which overrides defaults.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,13 +13,13 @@ use crate::report::compare;
 use crate::run::ab::Ab;
 use crate::serve::discovery::Target;
 
-/// Exit code: all went well.
+/// Exit code: success.
 pub const OK: u8 = 0;
-/// Exit code: it failed.
+/// Exit code: the command failed.
 pub const FAILED: u8 = 1;
-/// Exit code: the command line makes no sense.
+/// Exit code: the command line is invalid.
 pub const USAGE: u8 = 2;
-/// Exit code: the configuration or a scenario makes no sense.
+/// Exit code: the configuration or a scenario is invalid.
 pub const CONFIGURATION: u8 = 3;
 /// Exit code: a threshold was missed, or the run is not valid.
 pub const THRESHOLD: u8 = 4;
@@ -595,10 +595,10 @@ pub struct Scenarios {
 }
 
 impl File {
-    /// The configuration that these flags come to.
+    /// The configuration that follows from these flags.
     ///
     /// # Errors
-    /// The file is unreadable or holds something wrong.
+    /// The file is unreadable or has an invalid value.
     pub fn resolve(&self) -> anyhow::Result<Config> {
         Ok(Config::load(self.config.as_deref())?.checked()?)
     }
@@ -621,10 +621,10 @@ impl Operators {
 }
 
 impl LikesFolder {
-    /// The configuration that these flags come to: where likes are kept, and by whom.
+    /// The configuration that follows from these flags: where likes are stored, and by which backend.
     ///
     /// # Errors
-    /// The file is unreadable or holds something wrong.
+    /// The file is unreadable or has an invalid value.
     pub fn resolve(&self) -> anyhow::Result<Config> {
         self.file.with(|config| {
             config.likes.dir = self.dir.clone().or(config.likes.dir.take());
@@ -641,10 +641,10 @@ impl Stream {
 }
 
 impl Up {
-    /// The configuration that these flags come to.
+    /// The configuration that follows from these flags.
     ///
     /// # Errors
-    /// The file is unreadable or holds something wrong, or a flag is outside its range.
+    /// The file is unreadable or has an invalid value, or a flag is outside its range.
     pub fn resolve(&self) -> anyhow::Result<Config> {
         self.file.with(|config| {
             self.stream.lay_over(config);
@@ -665,10 +665,10 @@ impl Up {
 }
 
 impl Broadcast {
-    /// The configuration that these flags come to.
+    /// The configuration that follows from these flags.
     ///
     /// # Errors
-    /// The file is unreadable or holds something wrong, or a flag is outside its range.
+    /// The file is unreadable or has an invalid value, or a flag is outside its range.
     pub fn resolve(&self) -> anyhow::Result<Config> {
         self.file.with(|config| {
             self.stream.lay_over(config);
@@ -680,10 +680,10 @@ impl Broadcast {
 }
 
 impl Origin {
-    /// The configuration that these flags come to.
+    /// The configuration that follows from these flags.
     ///
     /// # Errors
-    /// The file is unreadable or holds something wrong, or a flag is outside its range.
+    /// The file is unreadable or has an invalid value, or a flag is outside its range.
     pub fn resolve(&self) -> anyhow::Result<Config> {
         self.file.with(|config| {
             let origin = &mut config.origin;
@@ -700,10 +700,10 @@ impl Origin {
 }
 
 impl Edge {
-    /// The configuration that these flags come to.
+    /// The configuration that follows from these flags.
     ///
     /// # Errors
-    /// The file is unreadable or holds something wrong, or a flag is outside its range.
+    /// The file is unreadable or has an invalid value, or a flag is outside its range.
     pub fn resolve(&self) -> anyhow::Result<Config> {
         self.file.with(|config| {
             let edge = &mut config.edge;
@@ -720,7 +720,7 @@ impl Edge {
     }
 }
 
-/// Seconds between two looks.
+/// Seconds between two updates.
 fn interval(text: &str) -> Result<f64, String> {
     let seconds = text.parse().ok();
     seconds
@@ -728,13 +728,13 @@ fn interval(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "it is a number of seconds from 0.2 to 60, such as 1".to_owned())
 }
 
-/// An address to listen on. The standard library's own error does not say what one looks like.
+/// An address to listen on. The standard library's error does not show the format.
 fn address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse()
         .map_err(|_| "an address is written IP:PORT, such as 127.0.0.1:8081 (port 0: any free one)")
 }
 
-/// The words for a miss queue, listed in `--help`.
+/// The names of the miss queues, listed in `--help`.
 fn miss_queue() -> impl TypedValueParser<Value = MissQueue> {
     PossibleValuesParser::new(MissQueue::ALL.map(MissQueue::word))
         .try_map(|word| word.parse::<MissQueue>())

@@ -41,8 +41,7 @@ pub fn code_of(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// An error with its causes, for the user. A cause that the sentence before it tells already is not told
-/// twice.
+/// An error with its causes, for the user. A cause that the sentence before it contains already is not repeated.
 pub fn told(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -58,7 +57,7 @@ pub fn told(error: &anyhow::Error) -> String {
 /// Runs a command to its end.
 ///
 /// # Errors
-/// What went wrong, in sentences for the user.
+/// The error, in sentences for the user.
 pub async fn run(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Up(flags) => up(&flags).await,
@@ -70,7 +69,7 @@ pub async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Top(flags) => top::top(&flags, stop_signal()?).await,
         Command::Inspect(flags) => inspect::inspect(&flags).await,
         Command::Purge(flags) => inspect::purge(&flags).await,
-        // It reads disks, and waits for servers.
+        // The command reads disks and waits for servers.
         Command::Likes(what) => tokio::task::spawn_blocking(move || likes::run(&what)).await?,
         Command::Scenarios(flags) => scenarios(&flags),
         Command::Config(file) => {
@@ -80,7 +79,7 @@ pub async fn run(command: Command) -> anyhow::Result<u8> {
     }
 }
 
-/// Everything in one process.
+/// Starts everything in one process.
 async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
     let mut config = flags.resolve()?;
     if flags.processes {
@@ -96,7 +95,7 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
                 "{name:?} wants edges that are processes, or several channels: play it with `seawall surge {name}`"
             );
         }
-        // The stage is the scenario's; its channel has a name of its own, so that it never meets another layout on disk.
+        // The scenario sets the cluster. Its channel has its own name, so that it never meets another layout on disk.
         stage.shields = config.edge.shields.or(stage.shields);
         stage.lay_over(&mut config);
         config.edge.count = stage.edges;
@@ -106,7 +105,7 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
         config.origin.delay_ms = stage.origin_delay_ms;
         config.origin.window = stage.window;
     }
-    // What simulated viewers like is forgotten with them: it is none of what the folder for segments keeps.
+    // Likes of simulated viewers go into a temporary folder, because they do not belong in the folder for segments.
     let rehearsed = scenario.as_ref().filter(|_| config.likes.dir.is_none());
     let likes = rehearsed.map(|_| tempfile::Builder::new().prefix("seawall-").tempdir());
     let likes = likes.transpose()?;
@@ -195,7 +194,7 @@ async fn origin(config: Config) -> anyhow::Result<u8> {
     let directory = compose::directory(&config);
     let learner = directory.clone();
     let stop = stop_signal_hearing(move |line| {
-        // The process that has started us tells us what it starts next.
+        // The process that started this one reports what it starts next.
         if let Ok(target) = line.parse() {
             learner.learn(target);
         }
@@ -304,7 +303,7 @@ fn open_tiers(config: &Config, origin: &OriginRoom, clock: Clock) -> anyhow::Res
     Tiers::open(&plan, clock)
 }
 
-/// What a user needs to know once everything runs.
+/// The information that a user needs once everything runs.
 fn welcome(channel: &Channel, origin: &OriginRoom, tiers: &Tiers) -> String {
     let path = LivePath::Multivariant {
         channel: &channel.name,
@@ -341,19 +340,20 @@ fn welcome(channel: &Channel, origin: &OriginRoom, tiers: &Tiers) -> String {
     text
 }
 
-/// A token that falls with Ctrl-C or SIGTERM. A second one ends the program at once.
+/// A token that Ctrl-C or SIGTERM cancels. A second signal ends the program at once.
 fn stop_signal() -> anyhow::Result<CancellationToken> {
     stop_signal_hearing(|_| ())
 }
 
-/// The same, for a part that hears line by line what the process says that has started it.
+/// The same, for a part: `hear` gets each line that the parent process writes.
 fn stop_signal_hearing(
     mut hear: impl FnMut(&str) + Send + 'static,
 ) -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     if std::env::var_os(processes::ENDS_WITH_STDIN).is_some() {
         let orphaned = stop.clone();
-        // Ends with stdin, or with the program: a thread, since a task that reads stdin would keep the runtime from ending.
+        // The thread ends with stdin, or with the program. It is a thread because a task that reads stdin would keep the
+        // runtime from ending.
         std::thread::spawn(move || {
             for line in std::io::stdin().lines().map_while(Result::ok) {
                 hear(&line);
@@ -366,7 +366,7 @@ fn stop_signal_hearing(
         signal(SignalKind::terminate())?,
     );
     let token = stop.clone();
-    // Lives as long as the program: it only waits for signals.
+    // The task lives as long as the program, and only waits for signals.
     tokio::spawn(async move {
         for attempt in 0.. {
             tokio::select! {

@@ -1,4 +1,4 @@
-//! `seawall compare`: two runs, or two sets of runs, held against each other; a regression is an exit code.
+//! `seawall compare`: compares two runs, or two sets of runs; a regression is an exit code.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use crate::report::summary::{self, Summary};
 use crate::report::text;
 use crate::terminal;
 
-/// Compares what was with what is.
+/// Compares the runs of A with the runs of B.
 ///
 /// # Errors
-/// A file is not there, or is no summary of a run.
+/// A file does not exist, or is not a summary of a run.
 pub fn compare(flags: &cli::Compare) -> anyhow::Result<u8> {
     let read = |paths: &[std::path::PathBuf]| {
         let summaries = paths.iter().map(|path| summary_at(path));

@@ -1,6 +1,6 @@
-//! `seawall likes`: what a log of likes holds, whether it is whole, and, when told the place, without its damaged end.
+//! `seawall likes`: prints the content of a log of likes, verifies the log, and cuts its damaged end off at a given entry.
 //!
-//! The log is a file of the folder, or a stream of NATS JetStream if the configuration says so. Snapshots are in the folder.
+//! The log is a file in the folder, or a stream of NATS JetStream if the configuration says so. Snapshots are in the folder.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -21,10 +21,10 @@ use crate::serve::likes::sqlite::{self, SqliteLog};
 use crate::serve::likes::{LOG_FILE, STATE_FILE};
 use crate::terminal::{self, Reader};
 
-/// Does what was asked.
+/// Runs the command.
 ///
 /// # Errors
-/// There is no such folder, or it is damaged; the sentence names the place.
+/// The folder does not exist or is damaged; the sentence names the position.
 pub fn run(what: &Likes) -> anyhow::Result<u8> {
     match what {
         Likes::Counts(flags) => counts(flags),
@@ -34,7 +34,7 @@ pub fn run(what: &Likes) -> anyhow::Result<u8> {
     }
 }
 
-/// One shard, as it is now.
+/// One shard, in its current state.
 struct Shard {
     /// The folder, or the stream.
     place: String,
@@ -43,7 +43,7 @@ struct Shard {
     generations: Option<Generations>,
 }
 
-/// A channel as it is printed.
+/// A channel in printed form.
 #[derive(Serialize)]
 struct Printed<'a> {
     channel: &'a str,
@@ -86,7 +86,7 @@ fn counts(flags: &LikesCounts) -> anyhow::Result<u8> {
     Ok(cli::OK)
 }
 
-/// Replays each log from the oldest that there is, and holds every snapshot on the way against it.
+/// Replays each log from its oldest entry, and compares every snapshot on the way with the replay.
 fn verify(config: &Config) -> anyhow::Result<u8> {
     for mut shard in shards(config)? {
         let (place, keeper) = (shard.place.clone(), shard.facts.keeper);
@@ -187,7 +187,7 @@ fn truncate(flags: &LikesTruncate) -> anyhow::Result<u8> {
                 "no snapshot from before entry {at} is left, and the log begins with {first}: nothing would remain to go on with"
             );
         }
-        // Snapshots go first: without them the log alone still comes to the same.
+        // Snapshots go first: without them the log alone still gives the same state.
         snapshots = generations.cut(at)?;
     }
     let entries = log.cut(at)?;
@@ -231,7 +231,7 @@ fn export(flags: &LikesExport) -> anyhow::Result<u8> {
     Ok(cli::OK)
 }
 
-/// A line per viewer. No name may hold a comma or a quote.
+/// One line per viewer. A name can have no comma and no quote.
 fn lines(printed: &Printed<'_>) -> String {
     let mut text = String::new();
     for liker in printed.viewers.iter().flatten() {
@@ -263,7 +263,7 @@ fn shards(config: &Config) -> anyhow::Result<Vec<Shard>> {
     }
 }
 
-/// The snapshots that the folder has are read too, if there is one.
+/// The shards of streams. Snapshots in the folder are read too, if there are any.
 fn shards_of_streams(config: &Config, folder: &Path) -> anyhow::Result<Vec<Shard>> {
     let jetstream = config.likes.jetstream.servers();
     let servers = Servers::connect(&jetstream)?;
@@ -271,7 +271,7 @@ fn shards_of_streams(config: &Config, folder: &Path) -> anyhow::Result<Vec<Shard
     let open = |index| {
         let shard = sqlite::Shard { index, count };
         let state = disk::shard_folder(folder, index).join(STATE_FILE);
-        // The snapshots first: the log then reaches at least as far.
+        // Snapshots are read first, so that the log reaches at least as far.
         let (_, facts) = servers.read_only(shard)?;
         let generations = Generations::read_only(&state, facts.log)?;
         let (log, facts) = servers.read_only(shard)?;
@@ -293,7 +293,7 @@ fn shards_of_files(folder: &Path) -> anyhow::Result<Vec<Shard>> {
         if !file.exists() {
             break;
         }
-        // The snapshots first: the log then reaches at least as far.
+        // Snapshots are read first, so that the log reaches at least as far.
         let (_, facts) = SqliteLog::read_only(&file)?;
         let generations = Generations::read_only(&shard.join(STATE_FILE), facts.log)?;
         let (log, facts) = SqliteLog::read_only(&file)?;
@@ -314,7 +314,7 @@ fn shards_of_files(folder: &Path) -> anyhow::Result<Vec<Shard>> {
 }
 
 impl Shard {
-    /// Where a replay begins: nothing yet, or the oldest snapshot that the log follows on.
+    /// The start of a replay: an empty state, or the oldest snapshot that the log continues.
     fn oldest(&self, snapshots: &[Generation]) -> anyhow::Result<(u64, State)> {
         if self.facts.trimmed == 0 {
             return Ok((0, State::new(Rules::default())));

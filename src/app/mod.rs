@@ -1,4 +1,4 @@
-//! What a person types, and what comes back: the command line, each command, its exit code.
+//! The command line, each command, and its exit code.
 
 pub mod cli;
 pub mod commands;

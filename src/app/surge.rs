@@ -1,4 +1,4 @@
-//! `seawall surge`, and the surge of `seawall up`: runs are played, their reports printed and left in a folder.
+//! `seawall surge`, and the surge of `seawall up`: plays runs, prints their reports and writes them into a folder.
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -26,10 +26,10 @@ use crate::serve::cluster::MetricsDoor;
 use crate::serve::metrics::Registry;
 use crate::terminal;
 
-/// `seawall surge`: one run, or two of one seed beside each other, at clusters of their own or at edges that are running.
+/// `seawall surge`: one run, or two of one seed beside each other, at separate clusters or at running edges.
 ///
 /// # Errors
-/// What went wrong, in sentences for the user.
+/// The error, in sentences for the user.
 pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Result<u8> {
     let mut scenario = scenario::find(&flags.scenario)?;
     if let Some(seed) = flags.seed {
@@ -74,7 +74,7 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
     Ok(code_of(&[summary]))
 }
 
-/// Both sides of a comparison, each at a cold cluster of its own, with one seed.
+/// Both sides of a comparison, each at its own cold cluster, with the same seed.
 async fn compared(
     scenario: &Scenario,
     comparison: &Ab,
@@ -118,8 +118,8 @@ async fn compared(
     Ok(code_of(&summaries))
 }
 
-/// Plays a scenario at a venue, and with the same seed at as many edges without the miss queue; prints the whole report of
-/// the first, what the second comes to, and both beside each other.
+/// Plays a scenario at a cluster, and with the same seed at as many edges without the miss queue. Prints the whole report of
+/// the first run, the verdict of the second, and both beside each other.
 ///
 /// # Errors
 /// No port is free, or an edge cannot be reached.
@@ -160,7 +160,7 @@ pub async fn both(
     Ok(code_of(&[&on, &off]))
 }
 
-/// Leaves the documents of one run or two, under their labels, in a folder.
+/// Writes the documents of one or two runs, under their labels, into a folder.
 fn leave(folder: &Path, runs: &[(&Played, &str)]) -> anyhow::Result<()> {
     let series: Vec<_> = runs
         .iter()
@@ -187,7 +187,7 @@ fn leave(folder: &Path, runs: &[(&Played, &str)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The exit code of one run or more.
+/// The exit code of one or more runs.
 fn code_of(summaries: &[&Summary]) -> u8 {
     let any = |verdict| summaries.iter().any(|summary| summary.verdict == verdict);
     if any(Verdict::Interrupted) {
@@ -199,10 +199,10 @@ fn code_of(summaries: &[&Summary]) -> u8 {
     }
 }
 
-/// Opens the door to the audience's metrics, if one is wanted, and says where it is.
+/// Opens the listener for the audience's metrics, if the user wants one, and prints its address.
 ///
 /// # Errors
-/// The port is taken.
+/// The port is in use.
 pub fn door(at: Option<SocketAddr>, registry: Registry) -> anyhow::Result<Option<MetricsDoor>> {
     let Some(at) = at else {
         return Ok(None);
@@ -212,7 +212,7 @@ pub fn door(at: Option<SocketAddr>, registry: Registry) -> anyhow::Result<Option
     Ok(Some(door))
 }
 
-/// How the report is written to this stdout.
+/// The format of the report for this stdout.
 pub(super) fn page() -> Page {
     if !std::io::stdout().is_terminal() {
         return Page::default();

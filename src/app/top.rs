@@ -1,4 +1,4 @@
-//! `seawall top`: asks a running cluster in turn, and shows what it says until somebody quits.
+//! `seawall top`: polls a running cluster and shows its answers until the user quits.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use crate::top::samples::Scrape;
 use crate::top::text;
 use crate::top::view::{Answer, Role, Watch};
 
-/// Shows a cluster until somebody quits.
+/// Shows a cluster until the user quits.
 ///
 /// # Errors
-/// Nothing answers at the start, an address is none, or the terminal fails.
+/// No component answers at the start, an address is invalid, or the terminal fails.
 pub async fn top(flags: &cli::Top, stop: CancellationToken) -> anyhow::Result<u8> {
     let interval = Duration::from_secs_f64(flags.interval);
     let mut cluster = Cluster {
@@ -47,9 +47,9 @@ pub async fn top(flags: &cli::Top, stop: CancellationToken) -> anyhow::Result<u8
     } else {
         let title = format!("http://{}", cluster.admins.join(", "));
         let (looks, seen) = mpsc::channel(1);
-        // Ends when nobody looks any more: it is dropped with `watching`, at the end of the picture.
+        // The task ends when its receiver is dropped, at the end of `picture`.
         let watching = tokio::spawn(look_on(cluster, interval, looks));
-        // Restores the terminal when it panics, too: `try_init` sets a hook for that.
+        // Restores the terminal on a panic too: `try_init` sets a hook for that.
         let terminal = ratatui::try_init().inspect_err(|_| ratatui::restore());
         let mut terminal = terminal.context("this terminal cannot be drawn on; try --plain")?;
         let ended = picture(&mut terminal, &title, first, seen, stop).await;
@@ -60,7 +60,7 @@ pub async fn top(flags: &cli::Top, stop: CancellationToken) -> anyhow::Result<u8
     Ok(cli::OK)
 }
 
-/// What one round of questions has brought.
+/// The results of one round of requests.
 struct Look {
     at: crate::time::Timestamp,
     answers: Vec<Answer>,
@@ -91,12 +91,12 @@ impl Look {
     }
 }
 
-/// Whom to ask.
+/// The components to ask.
 struct Cluster {
     admins: Vec<String>,
     audience: String,
     patience: Duration,
-    /// The rooms that were found last.
+    /// The components that were found last.
     rooms: Vec<Room>,
     clock: Clock,
 }
@@ -109,7 +109,7 @@ struct Room {
 }
 
 impl Cluster {
-    /// One round: which rooms there are, and what each exposes.
+    /// One round: finds the components, and reads the metrics of each.
     async fn look(&mut self) -> Look {
         let notes = self.find().await;
         let clock = self.clock;
@@ -126,7 +126,7 @@ impl Cluster {
             }
         });
         let mut answers = join_all(answers).await;
-        // Nobody there: no surge is played, and that is no trouble.
+        // No answer from the audience means that no surge is being played, which is no fault.
         answers.retain(|answer| answer.role != Some(Role::Audience) || answer.scrape.is_ok());
         Look {
             at: clock.now(),
@@ -135,7 +135,7 @@ impl Cluster {
         }
     }
 
-    /// Finds the rooms anew; those of an admin listener that does not answer stay as they were.
+    /// Finds the components again. Those that were named by an admin listener that no longer answers stay as they were.
     async fn find(&mut self) -> Vec<String> {
         let asked = self.admins.iter().map(|admin| {
             let url = format!("http://{admin}/-/targets");
@@ -162,7 +162,7 @@ impl Cluster {
             }
         }
         if lost {
-            // The one that is lost may have named others: they are asked on.
+            // The lost listener may have named other components: they are still asked.
             let known = std::mem::take(&mut self.rooms);
             rooms.splice(0..0, known);
         }
@@ -210,7 +210,7 @@ async fn scrape(address: &str, patience: Duration) -> Result<Scrape, String> {
     }
 }
 
-/// `HOST:PORT` of what somebody typed.
+/// `HOST:PORT` of an address that the user typed.
 fn address(text: &str) -> anyhow::Result<String> {
     let bare = text
         .strip_prefix("http://")
@@ -226,7 +226,7 @@ fn address(text: &str) -> anyhow::Result<String> {
     Ok(bare.to_owned())
 }
 
-/// Looks once per interval, and passes on what is seen. Ends when nobody takes it.
+/// Polls once per interval and passes the result on. Ends when the receiver is gone.
 async fn look_on(mut cluster: Cluster, interval: Duration, looks: mpsc::Sender<Look>) {
     loop {
         tokio::time::sleep(interval).await;
@@ -249,7 +249,7 @@ async fn plain(
         tracing::warn!("{note}");
     }
     watch.take(first.at, first.answers, first.notes);
-    // A rate needs two looks.
+    // A rate needs two samples.
     loop {
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
@@ -303,17 +303,18 @@ async fn picture(
     }
 }
 
-/// What the user wants.
+/// An event of the terminal.
 enum Wish {
-    /// The window has another size.
+    /// The window has a new size.
     Paint,
-    /// Enough.
+    /// The user quits.
     Quit,
     /// The terminal is gone.
     Lost(std::io::Error),
 }
 
-/// Listens to the terminal, on a thread: its events block. It ends with the terminal, or when nobody listens.
+/// Reads the terminal's events on a thread, because reading them blocks. The thread ends with the terminal, or when the
+/// receiver is dropped.
 fn keys() -> mpsc::Receiver<Wish> {
     let (wishes, heard) = mpsc::channel(8);
     std::thread::spawn(move || {

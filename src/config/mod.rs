@@ -1,7 +1,7 @@
-//! The configuration: defaults, a TOML file over them, `SEAWALL_*` and flags over that.
+//! The configuration: defaults, overridden by a TOML file, then by `SEAWALL_*` and flags.
 //!
-//! A file holds what is asked for ([`Config`]); [`Config::checked`] holds every value against its range, or
-//! says which key is wrong and what it may be.
+//! A file holds the requested values ([`Config`]). [`Config::checked`] checks every value against its range, or says which key
+//! is wrong and what its value may be.
 
 pub mod shields;
 
@@ -29,9 +29,9 @@ use crate::serve::redacted;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// What is broadcast.
+    /// The channel to broadcast.
     pub channel: Channel,
-    /// Where it is broadcast to, when the broadcaster runs apart from the origin.
+    /// The address of the origin, when the broadcaster runs separately.
     pub broadcast: Broadcast,
     /// The origin.
     pub origin: Origin,
@@ -47,35 +47,35 @@ pub struct Config {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// What an operator must bring to change anything, or to see the configuration; unset: nobody may.
+    /// The token that an operator must send to change anything, or to see the configuration; unset: no operator may.
     pub token: Option<String>,
-    /// Rooms elsewhere that `/-/targets` names too, each as ROOM/NAME=HOST:PORT.
+    /// Components elsewhere that `/-/targets` lists too, each as ROOM/NAME=HOST:PORT.
     pub targets: Vec<Target>,
 }
 
-/// What is broadcast.
+/// The channel to broadcast.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Channel {
     /// Name in URLs and on the picture.
     pub name: String,
-    /// Seeds the noise of the picture.
+    /// Seed of the picture's noise.
     pub seed: u64,
     /// Parts of 0.32 s per segment: 6 is 1.92 s, 9 is 2.88 s.
     pub parts_per_segment: u32,
     /// Renditions by name, lowest first: 180p, 360p, 720p, 1080p.
     pub renditions: Vec<String>,
-    /// UNIX time in milliseconds at which the broadcast began; unset: when it is first started.
+    /// UNIX time in milliseconds at which the broadcast began; unset: the time of its first start.
     pub started_at_ms: Option<u64>,
 }
 
-/// Where a broadcaster that runs apart publishes.
+/// Where a separate broadcaster publishes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Broadcast {
     /// `http://host:port` of the origin's ingest listener.
     pub to: Option<String>,
-    /// The token that it wants.
+    /// The token of the ingest listener.
     pub token: Option<String>,
 }
 
@@ -83,19 +83,19 @@ pub struct Broadcast {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Origin {
-    /// Where edges and viewers ask.
+    /// The address for edges and viewers.
     pub listen: SocketAddr,
-    /// Metrics and health.
+    /// The address for metrics and health.
     pub admin: SocketAddr,
-    /// Where a broadcaster puts segments; unset: nowhere.
+    /// The address at which a broadcaster uploads segments; unset: none.
     pub ingest: Option<SocketAddr>,
-    /// The token that a broadcaster must bring.
+    /// The token that a broadcaster must send.
     pub token: Option<String>,
-    /// Where the live window is kept on disk.
+    /// The folder of the live window.
     pub segments: PathBuf,
-    /// Segments that a playlist lists.
+    /// Number of segments that a playlist lists.
     pub window: u64,
-    /// How long every answer waits; on loopback a fetch would otherwise take no time.
+    /// How long every answer waits, because on loopback a fetch would otherwise take no time.
     pub delay_ms: f64,
 }
 
@@ -105,33 +105,33 @@ pub struct Origin {
 pub struct Edge {
     /// Name in metrics, `Via` and `Cache-Status`; `seawall up` numbers its edges.
     pub name: String,
-    /// Groups of shields between edges and origin, and shields per group, as GROUPSxN; unset: none. `seawall up` alone.
+    /// Groups of shields between edges and origin, and shields per group, as GROUPSxN; unset: none. Only for `seawall up`.
     pub shields: Option<Shields>,
-    /// Where the first shield listens; the others take the ports above it.
+    /// The address of the first shield; the others take the ports above it.
     pub shield_listen: SocketAddr,
-    /// Metrics and health of the first shield; likewise.
+    /// The address for metrics and health of the first shield; the others take the ports above it.
     pub shield_admin: SocketAddr,
-    /// How many edges `seawall up` starts.
+    /// Number of edges that `seawall up` starts.
     pub count: u32,
-    /// Where viewers ask; the edges of `seawall up` take this port and those above it.
+    /// The address for viewers; the edges of `seawall up` take this port and those above it.
     pub listen: SocketAddr,
-    /// Metrics and health; likewise.
+    /// The address for metrics and health; the edges of `seawall up` take this port and those above it.
     pub admin: SocketAddr,
     /// `http://host:port` of the origin, or of the shields before it; `seawall up` uses its own.
     pub upstreams: Vec<String>,
-    /// What happens to misses: flights, off, moka, poll-500ms.
+    /// How misses are handled: flights, off, moka, poll-500ms.
     pub miss_queue: MissQueue,
     /// Bytes that the cache may hold.
     pub cache_bytes: u64,
-    /// Connections of viewers at once; unset: 15,000, or three quarters of the descriptors.
+    /// Maximum number of viewer connections; unset: 15,000, or three quarters of the descriptors.
     pub connections_max: Option<usize>,
-    /// Whether segments are fetched as soon as a playlist lists them, before a viewer asks.
+    /// Whether segments are prefetched as soon as a playlist lists them, before a viewer asks.
     pub prefetch: bool,
-    /// A file to which answered requests are logged, one JSON object per line; unset: none are.
+    /// The file for the log of answered requests, one JSON object per line; unset: no log.
     pub access_log: Option<PathBuf>,
-    /// One of so many requests is logged.
+    /// One request in this many is logged.
     pub access_log_one_of: u64,
-    /// Threads that serve the viewers of an edge that runs alone; unset: one per core.
+    /// Threads that serve viewers, for an edge that runs alone; unset: one per core.
     pub workers: Option<usize>,
     /// The bounds of the miss queue.
     pub limits: limits::Keys,
@@ -143,49 +143,50 @@ pub struct Edge {
 pub struct Likes {
     /// Whether the origin takes likes.
     pub enabled: bool,
-    /// Where they are kept; unset: in `.likes` in the origin's folder for segments.
+    /// The folder of the likes; unset: `.likes` in the origin's folder for segments.
     pub dir: Option<PathBuf>,
-    /// Logs beside each other; a channel belongs to one. It never changes for a folder.
+    /// Number of logs; a channel belongs to one of them. The number never changes for a folder.
     pub shards: u32,
-    /// What makes them durable: `sqlite`, a file of that folder, or `jetstream`, servers of NATS that several origins share.
+    /// Where likes are made durable: `sqlite`, a file in that folder, or `jetstream`, servers of NATS that several origins
+    /// share.
     pub backend: Backend,
-    /// When a like is acknowledged by the embedded log: `disk`, or, for comparisons alone, `memory`.
+    /// When the embedded log acknowledges a like: `disk`, or `memory`, which is only for comparisons.
     pub ack: Ack,
-    /// Operations that may wait to be made durable, per shard.
+    /// Maximum number of operations that wait to be made durable, per shard.
     pub queue_operations_max: usize,
-    /// Bytes that these may take up.
+    /// Maximum size of these operations, in bytes.
     pub queue_bytes_max: usize,
-    /// Bytes of an embedded log, beyond which likes are refused.
+    /// Maximum size of an embedded log in bytes; above it likes are refused.
     pub log_bytes_max: u64,
-    /// Free bytes of the disk, below which likes are refused.
+    /// Free bytes on the disk, below which likes are refused.
     pub disk_free_bytes_min: u64,
-    /// Readers of counts that may wait.
+    /// Maximum number of readers that wait for counts.
     pub waiting_readers_max: usize,
-    /// Operations per second of one viewer.
+    /// Maximum number of operations per second of one viewer.
     pub viewer_rate_max: u32,
-    /// Operations per second of one address.
+    /// Maximum number of operations per second of one address.
     pub address_rate_max: u32,
-    /// Whether addresses of this very machine have a rate too.
+    /// Whether the rate also applies to loopback addresses.
     pub loopback_counts: bool,
-    /// Addresses of edges on other machines: what they say of their viewers' addresses is believed.
+    /// Addresses of edges on other machines. The origin trusts the viewer addresses that these edges report.
     pub edges: Vec<IpAddr>,
-    /// How long a like waits to be durable before its sender is told that nobody knows.
+    /// How long a like waits to be durable before its sender gets `outcome-unknown`.
     pub append_wait_ms: u64,
     /// How long a reader waits for counts to change.
     pub read_wait_ms: u64,
-    /// A snapshot is written so often, if anything has been counted.
+    /// Time between two snapshots, if an operation was counted meanwhile.
     pub snapshot_every_ms: u64,
-    /// And after so many operations.
+    /// A snapshot is also written after this many operations.
     pub snapshot_operations: u64,
     /// The servers of NATS.
     pub jetstream: JetStream,
 }
 
-/// What makes likes durable.
+/// Where likes are made durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
-    /// A file of SQLite in the folder.
+    /// An SQLite file in the folder.
     #[default]
     Sqlite,
     /// Streams of NATS JetStream.
@@ -196,35 +197,35 @@ pub enum Backend {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct JetStream {
-    /// URLs of servers of one cluster: `nats://host:port`, or `tls://host:port`.
+    /// URLs of servers in one cluster: `nats://host:port`, or `tls://host:port`.
     pub servers: Vec<String>,
-    /// A file of credentials, as `nsc` writes it; unset: none.
+    /// A file of credentials in the format of `nsc`; unset: none.
     pub credentials: Option<PathBuf>,
     /// A file that holds a token; unset: none.
     pub token_file: Option<PathBuf>,
     /// A user name; unset: none.
     pub user: Option<String>,
-    /// The file that holds its password.
+    /// The file with the user's password.
     pub password_file: Option<PathBuf>,
-    /// Certificates of the authority that vouches for the servers, as PEM; unset: those of the system.
+    /// Certificates of the authority that signed the servers' certificates, as PEM; unset: those of the system.
     pub tls_ca: Option<PathBuf>,
-    /// Streams are called by this, `_` and the number of their shard.
+    /// Prefix of the streams' names, followed by `_` and the number of the shard.
     pub stream_prefix: String,
-    /// Copies that the servers keep of each stream.
+    /// Number of copies that the servers keep of each stream.
     pub replicas: usize,
-    /// Bytes of a stream, beyond which likes are refused.
+    /// Maximum size of a stream in bytes; above it likes are refused.
     pub max_bytes: u64,
-    /// `http://host:port` of the monitoring port of every server that keeps a copy: it tells whether the server writes to the
-    /// disk before it acknowledges.
+    /// `http://host:port` of the monitoring port of every server that keeps a copy. The port reports whether the server writes
+    /// to the disk before it acknowledges.
     pub monitor: Vec<String>,
-    /// Whether to go on with servers that acknowledge before the disk has it.
+    /// Whether servers are accepted that acknowledge before the data is on the disk.
     pub allow_unsynced_ack: bool,
 }
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A bound of the edges outside of its range.
+    /// A limit of the edges is outside its range.
     #[error(transparent)]
     Limit(#[from] limits::OutOfRange),
     /// The file cannot be read.
@@ -232,10 +233,10 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The text is no TOML, or has a key that does not exist; the message holds line and column.
+    /// The text is not TOML, or has a key that does not exist; the message has line and column.
     #[error(
         "{path} is not a configuration of Seawall: {}\n`seawall config` prints one with every key",
         source.to_string().trim_end()
@@ -243,7 +244,7 @@ pub enum ConfigError {
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong and where.
+        /// The error and its position.
         source: Box<toml::de::Error>,
     },
     /// A value is outside its range.
@@ -253,10 +254,10 @@ pub enum ConfigError {
         key: &'static str,
         /// The value.
         found: String,
-        /// What it may be.
+        /// The rule for the value.
         rule: &'static str,
     },
-    /// A command cannot do without a value that has no default; the sentence says which.
+    /// A command needs a value that has no default; the sentence says which.
     #[error("{0}")]
     Missing(&'static str),
 }
@@ -374,7 +375,7 @@ impl Config {
     /// The defaults, with the file over them if one is given.
     ///
     /// # Errors
-    /// The file is not there, or is no configuration.
+    /// The file does not exist, or is not a configuration.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let Some(path) = path else {
             return Ok(Self::default());
@@ -392,7 +393,7 @@ impl Config {
     /// Checks every value against its range.
     ///
     /// # Errors
-    /// The first key that is outside.
+    /// The first key whose value is out of range.
     pub fn checked(self) -> Result<Self, ConfigError> {
         let Self {
             channel,
@@ -519,7 +520,7 @@ impl Config {
         Ok(self)
     }
 
-    /// The same, with every secret masked.
+    /// The same configuration with every secret redacted.
     pub fn redacted(mut self) -> Self {
         for secret in [
             &mut self.origin.token,
@@ -544,7 +545,7 @@ impl Config {
 }
 
 impl Channel {
-    /// How the stream is cut. Renditions that nobody knows are left out; [`Config::checked`] refuses them.
+    /// The layout of the stream. Unknown renditions are left out; [`Config::checked`] refuses them.
     pub fn layout(&self) -> Layout {
         Layout {
             parts_per_segment: self.parts_per_segment,
@@ -553,7 +554,7 @@ impl Channel {
     }
 
     fn ladder(&self) -> Vec<Rendition> {
-        // In the order of the ladder, so that the lowest comes first however they were named, and none twice.
+        // In the order of the ladder: the lowest comes first for any order of names, and none comes twice.
         Rendition::known()
             .into_iter()
             .filter(|rendition| self.renditions.contains(&rendition.name))
@@ -562,7 +563,7 @@ impl Channel {
 }
 
 impl Likes {
-    /// The bounds as the queue and the routes take them.
+    /// The bounds in the form that the queue and the routes take.
     pub fn limits(&self) -> likes::Limits {
         likes::Limits {
             queue_operations_max: self.queue_operations_max,
@@ -578,7 +579,7 @@ impl Likes {
         }
     }
 
-    /// What makes them durable, as the origin takes it.
+    /// The backend in the form that the origin takes.
     pub fn kept_by(&self) -> serve::likes::Backend {
         match self.backend {
             Backend::Sqlite => serve::likes::Backend::Sqlite(self.ack),
@@ -588,7 +589,7 @@ impl Likes {
 }
 
 impl JetStream {
-    /// The same as the log takes it.
+    /// The servers in the form that the log takes.
     pub fn servers(&self) -> jetstream::Config {
         let credentials = match (&self.credentials, &self.token_file, &self.user) {
             (Some(file), ..) => Credentials::File(file.clone()),
@@ -666,10 +667,10 @@ impl JetStream {
 }
 
 impl Config {
-    /// The configuration as TOML, with a sentence above each bound of the edges. Secrets must be redacted before.
+    /// The configuration as TOML, with a sentence above each limit of the edges. Secrets must be redacted before.
     ///
     /// # Errors
-    /// It cannot be written as TOML.
+    /// The configuration cannot be written as TOML.
     pub fn commented(&self) -> Result<String, toml::ser::Error> {
         const TABLE: &str = "edge.limits";
         let text = toml::to_string(self)?;
@@ -693,7 +694,7 @@ impl Config {
         Ok(commented)
     }
 
-    /// Where likes are kept.
+    /// The folder of the likes.
     pub fn likes_dir(&self) -> PathBuf {
         let beside_segments = || self.origin.segments.join(".likes");
         self.likes.dir.clone().unwrap_or_else(beside_segments)

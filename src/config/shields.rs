@@ -1,15 +1,15 @@
-//! How many shields stand before an origin, and in how many groups.
+//! Number of shields in front of an origin, and number of groups.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// How many shields, written `GROUPSxN`.
+/// Number of shields, written `GROUPSxN`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Shields {
-    /// Groups (regions); each asks the origin for itself.
+    /// Number of groups (regions); each asks the origin for itself.
     pub groups: u32,
     /// Shields per group.
     pub per_group: u32,
@@ -22,7 +22,7 @@ impl FromStr for Shields {
         let parse = || {
             let (groups, per_group) = text.split_once('x')?;
             let (groups, per_group) = (groups.parse().ok()?, per_group.parse().ok()?);
-            // The origin counts the hits of so many clients apart.
+            // The origin counts the hits of at most this many clients separately.
             let fits = groups > 0 && per_group > 0 && u32::saturating_mul(groups, per_group) <= 32;
             fits.then_some(Self { groups, per_group })
         };

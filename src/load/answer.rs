@@ -1,5 +1,5 @@
-//! An HTTP/1.1 answer, read as its bytes come, in whatever pieces (RFC 9112). Reading copies nothing and allocates nothing,
-//! unless a head or the size of a chunk comes in two pieces.
+//! An HTTP/1.1 answer, read as its bytes arrive, in pieces of any size (RFC 9112). Reading copies nothing and allocates
+//! nothing, unless a head or the size of a chunk arrives in two pieces.
 
 use std::time::Duration;
 
@@ -8,25 +8,25 @@ use httparse::{EMPTY_HEADER, Status};
 use crate::report::cache_status;
 use crate::report::record::ResultWord;
 
-/// Header fields that an answer may have, and the bytes of its head.
+/// Maximum number of header fields in an answer, and maximum bytes in its head.
 const FIELDS_MAX: usize = 64;
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// What these bytes are no answer for.
+/// The bytes received are no HTTP/1.1 answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the answer is not HTTP/1.1")]
 pub(super) struct Malformed;
 
-/// What a viewer wants to know of an answer before its body.
+/// What a viewer needs to know of an answer before its body.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Head {
     pub(super) status: u16,
     /// How the nearest cache handled the request.
     pub(super) word: ResultWord,
     pub(super) retry_after: Option<Duration>,
-    /// Bytes of the whole object, where the answer is a part of it.
+    /// Bytes in the whole object, where the answer is a part of it.
     pub(super) whole_bytes: Option<u64>,
-    /// Bytes of the body, where the head says so.
+    /// Bytes in the body, where the head says so.
     pub(super) length: Option<u64>,
     /// Whether the connection may be used again once the body has ended.
     pub(super) keeps: bool,
@@ -35,21 +35,21 @@ pub(super) struct Head {
 /// What the next bytes are.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Step<'a> {
-    /// Too few to tell.
+    /// Nothing yet: more bytes are needed.
     More,
     /// The end of the head.
     Head(Head),
     /// Some of the body.
     Body(&'a [u8]),
-    /// The end of the body; what follows belongs to no answer.
+    /// The end of the body; bytes after it belong to no answer.
     End,
 }
 
-/// The answer to one request, as far as it has come.
+/// The answer to one request, as far as it was received.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     state: State,
-    /// The beginning of what could not be read yet.
+    /// The first bytes of an element that is not complete yet.
     pending: Vec<u8>,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Answer {
 enum State {
     #[default]
     Head,
-    /// So many bytes of the body are to come.
+    /// Number of bytes of the body still to come.
     Length(u64),
     ChunkSize,
     Chunk(u64),
@@ -67,7 +67,7 @@ enum State {
 }
 
 impl Answer {
-    /// Reads on: what the next bytes are, and how many of `bytes` that took.
+    /// Reads on: returns what the next bytes are, and how many of `bytes` they take.
     pub(super) fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<(Step<'a>, usize), Malformed> {
         let mut taken = 0;
         loop {
@@ -80,7 +80,7 @@ impl Answer {
                         return Ok((Step::More, bytes.len()));
                     };
                     taken += length;
-                    // What comes before the answer proper (RFC 9110, section 15.2) is of no interest.
+                    // Interim answers (RFC 9110, section 15.2) are ignored.
                     if let Some((head, state)) = head {
                         self.state = state;
                         return Ok((Step::Head(head), taken));
@@ -133,8 +133,8 @@ impl Answer {
         matches!(self.state, State::UntilClose)
     }
 
-    /// Reads one thing from what is pending and `bytes`, and says how many of `bytes` it took; keeps them all if that is
-    /// too little.
+    /// Reads one element from the pending bytes and `bytes`, and returns how many of `bytes` it took. If they are too few, all
+    /// of them are kept.
     fn whole<T>(
         &mut self,
         bytes: &[u8],
@@ -146,7 +146,7 @@ impl Answer {
             return Ok(Some(read));
         }
         let before = self.pending.len();
-        // What is read is short; the bytes behind it may be many.
+        // The element is short, but many bytes may follow it.
         let room = HEAD_BYTES_MAX - before;
         self.pending
             .extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -161,13 +161,13 @@ impl Answer {
     }
 }
 
-/// At most `count` of the first bytes.
+/// The first `count` bytes at most.
 fn first(bytes: &[u8], count: u64) -> &[u8] {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     &bytes[..count.min(bytes.len())]
 }
 
-/// A head and how its body is framed (RFC 9112, section 6.3); neither for an interim answer.
+/// A head and the framing of its body (RFC 9112, section 6.3); `None` for an interim answer.
 type Opening = Option<(Head, State)>;
 
 fn head(bytes: &[u8]) -> Result<Option<(Opening, usize)>, Malformed> {
@@ -193,7 +193,7 @@ fn head(bytes: &[u8]) -> Result<Option<(Opening, usize)>, Malformed> {
     };
     let mut chunked = None;
     for field in answer.headers.iter() {
-        // Each name is compared with few: their lengths differ.
+        // A comparison is cheap: most names differ in length.
         let named = |name: &str| field.name.eq_ignore_ascii_case(name);
         let text = || std::str::from_utf8(field.value).ok().map(str::trim);
         if named("content-length") {
@@ -231,7 +231,7 @@ fn head(bytes: &[u8]) -> Result<Option<(Opening, usize)>, Malformed> {
     Ok(Some((Some((head, state)), length)))
 }
 
-/// Digits and nothing else.
+/// The number, if the text has digits only.
 fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
@@ -268,7 +268,7 @@ mod tests {
 
     type Read = (Option<Head>, Vec<u8>, Option<usize>);
 
-    /// Reads `text` in pieces that end at `cuts`: the head, the body, the bytes behind the end if it ended.
+    /// Reads `text` in pieces that end at `cuts`. Returns the head, the body, and the bytes after the end if the body ended.
     fn read(text: &[u8], cuts: &[usize]) -> Result<Read, Malformed> {
         let mut ends: Vec<_> = cuts.iter().map(|cut| cut % (text.len() + 1)).collect();
         ends.push(text.len());

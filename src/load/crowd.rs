@@ -1,5 +1,5 @@
-//! The viewers of one worker, in one task. Who waits lies in a timing wheel, as small as a player is, and costs nothing; who
-//! asks has a future for as long as that takes, in memory that the last one has left warm.
+//! The viewers of one worker, in one task. A waiting viewer lies in a timing wheel and costs only the memory of its player. A
+//! viewer that asks has a future while the request lasts, in memory that the last request has left warm.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,18 +16,17 @@ use super::world::World;
 use crate::viewer::audience::Visit;
 use crate::viewer::player::Action;
 
-/// A viewer that cannot be started this long after its time is not started at all.
+/// A viewer that cannot be started this long after its arrival time is not started at all.
 const START_LATE_MAX: Duration = Duration::from_secs(1);
-/// The clock is looked at this often at least: requests that begin set deadlines meanwhile.
+/// The worker looks at the clock at least this often, because requests that begin set deadlines meanwhile.
 const LOOKS_EVERY: Duration = Duration::from_secs(1);
 
-/// Plays these visits, which come in the order of their arrival, until all have left or the run is stopped; what they leave
-/// behind is in the log.
+/// Plays these visits, sorted by arrival, until all viewers have left or the run is stopped. The results are in the log.
 pub(super) async fn play(world: Arc<World>, visits: Vec<Visit>, worker: usize) {
     let attending = world
         .stop
         .run_until_cancelled(attend(&world, visits, worker));
-    // One task for so many would be told to pause in their middle.
+    // Tokio's cooperative budget would make one task with so many futures pause in the middle.
     tokio::task::unconstrained(attending).await;
 }
 
@@ -38,7 +37,7 @@ async fn attend(world: &World, visits: Vec<Visit>, worker: usize) {
     let mut to_come = visits.into_iter().peekable();
     let mut waiting = Wheel::new();
     let mut asking = FuturesUnordered::new();
-    // Those who have to decide what to do.
+    // Viewers that have to decide what to do.
     let mut awake: Vec<Box<Visitor<'_>>> = Vec::new();
     let mut present = 0_u32;
     let mut goes_off = clock.now();

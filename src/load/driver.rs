@@ -1,4 +1,4 @@
-//! A run: gives every worker its viewers, tells how far they are, and gathers what they leave behind.
+//! A run: gives every worker its viewers, reports the progress, and collects the results.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -31,15 +31,15 @@ use crate::viewer::abr;
 use crate::viewer::audience::{self, Audience, Choice, Visit};
 use crate::viewer::likes::Likes;
 
-/// How often the progress is told.
+/// How often the progress is reported.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
-/// What to play, and at whom.
+/// What to play, and against which edges.
 #[derive(Clone, Debug)]
 pub struct RunPlan {
     /// Name of the scenario.
     pub scenario: String,
-    /// Who comes.
+    /// The viewers: how many arrive when, and how they behave.
     pub audience: Audience,
     /// Seed that the audience is drawn from.
     pub seed: u64,
@@ -47,46 +47,47 @@ pub struct RunPlan {
     pub targets: Vec<String>,
     /// What they watch.
     pub stream: Stream,
-    /// How the edges handle misses; it is only noted in the record.
+    /// How the edges handle misses; it is only written into the record.
     pub miss_queue: MissQueue,
-    /// Requests that the log holds at most.
+    /// Maximum number of requests in the log.
     pub requests_logged_max: usize,
     /// Whether servers run in this process too.
     pub process: Process,
     /// How viewers reach the edges.
     pub connections: Connections,
-    /// What they like, if anything: channels of Seawall alone can be liked.
+    /// What the viewers like, if they like at all. Only channels of Seawall can be liked.
     pub likes: Option<Likes>,
-    /// The viewers' network, by which they can be cut off.
+    /// The viewers' network, which can cut them off.
     pub network: Network,
-    /// Where the viewers live: each stays on one thread, with the connections that it borrows.
+    /// The worker threads of the viewers: each viewer stays on one thread, with the connections that
+    /// it borrows.
     pub workers: Workers,
-    /// What the audience counts meanwhile.
+    /// Where the audience counts its metrics.
     pub metrics: Metrics,
 }
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Since the start.
+    /// Time since the start.
     pub elapsed: Duration,
-    /// When the last viewer leaves.
+    /// Time from the start until the last viewer leaves.
     pub whole: Duration,
     /// Viewers that are watching.
     pub viewers_now: u32,
-    /// Viewers that have come.
+    /// Viewers that have arrived.
     pub viewers_started: u32,
-    /// Viewers that are to come in all.
+    /// Total number of viewers in the schedule.
     pub viewers_scheduled: u32,
     /// Requests that have ended.
     pub requests: u64,
-    /// Those answered from an edge's cache.
+    /// Requests answered from an edge's cache.
     pub hits: u64,
-    /// Those that waited for the fetch of another.
+    /// Requests that waited for the fetch of another request.
     pub collapsed: u64,
-    /// Those that went to the origin.
+    /// Requests that went to the origin.
     pub misses: u64,
-    /// Those that did not end well.
+    /// Requests that failed.
     pub failures: u64,
     /// Rebuffering events.
     pub stalls: u64,
@@ -123,7 +124,8 @@ pub enum Unplayable {
     },
 }
 
-/// Plays the plan to its end, or until `stop`; either way everything that happened is in the record.
+/// Plays the plan to its end, or until `stop`. In both cases the record holds everything that
+/// happened.
 pub async fn run(
     plan: &RunPlan,
     clock: Clock,
@@ -236,7 +238,7 @@ pub async fn run(
     })
 }
 
-/// Waits until everybody has left, and tells how far the run is meanwhile and then.
+/// Waits until all viewers have left. Reports the progress meanwhile and once at the end.
 async fn watch_over(mut crowds: JoinSet<()>, tell: impl Fn()) {
     let mut ticks = tokio::time::interval(PROGRESS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);

@@ -1,9 +1,9 @@
-//! An edge as viewers know it.
+//! The address of an edge and its host name.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// An edge as viewers know it.
+/// The address of an edge and its host name.
 #[derive(Clone, Debug)]
 pub(super) struct Edge {
     pub(super) address: SocketAddr,

@@ -1,4 +1,4 @@
-//! The generator watches itself: how late it wakes up, and how much processor time it takes.
+//! The generator watches itself: how late its wake-ups are, and how much processor time it takes.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -26,7 +26,7 @@ impl Watch {
         }
     }
 
-    /// A wake-up came `late` after its time.
+    /// Records a wake-up that came `late` after its time.
     pub(super) fn on_wake(&self, late: Duration) {
         let micros = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
         self.lags_us
@@ -68,7 +68,7 @@ fn process_cpu() -> Option<Duration> {
 }
 
 fn parse_stat(stat: &str) -> Option<Duration> {
-    // The second field is the program's name in brackets and may hold spaces: count from behind it.
+    // The second field is the program's name in brackets and may hold spaces, so the fields are counted from behind it.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;

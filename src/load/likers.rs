@@ -1,8 +1,8 @@
-//! Likes that viewers send beside their video: each at its time, over connections that carry nothing else, and asked again
-//! under the same number until somebody knows whether it counts.
+//! Likes that viewers send beside their video: each at its time, over connections that carry nothing else. A like is sent again
+//! under the same number until its outcome is known.
 //!
-//! What is wanted does not wait for what was wanted before it (open loop). Whatever came of an operation is noted when its
-//! task ends, however it ends.
+//! A new like does not wait for the earlier ones (open loop). The outcome of an operation is noted when its task ends, in every
+//! case.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,15 +24,15 @@ use crate::viewer::audience::Visit;
 use crate::viewer::likes::{Like, Likes, Schedule};
 use crate::viewer::tally::Tally;
 
-/// Likes under way at once, or waiting until they may be sent again; one more is not sent at all.
+/// Maximum number of likes under way or waiting to be sent again; further likes are not sent at all.
 const UNDER_WAY_MAX: usize = 16_384;
 /// Connections for likes to one edge.
 pub const LINES_PER_EDGE_MAX: usize = 64;
-/// Operations that the log holds.
+/// Maximum number of operations in the log.
 const LOGGED_MAX: usize = 1_000_000;
-/// An answer to one attempt takes no longer: longer than an edge takes to say that nobody knows.
+/// Maximum time for the answer to one attempt: longer than an edge takes to answer `outcome-unknown`.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// How long likes are asked on when the last viewer has left.
+/// How long likes are still sent again after the last viewer has left.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// The likes of a run under way.
@@ -43,19 +43,19 @@ struct Shared {
     whereabouts: Arc<Whereabouts>,
     /// Names of the channels.
     channels: Vec<String>,
-    /// Comes before each viewer's name, so that no other run has the same viewers.
+    /// Prefix of each viewer's name, so that no two runs share a viewer.
     run: String,
-    /// For each worker one per edge.
+    /// Connection pools: for each worker, one per edge.
     lines: Vec<Vec<Pool>>,
     tasks: TaskTracker,
-    /// Falls when nothing more is wanted.
+    /// Cancelled when no new like is wanted.
     last: CancellationToken,
-    /// Falls when nothing is asked any more.
+    /// Cancelled when no like is sent any more.
     over: CancellationToken,
     noted: Mutex<Noted>,
 }
 
-/// What has become of everything so far.
+/// The outcomes of all likes so far.
 #[derive(Default)]
 struct Noted {
     likes: record::Likes,
@@ -63,7 +63,7 @@ struct Noted {
 }
 
 impl Likers {
-    /// Begins to send what these visits bring. It ends with [`Likers::finish`].
+    /// Begins to send the likes of these visits; [`Likers::finish`] ends it.
     pub(super) fn start(
         world: &Arc<World>,
         whereabouts: &Arc<Whereabouts>,
@@ -100,7 +100,7 @@ impl Likers {
         self.0.noted().likes.operations.len() as u64
     }
 
-    /// Sends nothing more, waits a while for what is under way, and gives up the rest.
+    /// Sends no new likes, waits a while for those under way, and gives up the rest.
     pub(super) async fn finish(self) -> record::Likes {
         let shared = self.0;
         shared.last.cancel();
@@ -130,7 +130,7 @@ impl Shared {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts each at its time, until the schedule or the run ends.
+    /// Starts each like at its time, until the schedule or the run ends.
     async fn send_all(self: Arc<Self>, schedule: Schedule, workers: Vec<Handle>) {
         let world = &self.world;
         for like in schedule {
@@ -153,7 +153,7 @@ impl Shared {
         }
     }
 
-    /// Asks until it is known whether a like counts, or until the run is over.
+    /// Sends a like until it is known whether it counts, or until the run is over.
     async fn insist(self: Arc<Self>, like: Like, due: Timestamp, worker: usize) {
         let world = &self.world;
         let mut entry = Entry {
@@ -185,7 +185,7 @@ impl Shared {
         }
     }
 
-    /// Sends it to where its viewer watches.
+    /// Sends the like once, to the edge where its viewer watches.
     async fn attempt(&self, like: &Like, worker: usize, said: &mut Vec<u8>, trace: &mut Trace) {
         let channel = &self.channels[like.channel as usize];
         let viewer = format!("{}-{}", self.run, like.viewer);
@@ -215,13 +215,14 @@ impl Shared {
         let mut line = self.lines[worker][edge].borrow().await;
         let clock = self.world.clock;
         let connection = line.connection();
-        // How far it came, the trace knows.
+        // The trace records how far the exchange came, so the result is ignored.
         let _ = connection.send_like(clock, sent, trace).await;
         said.extend_from_slice(connection.text());
     }
 }
 
-/// An operation's line in the log and in the tally. It is written when it is dropped, so what is given up is noted too.
+/// An operation's line in the log and in the tally. It is written when this is dropped, so an operation that is given up is
+/// noted too.
 struct Entry<'a> {
     shared: &'a Shared,
     like: Like,
@@ -232,7 +233,7 @@ struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// What an attempt has come to; says when there must be another, if there must be one.
+    /// Records the outcome of an attempt. Returns the time until the next attempt, if another one is needed.
     fn hear(&mut self, trace: &Trace, bytes: &[u8]) -> Option<Duration> {
         let said: Said = serde_json::from_slice(bytes).unwrap_or_default();
         let (heard, word) = match (trace.status, trace.sent) {
@@ -285,7 +286,7 @@ impl Drop for Entry<'_> {
     }
 }
 
-/// What is said of a like, as JSON.
+/// The JSON answer to a like.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Said {

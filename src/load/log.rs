@@ -1,5 +1,5 @@
-//! The generator's own log: every request, and what each viewer leaves behind. Requests are bounded; what is beyond the
-//! bound is counted.
+//! The generator's own log: every request, and the results of each viewer. The number of logged requests is bounded; requests
+//! beyond the bound are only counted.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -14,10 +14,10 @@ pub(super) struct Log {
     pub(super) tally: Tally,
 }
 
-/// Running counts for those who watch the run.
+/// Running counts for the progress display.
 #[derive(Default)]
 pub(super) struct Tally {
-    /// Viewers that have come.
+    /// Viewers that have arrived.
     pub(super) started: AtomicU32,
     /// Viewers that could not be started in time.
     pub(super) dropped: AtomicU32,

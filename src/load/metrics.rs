@@ -1,5 +1,5 @@
-//! What the audience counts, for a Prometheus that scrapes it while a surge is played: viewers by what they do, what they live
-//! through, and where in the scenario they are.
+//! Metrics of the audience, for a Prometheus that scrapes them while a surge is played: what viewers do, what they experience,
+//! and how far the scenario is.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use crate::viewer::buffer::Playback;
 use crate::viewer::player::Player;
 use crate::viewer::quality::Exit;
 
-/// The figures of the runs of one scenario; copies share them.
+/// The metrics of the runs of one scenario; copies share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     viewers: [IntGauge; Playback::ALL.len()],
@@ -33,19 +33,19 @@ pub struct Metrics {
     programme: Programme,
 }
 
-/// What a scenario has in store, by the seconds of a run.
+/// The phases and events of a scenario, by the time since the start of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Plot {
     /// Its name.
     pub scenario: String,
     /// The names of its phases, and when each begins; each lasts until the next.
     pub phases: Vec<(String, Duration)>,
-    /// What happens beside, in words, and when.
+    /// Events beside the phases, in words, and when each happens.
     pub events: Vec<(String, Duration)>,
 }
 
 impl Metrics {
-    /// All figures, at 0.
+    /// All metrics, at 0.
     pub fn new(registry: &Registry, plot: Plot, clock: Clock) -> Self {
         let viewers = registry.gauges(table::VIEWERS);
         let failures = registry.counters(table::VIEWER_FAILURES);
@@ -66,18 +66,18 @@ impl Metrics {
         }
     }
 
-    /// The same, which nobody scrapes.
+    /// The same metrics, without a scrape endpoint.
     pub fn unseen(clock: Clock) -> Self {
         Self::new(&Registry::new(&[]), Plot::default(), clock)
     }
 
-    /// A run begins: its phases and events count from now on, until what is returned is dropped.
+    /// A run begins: its phases and events count from now on, until the returned value is dropped.
     pub(super) fn begins(&self, began: Timestamp) -> Playing<'_> {
         *self.programme.began() = Some(began);
         Playing(&self.programme)
     }
 
-    /// This has become of a like, so long after it was wanted.
+    /// Counts the outcome of a like, and the time since the viewer wanted it.
     pub(super) fn liked(&self, fate: Fate, took: Duration) {
         self.likes[fate as usize].inc();
         if fate == Fate::Acknowledged {
@@ -101,7 +101,7 @@ impl Metrics {
     }
 }
 
-/// What of a viewer is counted already. It counts as present until this is dropped.
+/// What is counted already of a viewer. The viewer counts as present until this is dropped.
 pub(super) struct Counted<'a> {
     metrics: &'a Metrics,
     playback: Playback,
@@ -112,7 +112,7 @@ pub(super) struct Counted<'a> {
 }
 
 impl Counted<'_> {
-    /// Counts what is new of this player, which has been told the time; says how many stalls are.
+    /// Counts what is new of this player, which has been told the time. Returns the number of new stalls.
     pub(super) fn notice(&mut self, player: &Player) -> u32 {
         let quality = player.quality();
         let playback = player.playback();
@@ -165,13 +165,12 @@ impl Drop for Playing<'_> {
     }
 }
 
-/// Phases and events, reckoned when they are scraped. Their names come from the scenario, so each is a const label of a
-/// gauge of its own.
+/// Phases and events, computed at each scrape. Their names come from the scenario, so each is a const label of its own gauge.
 #[derive(Clone, Debug)]
 struct Programme {
     clock: Clock,
     began: Arc<Mutex<Option<Timestamp>>>,
-    /// When each phase lasts, from when until when; the last ones never end.
+    /// When each phase begins and ends; the last one never ends.
     phases: Vec<(Vec<(Duration, Duration)>, IntGauge)>,
     /// When each event happens.
     events: Vec<(Vec<Duration>, Gauge)>,
@@ -205,7 +204,7 @@ impl Programme {
     }
 }
 
-/// What has one name is one series.
+/// Entries with the same name form one series.
 fn by_name<'a, T>(named: impl Iterator<Item = (&'a String, T)>) -> BTreeMap<&'a String, Vec<T>> {
     let mut all: BTreeMap<_, Vec<T>> = BTreeMap::new();
     for (name, what) in named {
@@ -233,7 +232,7 @@ impl Collector for Programme {
         for (times, gauge) in &self.events {
             let has_come = |at: &&Duration| elapsed.is_some_and(|elapsed| elapsed >= **at);
             let last = times.iter().filter(has_come).max();
-            // What has not happened in this run has happened when it did in the one before, or never.
+            // An event that has not happened in this run keeps its time from the run before, if there was one.
             if let (Some(began), Some(last)) = (began, last) {
                 let at = self.clock.unix_at(began + *last);
                 gauge.set(at.since(UnixTime::default()).as_secs_f64());

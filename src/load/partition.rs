@@ -1,4 +1,4 @@
-//! The viewers' own network, which may fail: for a while a part of them reaches nobody.
+//! The viewers' own network. It may fail: for a while some viewers reach no edge.
 
 use std::sync::Arc;
 
@@ -10,14 +10,15 @@ pub struct Network {
     cut: Option<Arc<watch::Sender<Cut>>>,
 }
 
-/// Who is cut off.
+/// Which share of the viewers is cut off.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Cut {
     percent: f64,
 }
 
 impl Cut {
-    /// Viewers are cut off by their number, so the same ones every time, spread over all who came.
+    /// The viewer's number decides, so each cut takes the same viewers, spread evenly over all
+    /// arrivals.
     fn hits(self, viewer: u32) -> bool {
         // The golden ratio spreads successive numbers evenly over the circle.
         let place = f64::from(viewer) * 0.618_033_988_749_894_9;
@@ -33,12 +34,12 @@ impl Network {
         }
     }
 
-    /// Cuts off this share of the viewers: what they have open breaks, and what they try fails at once.
+    /// Cuts off this share of the viewers: their open connections break, and new attempts fail at once.
     pub fn cut(&self, percent: f64) {
         self.become_so(Cut { percent });
     }
 
-    /// All is well again.
+    /// Ends the cut: every viewer reaches the edges again.
     pub fn restore(&self) {
         self.become_so(Cut::default());
     }

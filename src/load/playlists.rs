@@ -1,4 +1,4 @@
-//! Playlists that were read already: viewers of one stream get the same text again and again, and it is read once.
+//! Playlists that were parsed before: viewers of one stream get the same text again and again, and each text is parsed once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use crate::hls::reader::MediaFacts;
 use crate::viewer::abr::Needs;
 use crate::viewer::player::Listed;
 
-/// What the playlists said that were read last.
+/// The content of the playlists that were parsed last.
 #[derive(Debug, Default)]
 pub(super) struct Playlists {
     /// By channel.
@@ -20,9 +20,9 @@ pub(super) struct Playlists {
 /// A multivariant playlist.
 #[derive(Debug, Default)]
 pub(super) struct Multivariant {
-    /// Its renditions as players number them.
+    /// The renditions in the order in which players number them.
     pub(super) offered: Vec<Offered>,
-    /// What each of them needs.
+    /// The bit rates that each rendition needs.
     pub(super) needs: Arc<[Needs]>,
 }
 
@@ -43,7 +43,7 @@ impl From<Vec<Offered>> for Multivariant {
 #[derive(Debug)]
 pub(super) struct Media {
     pub(super) facts: MediaFacts,
-    /// The same segments as players know them.
+    /// The same segments in the player's form.
     pub(super) listed: Arc<[Listed]>,
 }
 
@@ -61,10 +61,10 @@ impl From<MediaFacts> for Media {
     }
 }
 
-/// Texts of one thing that are remembered: the newest of each edge, more or less.
+/// Texts that are remembered per playlist: about one, the newest, for each edge.
 const KEPT_MAX: usize = 8;
 
-/// The texts that were read last of many things, and what they say.
+/// The texts of many playlists that were parsed last, and their content.
 #[derive(Debug)]
 pub(super) struct Texts<T> {
     kept: Mutex<HashMap<u32, Vec<Known<T>>>>,
@@ -86,8 +86,8 @@ impl<T> Default for Texts<T> {
 }
 
 impl<T> Texts<T> {
-    /// What the text of the thing with this index says that came from `base`, as `read` reads it if nobody has. What cannot
-    /// be read is not kept.
+    /// The content of this text of the playlist with this index, resolved against `base`. `read` parses the text if it is not
+    /// known yet. A text that cannot be parsed is not kept.
     pub(super) fn says(
         &self,
         index: u32,
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(*first, 7);
         assert!(Arc::ptr_eq(&first, &read(0, "/a", 7).unwrap()));
         assert_eq!(reads.get(), 1);
-        // Another thing, and another place, may mean something else by it.
+        // The same text may mean something else for another playlist or at another base.
         assert!(!Arc::ptr_eq(&first, &read(1, "/a", 7).unwrap()));
         assert!(!Arc::ptr_eq(&first, &read(0, "/b", 7).unwrap()));
         assert_eq!((read(0, "/a", 13), read(0, "/a", 13)), (None, None));

@@ -1,4 +1,4 @@
-//! How a viewer reaches an edge: over a connection of its own, or over one of a pool that all viewers share.
+//! How a viewer reaches an edge: over its own connection, or over one of a pool that all viewers share.
 
 use std::sync::Mutex;
 
@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::client::Connection;
 use super::edge::Edge;
 
-/// Connections to one edge, lent for one request each, in the order of asking.
+/// Connections to one edge. Each is lent for one request, in the order of asking.
 pub(super) struct Pool {
     edge: Edge,
     places: Semaphore,
@@ -27,7 +27,7 @@ impl Pool {
     /// A connection, as soon as one is free.
     pub(super) async fn borrow(&self) -> Lent<'_> {
         let place = self.places.acquire().await;
-        // The one that was used last: its edge has kept it open.
+        // The connection that was used last, because the edge is most likely to have kept it open.
         let kept = self.lock().pop();
         let connection = kept.unwrap_or_else(|| Connection::new(&self.edge));
         Lent {

@@ -1,4 +1,5 @@
-//! What a viewer knows of its stream, shared with all who know the same: by it the viewer asks, and answers are read into it.
+//! What a viewer knows of its stream, shared with all viewers that know the same. The viewer's requests follow from it, and
+//! answers are read into it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use crate::hls::reader;
 use crate::report::record::{self, Outcome};
 use crate::viewer::player::Object;
 
-/// A part of each segment that is asked for in place of it has at least so many bytes.
+/// Smallest part of a segment that is asked for in place of the whole segment, in bytes.
 const PART_BYTES_MIN: u64 = 1_024;
 
 /// What a viewer has seen.
@@ -18,13 +19,13 @@ const PART_BYTES_MIN: u64 = 1_024;
 pub(super) struct Seen {
     /// The viewer's channel.
     pub(super) channel: u32,
-    /// What it is offered.
+    /// The multivariant playlist that the viewer has.
     pub(super) multivariant: Arc<Multivariant>,
-    /// The media playlist that it has.
+    /// The media playlist that the viewer has.
     pub(super) playlist: Option<Arc<Media>>,
 }
 
-/// What an answer has brought.
+/// The content of an answer.
 pub(super) enum Came {
     Multivariant(Arc<Multivariant>),
     Media(Arc<Media>),
@@ -32,7 +33,7 @@ pub(super) enum Came {
 }
 
 impl Seen {
-    /// What the log calls an object.
+    /// The log's name of an object.
     pub(super) fn name(&self, object: Object) -> record::Object {
         match object {
             Object::Multivariant => record::Object::Multivariant,
@@ -46,7 +47,7 @@ impl Seen {
         }
     }
 
-    /// Where it is, at this edge.
+    /// The path of an object at this edge.
     pub(super) fn path(&self, watched: &Watched, edge: u32, object: Object) -> Cow<'_, str> {
         match object {
             Object::Multivariant => watched.start(self.channel, edge).into(),
@@ -61,7 +62,8 @@ impl Seen {
         }
     }
 
-    /// How much of it is asked for, where one part of so many stands for each segment.
+    /// Number of first bytes to ask for, where one part in `one_part_of` stands for each segment. `None` means the whole
+    /// object.
     pub(super) fn first_bytes(&self, object: Object, one_part_of: u64) -> Option<u64> {
         let Object::Segment { rendition, number } = object else {
             return None;
@@ -74,7 +76,7 @@ impl Seen {
         Some((bits as u64 / 8 / one_part_of).max(PART_BYTES_MIN))
     }
 
-    /// What has come of it from this path at this edge, with this text if it is one.
+    /// Reads the answer for this path at this edge. `text` is its body if the object is a playlist.
     pub(super) fn read(
         &self,
         world: &World,
@@ -85,7 +87,7 @@ impl Seen {
     ) -> Result<Came, Outcome> {
         let base = match world.watched {
             Watched::Channels { .. } => Cow::Borrowed(path),
-            // Other servers may name themselves.
+            // Foreign servers may use their own host names in URLs.
             Watched::Foreign { .. } => {
                 format!("http://{}{path}", world.edges[edge as usize].host).into()
             }
@@ -114,12 +116,12 @@ impl Seen {
         came.ok_or(Outcome::Unreadable)
     }
 
-    /// A rendition as it is offered.
+    /// A rendition as the multivariant playlist offers it.
     pub(super) fn offered(&self, rendition: usize) -> &Offered {
         &self.multivariant.offered[rendition]
     }
 
-    /// A segment as its playlist lists it.
+    /// A segment as the viewer's media playlist lists it.
     fn listed(&self, number: u64) -> Option<&reader::Listed> {
         let mut listed = self.playlist.as_ref()?.facts.listed.iter();
         listed.find(|segment| segment.number == number)

@@ -1,7 +1,8 @@
-//! What is watched: the paths that a viewer asks for, what the log calls them, and what their bytes are held against.
+//! The stream that viewers watch: the paths that they ask for, the log's names for them, and the bytes that segments are
+//! compared with.
 //!
-//! Of Seawall's own channels every byte is known beforehand. Of any other HLS stream only this is: a viewer that asks for the same
-//! segment must get the same bytes.
+//! For Seawall's own channels every byte is known beforehand. For any other HLS stream only one thing is known: viewers that
+//! ask for the same segment must get the same bytes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -20,13 +21,13 @@ use crate::serve::clock::Clock;
 /// A stream to watch.
 #[derive(Clone, Debug)]
 pub enum Stream {
-    /// Channels of Seawall, the most popular first, all with one ladder.
+    /// Channels of Seawall, the most popular first; all have the same ladder.
     Channels(Vec<Channel>),
     /// Any other HLS stream, at paths of its own.
     Foreign {
         /// At each target, the path and query of its playlist.
         paths: Vec<String>,
-        /// What it offers: BANDWIDTH of each rendition, lowest first.
+        /// BANDWIDTH of each rendition that the stream offers, lowest first.
         bandwidths_bps: Vec<u64>,
         /// Duration of its segments.
         segment_duration: Duration,
@@ -54,7 +55,7 @@ impl Stream {
             Self::Foreign { bandwidths_bps, .. } => bandwidths_bps
                 .iter()
                 .map(|bps| match bps {
-                    // A media playlist says nothing of its bandwidth.
+                    // A media playlist does not state its bandwidth.
                     0 => "the stream".to_owned(),
                     bps => format!("{} kb/s", bps / 1_000),
                 })
@@ -62,7 +63,7 @@ impl Stream {
         }
     }
 
-    /// The names of its channels, where they are Seawall's.
+    /// The names of its channels, if they are Seawall's.
     pub fn names(&self) -> Option<Vec<String>> {
         let Self::Channels(channels) = self else {
             return None;
@@ -83,7 +84,7 @@ impl Stream {
         }
     }
 
-    /// What its segments are held against.
+    /// What its segments are compared with.
     pub(super) fn held_against(&self) -> HeldAgainst {
         match self {
             Self::Channels(_) => HeldAgainst::Channel,
@@ -91,7 +92,7 @@ impl Stream {
         }
     }
 
-    /// How many channels there are to choose from.
+    /// Number of channels to choose from.
     pub fn channels(&self) -> u32 {
         match self {
             Self::Channels(channels) => channels.len() as u32,
@@ -111,13 +112,13 @@ pub(super) enum Watched {
     Foreign {
         paths: Vec<String>,
         bandwidths_bps: Vec<u64>,
-        /// Whether nobody is to have a choice: the lowest rendition alone.
+        /// Whether viewers have no choice: only the lowest rendition is offered.
         one: bool,
         bodies: Fingerprints,
     },
 }
 
-/// A rendition as a player is offered it.
+/// A rendition as a player sees it.
 #[derive(Clone, Debug)]
 pub(super) struct Offered {
     /// Its index in the log.
@@ -128,13 +129,13 @@ pub(super) struct Offered {
     pub(super) path: String,
 }
 
-/// How many of the newest segments are kept regenerated: as many as a join asks for.
+/// Number of the newest segments that are kept regenerated: as many as a joining viewer asks for.
 const PREPARED: u64 = 4;
-/// Segments of more channels are made when they are asked for.
+/// Segments of further channels are made only when a viewer asks for them.
 const CHANNELS_PREPARED_MAX: usize = 4;
 
 impl Watched {
-    /// `one`: viewers keep to one rendition, whichever they find.
+    /// With `one`, viewers keep to one rendition.
     pub(super) fn new(stream: &Stream, allowed: Vec<u32>, one: bool) -> Self {
         match stream {
             Stream::Channels(channels) => {
@@ -158,7 +159,8 @@ impl Watched {
         }
     }
 
-    /// Regenerates what viewers may soon ask for, the segment under way included, so that no answer waits for its check.
+    /// Regenerates the segments that viewers may soon ask for, including the next one to be published, so that no answer waits
+    /// for its check.
     pub(super) fn prepare(&self, clock: Clock) {
         let Self::Channels {
             channels,
@@ -181,7 +183,7 @@ impl Watched {
         }
     }
 
-    /// Where a viewer of this channel begins, at this edge.
+    /// The path at which a viewer of this channel begins, at this edge.
     pub(super) fn start(&self, channel: u32, edge: u32) -> String {
         match self {
             Self::Channels { channels, .. } => {
@@ -192,8 +194,8 @@ impl Watched {
         }
     }
 
-    /// What a multivariant playlist at `path` offers of this channel, lowest first; nothing if it cannot be read. `base` is
-    /// what its addresses are resolved against.
+    /// The renditions that a multivariant playlist at `path` offers of this channel, lowest first; empty if the playlist cannot
+    /// be read. Its addresses are resolved against `base`.
     pub(super) fn offered(
         &self,
         channel: u32,
@@ -203,7 +205,7 @@ impl Watched {
     ) -> Vec<Offered> {
         let mut variants = match reader::multivariant(base, text) {
             Ok(variants) => variants,
-            // A media playlist is a stream of one rendition.
+            // A media playlist alone is a stream with one rendition.
             Err(_) if matches!(self, Self::Foreign { .. }) && reader::media(base, text).is_ok() => {
                 vec![Variant {
                     bandwidth_bps: 0,
@@ -251,7 +253,7 @@ impl Watched {
         (0..).zip(variants).filter_map(offered).collect()
     }
 
-    /// Whether a listed segment has the name that its number stands for: otherwise no byte could be checked.
+    /// Whether a listed segment has the name that belongs to its number: otherwise its bytes could not be checked.
     pub(super) fn is_named_so(&self, rendition: u32, segment: &reader::Listed) -> bool {
         let Self::Channels { channels, .. } = self else {
             return true;
@@ -266,7 +268,7 @@ impl Watched {
             })
     }
 
-    /// The path of a segment that is not listed yet, where names follow from numbers.
+    /// The path of a segment that no playlist lists yet, where names follow from numbers.
     pub(super) fn path_of(&self, rendition: u32, number: u64) -> Option<String> {
         let Self::Channels { channels, .. } = self else {
             return None;
@@ -282,18 +284,18 @@ impl Watched {
     }
 }
 
-/// What segments of a foreign stream looked like the first time: their length and checksum.
+/// Length and checksum of each segment of a foreign stream when it was first received.
 #[derive(Default)]
 pub(super) struct Fingerprints {
     seen: Mutex<HashMap<(u32, u64), Fingerprint>>,
 }
 
-/// Segments that are remembered; beyond that none is compared.
+/// Maximum number of segments that are remembered; further segments are not compared.
 const REMEMBERED_MAX: usize = 100_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint {
-    /// Modulo 2^32.
+    /// Length modulo 2^32.
     bytes: u32,
     checksum: u32,
 }
@@ -308,7 +310,7 @@ impl From<Crc> for Fingerprint {
 }
 
 impl Fingerprints {
-    /// Whether a body equals the first one of the same segment; the first one does.
+    /// Whether a body equals the first body of the same segment. The first body itself always does.
     pub(super) fn agrees(&self, rendition: u32, number: u64, body: Fingerprint) -> bool {
         let mut seen = self.seen.lock().expect("no holder of this lock panics");
         if let Some(first) = seen.get(&(rendition, number)) {

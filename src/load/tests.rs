@@ -1,4 +1,4 @@
-//! The audience against a small edge of our own over loopback: what it asks, what it notices, what it logs.
+//! The audience against a small edge in the test over loopback: what viewers ask for, what they notice, what they log.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -37,7 +37,7 @@ use crate::viewer::asking::Fate;
 use crate::viewer::audience::{Audience, LastMile, Manners, Sessions};
 use crate::viewer::likes::{Burst, Likes};
 
-/// What the edge does to segments.
+/// What the edge does wrong with segments.
 #[derive(Clone, Copy)]
 enum Trouble {
     None,
@@ -46,7 +46,7 @@ enum Trouble {
     Missing,
 }
 
-/// An edge that regenerates what it is asked for, and says `hit` from the second request for a segment on.
+/// An edge that regenerates what viewers ask for. It says `hit` from the second request for a segment on.
 struct Edge {
     channel: Channel,
     clock: Clock,
@@ -136,7 +136,7 @@ async fn serve(edge: Arc<Edge>) -> SocketAddr {
                 async move {
                     let path = request.uri().path();
                     if LikePath::asked(request.method(), path).is_some() {
-                        // It says nothing of likes, ever.
+                        // This edge never answers a like.
                         std::future::pending::<()>().await;
                     }
                     Ok::<_, Infallible>(edge.answer(path))
@@ -161,7 +161,7 @@ async fn surge(trouble: Trouble, stop: CancellationToken) -> Ran {
     surge_with(trouble, None, |_| (), stop).await
 }
 
-/// The same viewers, who like.
+/// The same viewers, who also like.
 async fn surge_with(
     trouble: Trouble,
     likes: Option<Likes>,
@@ -295,7 +295,7 @@ async fn a_segment_that_ends_early_is_truncated_and_a_missing_one_a_status() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn likes_that_nobody_answers_are_bounded_and_what_had_left_is_unknown() {
-    // 40,000 per second for 0.8 s, twice of what may be under way.
+    // 40,000 per second for 0.8 s: twice the number that may be under way.
     let likes = Likes {
         per_s: 20_000.0,
         like_percent: 0.0,
@@ -308,7 +308,7 @@ async fn likes_that_nobody_answers_are_bounded_and_what_had_left_is_unknown() {
         }],
     };
     let stop = CancellationToken::new();
-    // The last viewer has left: nobody waits for the rest.
+    // The last viewer has left, and no viewer waits for the rest.
     let ends = |so_far: Progress| {
         if so_far.viewers_started == 6 && so_far.viewers_now == 0 {
             stop.cancel();
@@ -326,11 +326,11 @@ async fn likes_that_nobody_answers_are_bounded_and_what_had_left_is_unknown() {
     assert!(likes.unsent > 1_000, "{}", likes.unsent);
     assert!((16_000..=16_384).contains(&likes.operations.len()));
     assert_eq!(count(Fate::Acknowledged), 0);
-    // Those alone that a connection took.
+    // Only likes that a connection had taken.
     let unknown = count(Fate::Unknown);
     assert!((1..=64).contains(&unknown), "{unknown}");
     assert_eq!(likes.tally[0].hearts, (0, unknown as u64));
-    // The video is none the worse.
+    // The video does not suffer.
     let summary = ran.summary();
     assert_eq!(summary.experience.started, 6);
     assert_eq!(summary.outcomes(Kind::Segment, Outcome::Status), 0);

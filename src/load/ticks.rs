@@ -1,5 +1,5 @@
-//! What a worker's clock ticks for: viewers wait for whole ticks, and so do the timeouts of what they ask, so that one timer
-//! of the runtime serves all who are due.
+//! The ticks of a worker. Viewers wait for whole ticks, and so do the timeouts of their requests, so one timer of the runtime
+//! serves all that are due.
 
 use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,16 +10,16 @@ use super::wheel::{Place, Wheel};
 use crate::serve::clock::Clock;
 use crate::time::Timestamp;
 
-/// Timers go off at whole multiples of this. In browsers timers that set each other wait at least as long (HTML, "Timers"),
-/// and hls.js looks ten times a second what to do.
+/// Timers go off at whole multiples of this duration. In browsers, timers that set each other wait at least as long (HTML,
+/// "Timers"), and hls.js decides ten times a second what to do.
 pub(super) const TICK: Duration = Duration::from_millis(4);
 
-/// The last tick that has begun by then.
+/// The last tick that has begun by this time.
 pub(super) fn begun_by(at: Timestamp) -> u64 {
     at.as_nanos() / TICK.as_nanos() as u64
 }
 
-/// The first tick that is not before then.
+/// The first tick that is not before this time.
 pub(super) fn not_before(at: Timestamp) -> u64 {
     begun_by(at.next_tick(TICK))
 }
@@ -29,14 +29,14 @@ pub(super) fn time_of(tick: u64) -> Timestamp {
     Timestamp::from_nanos(tick.saturating_mul(TICK.as_nanos() as u64))
 }
 
-/// The timeouts of what the viewers of a worker ask. They pass when somebody says how late it is.
+/// The timeouts of the requests of a worker's viewers. They pass when [`Deadlines::turn`] is told the time.
 pub(super) struct Deadlines {
     clock: Clock,
     wheel: Mutex<Wheel<Waker>>,
 }
 
 impl Deadlines {
-    /// None yet.
+    /// Begins without deadlines.
     pub(super) fn new(clock: Clock) -> Self {
         Self {
             clock,
@@ -44,21 +44,21 @@ impl Deadlines {
         }
     }
 
-    /// The first tick at which one may pass.
+    /// The first tick at which a deadline may pass.
     pub(super) fn first(&self) -> Option<u64> {
         self.wheel().first()
     }
 
-    /// It is `now`: those that are due pass.
+    /// Lets pass the deadlines that are due at `now`.
     pub(super) fn turn(&self, now: Timestamp) {
         let mut passed = Vec::new();
         self.wheel()
             .turn(begun_by(now), |_, waker| passed.push(waker));
-        // Not under the lock: what is woken may come back at once.
+        // Not under the lock: a woken task may come back at once.
         passed.into_iter().for_each(Waker::wake);
     }
 
-    /// What the future comes to, unless it takes until the first tick that is not before `at`.
+    /// The output of the future; `None` if it takes until the first tick that is not before `at`.
     pub(super) async fn timeout_at<T>(
         &self,
         at: Timestamp,
@@ -81,7 +81,7 @@ impl Deadlines {
     }
 }
 
-/// One deadline; its place is free again when it is dropped.
+/// One deadline; dropping it frees its place in the wheel.
 struct Deadline<'a> {
     deadlines: &'a Deadlines,
     /// A whole multiple of a tick.
@@ -104,7 +104,7 @@ impl Deadline<'_> {
         Poll::Pending
     }
 
-    /// Whether its tick is still to come, and will wake this one.
+    /// Whether its tick is still to come and will wake this waker.
     fn will_wake(&self, waker: &Waker) -> bool {
         self.place.is_some_and(|place| {
             let wheel = self.deadlines.wheel();
@@ -114,7 +114,7 @@ impl Deadline<'_> {
 
     fn unset(&mut self) {
         if let Some(place) = self.place.take() {
-            // It ends when the lock is free again.
+            // The waker is dropped when the lock is free again.
             let _waker = self.deadlines.wheel().take(place);
         }
     }
@@ -148,7 +148,7 @@ mod tests {
         let deadlines = Deadlines::new(clock);
         let at = clock.now() + Duration::from_millis(10);
         let mut never = pin!(deadlines.timeout_at(at, std::future::pending::<()>()));
-        // First polled by somebody else.
+        // Another task polls first.
         let nobody = &mut Context::from_waker(Waker::noop());
         assert!(never.as_mut().poll(nobody).is_pending());
         let ticking = async {

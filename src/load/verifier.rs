@@ -1,5 +1,5 @@
-//! The bytes that each segment must have: regenerated once, then shared by everybody who receives it. Where viewers ask for
-//! the first part of each segment, no more than that is made.
+//! The bytes that each segment must have: regenerated once, then shared by all viewers that receive the segment. Where viewers
+//! ask only for the first part of each segment, only that part is made.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,8 +11,8 @@ use super::numbering;
 use crate::hls::timeline::Channel;
 use crate::media;
 
-/// Segments kept: two windows of ten segments in three renditions, and for each further channel a few. Beyond it the oldest
-/// goes, and is made again if somebody asks for it.
+/// Segments kept: two windows of ten segments in three renditions, and a few for each channel. Beyond that the oldest segment
+/// is dropped, and made again when a viewer asks for it.
 const KEPT_MAX: usize = 60;
 const KEPT_PER_CHANNEL_MAX: usize = 4;
 
@@ -23,20 +23,20 @@ pub(super) struct Verifier {
     kept_max: usize,
 }
 
-/// What is kept.
+/// The segments that are kept.
 #[derive(Default)]
 struct Kept {
-    /// Segments by number, then rendition, then how many of their first bytes: the oldest come first.
+    /// Segments by number, then rendition, then number of first bytes: the oldest come first.
     segments: BTreeMap<(u64, u32, u64), Arc<OnceCell<Bytes>>>,
-    /// How many first bytes of a segment were asked for last, by rendition.
+    /// Number of first bytes that the last request for each rendition wanted.
     asked: BTreeMap<u32, u64>,
 }
 
-/// All of a segment, however long it is.
+/// Stands for all bytes of a segment.
 pub(super) const WHOLE: u64 = u64::MAX;
 
 impl Verifier {
-    /// For the segments of these channels, whose ladders are alike.
+    /// A verifier for the segments of these channels, whose ladders have the same renditions.
     pub(super) fn new(channels: Vec<Arc<Channel>>) -> Self {
         Self {
             kept_max: KEPT_MAX + KEPT_PER_CHANNEL_MAX * channels.len(),
@@ -45,7 +45,7 @@ impl Verifier {
         }
     }
 
-    /// The first `bytes` of segment `number` of the rendition with this index in the log, or all if it has fewer.
+    /// The first `bytes` of segment `number` of the rendition with this index in the log. All bytes, if the segment has fewer.
     pub(super) async fn expected(&self, rendition: u32, number: u64, bytes: u64) -> Bytes {
         self.cell(rendition, number, bytes)
             .get_or_init(|| self.make(rendition, number, bytes))
@@ -53,15 +53,15 @@ impl Verifier {
             .clone()
     }
 
-    /// The same, if they are made already.
+    /// The same bytes, if they are made already.
     pub(super) fn made(&self, rendition: u32, number: u64, bytes: u64) -> Option<Bytes> {
         let kept = self.lock();
         let cell = kept.segments.get(&(number, rendition, bytes))?;
         cell.get().cloned()
     }
 
-    /// Begins to make a segment that somebody is about to ask for, as much of it as of the last one of its rendition. The
-    /// task ends when that is made.
+    /// Begins to make a segment that viewers will soon ask for, with as many bytes as the last request for its rendition
+    /// wanted. The task ends when the bytes are made.
     pub(super) fn prepare(&self, rendition: u32, number: u64) {
         let asked = self.lock().asked.get(&rendition).copied();
         let bytes = asked.unwrap_or(WHOLE);

@@ -17,19 +17,19 @@ use crate::time::Timestamp;
 use crate::viewer::audience::Visit;
 use crate::viewer::player::{self, Action, Object, Player, Seat, TIMEOUT};
 
-/// A viewer who is there. It leaves when this is dropped, so one that is cut in the middle is logged too.
+/// A viewer that is present. It leaves when this is dropped, so a viewer that is cut off in the middle is logged too.
 pub(super) struct Visitor<'a> {
     world: &'a World,
     visit: Visit,
     player: Player,
     counted: Counted<'a>,
     seen: Seen,
-    /// When it was to wake up, until it does something.
+    /// When the viewer was to wake up; `None` once it has acted on the wake-up.
     wakes: Option<Timestamp>,
     /// The edge where it is now.
     at: u32,
     worker: usize,
-    /// Its own connection, where there is no pool.
+    /// The viewer's own connection, if there is no pool.
     own: Option<Box<Connection>>,
 }
 
@@ -58,7 +58,7 @@ impl<'a> Visitor<'a> {
             unix_at_zero: world.clock.unix_at(Timestamp::ZERO),
             abr: world.abr,
             manners: world.manners,
-            // Of other streams no segment has a name before it is listed.
+            // In other streams a segment has no name before a playlist lists it.
             early: visit.early && matches!(world.watched, Watched::Channels { .. }),
             seeks: visit.seeks.map(|at| (world.began + at, world.seek_back)),
             chances: player::Chances {
@@ -85,8 +85,8 @@ impl<'a> Visitor<'a> {
         }
     }
 
-    /// Reads a little here and there. Memory of many viewers goes cold while they wait; what is touched of several before
-    /// the first of them decides comes at once, instead of one after the other.
+    /// Reads a few fields of the viewer. The memory of many viewers goes cold while they wait. Touching several viewers before
+    /// the first one decides lets the cache misses overlap instead of following one another.
     pub(super) fn touch(&self) {
         let quality = self.player.quality();
         black_box((
@@ -99,12 +99,12 @@ impl<'a> Visitor<'a> {
         ));
     }
 
-    /// It wakes up; it should have at `due`.
+    /// Wakes the viewer; it was due at `due`.
     pub(super) fn wakes(&mut self, due: Timestamp) {
         self.wakes = Some(due);
     }
 
-    /// It does something: as late as this is its wake-up.
+    /// The viewer acts now: only now is it known how late its wake-up is.
     fn does(&mut self, now: Timestamp) {
         if let Some(due) = self.wakes.take() {
             self.world.watch.on_wake(now.since(due));
@@ -122,7 +122,8 @@ impl<'a> Visitor<'a> {
             return action;
         };
         self.go_where_the_player_is();
-        // Wanted from when the timer was to go off, unless something else woke the player before that.
+        // The object counts as wanted from the time at which the timer was to go off, unless another event woke the player
+        // earlier.
         let due = due.next_tick(TICK).min(now);
         Action::Get { object, due }
     }
@@ -139,7 +140,7 @@ impl<'a> Visitor<'a> {
         }
     }
 
-    /// Gets what its player wants since `due`, and tells the player how it went.
+    /// Gets the object that the player has wanted since `due`, and tells the player the outcome.
     pub(super) async fn get(mut self: Box<Self>, object: Object, due: Timestamp) -> Box<Self> {
         let world = self.world;
         let clock = world.clock;
@@ -159,7 +160,7 @@ impl<'a> Visitor<'a> {
         let ended = self.ask(object, &mut entry).await;
         entry.outcome = match ended {
             Ok(_) => Outcome::Ok,
-            // Nothing had left yet.
+            // No byte of the request had been sent.
             Err(Outcome::Reset) if entry.trace.sent.is_none() => Outcome::Refused,
             Err(outcome) => outcome,
         };
@@ -174,7 +175,7 @@ impl<'a> Visitor<'a> {
                     .on_playlist(clock.now(), target_duration, came.listed.clone());
                 self.seen.playlist = Some(came);
             }
-            // A player cannot know that bytes are wrong; the log does.
+            // A player cannot know that bytes are wrong; only the log records it.
             Ok(Came::Segment) | Err(Outcome::WrongBytes) => {
                 let bytes = entry.trace.whole_bytes.unwrap_or(entry.trace.bytes);
                 if let Some(at) = entry.trace.first_byte {
@@ -193,7 +194,7 @@ impl<'a> Visitor<'a> {
         self
     }
 
-    /// Asks for an object, and reads what comes.
+    /// Asks for an object and reads the answer.
     async fn ask(&mut self, object: Object, entry: &mut Entry<'_>) -> Result<Came, Outcome> {
         let world = self.world;
         let path = self.seen.path(&world.watched, self.at, object);
@@ -250,7 +251,7 @@ impl<'a> Visitor<'a> {
         }
     }
 
-    /// What the player tells of itself (CTA-5004, by headers).
+    /// What the player reports about itself (CTA-5004, as request headers).
     fn told(&self, object: Object) -> Vec<(&'static str, String)> {
         if !self.world.manners.cmcd {
             return Vec::new();
@@ -263,7 +264,7 @@ impl<'a> Visitor<'a> {
         if let Some(rendition) = of_rendition {
             about_object = format!("br={},{about_object}", rendition.bandwidth_bps / 1_000);
         }
-        // Rounded to the nearest hundred, as the standard wants it.
+        // Rounded to the nearest hundred, as CTA-5004 requires.
         let hundreds = |value: u128| (value + 50) / 100 * 100;
         let buffered_ms = hundreds(self.player.buffered().as_millis());
         let measured_kbps = hundreds((self.player.estimate_bps() / 1e3) as u128);
@@ -282,7 +283,7 @@ impl<'a> Visitor<'a> {
     }
 }
 
-/// A line of the log. It is written when it is dropped, so a request that is cut in the middle is logged too.
+/// A line of the log. It is written when this is dropped, so a request that is cut off in the middle is logged too.
 struct Entry<'a> {
     log: &'a Log,
     clock: Clock,
@@ -309,7 +310,7 @@ impl Drop for Entry<'_> {
             word: self.trace.word,
             bytes: self.trace.bytes,
             outcome: match (self.outcome, self.trace.sent) {
-                // Nothing had left yet.
+                // No byte of the request had been sent.
                 (Outcome::Cut | Outcome::Timeout, None) => Outcome::Refused,
                 (outcome, _) => outcome,
             },

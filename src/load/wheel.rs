@@ -1,23 +1,23 @@
-//! A timing wheel: what goes off at the same tick lies together, so that putting in, taking out and going off cost the same
-//! however much there is (Varghese and Lauck 1987, "hashed and hierarchical timing wheels", scheme 4).
+//! A timing wheel: entries of the same tick lie together. Putting in, taking out and going off cost the same for any number of
+//! entries (Varghese and Lauck 1987, "hashed and hierarchical timing wheels", scheme 4).
 
-/// Ticks ahead that it reaches. What is beyond goes off at its end, and may be put in again; the fewer there are, the
-/// sooner memory is used again.
+/// Number of ticks ahead that the wheel reaches. An entry beyond goes off at the end of the reach, and its owner may put it in
+/// again. The fewer ticks there are, the sooner memory is used again.
 const REACH: u64 = 1_024;
-/// Of each tick's room this much is kept; more comes back to the system once it has gone off.
+/// Capacity that each tick keeps, in entries. Capacity above it is freed after the tick has gone off.
 const KEPT_PER_TICK: usize = 64;
 
-/// Things by the tick at which they go off.
+/// Entries by the tick at which they go off.
 pub(super) struct Wheel<T> {
-    /// The place of a tick is its remainder by the reach.
+    /// A tick lies at its number modulo the reach.
     ticks: Box<[Vec<Option<T>>]>,
     /// The first tick that has not gone off.
     next: u64,
-    /// No tick before this one has anything.
+    /// No tick before this one has entries.
     soonest: u64,
 }
 
-/// Where something lies.
+/// The position of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     tick: u64,
@@ -25,7 +25,7 @@ pub(super) struct Place {
 }
 
 impl<T> Wheel<T> {
-    /// An empty one, of which nothing has gone off.
+    /// An empty wheel; no tick has gone off.
     pub(super) fn new() -> Self {
         Self {
             ticks: (0..REACH).map(|_| Vec::new()).collect(),
@@ -34,7 +34,8 @@ impl<T> Wheel<T> {
         }
     }
 
-    /// Puts something in for this tick; for the next one if it has gone off; and for the last within reach if it is beyond.
+    /// Puts an entry in for this tick. If the tick has gone off, the entry goes to the next one; if it is beyond the reach, to
+    /// the last tick within reach.
     pub(super) fn put(&mut self, tick: u64, what: T) -> Place {
         let tick = tick.clamp(self.next, self.next + (REACH - 1));
         self.soonest = self.soonest.min(tick);
@@ -46,21 +47,21 @@ impl<T> Wheel<T> {
         }
     }
 
-    /// What lies there, unless it has gone off or was taken out.
+    /// The entry at this place; `None` if it has gone off or was taken out.
     pub(super) fn get(&self, place: Place) -> Option<&T> {
         let is_ahead = place.tick >= self.next;
         let at_tick = is_ahead.then(|| &self.ticks[slot(place.tick)])?;
         at_tick.get(place.index)?.as_ref()
     }
 
-    /// Takes out what lies there, unless it has gone off.
+    /// Takes out the entry at this place; `None` if it has gone off or was taken out before.
     pub(super) fn take(&mut self, place: Place) -> Option<T> {
         let is_ahead = place.tick >= self.next;
         let at_tick = is_ahead.then(|| &mut self.ticks[slot(place.tick)])?;
         at_tick.get_mut(place.index)?.take()
     }
 
-    /// The first tick at which something may go off.
+    /// The first tick at which an entry may go off.
     pub(super) fn first(&mut self) -> Option<u64> {
         let beyond = self.next + REACH;
         let mut ahead = self.soonest..beyond;
@@ -69,7 +70,7 @@ impl<T> Wheel<T> {
         first
     }
 
-    /// It is `now`: lets go off what is due, with its tick, the earliest first.
+    /// Lets go off all entries that are due at `now`, each with its tick, the earliest first.
     pub(super) fn turn(&mut self, now: u64, mut goes_off: impl FnMut(u64, T)) {
         let Some(after) = now.checked_add(1).filter(|after| *after > self.next) else {
             return;
@@ -114,7 +115,7 @@ mod tests {
         assert_eq!(wheel.first(), Some(100));
         assert_eq!(gone_off(&mut wheel, 100), [1]);
         assert_eq!(wheel.first(), Some(100 + REACH - 1));
-        // However long nobody looked.
+        // However long the wheel was not turned.
         assert_eq!(gone_off(&mut wheel, 1_000_000_000), [2]);
         assert_eq!(wheel.first(), None);
         assert!(gone_off(&mut wheel, u64::MAX).is_empty());
@@ -146,7 +147,7 @@ mod tests {
     }
 
     proptest! {
-        /// Held against a sorted map.
+        /// Compared with a sorted map.
         #[test]
         fn everything_goes_off_once_at_its_tick_unless_it_was_taken_out(
             steps in proptest::collection::vec(step(), 0..200),
@@ -176,7 +177,7 @@ mod tests {
                         prop_assert_eq!(gone_off(&mut wheel, now), due);
                     }
                 }
-                // What was taken out may leave its tick behind; nothing goes off before it.
+                // An entry that was taken out may leave its tick behind; no entry goes off before that tick.
                 if let Some(((first, _), ())) = ahead.first_key_value() {
                     prop_assert!(wheel.first().is_some_and(|tick| now < tick && tick <= *first));
                 }

@@ -1,10 +1,10 @@
-//! At which edge each viewer is, for likes that follow it there.
+//! At which edge each viewer watches, so that likes are sent to the same edge.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::viewer::audience::Visit;
 
-/// Where each viewer watches: at which edge.
+/// The edge of each viewer.
 pub(super) struct Whereabouts(Vec<AtomicU32>);
 
 impl Whereabouts {

@@ -26,22 +26,24 @@ pub(super) struct World {
     pub(super) watched: Watched,
     pub(super) playlists: Playlists,
     pub(super) edges: Vec<Edge>,
-    /// For each worker one per edge; none where each viewer has a connection of its own.
+    /// Connection pools: for each worker, one per edge. Empty where each viewer has its own
+    /// connection.
     pub(super) pools: Vec<Vec<Pool>>,
-    /// For each worker those of what its viewers ask.
+    /// Request deadlines: one set per worker, for the requests of its viewers.
     pub(super) deadlines: Vec<Deadlines>,
-    /// Of each segment one part of so many is asked for; the last mile carries the whole.
+    /// Viewers ask for one part in this many of each segment; the simulated last mile carries the
+    /// whole segment.
     pub(super) one_part_of: u64,
     pub(super) abr: abr::Rule,
     pub(super) manners: Manners,
-    /// How far viewers seek back who do.
+    /// How far viewers seek back, if they seek.
     pub(super) seek_back: Duration,
     pub(super) seed: u64,
     pub(super) network: Network,
     pub(super) log: Log,
     pub(super) watch: Watch,
     pub(super) metrics: Metrics,
-    /// Where viewers watch, if somebody wants to know.
+    /// At which edge each viewer watches; `None` if no likes are sent.
     pub(super) whereabouts: Option<Arc<Whereabouts>>,
     pub(super) stop: CancellationToken,
 }

@@ -1,10 +1,10 @@
-//! `Cache-Status` (RFC 9211), read back into the word that the edge meant.
+//! `Cache-Status` (RFC 9211), parsed back into the edge's result word.
 
 use sfv::{ListEntry, Parser};
 
 use super::record::ResultWord;
 
-/// The word of the cache nearest to the viewer: each tier appends its member, so it is the last.
+/// The result word of the cache nearest to the viewer: each tier appends its member, so the nearest is the last.
 pub fn word(field: &str) -> ResultWord {
     if is_plain_hit(field) {
         return ResultWord::Hit;
@@ -43,13 +43,13 @@ pub fn word(field: &str) -> ResultWord {
         (None, _) => ResultWord::Unmarked,
         (Some("bypass" | "method" | "request"), _) => ResultWord::Pass,
         (Some("stale"), _) if detail == Some("stale-if-error") => ResultWord::Stale,
-        // A forward that was never made: the detail says why.
+        // A forward that was never made; the detail says why.
         (Some(_), None) if detail.is_some() => ResultWord::Shed,
         (Some(_), _) => ResultWord::Miss,
     }
 }
 
-/// Whether it is `NAME; hit; ttl=SECONDS`, as nearly all are: that is seen without taking the field apart.
+/// Whether the field is `NAME; hit; ttl=SECONDS`, like nearly all fields. This check does not parse the field.
 fn is_plain_hit(field: &str) -> bool {
     let Some((name, ttl)) = field.split_once("; hit; ttl=") else {
         return false;

@@ -1,7 +1,7 @@
-//! A chart as inline SVG that follows the page it stands on: its colours are the page's, its width is whatever there is.
+//! A chart as inline SVG that follows its page: it has the page's colours and the available width.
 //!
-//! The plotting library knows neither style sheets nor themes, so it draws with colours that stand for names, and those
-//! are replaced by the page's variables afterwards.
+//! The plotting library knows neither style sheets nor themes. So it draws with placeholder colours, which are then replaced by
+//! the page's variables.
 
 use std::fmt::Write;
 use std::ops::Range;
@@ -13,32 +13,32 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::markup::escape;
 
-/// What is drawn.
+/// The content of a chart.
 #[derive(Clone, Debug)]
 pub(super) struct Chart<'a> {
     /// Unique on the page.
     pub(super) id: String,
-    /// What it shows, in a few words.
+    /// The title, in a few words.
     pub(super) title: String,
-    /// What there is to see, for readers who cannot see it.
+    /// What the chart shows, for readers who cannot see it.
     pub(super) description: String,
     pub(super) x: Axis,
     pub(super) y: Axis,
-    /// In the order in which they are drawn: the last lies on top.
+    /// In the order in which they are drawn; the last lies on top.
     pub(super) curves: Vec<Curve>,
-    /// Stretches of the x axis that have a name.
+    /// Named ranges of the x axis.
     pub(super) bands: &'a [Band],
-    /// Trouble on the x axis, numbered from 1.
+    /// Faults on the x axis, numbered from 1.
     pub(super) faults: &'a [Range<f64>],
 }
 
 /// An axis.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Axis {
-    /// What it counts, with the unit.
+    /// What the axis counts, with the unit.
     pub(super) name: &'static str,
     pub(super) scale: Scale,
-    /// It reaches at least to here.
+    /// The smallest end value of the axis.
     pub(super) least_end: f64,
 }
 
@@ -47,9 +47,9 @@ pub(super) struct Axis {
 pub(super) enum Scale {
     /// Evenly, from zero.
     Linear,
-    /// Evenly, from zero; parts of one, written as percentages.
+    /// Evenly, from zero; shares of one, written as percentages.
     Share,
-    /// By powers of ten, from the one below the smallest value; zero lies on the axis.
+    /// By powers of ten, starting from the one below the smallest value; zero lies on the axis.
     Log,
 }
 
@@ -60,11 +60,11 @@ pub(super) struct Curve {
     pub(super) name: String,
     pub(super) ink: Ink,
     pub(super) form: Form,
-    /// In the order of x; where y is unknown the curve has a gap.
+    /// Sorted by x; where y is unknown the curve has a gap.
     pub(super) points: Vec<(f64, Option<f64>)>,
 }
 
-/// A named stretch of the x axis.
+/// A named range of the x axis.
 #[derive(Clone, Debug)]
 pub(super) struct Band {
     pub(super) name: String,
@@ -76,18 +76,18 @@ pub(super) struct Band {
 pub(super) enum Form {
     /// From point to point.
     Line,
-    /// The same, dashed.
+    /// From point to point, dashed.
     Dashed,
-    /// Level until the next point.
+    /// Horizontal until the next point.
     Steps,
-    /// The same, dashed.
+    /// Horizontal until the next point, dashed.
     DashedSteps,
     /// Filled down to the axis.
     Area,
 }
 
 impl Form {
-    /// Whether it has gaps by design.
+    /// Whether the curve is dashed, so that it has gaps by design.
     pub(super) fn is_dashed(self) -> bool {
         matches!(self, Self::Dashed | Self::DashedSteps)
     }
@@ -97,7 +97,7 @@ impl Form {
     }
 }
 
-/// A colour of the page, by its name in the style sheet. The six of curves can be told apart by colour-blind eyes.
+/// A colour of the page, by its name in the style sheet. Colour-blind readers can tell the six curve colours apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ink {
     Blue,
@@ -142,14 +142,15 @@ impl Ink {
         }
     }
 
-    /// The colour that stands for it until it is replaced, for whole lines and for dashed ones.
+    /// The placeholder colour, one for solid lines and one for dashed ones.
     fn sentinel(self, form: Form) -> RGBColor {
         let dashed = u8::from(form.is_dashed());
         RGBColor(1 + dashed, 0, self as u8)
     }
 }
 
-/// The library's coordinates are whole numbers: the drawing is this much larger than its units, so that curves are smooth.
+/// The library's coordinates are whole numbers. The drawing is this many times larger than its units, so that curves are
+/// smooth.
 const FINE: i32 = 4;
 const WIDTH: i32 = 480 * FINE;
 const PLOT_HEIGHT: i32 = 190 * FINE;
@@ -159,9 +160,9 @@ const LEFT: i32 = 66 * FINE;
 /// Below the plot: the ticks' labels, then the name of the axis.
 const BELOW: i32 = 50 * FINE;
 const RIGHT: i32 = 14 * FINE;
-/// Between the words above the plot and the plot, so that the highest tick's label has room.
+/// Space between the words above the plot and the plot, so that the highest tick's label fits.
 const GAP: i32 = 8 * FINE;
-/// What a letter takes on average.
+/// Average width of a letter.
 const LETTER_WIDTH: i32 = LETTER * 11 / 20;
 
 /// The chart as an SVG element, to be put into a page with the style sheet of the report.
@@ -188,7 +189,7 @@ fn height(chart: &Chart<'_>) -> i32 {
     rows(chart) * ROW + GAP + PLOT_HEIGHT + BELOW
 }
 
-/// Rows of words above the plot: the unit, the bands' names, the faults' numbers.
+/// Number of text rows above the plot: the unit, the bands' names, the faults' numbers.
 fn rows(chart: &Chart<'_>) -> i32 {
     1 + i32::from(!chart.bands.is_empty()) + i32::from(!chart.faults.is_empty())
 }
@@ -262,7 +263,7 @@ fn draw_into(svg: &mut String, height: i32, chart: &Chart<'_>) -> Result<(), Str
     root.present().map_err(|error| failed(&error))
 }
 
-/// An axis with ticks of our own choice. The library's own would take powers of ten apart.
+/// An axis with our own ticks, because the library's ticks would subdivide powers of ten.
 struct Ruler {
     range: Range<f64>,
     scale: Scale,
@@ -293,7 +294,7 @@ impl ValueFormatter<f64> for Ruler {
     }
 }
 
-/// A part of the plot from top to bottom.
+/// A vertical stripe of the plot.
 fn stretch(
     range: &Range<f64>,
     x_end: f64,
@@ -306,7 +307,7 @@ fn stretch(
     Rectangle::new([(from, y.start), (until, y.end)], style)
 }
 
-/// The words above the plot. A band's name is left out where it would run into the next: tables name all phases.
+/// The words above the plot. A band's name is left out where it would overlap the next one: tables name all phases.
 fn write_rows(
     root: &DrawingArea<SVGBackend<'_>, Shift>,
     chart: &Chart<'_>,
@@ -352,7 +353,7 @@ fn write_rows(
 
 /// The letters of labels: beginning, ending or centred at a point.
 fn letters(ink: Ink, at: HPos) -> TextStyle<'static> {
-    // The library divides sizes by this on their way into a drawing.
+    // The library divides sizes by this factor when it draws.
     let size = f64::from(LETTER) * 1.24;
     TextStyle {
         color: ink.sentinel(Form::Line).to_backend_color(),
@@ -370,7 +371,7 @@ fn end(chart: &Chart<'_>, of: impl Fn(&(f64, Option<f64>)) -> Option<f64>) -> f6
 fn y_range(chart: &Chart<'_>) -> Range<f64> {
     let end = end(chart, |point| point.1).max(chart.y.least_end);
     match chart.y.scale {
-        // A little room above, so that no line runs along the edge.
+        // Some space above, so that no line runs along the edge.
         Scale::Linear => 0.0..end * 1.05,
         Scale::Share => 0.0..end.max(0.01),
         Scale::Log => {
@@ -383,12 +384,12 @@ fn y_range(chart: &Chart<'_>) -> Range<f64> {
     }
 }
 
-/// Of a value of 0.1 or more: what is smaller is taken for it.
+/// Logarithm of a value; a value below 0.1 counts as 0.1.
 fn logarithm(value: f64) -> f64 {
     libm::log10(value.max(0.1))
 }
 
-/// The known stretches of a curve, in the plot's own coordinates.
+/// The known parts of a curve, in the plot's own coordinates.
 fn stretches(curve: &Curve, scale: Scale, least: f64) -> Vec<Vec<(f64, f64)>> {
     let runs = curve
         .points
@@ -413,7 +414,7 @@ fn stretches(curve: &Curve, scale: Scale, least: f64) -> Vec<Vec<(f64, f64)>> {
         .collect()
 }
 
-/// Round values from zero to `end`, some `count` of them.
+/// Round values from zero to `end`, about `count` of them.
 fn ticks(end: f64, count: u32) -> Vec<f64> {
     let rough = end / f64::from(count);
     if !rough.is_finite() || rough <= 0.0 {
@@ -430,7 +431,7 @@ fn ticks(end: f64, count: u32) -> Vec<f64> {
     (0..=last).map(|index| f64::from(index) * step).collect()
 }
 
-/// A value beside an axis.
+/// The label of a value beside an axis.
 fn label(value: f64, scale: Scale) -> String {
     match scale {
         Scale::Share => format!("{} %", short(value * 100.0)),
@@ -450,7 +451,7 @@ fn short(value: f64) -> String {
     format!("{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// Replaces what stands for colours by the page's variables.
+/// Replaces placeholder colours by the page's variables.
 fn themed(body: &str) -> String {
     let mut themed = body.to_owned();
     for ink in Ink::ALL {

@@ -1,8 +1,9 @@
-//! Any two sides beside each other: one summary each, or one per seed; what is better in B than in A, and what is worse.
+//! Any two sides compared: one summary each, or one per seed. The comparison shows which figures are better in B than in A, and
+//! which are worse.
 //!
-//! A figure has changed if it differs by more than a share (the noise) *and* by more than a floor of its own, so that
-//! 0.001 ms against 0.002 ms is no regression. Where both sides have several runs, the 95 % confidence interval of the
-//! difference must exclude zero as well: paired by seed where both sides have the same seeds, else by Welch.
+//! A figure has changed if it differs by more than a share (the noise) *and* by more than its own floor. So 0.001 ms against
+//! 0.002 ms is no regression. Where both sides have several runs, the 95 % confidence interval of the difference must exclude
+//! zero as well. The difference is paired by seed where both sides have the same seeds, else Welch's method applies.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,7 +18,7 @@ use super::tables::{Cell, Table, Tone};
 use super::thresholds::{Verdict, grouped};
 use crate::policy::status::MissQueue;
 
-/// Version of the comparison's form as JSON.
+/// Version of the comparison's JSON format.
 pub const VERSION: u32 = 1;
 
 /// The share by which a figure may differ from run to run.
@@ -30,10 +31,10 @@ pub struct Comparison {
     pub version: u32,
     /// The share by which a figure may differ without having changed.
     pub noise: f64,
-    /// What B is compared with.
+    /// The baseline of the comparison.
     pub a: Side,
     pub b: Side,
-    /// Why the two can hardly be compared; empty if they can.
+    /// Reasons that make the two sides hard to compare; empty if there are none.
     pub warnings: Vec<String>,
     pub trend: Trend,
     pub rows: Vec<Row>,
@@ -64,24 +65,24 @@ pub struct Row {
     pub a: f64,
     /// Mean over the runs of B.
     pub b: f64,
-    /// B less A.
+    /// B minus A.
     pub delta: f64,
-    /// The same as a share of A; `None` if A is zero.
+    /// The difference as a share of A; `None` if A is zero.
     pub delta_share: Option<f64>,
     /// The 95 % confidence interval of the difference; `None` if a side has a single run.
     pub interval: Option<(f64, f64)>,
     pub change: Change,
 }
 
-/// What a figure counts.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unit {
-    /// Things.
+    /// A number of things.
     Count,
-    /// Things per thing.
+    /// A number of things per thing.
     Ratio,
-    /// A part of one, written as a percentage.
+    /// A share of one, written as a percentage.
     Share,
     /// Milliseconds.
     Ms,
@@ -97,27 +98,27 @@ pub enum Unit {
 pub enum Better {
     /// Down.
     Lower,
-    /// Up. A share is judged by what it lacks of one: from 98 % to 96 % the loss has doubled.
+    /// Up. A share is judged by its distance from one: from 98 % to 96 % the loss has doubled.
     Higher,
     /// Neither: it describes the run.
     Neither,
 }
 
-/// What has become of a figure.
+/// How a figure has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
-    /// It is the same, as far as noise lets anybody say.
+    /// The same, within the noise.
     Same,
-    /// It is better in B.
+    /// Better in B.
     Better,
-    /// It is worse in B.
+    /// Worse in B.
     Worse,
-    /// It is another, and neither better nor worse.
+    /// Different, but neither better nor worse.
     Other,
 }
 
-/// What has become of all figures together.
+/// How all figures together have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trend {
@@ -136,12 +137,12 @@ pub enum Trend {
 pub enum Regression {
     /// No figure is worse.
     None,
-    /// These are.
+    /// These figures are worse.
     Found(Vec<String>),
 }
 
 impl Comparison {
-    /// Compares the runs of two sides; a figure that some run does not have is left out.
+    /// Compares the runs of two sides. A figure that is missing in one of the runs is left out.
     pub fn of(a: &[Summary], b: &[Summary], noise: f64) -> Self {
         let rows: Vec<_> = FIGURES
             .iter()
@@ -173,7 +174,7 @@ impl Comparison {
         }
     }
 
-    /// What the comparison comes to, in one sentence.
+    /// The result of the comparison, in one sentence.
     pub fn headline(&self) -> String {
         let list = |change| self.of_change(change).collect::<Vec<_>>().join("; ");
         let (better, worse) = (list(Change::Better), list(Change::Worse));
@@ -197,7 +198,7 @@ struct Figure {
     what: &'static str,
     unit: Unit,
     better: Better,
-    /// A difference that is too small to matter, whatever it is a share of.
+    /// A difference up to this size does not matter, for any size of the figure.
     floor: f64,
     of: fn(&Summary) -> Option<f64>,
 }
@@ -404,7 +405,7 @@ fn segments(summary: &Summary) -> Option<&latency::Row> {
     latency::of_segments(&summary.latency)
 }
 
-/// The likes of a run that has sent some.
+/// The likes of a run, if it sent any.
 fn likes(summary: &Summary) -> Option<&Likes> {
     let likes = summary.likes.as_ref();
     likes.filter(|likes| likes.not_taken.is_none())
@@ -479,7 +480,7 @@ fn interval(a: &[Summary], b: &[Summary], in_a: &[f64], in_b: &[f64]) -> Option<
     Some((delta - half, delta + half))
 }
 
-/// B less A, seed by seed, if both sides have the same seeds, each once.
+/// B minus A, seed by seed, if both sides have the same seeds, each once.
 fn paired(a: &[Summary], b: &[Summary], in_a: &[f64], in_b: &[f64]) -> Option<Vec<f64>> {
     if seeds(a) != seeds(b) || seeds(a).len() != a.len() || a.len() != b.len() {
         return None;
@@ -495,14 +496,15 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// The sample's variance, for two values or more.
+/// The sample variance, for two or more values.
 fn variance(values: &[f64]) -> f64 {
     let mean = mean(values);
     let squares = values.iter().map(|value| (value - mean) * (value - mean));
     squares.sum::<f64>() / (values.len() as f64 - 1.0)
 }
 
-/// The 97.5th percentile of Student's t; between two entries the one with fewer degrees of freedom, which is wider.
+/// The 97.5th percentile of Student's t. Between two entries it takes the one with fewer degrees of freedom, which gives a
+/// wider interval.
 fn student_t(degrees: f64) -> f64 {
     const TABLE: [(f64, f64); 17] = [
         (1.0, 12.706),
@@ -531,7 +533,7 @@ fn seeds(side: &[Summary]) -> BTreeSet<u64> {
     side.iter().map(|run| run.seed).collect()
 }
 
-/// Why the two sides can hardly be compared.
+/// Reasons that make the two sides hard to compare.
 fn warnings(a: &[Summary], b: &[Summary]) -> Vec<String> {
     let differ = |what: &str, of: fn(&Summary) -> String| {
         let all = |side: &[Summary]| side.iter().map(of).collect::<BTreeSet<_>>();
@@ -614,8 +616,8 @@ pub(super) fn table(comparison: &Comparison) -> Table {
     table
 }
 
-/// Two runs beside each other under their labels, without a judgement: one of them may be a baseline that is meant to be
-/// worse.
+/// Two runs beside each other under their labels, without a judgement, because one of them may be a baseline that is meant to
+/// be worse.
 pub(super) fn beside(runs: [&Summary; 2], labels: [&str; 2]) -> Table {
     let [a, b] = runs.map(std::slice::from_ref);
     let mut table = Table::new(
@@ -623,7 +625,7 @@ pub(super) fn beside(runs: [&Summary; 2], labels: [&str; 2]) -> Table {
         ["", labels[0], labels[1], "second / first"],
     );
     for row in Comparison::of(a, b, NOISE).rows {
-        // A ratio of two values that both print as zero says nothing.
+        // A ratio of two values that both print as zero has no meaning.
         let ratio = match row.a > 0.0005 {
             true => format!("{:.2}", row.b / row.a),
             false => "-".to_owned(),
@@ -780,7 +782,7 @@ mod tests {
         assert_eq!(change(&steady, "segment latency p99"), Change::Worse);
         let chance = Comparison::of(&a, &side([160.0, 90.0, 125.0]), NOISE);
         assert_eq!(change(&chance, "segment latency p99"), Change::Same);
-        // Other seeds can't be paired, and then the spread within a side counts.
+        // Runs with other seeds cannot be paired, so the spread within a side counts.
         let mut others = side([120.0, 131.0, 141.0]);
         others[0].seed = 9;
         let unpaired = Comparison::of(&a, &others, NOISE);

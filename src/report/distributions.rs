@@ -1,4 +1,4 @@
-//! How figures are spread over viewers and flights: plain points for a curve, at most [`POINTS_MAX`] of each.
+//! Distributions of figures over viewers and flights: plain points for a curve, at most [`POINTS_MAX`] of each.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use super::record::Viewer;
 use crate::policy::status::MissQueue;
 use crate::theory::waiters::{FetchTime, Waiters};
 
-/// The most points of one distribution.
+/// Maximum number of points in one distribution.
 pub const POINTS_MAX: usize = 100;
 
-/// How figures are spread.
+/// Distributions of the figures of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Distributions {
-    /// From arrival to the first frame, over the viewers that saw one.
+    /// Time from arrival to the first frame, over the viewers that saw one.
     pub startup: Vec<Share>,
     /// Time spent stalled, over the same viewers.
     pub stalled: Vec<Share>,
-    /// Collapsed answers per segment flight, measured and as theory expects; empty without a miss queue.
+    /// Collapsed answers per segment flight, measured and expected by theory; empty without a miss queue.
     pub waiters: Vec<Beyond>,
 }
 
@@ -28,21 +28,21 @@ pub struct Distributions {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Share {
     pub at_most_s: f64,
-    /// Share of viewers for whom it took no longer.
+    /// Share of viewers with at most this value.
     pub share: f64,
 }
 
-/// How many flights had more waiters than this.
+/// Share of flights with more than this number of waiters.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Beyond {
     pub waiters: u64,
-    /// Share of the segment flights that more requests waited for, by the log.
+    /// Share of the segment flights, by the log.
     pub measured: f64,
-    /// The same, if the requests for each segment had come evenly over a segment duration: Poisson.
+    /// The same share by theory (Poisson), if the requests for each segment came evenly over a segment duration.
     pub expected: f64,
 }
 
-/// Spreads the viewers' figures, and the waiters of the flights that the log knows.
+/// The distributions of the viewers' figures, and of the waiters of the flights in the log.
 pub fn gather(
     viewers: &[Viewer],
     keys: &BTreeMap<Key, KeyLog>,
@@ -64,8 +64,8 @@ pub fn gather(
     }
 }
 
-/// Each value that occurs, to the millisecond, with the share of values that are not greater. Where there are too many,
-/// they are thinned out evenly, so that a long tail keeps its points.
+/// Each distinct value, to the millisecond, with the share of values that are not greater. Too many points are thinned out
+/// evenly, so that a long tail keeps its points.
 fn cumulative(values: impl Iterator<Item = Duration>) -> Vec<Share> {
     let mut millis: Vec<u128> = values.map(|value| value.as_millis()).collect();
     millis.sort_unstable();
@@ -87,7 +87,7 @@ fn waiters(
     fetch: Duration,
     segment_duration: Duration,
 ) -> Vec<Beyond> {
-    // Keys with nearly the same mean, to a tenth of its standard deviation, count as one.
+    // Keys whose means differ by less than a tenth of the standard deviation count as one.
     let mut means: BTreeMap<u64, u64> = BTreeMap::new();
     for key in keys.values() {
         let mean = (key.expected_uncollapsed(fetch, segment_duration) - 1.0).max(0.0);
@@ -107,7 +107,7 @@ fn waiters(
     else {
         return Vec::new();
     };
-    // Four standard deviations beyond the greatest mean there is nothing left to see.
+    // Four standard deviations above the greatest mean the curve shows nothing more.
     let expected_most = (mean_most + 4.0 * mean_most.sqrt()).ceil() as u64;
     let counts: Vec<u64> = thinned((0..=collapsed_most.max(expected_most)).collect());
     let mut expected = vec![0.0; counts.len()];
@@ -134,7 +134,7 @@ fn waiters(
         .collect()
 }
 
-/// At most [`POINTS_MAX`] of these, evenly, the first and the last among them.
+/// At most [`POINTS_MAX`] of these points, evenly chosen, including the first and the last.
 fn thinned<T: Copy>(points: Vec<T>) -> Vec<T> {
     let Some(last) = points.len().checked_sub(1) else {
         return points;

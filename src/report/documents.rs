@@ -1,17 +1,17 @@
-//! Everything that a run leaves in a folder, as names and texts: the caller writes the files.
+//! All documents of a run, as names and texts: the caller writes the files.
 
 use super::html;
 use super::markdown;
 use super::run::Run;
 
-/// The documents of one run, or of two that are laid over each other; runs beyond the second are left out.
+/// The documents of one run, or of two overlaid runs; further runs are left out.
 ///
-/// `summary.json`, `timeseries.csv` and `report.md` are of the first run; a second run has its own as `summary-b.json`,
-/// `timeseries-b.csv` and `report-b.md`. `report.html` holds both.
+/// `summary.json`, `timeseries.csv` and `report.md` describe the first run. A second run has its own files: `summary-b.json`,
+/// `timeseries-b.csv` and `report-b.md`. `report.html` shows both.
 pub fn documents(runs: &[Run<'_>]) -> Vec<(String, String)> {
     let mut documents = Vec::new();
     for (run, suffix) in runs.iter().zip(["", "-b"]) {
-        // Every key is a string and every figure is finite or null: nothing here can fail to be written as JSON.
+        // Writing the JSON cannot fail, because every key is a string and every figure is finite or null.
         let json = serde_json::to_string_pretty(run.summary).unwrap_or_default();
         documents.extend([
             (format!("summary{suffix}.json"), format!("{json}\n")),
@@ -35,10 +35,10 @@ mod tests {
     use super::*;
     use crate::policy::status::MissQueue;
 
-    /// What a user reads of these files.
+    /// The manual for users of these files.
     const MANUAL: &str = include_str!("../../docs/summary.md");
 
-    /// Maps whose keys are names and not fields.
+    /// Maps whose keys are names, not fields.
     const MAPS: [&str; 7] = [
         "requests[].words",
         "requests[].outcomes",
@@ -71,7 +71,7 @@ mod tests {
         }
     }
 
-    /// First cells of the rows below a heading of the manual.
+    /// First cells of the table rows below a heading of the manual.
     fn documented(heading: &str) -> BTreeSet<String> {
         let (_, section) = MANUAL.split_once(heading).unwrap();
         let section = section.split("\n## ").next().unwrap();

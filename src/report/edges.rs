@@ -1,4 +1,4 @@
-//! A run by its edges: a row for each.
+//! A run by its edges: one row per edge.
 
 use std::collections::BTreeMap;
 
@@ -8,24 +8,25 @@ use super::counts::{EdgeCounts, OriginHits};
 use super::latency::{self, Since};
 use super::record::{Kind, Request, ResultWord, RunRecord};
 
-/// What one edge was asked, and how it did.
+/// The requests of one edge, and how it handled them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EdgeRow {
-    /// Where it was reached.
+    /// The address at which viewers reached it.
     pub target: String,
     /// The name by which the origin knows it; `None` if that is unknown.
     pub name: Option<String>,
-    /// Viewers that came to it first.
+    /// Viewers that came to this edge first.
     pub viewers: u64,
     /// Requests.
     pub requests: u64,
-    /// The same, by what the edge did.
+    /// The requests by what the edge did.
     pub words: BTreeMap<ResultWord, u64>,
-    /// Those of them that failed.
+    /// Requests that failed.
     pub failures: u64,
-    /// Latency of segments since they were wanted, in milliseconds: the 99th percentile; `None` if none was received whole.
+    /// Latency of segments since they were wanted, in milliseconds: the 99th percentile; `None` if no segment was received
+    /// whole.
     pub segment_p99_ms: Option<f64>,
-    /// What it asked of the origin, of every kind; `None` if that is unknown, as behind shields.
+    /// Requests of this edge to the origin, of every kind; `None` if unknown, as behind shields.
     pub origin_hits: Option<u64>,
 }
 
@@ -75,7 +76,7 @@ pub fn rows(record: &RunRecord, hits: &OriginHits, edges: &EdgeCounts) -> Vec<Ed
         .collect()
 }
 
-/// The client of the origin that is this edge and nobody else.
+/// The name of the origin's client that is this edge alone.
 fn name(edges: &EdgeCounts, edge: u32) -> Option<&String> {
     let askers = &edges.askers;
     let group = *askers.group_of_edge.get(edge as usize)?;

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::record::Viewer;
 use crate::viewer::quality::{Exit, Quality};
 
-/// What the audience lived through.
+/// What the audience experienced.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Experience {
     /// Viewers that saw a first frame.
     pub started: u64,
-    /// From arrival to the first frame, in seconds: median.
+    /// Time from arrival to the first frame, in seconds: median.
     pub startup_p50_s: f64,
-    /// The 95th percentile.
+    /// Time from arrival to the first frame, in seconds: the 95th percentile.
     pub startup_p95_s: f64,
     /// Players that gave up before the first frame.
     pub start_failures: u64,
@@ -26,25 +26,25 @@ pub struct Experience {
     pub retries: u64,
     /// Rebuffering events after the first frame.
     pub stalls: u64,
-    /// Viewers with at least one of them.
+    /// Viewers with at least one rebuffering event.
     pub viewers_stalled: u64,
     /// Stalled share of all time after the first frame.
     pub stalled_share: f64,
     /// Changes of rendition.
     pub switches: u64,
-    /// Segments that players had to step over.
+    /// Segments that players had to skip.
     pub skipped: u64,
     /// Playlists that were older than the one before them.
     pub playlists_went_back: u64,
-    /// Mean of the renditions played, weighted by time, in bits per second.
+    /// Mean bit rate of the renditions played, weighted by time, in bits per second.
     pub bitrate_mean_bps: f64,
     /// Distance from the live edge in seconds: median.
     pub live_latency_p50_s: Option<f64>,
-    /// The 95th percentile.
+    /// Distance from the live edge in seconds: the 95th percentile.
     pub live_latency_p95_s: Option<f64>,
-    /// How much it grew from the first frame to the end of a visit, in seconds: mean.
+    /// Mean growth of this distance from the first frame to the end of a visit, in seconds.
     pub live_latency_drift_s: Option<f64>,
-    /// Share of visits in which nothing at all went wrong.
+    /// Share of visits in which nothing went wrong.
     pub perfect_share: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Which charts a report has: what is drawn over time and as a distribution, for one run or for two laid over each other.
+//! The charts of a report: over time and as distributions, for one run or for two overlaid runs.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use super::record::{Kind, ResultWord};
 use super::run::Run;
 use super::series::Bucket;
 
-/// What a run's phases and faults look like on an axis of time.
+/// A run's phases and faults on a time axis.
 #[derive(Clone, Debug)]
 pub(super) struct Backdrop {
     pub(super) bands: Vec<Band>,
@@ -16,14 +16,14 @@ pub(super) struct Backdrop {
 }
 
 impl Backdrop {
-    /// Of a run; a pair has the phases and faults of its scenario in common.
+    /// The phases and faults of a run. Two overlaid runs have the same ones, because they have the same scenario.
     pub(super) fn of(run: Run<'_>) -> Self {
         let bands = run.summary.phases.iter().map(|phase| Band {
             name: phase.name.clone(),
             range: phase.from_s..phase.until_s,
         });
         let faults = run.summary.faults.iter();
-        // What has no end is marked where it begins and shades nothing: a dead edge would shade all that follows.
+        // A fault without an end is marked at its beginning and shades nothing: a dead edge would shade all that follows.
         let faults = faults.map(|fault| fault.from_s..fault.until_s.unwrap_or(fault.from_s));
         Self {
             bands: bands.collect(),
@@ -32,7 +32,7 @@ impl Backdrop {
     }
 }
 
-/// Charts over time. What tells two runs apart is laid over each other; what has several curves by itself comes once per
+/// Charts over time. A chart with one curve per run shows both runs. A chart with several curves per run is drawn once for each
 /// run.
 pub(super) fn over_time<'a>(runs: &[Run<'_>], backdrop: &'a Backdrop) -> Vec<Chart<'a>> {
     let chart = |id: &str, title: String, description: &str, y: Axis, curves: Vec<Curve>| Chart {
@@ -212,7 +212,7 @@ pub(super) fn distributions(runs: &[Run<'_>]) -> Vec<Chart<'static>> {
     charts
 }
 
-/// How the curves of two runs differ: by more than their colour.
+/// How the curves of two runs differ: in colour and in line style.
 const OF_RUN: [(Ink, Form); 2] = [(Ink::Blue, Form::Line), (Ink::Orange, Form::Dashed)];
 
 fn axis(name: &'static str, scale: Scale) -> Axis {
@@ -235,7 +235,7 @@ fn laid_over(runs: &[Run<'_>], of: &dyn Fn(&Bucket) -> Option<f64>) -> Vec<Curve
     curves.collect()
 }
 
-/// Values over time or over something else; one that is unknown leaves a gap.
+/// Values over time or over another quantity; an unknown value leaves a gap.
 type Points = Vec<(f64, Option<f64>)>;
 
 fn by_kind(run: Run<'_>) -> Vec<Curve> {
@@ -253,7 +253,7 @@ fn by_kind(run: Run<'_>) -> Vec<Curve> {
     curves.collect()
 }
 
-/// Stacked: the highest is drawn first and the others on top of it.
+/// Stacked: the highest curve is drawn first and the others on top of it.
 fn by_word(run: Run<'_>) -> Vec<Curve> {
     let stack = [
         ("miss", Ink::Red, vec![ResultWord::Miss]),
@@ -288,7 +288,7 @@ const OTHER_WORDS: [ResultWord; 6] = [
     ResultWord::Unanswered,
 ];
 
-/// A value per bucket, at its middle; the first and the last reach to the run's ends.
+/// One value per bucket, at its middle; the first and the last extend to the run's ends.
 fn points(run: Run<'_>, of: &dyn Fn(&Bucket) -> Option<f64>) -> Points {
     let buckets = &run.series.buckets;
     let mut points: Vec<_> = buckets

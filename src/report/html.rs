@@ -1,7 +1,6 @@
-//! The report as one HTML page: no outside request, no script, light and dark as the reader's system is, readable on a
-//! phone.
+//! The report as one HTML page: no external request, no script, light or dark like the reader's system, readable on a phone.
 //!
-//! Everything that comes from a scenario, a target or a label goes through `escape`.
+//! All text from a scenario, a target or a label goes through `escape`.
 
 use std::fmt::Write;
 
@@ -14,7 +13,7 @@ use super::summary::Summary;
 use super::tables::{self, Align, Cell, Table, Tone};
 use super::thresholds::Verdict;
 
-/// The page of one run, or of two of one scenario and seed laid over each other. Runs beyond the second are left out.
+/// The page of one run, or of two overlaid runs of one scenario and seed. Further runs are left out.
 pub fn render(runs: &[Run<'_>]) -> String {
     let runs = &runs[..runs.len().min(2)];
     let Some(&first) = runs.first() else {
@@ -91,7 +90,7 @@ pub fn comparison(comparison: &Comparison) -> String {
     page(&format!("Comparison: {word}"), &body)
 }
 
-/// A whole document. The policy in its head forbids whatever would make it ask anybody for anything.
+/// A whole document. The policy in its head forbids every external request.
 fn page(title: &str, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -104,7 +103,7 @@ fn page(title: &str, body: &str) -> String {
     )
 }
 
-/// What a reader should read who reads nothing else.
+/// The opening, for readers who read nothing else.
 fn opening(runs: &[Run<'_>]) -> String {
     let mut text = String::new();
     for run in runs {
@@ -141,7 +140,7 @@ fn opening(runs: &[Run<'_>]) -> String {
     text
 }
 
-/// The few figures that matter.
+/// The most important figures.
 fn tiles(summary: &Summary) -> String {
     let origin = &summary.origin;
     let generator = match summary.generator_faults.is_empty() {
@@ -213,7 +212,7 @@ fn tiles(summary: &Summary) -> String {
     text
 }
 
-/// The same for each run: under its name, and two of them side by side where there is room.
+/// The same content for each run, under its name. Two runs stand side by side where there is space.
 fn per_run(runs: &[Run<'_>], of: impl Fn(&Run<'_>) -> String) -> String {
     if let [run] = runs {
         return of(run);
@@ -231,7 +230,7 @@ fn per_run(runs: &[Run<'_>], of: impl Fn(&Run<'_>) -> String) -> String {
     text
 }
 
-/// Tables that have something to say, each on a card.
+/// Tables that have rows, each on a card.
 fn tables_of(all: &[Table]) -> String {
     let mut text = String::from("<div class=\"stack\">\n");
     for table in all.iter().filter(|table| !table.rows.is_empty()) {
@@ -244,7 +243,7 @@ fn tables_of(all: &[Table]) -> String {
 }
 
 fn write_table(table: &Table) -> String {
-    // A box that scrolls must be reachable by the keyboard, and so it needs a name.
+    // A scrollable box must be reachable by keyboard, so it needs a name.
     let mut text = format!(
         "<h3>{0}</h3>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table>\n",
         escape(table.title)
@@ -332,7 +331,7 @@ fn charts(all: &[Chart<'_>]) -> String {
     text
 }
 
-/// What each colour is; a single curve without a rival needs no key.
+/// The meaning of each colour; a single curve needs no legend.
 fn legend(chart: &Chart<'_>) -> String {
     if chart.curves.len() < 2 {
         return String::new();
@@ -362,7 +361,7 @@ mod tests {
     use super::*;
     use crate::policy::status::MissQueue;
 
-    /// The page of the sample, with the queue or without, or of both.
+    /// The page of the sample: with the queue, without it, or with both runs.
     fn sample_page(miss_queues: &[MissQueue], change: fn(&mut Summary)) -> String {
         let runs: Vec<_> = miss_queues
             .iter()

@@ -1,7 +1,8 @@
-//! Latency percentiles: from the time a player wanted something (intended), and from the time it was sent (service).
+//! Latency percentiles: from the time at which a player wanted an object (intended), and from the time at which the request was
+//! sent (service).
 //!
-//! Only whole answers count. The intended latency also holds the time that a request waited for its own connection or for
-//! a generator that was late, so a slow answer cannot hide those behind it.
+//! Only whole answers count. The intended latency includes the time that a request waited for its own connection or for a late
+//! generator. So a slow answer cannot hide the requests behind it.
 
 use std::time::Duration;
 
@@ -13,13 +14,13 @@ use super::record::{Kind, Outcome, Request, ResultWord};
 /// One row of the table: percentiles in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// Of which objects.
+    /// The kind of the objects.
     pub kind: Kind,
-    /// Of which results; `None` for all of them.
+    /// The result of the requests; `None` for all of them.
     pub word: Option<ResultWord>,
-    /// Counted from when.
+    /// The start of the measured time.
     pub since: Since,
-    /// How many requests.
+    /// Number of requests.
     pub count: u64,
     pub p50_ms: f64,
     pub p90_ms: f64,
@@ -38,7 +39,7 @@ pub enum Since {
     Sent,
 }
 
-/// Rows for each kind by both clocks, then for each result of segments.
+/// Rows for each kind, intended and service; then rows for each result of segments.
 pub fn rows<'a>(requests: impl IntoIterator<Item = &'a Request> + Clone) -> Vec<Row> {
     let by_kind = Kind::ALL
         .into_iter()
@@ -52,7 +53,7 @@ pub fn rows<'a>(requests: impl IntoIterator<Item = &'a Request> + Clone) -> Vec<
         .collect()
 }
 
-/// The row of segments since they were wanted, if there is one.
+/// The row of segments with intended latency, if there is one.
 pub(super) fn of_segments(rows: &[Row]) -> Option<&Row> {
     let mut rows = rows.iter();
     rows.find(|row| row.kind == Kind::Segment && row.since == Since::Intended)
@@ -65,7 +66,7 @@ pub(super) fn row<'a>(
     word: Option<ResultWord>,
     since: Since,
 ) -> Option<Row> {
-    // Three digits up to a minute; every request has a time-out far below it.
+    // Three digits up to a minute; the time-out of every request is far below a minute.
     let mut latencies = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3).ok()?;
     for request in requests {
         let counts = request.outcome == Outcome::Ok

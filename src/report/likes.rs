@@ -1,4 +1,4 @@
-//! What viewers liked: how much was sent and what came of it, and the audience's own count beside the origin's.
+//! The likes of a run: how many were sent, their outcomes, and the audience's own count beside the origin's.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,51 +13,52 @@ use crate::viewer::asking::Fate;
 /// Likes of a run, summed up.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Likes {
-    /// Why none was sent; `None` if some were.
+    /// Why no like was sent; `None` if some were.
     pub not_taken: Option<String>,
     /// Operations that viewers sent.
     pub sent: u64,
-    /// The same by what they are.
+    /// The operations sent, by kind.
     pub kinds: BTreeMap<Liking, u64>,
     /// Operations that were not sent, because too many were under way.
     pub unsent: u64,
-    /// Operations beyond the bound of the log: in the tally, and in no other figure.
+    /// Operations beyond the bound of the log: they are in the tally, and in no other figure.
     pub unlogged: u64,
-    /// Those that were acknowledged.
+    /// Operations that were acknowledged.
     pub acknowledged: u64,
-    /// Of these: what had been counted before, because it was sent again, or was older than what had been counted.
+    /// Acknowledged operations that had been counted before, because they were sent again, or that were older than a counted
+    /// one.
     pub duplicates: u64,
-    /// Those that do not count.
+    /// Operations that do not count.
     pub not_counted: u64,
-    /// Those of which nobody knows.
+    /// Operations with an unknown outcome.
     pub unknown: u64,
     /// How often an operation was sent again.
     pub repeats: u64,
-    /// Answers that refused one, or left it in doubt, by their word.
+    /// Answers that refused an operation or left it in doubt, by their word.
     pub refusals: BTreeMap<String, u64>,
-    /// Acknowledged operations per second, from the first to the last that was wanted.
+    /// Acknowledged operations per second, over the time from the first wanted operation to the last.
     pub per_s: f64,
-    /// The most that were wanted within one second and acknowledged at last.
+    /// The highest number of operations that were wanted within one second and acknowledged in the end.
     pub per_s_most: u64,
-    /// From when a viewer wanted it to its acknowledgement, in milliseconds: median.
+    /// Time from when a viewer wanted an operation to its acknowledgement, in milliseconds: median.
     pub p50_ms: f64,
-    /// The 99th percentile.
+    /// The same time: the 99th percentile.
     pub p99_ms: f64,
-    /// The longest.
+    /// The same time: the longest.
     pub max_ms: f64,
-    /// What each channel must have come to, by the audience's own count.
+    /// The count that each channel must have, by the audience's own tally.
     pub tally: Vec<Tally>,
-    /// What the origin counted for each, in the same order; empty if it did not tell.
+    /// The origin's count for each channel, in the same order; empty if the origin did not report it.
     pub counted: Vec<Counted>,
-    /// Why it did not.
+    /// Why the origin did not report its counts.
     pub uncounted: Option<String>,
-    /// Whether others may have liked the same channels meanwhile.
+    /// Whether other users may have liked the same channels meanwhile.
     pub shared: bool,
-    /// What the origin's queue did; `None` if it did not tell.
+    /// The work of the origin's queue; `None` if the origin did not report it.
     pub queue: Option<Queue>,
 }
 
-/// Sums up what a run's viewers liked.
+/// Sums up the likes of a run.
 pub(super) fn gather(run: &RunRecord) -> Option<Likes> {
     let likes = run.likes.as_ref()?;
     let all = || likes.operations.iter();
@@ -98,9 +99,9 @@ pub(super) fn gather(run: &RunRecord) -> Option<Likes> {
     })
 }
 
-/// Latencies of what was acknowledged, in microseconds.
+/// Latencies of acknowledged operations, in microseconds.
 fn latencies<'a>(operations: impl Iterator<Item = &'a Operation>) -> Histogram<u64> {
-    // Three digits up to ten minutes; it grows no further, and needs no more than its bounds.
+    // Three digits up to ten minutes; the histogram keeps these bounds.
     let bounded = Histogram::new_with_bounds(1, 600_000_000, 3);
     let mut latencies = bounded.expect("the bounds are valid");
     let acknowledged = operations.filter(|operation| operation.fate == Fate::Acknowledged);
@@ -111,7 +112,7 @@ fn latencies<'a>(operations: impl Iterator<Item = &'a Operation>) -> Histogram<u
     latencies
 }
 
-/// From the first that was wanted to the last, and the most of one second.
+/// The time from the first wanted operation to the last, and the highest number in one second.
 fn over_time(run: &RunRecord, likes: &record::Likes) -> (Duration, u64) {
     let due = || likes.operations.iter().map(|operation| operation.due);
     let span = due()
@@ -129,14 +130,14 @@ fn over_time(run: &RunRecord, likes: &record::Likes) -> (Duration, u64) {
 }
 
 impl Likes {
-    /// Per cent of what was wanted that was acknowledged.
+    /// Percentage of the wanted operations that were acknowledged.
     pub fn acknowledged_percent(&self) -> f64 {
-        // What is beyond the log is known to the tally alone, and counts for neither.
+        // Operations beyond the log are in the tally only, and count on neither side.
         let wanted = self.sent + self.unsent;
         self.acknowledged as f64 * 100.0 / wanted.max(1) as f64
     }
 
-    /// The audience's count over all channels: likes and hearts, each at least and at most.
+    /// The audience's count over all channels: likes and hearts, each as lowest and highest possible number.
     pub fn tallied(&self) -> [(u64, u64); 2] {
         let sum = |of: fn(&Tally) -> (u64, u64)| {
             let channels = self.tally.iter().map(of);
@@ -145,14 +146,14 @@ impl Likes {
         [sum(|tally| tally.likes), sum(|tally| tally.hearts)]
     }
 
-    /// The origin's count over all channels: likes and hearts; `None` if it did not tell.
+    /// The origin's count over all channels: likes and hearts; `None` if the origin did not report it.
     pub fn counts(&self) -> Option<[i64; 2]> {
         let told = self.uncounted.is_none() && !self.counted.is_empty();
         let sum = |of: fn(&Counted) -> i64| self.counted.iter().map(of).sum();
         told.then(|| [sum(|counted| counted.likes), sum(|counted| counted.hearts)])
     }
 
-    /// Channels whose count lies outside of what the audience's own count says.
+    /// Channels whose count lies outside of the interval of the audience's tally.
     fn off(&self) -> impl Iterator<Item = (&Tally, &Counted)> {
         let within = |(least, most): (u64, u64), count: i64| {
             u64::try_from(count).is_ok_and(|count| (least..=most).contains(&count))
@@ -165,7 +166,7 @@ impl Likes {
             })
     }
 
-    /// The check that no scenario can leave out: the origin has counted what viewers were told that it has.
+    /// The check that every scenario has: the origin has counted the operations that it acknowledged to viewers.
     pub(super) fn check(&self) -> Option<Check> {
         if self.not_taken.is_some() {
             return None;
@@ -174,7 +175,7 @@ impl Likes {
         let counts = self.counts();
         let off: Vec<_> = self.off().collect();
         let told = self.counted.len() == self.tally.len();
-        // Hearts never go: too few of them are a loss, even if others have sent some too.
+        // Hearts are never taken back, so too few of them are a loss, even if other users have sent some too.
         let lost = off.iter().any(|(tally, counted)| {
             i64::try_from(tally.hearts.0).is_ok_and(|least| counted.hearts < least)
         });
@@ -306,7 +307,7 @@ mod tests {
             tally.hearts = (hearts, hearts);
             likes.tally.push(tally);
         }
-        // In sum they would agree.
+        // The sums would agree.
         for (hearts, counted) in [(2, 10), (3, 10)] {
             likes.counted.push(Counted {
                 likes: counted,

@@ -1,4 +1,4 @@
-//! The report in GitHub's Markdown: what the terminal gets, with the verdict on top.
+//! The report in GitHub's Markdown: the content of the terminal report, with the verdict on top.
 
 use std::fmt::Write;
 
@@ -65,7 +65,7 @@ fn list(text: &mut String, sentences: &[String]) {
     }
 }
 
-/// Text that is neither markup nor HTML, nor the end of a cell.
+/// Text without markup, HTML, or a character that ends a table cell.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {

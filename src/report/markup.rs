@@ -1,6 +1,6 @@
 //! Text within HTML and SVG.
 
-/// Text as it may stand in HTML and SVG, between tags and within quotes.
+/// Text escaped for HTML and SVG, between tags and within quotes.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -1,11 +1,11 @@
-//! A run's record becomes numbers, verdicts and documents.
+//! Turns a run's record into numbers, verdicts and documents.
 //!
-//! `load` writes the [`record::RunRecord`]; the runner adds what origin and edges counted
-//! ([`counts::OriginHits`], [`counts::EdgeCounts`]); [`predict`] works out from the log alone what the origin must have
-//! been asked; [`summarize::summarize`] lays both side by side and [`series::Series`] tells what happened when.
+//! `load` writes the [`record::RunRecord`]; the runner adds the counts of origin and edges ([`counts::OriginHits`],
+//! [`counts::EdgeCounts`]). [`predict`] computes from the log alone how many requests the origin must have had.
+//! [`summarize::summarize`] puts both side by side, and [`series::Series`] shows the run over time.
 //!
-//! What is said of a run is said once, in `tables`, and written four ways: [`text`] for a terminal, [`markdown`], [`html`],
-//! and the summary itself as JSON; [`documents`] is all of them. [`compare`] lays any two summaries beside each other.
+//! The statements about a run are made once, in `tables`, and written in four formats: [`text`] for a terminal, [`markdown`],
+//! [`html`], and the summary itself as JSON; [`documents`] gives all of them. [`compare`] compares any two summaries.
 
 pub mod cache_status;
 mod chart;

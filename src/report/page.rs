@@ -1,23 +1,23 @@
-//! The page that a report is written on: its width, its colours, its tables.
+//! The page of a text report: its width, its colours, its tables.
 
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, Width};
 
 use super::thresholds::Verdict;
 
-/// How the text is written.
+/// The format of the text.
 #[derive(Clone, Copy, Debug)]
 pub struct Page {
-    /// Columns, from 60 up.
+    /// Number of columns, at least 60.
     pub width: u16,
-    /// Whether colours are understood.
+    /// Whether the output understands colours.
     pub ink: Ink,
 }
 
-/// Whether colours are understood.
+/// Whether the output understands colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ink {
-    /// A file or a pipe: text alone.
+    /// A file or a pipe: plain text.
     Plain,
     /// A terminal.
     Coloured,
@@ -33,7 +33,7 @@ impl Default for Page {
 }
 
 impl Page {
-    /// A table that fits, with nothing in it yet.
+    /// An empty table that fits the page.
     pub(super) fn table(self, header: &[String]) -> Table {
         let mut table = Table::new();
         table
@@ -62,7 +62,7 @@ impl Page {
             })
             .collect();
         let room = self.width.max(60);
-        // Two borders, two columns between each two, one at either end.
+        // Two borders, two columns between neighbours, one at either end.
         if words.iter().sum::<u16>() + 2 * words.len() as u16 + 2 > room {
             return;
         }
@@ -116,7 +116,7 @@ impl Page {
     }
 }
 
-/// Columns that a text takes, without what only colours it.
+/// Number of columns that a text takes, without colour codes.
 fn visible(text: &str) -> usize {
     let mut coloured = false;
     text.chars()

@@ -1,6 +1,6 @@
-//! A run by its phases, and the trouble that was made in it: rows for tables.
+//! A run by its phases, and its injected faults: rows for tables.
 //!
-//! A request belongs to the phase in which its player wanted it. What happened between two phases is in no row.
+//! A request belongs to the phase in which its player wanted it. Events between two phases are in no row.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,36 +11,36 @@ use super::latency::{self, Since};
 use super::record::{Fault, Kind, Phase, Request, ResultWord, RunRecord};
 use super::series::OriginCount;
 
-/// A stretch of the run that has a name.
+/// A named part of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PhaseRow {
     pub name: String,
     /// When it begins, in seconds since the start of the run.
     pub from_s: f64,
-    /// When it ends.
+    /// When it ends, in seconds since the start of the run.
     pub until_s: f64,
     /// Viewers watching: mean over the phase.
     pub viewers_mean: f64,
     /// Requests that players wanted.
     pub requests: u64,
-    /// The same, by what the edge did.
+    /// The requests by what the edge did.
     pub words: BTreeMap<ResultWord, u64>,
-    /// Those of them that failed.
+    /// Requests that failed.
     pub failures: u64,
-    /// Requests of every kind that reached the origin, per second; `None` if it did not tell.
+    /// Requests of every kind that reached the origin, per second; `None` if the origin did not report them.
     pub origin_per_s: Option<f64>,
-    /// Latency since the request was wanted, one row per kind that was asked for.
+    /// Latency since the request was wanted, one row per kind of object.
     pub latency: Vec<latency::Row>,
 }
 
-/// Trouble that was made on purpose.
+/// An injected fault.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FaultRow {
     /// When it began, in seconds since the start of the run.
     pub from_s: f64,
     /// When it ended; `None` if it did not.
     pub until_s: Option<f64>,
-    /// What was done, in words.
+    /// The fault, in words.
     pub what: String,
 }
 
@@ -64,7 +64,7 @@ pub fn rows(record: &RunRecord) -> Vec<PhaseRow> {
         .collect()
 }
 
-/// One row per fault, by when it began.
+/// One row per fault, sorted by its beginning.
 pub fn faults(faults: &[Fault]) -> Vec<FaultRow> {
     let mut rows: Vec<_> = faults
         .iter()

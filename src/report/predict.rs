@@ -1,9 +1,9 @@
-//! What the origin must have been asked, worked out from the generator's own log.
+//! Number of requests that the origin must have had, computed from the generator's own log.
 //!
-//! With the miss queue an edge asks the origin once for each segment that anybody asked it for: the prediction counts
-//! distinct (edge, rendition, number), or (group, rendition, number) where edges ask through shields, and needs nothing that the edge says. Without it every request that reaches the edge
-//! before the first fetch of its segment has landed goes to the origin: the log knows which those were from their
-//! answers, and its own times bound their number independently.
+//! With the miss queue, an edge asks the origin once for each segment that viewers asked the edge for. So the prediction counts
+//! distinct (edge, rendition, number), or (group, rendition, number) where edges ask through shields. It needs no statement of
+//! the edge. Without the miss queue, every request that reaches the edge before the first fetch of its segment has landed goes
+//! to the origin. The log knows these requests from their answers, and its own times bound their number independently.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,24 +25,24 @@ pub struct Key {
     pub number: u64,
 }
 
-/// What the log knows of one key.
+/// The log's facts about one key.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KeyLog {
     /// Requests that were sent.
     pub asked: u64,
     /// Requests that were sent within one segment duration of the first.
     pub asked_in_window: u64,
-    /// Whole or failed answers from the edge that went to the origin.
+    /// Answers, whole or failed, of requests that went to the origin.
     pub misses: u64,
-    /// Those of them that brought no 200.
+    /// Misses that brought no 200.
     pub misses_failed: u64,
     /// Answers that had waited for the fetch of another request.
     pub collapsed: u64,
-    /// Whether anybody got a 200.
+    /// Whether any request got a 200.
     pub delivered: bool,
     /// Requests that were sent and never answered: their outcome is unknown.
     pub unanswered: u64,
-    /// Requests that were sent before the first answer had wholly arrived: none other can have missed.
+    /// Requests that were sent before the first answer had wholly arrived: no other request can have missed.
     pub before_first_answer: u64,
 }
 
@@ -98,11 +98,11 @@ fn read_key(requests: &[&Request], segment_duration: Duration) -> KeyLog {
 }
 
 impl KeyLog {
-    /// How often the edge must have asked the origin for this key: at least and at most. Both are equal unless a request
-    /// remained unanswered.
+    /// How often the edge must have asked the origin for this key: lowest and highest possible number. Both are equal unless a
+    /// request remained unanswered.
     pub fn hits(&self, miss_queue: MissQueue) -> (u64, u64) {
         let answered = match miss_queue {
-            // Each failed fetch frees its key for one more; a delivered segment came of one that did not fail.
+            // Each failed fetch frees its key for another one; a delivered segment came from a fetch that did not fail.
             MissQueue::Flights | MissQueue::Moka | MissQueue::Poll500ms => {
                 self.misses_failed + u64::from(self.delivered)
             }
@@ -115,7 +115,7 @@ impl KeyLog {
         (answered, answered + perhaps)
     }
 
-    /// What theory expects without a queue, if requests come evenly over one segment duration: 1 + Nx - x^N.
+    /// The number expected by theory without a queue, if requests come evenly over one segment duration: 1 + Nx - x^N.
     pub fn expected_uncollapsed(&self, fetch: Duration, segment_duration: Duration) -> f64 {
         collapse::fetches_uncollapsed(self.asked_in_window, fetch, segment_duration)
     }
@@ -124,7 +124,7 @@ impl KeyLog {
 /// The sum over all keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Totals {
-    /// Distinct (edge, rendition, number) that were asked for.
+    /// Number of distinct (edge, rendition, number) that were asked for.
     pub keys: u64,
     /// Requests.
     pub asked: u64,
@@ -134,11 +134,11 @@ pub struct Totals {
     pub misses_failed: u64,
     /// Answers that had waited for the fetch of another request.
     pub collapsed: u64,
-    /// The most of them for one key.
+    /// The highest number of collapsed answers for one key.
     pub collapsed_most: u64,
-    /// Requests that nobody knows the fate of.
+    /// Requests with an unknown outcome.
     pub unanswered: u64,
-    /// What the origin must have been asked, at least and at most.
+    /// Number of requests that the origin must have had: lowest and highest possible number.
     pub hits: (u64, u64),
     /// Requests sent before the first answer for their key had arrived.
     pub before_first_answer: u64,
@@ -173,7 +173,7 @@ pub fn total(
     totals
 }
 
-/// How long a fetch takes as viewers see it: the median wait for the first byte of a segment that missed.
+/// Duration of a fetch as viewers see it: the median wait for the first byte of a segment that missed.
 pub fn fetch_time(requests: &[Request]) -> Option<Duration> {
     let mut waits: Vec<Duration> = requests
         .iter()

@@ -1,4 +1,4 @@
-//! What the audience did and saw: one line per request, one per viewer, and how well the generator itself ran.
+//! What the audience did and saw: one line per request and one per viewer. Also how well the generator itself ran.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::time::{Timestamp, UnixTime};
 use crate::viewer::asking::Fate;
 use crate::viewer::quality::Quality;
 
-/// Everything that a run leaves behind.
+/// All results of a run.
 #[derive(Clone, Debug)]
 pub struct RunRecord {
     /// Name of the scenario.
@@ -20,102 +20,102 @@ pub struct RunRecord {
     pub seed: u64,
     /// How the edges handled misses.
     pub miss_queue: MissQueue,
-    /// Edges, in the order of [`Request::edge`]: where each was reached.
+    /// Edges, in the order of [`Request::edge`]: the address of each.
     pub targets: Vec<String>,
     /// Renditions, in the order of the indices in [`Object`].
     pub renditions: Vec<String>,
     /// Duration of a segment.
     pub segment_duration: Duration,
-    /// What every segment was held against.
+    /// What the bytes of every segment were compared with.
     pub held_against: HeldAgainst,
     /// When the run began.
     pub began: UnixTime,
-    /// The same on the clock of the requests' times.
+    /// When the run began, on the clock of the requests' times.
     pub began_at: Timestamp,
-    /// How long it took.
+    /// Duration of the run.
     pub elapsed: Duration,
-    /// Every request, in the order in which they ended.
+    /// Every request, in the order in which the requests ended.
     pub requests: Vec<Request>,
-    /// Requests beyond the bound of the log: known to have happened, and nothing else.
+    /// Requests beyond the bound of the log: only their number is known.
     pub requests_unlogged: u64,
     /// Every viewer that started.
     pub viewers: Vec<Viewer>,
-    /// Viewers that were to come.
+    /// Viewers in the schedule.
     pub viewers_scheduled: u32,
-    /// Viewers that could not be started within a second of their time.
+    /// Viewers that could not be started within a second of their arrival time.
     pub viewers_dropped: u32,
-    /// What was wanted so early is left out of latencies, counted from the start of the run.
+    /// Requests wanted earlier than this are left out of latencies; counted from the start of the run.
     pub warm_up: Duration,
-    /// The stretches of the run that have a name, in their order; they may leave gaps, and don't overlap.
+    /// The named parts of the run, in their order; they may leave gaps, and do not overlap.
     pub phases: Vec<Phase>,
-    /// Trouble that was made on purpose, by when it began.
+    /// Injected faults, sorted by their beginning.
     pub faults: Vec<Fault>,
-    /// What was counted once a second, in the order of time.
+    /// Gauges read once a second, sorted by time.
     pub levels: Vec<Level>,
     /// How well the generator kept its own schedule.
     pub generator: Generator,
-    /// What viewers liked; `None` if the scenario has none of it.
+    /// The viewers' likes; `None` if the scenario has none.
     pub likes: Option<Likes>,
     /// Whether the run was stopped before its end.
     pub interrupted: bool,
 }
 
-/// What viewers liked, and what the origin made of it.
+/// The viewers' likes, and the origin's count of them.
 #[derive(Clone, Debug, Default)]
 pub struct Likes {
-    /// Why none was sent, if none was: who is played at takes no likes.
+    /// Why no like was sent, if none was: the server under test takes no likes.
     pub not_taken: Option<String>,
-    /// Every operation, in the order in which they ended.
+    /// Every operation, in the order in which the operations ended.
     pub operations: Vec<Operation>,
-    /// Operations beyond the bound of that log: they are in the tally, and in no figure of times.
+    /// Operations beyond the bound of this log: they are in the tally, and in no figure of times.
     pub unlogged: u64,
     /// Operations that were not sent, because too many were under way.
     pub unsent: u64,
-    /// Answers that refused one, or left it in doubt, by their word.
+    /// Answers that refused an operation or left it in doubt, by their word.
     pub refusals: BTreeMap<String, u64>,
-    /// What each channel must have come to, by the audience's own count.
+    /// The count that each channel must have, by the audience's own tally.
     pub tally: Vec<Tally>,
-    /// What the origin counted for each of them during the run, in the same order.
+    /// The origin's count for each channel during the run, in the same order.
     pub counted: Vec<Counted>,
-    /// Why it did not tell, if it did not.
+    /// Why the origin did not report its counts, if it did not.
     pub uncounted: Option<String>,
-    /// Whether others may like the same channels meanwhile.
+    /// Whether other users may like the same channels meanwhile.
     pub shared: bool,
-    /// What the origin's queue did meanwhile; `None` if it does not tell.
+    /// The work of the origin's queue meanwhile; `None` if the origin does not report it.
     pub queue: Option<Queue>,
 }
 
-/// One like, unlike or bundle of hearts of one viewer.
+/// One like, unlike or group of hearts of one viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// What it is.
+    /// The kind of operation.
     pub kind: Liking,
     /// When the viewer wanted it.
     pub due: Timestamp,
-    /// When it was known what became of it.
+    /// When the outcome was known.
     pub finished: Timestamp,
-    /// How often it was sent.
+    /// Number of attempts.
     pub attempts: u32,
-    /// What became of it.
+    /// The outcome.
     pub fate: Fate,
-    /// Whether it had been counted before, by what the last answer said.
+    /// Whether the operation had been counted before, according to the last answer.
     pub duplicate: bool,
 }
 
-/// What a viewer does to the counts of a channel.
+/// The effect of an operation on the counts of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Liking {
-    /// Joins those who like it.
+    /// Adds the viewer to those that like the channel.
     Like,
-    /// Leaves them.
+    /// Removes the viewer from those that like the channel.
     Unlike,
     /// Adds hearts.
     Hearts,
 }
 
 impl Liking {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 3] = [Self::Like, Self::Unlike, Self::Hearts];
 }
 
@@ -129,51 +129,51 @@ impl fmt::Display for Liking {
     }
 }
 
-/// What a channel must have come to: each at least and at most.
+/// The counts that a channel must have: lowest and highest possible number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Name of the channel.
     pub channel: String,
-    /// Viewers who like it.
+    /// Viewers that like it.
     pub likes: (u64, u64),
     /// Hearts.
     pub hearts: (u64, u64),
 }
 
-/// By how much the counts of a channel grew.
+/// Growth of the counts of a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
-    /// Viewers who like it.
+    /// Viewers that like it.
     pub likes: i64,
     /// Hearts.
     pub hearts: i64,
 }
 
-/// What the origin's queue of likes did during a run.
+/// The work of the origin's queue of likes during a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Queue {
     /// Batches that were made durable.
     pub batches: u64,
     /// Operations in them.
     pub operations: u64,
-    /// The longest that a batch was durable before it was counted, of those that were seen: read once a second.
+    /// The longest time seen from when a batch was durable until it was counted; sampled once a second.
     pub lag_max_ms: f64,
-    /// The most operations that were seen to wait at once.
+    /// The highest number of operations seen waiting at once.
     pub waiting_most: u64,
-    /// The last operation that is durable.
+    /// Position of the last durable operation.
     pub durable: u64,
-    /// The last operation that is counted.
+    /// Position of the last counted operation.
     pub applied: u64,
 }
 
-/// What the bytes of segments are held against.
+/// What the bytes of segments are compared with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HeldAgainst {
-    /// What the channel says they are: they were regenerated.
+    /// The bytes that the channel defines: they were regenerated.
     #[default]
     Channel,
-    /// What the first viewer who asked for the same one got.
+    /// The bytes that the first viewer received for the same segment.
     FirstReceived,
 }
 
@@ -186,7 +186,7 @@ impl fmt::Display for HeldAgainst {
     }
 }
 
-/// A stretch of a run by whose name figures are labelled: baseline, surge, plateau, recovery.
+/// A named part of a run, whose name labels figures: baseline, surge, plateau, recovery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Phase {
     /// Its name.
@@ -197,50 +197,50 @@ pub struct Phase {
     pub until: Duration,
 }
 
-/// Trouble that was made on purpose.
+/// An injected fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// When it began, counted from the start of the run.
     pub from: Duration,
     /// When it ended; `None` if it did not.
     pub until: Option<Duration>,
-    /// What was done, in words: `edge-2 is killed`.
+    /// The fault, in words: `edge-2 is killed`.
     pub what: String,
 }
 
-/// What was counted at one instant of a run.
+/// Gauges at one instant of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Level {
-    /// When, counted from the start of the run.
+    /// The time, counted from the start of the run.
     pub at: Duration,
     /// Viewers that are watching.
     pub viewers: u32,
-    /// Requests that the origin has had since the start, of every kind; `None` if it does not tell.
+    /// Requests of every kind that the origin has had since the start; `None` if the origin does not report them.
     pub origin_hits: Option<u64>,
-    /// Requests that wait for a flight, over all edges; `None` if they don't tell.
+    /// Requests that wait for a flight, over all edges; `None` if the edges do not report them.
     pub waiters: Option<u32>,
 }
 
 /// One request of one viewer.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
-    /// Whose.
+    /// The viewer's number.
     pub viewer: u32,
-    /// At which edge: an index into [`RunRecord::targets`].
+    /// The edge: an index into [`RunRecord::targets`].
     pub edge: u32,
-    /// For what.
+    /// The requested object.
     pub object: Object,
     /// When the player wanted it.
     pub due: Timestamp,
-    /// When it was handed to the connection.
+    /// When the request was handed to the connection.
     pub sent: Timestamp,
-    /// When the answer's head came, if it came.
+    /// When the answer's head arrived, if it did.
     pub first_byte: Option<Timestamp>,
     /// When the answer was whole, or had failed.
     pub finished: Timestamp,
     /// Status code; 0 without an answer.
     pub status: u16,
-    /// What the edge says it did.
+    /// The edge's statement about what it did.
     pub word: ResultWord,
     /// Bytes of the body.
     pub bytes: u64,
@@ -249,7 +249,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Whether the edge gave what was asked for: the whole of it, or the part that was wanted.
+    /// Whether the edge delivered the object, or the part of it that was wanted.
     pub fn is_success(&self) -> bool {
         matches!(self.status, 200 | 206)
     }
@@ -304,7 +304,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What the edge says it did with a request (RFC 9211): its *result*.
+/// The edge's statement about what it did with a request (RFC 9211): its *result*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ResultWord {
@@ -316,11 +316,11 @@ pub enum ResultWord {
     Miss,
     /// Answered from the cache past its lifetime.
     Stale,
-    /// Answered from the cache: the object is known not to be there.
+    /// Answered from the cache: the object is known to be missing.
     Negative,
     /// Refused by the edge, to protect itself or the origin.
     Shed,
-    /// Passed through: the edge keeps nothing of this.
+    /// Passed through: the edge does not store this object.
     Pass,
     /// The answer does not say.
     Unmarked,
@@ -371,7 +371,7 @@ pub enum Outcome {
     Truncated,
     /// A playlist that cannot be read.
     Unreadable,
-    /// A status other than 200.
+    /// A status other than 200, or 206 for a requested part.
     Status,
     /// No whole answer within the player's time-out.
     Timeout,
@@ -397,7 +397,7 @@ impl Outcome {
         Self::Cut,
     ];
 
-    /// Whether the viewer was failed: neither served nor cut off by the end of the run.
+    /// Whether the request failed for the viewer: neither served nor cut off by the end of the run.
     pub fn is_failure(self) -> bool {
         !matches!(self, Self::Ok | Self::Cut)
     }
@@ -422,32 +422,32 @@ impl fmt::Display for Outcome {
 /// One viewer's visit.
 #[derive(Clone, Debug)]
 pub struct Viewer {
-    /// Who.
+    /// The viewer's number.
     pub viewer: u32,
-    /// At which edge.
+    /// The edge.
     pub edge: u32,
-    /// When it came.
+    /// When the viewer arrived.
     pub arrived: Timestamp,
-    /// When it left, for whatever reason.
+    /// When the viewer left, for any reason.
     pub left: Timestamp,
-    /// When it stalled, from when until when; what is beyond a bound is in [`Quality::stalls`] alone.
+    /// The stalls as (begin, end). Stalls beyond a bound are counted in [`Quality::stalls`] only.
     pub stalls: Vec<(Timestamp, Timestamp)>,
-    /// What it lived through.
+    /// What the viewer experienced.
     pub quality: Quality,
 }
 
 /// How well the generator ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
-    /// Wake-ups that were timed.
+    /// Number of wake-ups that were timed.
     pub wakes: u64,
-    /// How late they were, in milliseconds: median.
+    /// Lateness of wake-ups, in milliseconds: median.
     pub lag_p50_ms: f64,
-    /// The 99th percentile.
+    /// Lateness of wake-ups, in milliseconds: the 99th percentile.
     pub lag_p99_ms: f64,
-    /// The worst.
+    /// Lateness of wake-ups, in milliseconds: the maximum.
     pub lag_max_ms: f64,
-    /// Processor time, where the system tells.
+    /// Processor time, if the system reports it.
     pub cpu: Option<Cpu>,
 }
 
@@ -458,18 +458,18 @@ pub struct Cpu {
     pub busy_s: f64,
     /// Share of all processors of the machine.
     pub share: f64,
-    /// Who else spends it.
+    /// What else runs in the process and spends its time.
     pub process: Process,
 }
 
-/// Whose the process is that the generator runs in.
+/// What else runs in the generator's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Process {
-    /// The generator's alone.
+    /// Only the generator.
     Own,
-    /// The origin runs in it too, and little else: its processor time is nearly the generator's.
+    /// The origin runs in it too, and little else: the processor time is nearly the generator's.
     WithOrigin,
-    /// Servers run in it too: its processor time says nothing of the generator, which is judged by its lag alone.
+    /// Servers run in it too: the processor time says nothing about the generator, which is judged by its lag alone.
     SharedWithServers,
 }

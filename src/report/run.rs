@@ -1,4 +1,4 @@
-//! A run as its documents are made from it.
+//! A run as the input of its documents.
 
 use super::series::Series;
 use super::summary::Summary;
@@ -6,10 +6,10 @@ use super::summary::Summary;
 /// A run to report on.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
-    /// The run, summed up.
+    /// The summary of the run.
     pub summary: &'a Summary,
     /// The run over time.
     pub series: &'a Series,
-    /// What tells it from the other one, in a word or two.
+    /// The name that distinguishes it from the other run, in a word or two.
     pub label: &'a str,
 }

@@ -1,4 +1,4 @@
-//! A small run to test reports with: one minute, 300 viewers, two edges and a fault, worked out from nothing but itself.
+//! A small run to test reports with: one minute, 300 viewers, two edges and a fault, generated without any input.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,7 +23,7 @@ const FETCH_MS: u64 = 120;
 const PLAYLIST_LIFETIME_MS: u64 = 1_440;
 /// When the second edge refuses every tenth request.
 const FAULT_MS: std::ops::Range<u64> = 34_000..40_000;
-/// What the generator's clock shows when the run begins: nothing may take it for zero.
+/// The generator's clock when the run begins: not zero, so that a test fails if code takes it for zero.
 const BEGAN_AT: Timestamp = Timestamp::from_nanos(7_000_000_000);
 
 /// The run, with the miss queue or without.
@@ -138,7 +138,7 @@ fn likes() -> Likes {
     }
 }
 
-/// What origin and edges have counted of it.
+/// The counts of origin and edges for this run.
 pub(super) fn counts(record: &RunRecord) -> (OriginHits, EdgeCounts) {
     let mut hits = OriginHits::default();
     let mut segments: BTreeMap<(u32, u32, u64), u64> = BTreeMap::new();
@@ -177,7 +177,7 @@ pub(super) fn counts(record: &RunRecord) -> (OriginHits, EdgeCounts) {
     (hits, edges)
 }
 
-/// The same, summed up.
+/// The summary of this run.
 pub(super) fn summary(record: &RunRecord) -> Summary {
     let (hits, edges) = counts(record);
     let thresholds = Thresholds {
@@ -195,7 +195,7 @@ pub(super) fn summary(record: &RunRecord) -> Summary {
     summarize(record, &hits, &edges, &thresholds)
 }
 
-/// Who comes when, and to which edge.
+/// When a viewer arrives, and at which edge.
 #[derive(Clone, Copy)]
 struct Visit {
     viewer: u32,
@@ -206,7 +206,7 @@ struct Visit {
     stall_ms: u64,
 }
 
-/// A request that is going to be made.
+/// A request that a viewer will make.
 struct Wanted {
     viewer: u32,
     edge: u32,
@@ -307,7 +307,7 @@ impl Visit {
     }
 }
 
-/// Two edges, as far as viewers see them.
+/// Two edges, as viewers see them.
 struct Edges {
     miss_queue: MissQueue,
     /// When an object arrives at an edge, and until when it is fresh.
@@ -396,7 +396,7 @@ fn millis(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// SplitMix64: the same draws wherever the tests run.
+/// SplitMix64: the same draws on every machine.
 struct Draws(u64);
 
 impl Draws {

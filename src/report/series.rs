@@ -1,7 +1,7 @@
-//! What happened when: a run cut into buckets of equal width, as numbers and as the text of `timeseries.csv`.
+//! A run over time: cut into buckets of equal width, as numbers and as the text of `timeseries.csv`.
 //!
-//! A request belongs to the bucket in which its player wanted it, so a slow answer is seen where the trouble was and not
-//! where it ended. Counts summed over the buckets equal the run's totals, and means times widths equal its sums of time.
+//! A request belongs to the bucket in which its player wanted it. So a slow answer shows at the time of the problem, not at the
+//! time when it ended. Counts summed over the buckets equal the run's totals, and means times widths equal its sums of time.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,25 +11,25 @@ use super::record::{Kind, Level, Outcome, Request, ResultWord, RunRecord};
 use crate::time::Timestamp;
 use crate::viewer::asking::Fate;
 
-/// Width of a bucket in runs of up to [`BUCKETS_MAX`] of them; longer runs have wider ones, of whole seconds.
+/// Width of a bucket in runs of up to [`BUCKETS_MAX`] buckets; longer runs have wider ones, of whole seconds.
 pub const BUCKET: Duration = Duration::from_secs(1);
 
-/// The most buckets that a run is cut into.
+/// Maximum number of buckets in a run.
 pub const BUCKETS_MAX: u32 = 600;
 
 /// A run over time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
-    /// In the order of time, without gaps.
+    /// Sorted by time, without gaps.
     pub buckets: Vec<Bucket>,
 }
 
-/// What happened in one stretch of a run.
+/// The figures of one part of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bucket {
     /// When it begins, counted from the start of the run.
     pub from: Duration,
-    /// How long it is. The last is up to half a bucket wider or narrower than the others.
+    /// Duration. The last bucket is up to half a bucket wider or narrower than the others.
     pub width: Duration,
     /// Viewers watching: mean over the bucket.
     pub viewers: f64,
@@ -37,19 +37,19 @@ pub struct Bucket {
     pub kinds: BTreeMap<Kind, u64>,
     /// The same requests, by what the edge did.
     pub words: BTreeMap<ResultWord, u64>,
-    /// Those of them that failed.
+    /// Requests that failed.
     pub failures: u64,
-    /// Requests of every kind that reached the origin, per second; `None` if it did not tell.
+    /// Requests of every kind that reached the origin, per second; `None` if the origin did not report them.
     pub origin_per_s: Option<f64>,
-    /// Requests that waited for a flight, the most that were seen at once; `None` if the edges did not tell.
+    /// The highest number of requests seen waiting for a flight at once; `None` if the edges did not report it.
     pub waiters: Option<u32>,
     /// Viewers whose player was stalled: mean over the bucket.
     pub rebuffering: f64,
-    /// Latency of segments since they were wanted, in milliseconds: median; `None` if none was received whole.
+    /// Latency of segments since they were wanted, in milliseconds: median; `None` if no segment was received whole.
     pub segment_p50_ms: Option<f64>,
-    /// The 99th percentile.
+    /// The same latency: the 99th percentile.
     pub segment_p99_ms: Option<f64>,
-    /// Likes that viewers wanted and that were acknowledged, now or later.
+    /// Likes that viewers wanted in this bucket and that were acknowledged, now or later.
     pub likes: u64,
 }
 
@@ -95,7 +95,7 @@ impl Series {
         Self { buckets }
     }
 
-    /// The text of `timeseries.csv`: a header of the names in [`COLUMNS`], then one line per bucket. What is unknown is
+    /// The text of `timeseries.csv`: a header with the names in [`COLUMNS`], then one line per bucket. Unknown values are
     /// empty.
     pub fn csv(&self) -> String {
         let mut text = COLUMNS.map(|(name, _)| name).join(",");
@@ -178,17 +178,17 @@ pub const COLUMNS: [(&str, &str); 22] = [
 ];
 
 impl Bucket {
-    /// When it ends.
+    /// When the bucket ends.
     pub fn until(&self) -> Duration {
         self.from + self.width
     }
 
-    /// Its middle, in seconds.
+    /// The middle of the bucket, in seconds.
     pub fn middle_s(&self) -> f64 {
         self.from.as_secs_f64() + self.width.as_secs_f64() / 2.0
     }
 
-    /// So many, as a rate per second.
+    /// A count as a rate per second.
     pub fn per_s(&self, count: u64) -> f64 {
         count as f64 / self.width.as_secs_f64().max(f64::MIN_POSITIVE)
     }
@@ -200,7 +200,7 @@ impl Bucket {
     }
 }
 
-/// From the run's start to the last thing that is known of it.
+/// Time from the run's start to its last known event.
 fn span(record: &RunRecord) -> Duration {
     let due = record.requests.iter().map(|request| request.due);
     let left = record.viewers.iter().map(|viewer| viewer.left);
@@ -208,7 +208,7 @@ fn span(record: &RunRecord) -> Duration {
     record.elapsed.max(last.since(record.began_at))
 }
 
-/// Buckets that cover `span`, with nothing in them. What would be less than half a bucket at the end is part of the last.
+/// Empty buckets that cover `span`. A rest of less than half a bucket at the end belongs to the last bucket.
 fn empty(span: Duration) -> Vec<Bucket> {
     let width = BUCKET * span.div_duration_f64(BUCKET * BUCKETS_MAX).ceil().max(1.0) as u32;
     let count = span.div_duration_f64(width).round().max(1.0) as u32;
@@ -229,7 +229,7 @@ fn empty(span: Duration) -> Vec<Bucket> {
         .collect()
 }
 
-/// Adds a stretch of time to each bucket that it touches, as the share of the bucket that it covers.
+/// Adds a time range to each bucket that it touches, as the share of the bucket that it covers.
 fn spread(
     buckets: &mut [Bucket],
     from: Duration,
@@ -268,15 +268,15 @@ fn latencies(requests: &[Request], buckets: &mut [Bucket], at: impl Fn(Timestamp
     }
 }
 
-/// How many requests the origin had had by when: straight lines between the instants at which it was asked.
+/// Number of requests that the origin has had over time, with straight lines between the instants at which it was asked.
 #[derive(Clone, Debug)]
 pub(super) struct OriginCount {
-    /// Seconds since the start, and the count; it never falls.
+    /// Seconds since the start, and the count, which never falls.
     known: Vec<(f64, f64)>,
 }
 
 impl OriginCount {
-    /// Reads the levels of a run, whose count begins at zero with the run.
+    /// Reads the gauges of a run; the count begins at zero with the run.
     pub(super) fn of(levels: &[Level]) -> Self {
         let mut known: Vec<(f64, f64)> = Vec::new();
         for level in levels {
@@ -292,7 +292,7 @@ impl OriginCount {
         Self { known }
     }
 
-    /// Requests per second between two instants; `None` if the first lies behind all that is known.
+    /// Requests per second between two instants; `None` if the first instant lies after all known values.
     pub(super) fn rate(&self, from: Duration, until: Duration) -> Option<f64> {
         let (from, until) = (from.as_secs_f64(), until.as_secs_f64());
         let &(last, _) = self.known.last()?;

@@ -1,4 +1,4 @@
-//! A run's record beside what origin and edges counted: its summary, and the verdict on it.
+//! Compares a run's record with the counts of origin and edges: the summary, and the verdict on the run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::thresholds::{Thresholds, Verdict};
 use super::{distributions, edges as by_edge, experience, latency, likes, phases, verdict};
 use crate::policy::status::MissQueue;
 use crate::theory::collapse::Demand;
-/// Lays a run's log, the origin's counts and the edges' counts side by side.
+/// Puts a run's log, the origin's counts and the edges' counts side by side.
 pub fn summarize(
     record: &RunRecord,
     hits: &OriginHits,
@@ -69,7 +69,7 @@ pub fn summarize(
         likes: likes::gather(record),
     };
     if edges.evicted > 0 && !thresholds.origin_hits_exact {
-        // A scenario that wants exactness is judged all the same: its caches are to be large enough.
+        // A scenario with an exact threshold is judged all the same: its caches must be large enough.
         let why = || {
             format!(
                 "the caches had to let {} objects go; each of them that is asked for again costs one hit more",
@@ -150,11 +150,11 @@ fn origin(
     }
 }
 
-/// A segment that a group has fetched ahead: group, rendition, number.
+/// A segment that a group has prefetched: group, rendition, number.
 type Ahead = (u32, String, u64);
 
-/// What was fetched ahead and no viewer of the group has asked for. What one edge fetched in vain, a viewer of another
-/// edge of its group may have asked for.
+/// Prefetched segments that no viewer of the group has asked for. A segment that one edge prefetched in vain may have been
+/// asked for at another edge of its group.
 fn ahead(record: &RunRecord, edges: &EdgeCounts, keys: &BTreeMap<Key, KeyLog>) -> BTreeSet<Ahead> {
     let unasked = edges.unasked.iter().map(|unasked| {
         let group = edges.askers.group_of(unasked.edge);
@@ -174,7 +174,7 @@ fn ahead(record: &RunRecord, edges: &EdgeCounts, keys: &BTreeMap<Key, KeyLog>) -
         .collect()
 }
 
-/// What the prediction is the sum of, by name.
+/// The terms of the prediction, by name.
 fn terms(
     miss_queue: MissQueue,
     edges: &EdgeCounts,
@@ -208,7 +208,7 @@ fn terms(
     terms
 }
 
-/// Why the log cannot say exactly what the origin must have been asked.
+/// Why the log cannot say exactly how many requests the origin must have had.
 fn not_binding(
     record: &RunRecord,
     hits: &OriginHits,
@@ -242,7 +242,8 @@ fn not_binding(
     (others > 0).then(|| format!("somebody else asked the edges for segments, {others} times"))
 }
 
-/// Of the origin's own list: segments that differ from their prediction, and the most hits for one key.
+/// From the origin's own list: number of segments that differ from their prediction, and the highest number of hits for one
+/// key.
 fn per_key(
     record: &RunRecord,
     hits: &OriginHits,
@@ -255,7 +256,7 @@ fn per_key(
     {
         return None;
     }
-    // What the shields of a group have asked for, they have asked for together.
+    // The shields of a group ask for the group together, so their hits are added up.
     let mut asked: BTreeMap<(Option<u32>, &str, u64), u64> = BTreeMap::new();
     for segment in &hits.segments {
         let group = edges.askers.group_of_client.get(&segment.client).copied();
@@ -287,13 +288,14 @@ fn per_key(
         .iter()
         .filter(|key| keys[key].hits(record.miss_queue).0 > 0)
         .count() as u64;
-    // Retries are counted in sum only: so many keys may differ for a good reason, and so much may one of them.
+    // Only the total number of retries is known: up to this many keys may differ for this reason, and one key may differ by
+    // this number.
     let retries = edges.segment_retries;
     let most = most.saturating_sub(retries).max(most.min(1));
     Some((off.saturating_sub(retries), most))
 }
 
-/// The closed form of each (edge, rendition)'s media playlist, summed.
+/// The closed form for each (edge, rendition)'s media playlist, summed.
 fn expected_playlists(record: &RunRecord, lifetime: Duration, fetch: Duration) -> f64 {
     let mut asked: BTreeMap<(u32, u32), u64> = BTreeMap::new();
     for request in &record.requests {
@@ -334,7 +336,7 @@ fn waiters(miss_queue: MissQueue, edges: &EdgeCounts, totals: &Totals) -> Waiter
     }
 }
 
-/// Lag and processor time beyond which a generator's figures say more of itself than of the edges.
+/// Lag and processor time above which a generator's figures say more about itself than about the edges.
 const LAG_P99_MAX_MS: f64 = 20.0;
 const CPU_SHARE_MAX: f64 = 0.85;
 
@@ -378,7 +380,7 @@ mod tests {
     use crate::time::Timestamp;
     use crate::time::UnixTime;
 
-    /// Two edges, three segments at one and one at the other; the second request for segment 7 waits.
+    /// Two edges, three segments at one edge and one at the other; the second request for segment 7 waits.
     fn record(miss_queue: MissQueue) -> RunRecord {
         let second = match miss_queue {
             MissQueue::Off => ResultWord::Miss,

@@ -1,4 +1,4 @@
-//! The summary of a run: measured beside predicted, with everything that a reader needs to judge it.
+//! The summary of a run: measured beside predicted values, and the facts that a reader needs to judge them.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use super::thresholds::{Check, Verdict};
 use crate::policy::status::MissQueue;
 use crate::time::UnixTime;
 
-/// Version of the summary's form. It changes when a reader of the last form would misread the new one.
+/// Version of the summary's format. It changes when a reader of the last format would misread the new one.
 pub const VERSION: u32 = 1;
 
-/// A run, summed up.
+/// The summary of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// [`VERSION`].
@@ -29,21 +29,21 @@ pub struct Summary {
     pub miss_queue: MissQueue,
     pub began: UnixTime,
     pub elapsed_s: f64,
-    /// What every segment was held against.
+    /// What the bytes of every segment were compared with.
     #[serde(default)]
     pub held_against: HeldAgainst,
-    /// The run was stopped before its end: what follows is a part.
+    /// The run was stopped before its end: the figures below cover a part of it.
     pub interrupted: bool,
     pub verdict: Verdict,
     pub checks: Vec<Check>,
     pub viewers: Viewers,
-    /// One row per kind that was asked for.
+    /// One row per kind of object that was asked for.
     pub requests: Vec<KindRow>,
     /// Requests beyond the bound of the log; they are in no other figure.
     pub requests_unlogged: u64,
     pub origin: Origin,
     pub waiters: Waiters,
-    /// What was wanted so early is left out of latencies.
+    /// Requests wanted earlier than this are left out of latencies; counted from the start of the run.
     #[serde(default)]
     pub warm_up_s: f64,
     pub latency: Vec<latency::Row>,
@@ -57,18 +57,18 @@ pub struct Summary {
     /// One row per edge.
     #[serde(default)]
     pub edges: Vec<EdgeRow>,
-    /// Trouble that was made on purpose.
+    /// Injected faults.
     #[serde(default)]
     pub faults: Vec<FaultRow>,
-    /// How figures are spread over viewers and flights.
+    /// Distributions of figures over viewers and flights.
     #[serde(default)]
     pub distributions: Distributions,
-    /// What viewers liked; `None` if the scenario has none of it.
+    /// The viewers' likes; `None` if the scenario has none.
     #[serde(default)]
     pub likes: Option<Likes>,
 }
 
-/// How many viewers came.
+/// Number of viewers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Viewers {
     pub scheduled: u32,
@@ -85,42 +85,44 @@ pub struct KindRow {
     pub bytes: u64,
     /// By what the edge did.
     pub words: BTreeMap<ResultWord, u64>,
-    /// By how it ended for the viewer.
+    /// By how the requests ended for the viewer.
     pub outcomes: BTreeMap<Outcome, u64>,
 }
 
 /// Origin hits, measured beside predicted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
-    /// What the origin counted.
+    /// The origin's counts.
     pub measured: OriginHits,
-    /// What it must have counted for segments, by the generator's log: at least and at most.
+    /// Number of segment requests that the origin must have counted, by the generator's log: lowest and highest possible
+    /// number.
     pub predicted: (u64, u64),
-    /// What that is the sum of.
+    /// The terms of this sum.
     pub terms: Vec<Term>,
     /// Why the prediction does not bind; `None` if it does.
     pub not_binding: Option<String>,
-    /// Segments, one by one, whose hits differ from their prediction; `None` if the origin or the edges did not tell.
+    /// Number of segments whose hits differ from their prediction; `None` if the origin or the edges did not report the hits.
     pub segments_off: Option<u64>,
-    /// The most hits for one (edge, rendition, number); `None` likewise.
+    /// The highest number of hits for one (edge, rendition, number); `None` if the origin or the edges did not report the hits.
     pub most_per_key: Option<u64>,
-    /// Distinct (edge, rendition, number) that viewers asked for: the least that separate edges can fetch.
+    /// Number of distinct (edge, rendition, number) that viewers asked for: the minimum that separate edges can fetch.
     pub keys: u64,
-    /// Distinct (rendition, number): the least that anybody can fetch.
+    /// Number of distinct (rendition, number): the minimum that any system can fetch.
     pub segments: u64,
-    /// Requests sent before the first answer for their key had arrived: by the log's times alone, no more can have missed.
+    /// Requests sent before the first answer for their key had arrived. By the log's times alone, at most this number can have
+    /// missed.
     pub before_first_answer: u64,
-    /// The sum of 1 + Nx - x^N over all keys: what theory expects without a queue.
+    /// The sum of 1 + Nx - x^N over all keys: the number expected by theory without a queue.
     pub expected_uncollapsed: f64,
     /// L: the median wait for a segment that missed, in milliseconds; the theory's input.
     pub fetch_ms: Option<f64>,
     /// W: the segment duration in milliseconds; the theory's input.
     pub window_ms: f64,
-    /// What theory expects for media playlists; `None` if their lifetime at the edges is unknown.
+    /// The number of media playlist requests expected by theory; `None` if the playlists' lifetime at the edges is unknown.
     pub expected_media_playlists: Option<f64>,
     /// Share of viewer requests that the origin did not see.
     pub offload: f64,
-    /// The same for segments alone.
+    /// The same share for segments alone.
     pub offload_segments: f64,
     /// Segment hits per (edge, rendition, number): 1 is the best that separate edges can do.
     pub amplification: f64,
@@ -135,16 +137,16 @@ pub struct Term {
     pub what: String,
 }
 
-/// Requests that waited for the fetch of another.
+/// Requests that waited for the fetch of another request.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiters {
-    /// The most that waited for one flight, by the edges' count; `None` if it is unknown.
+    /// The highest number that waited for one flight, by the edges' count; `None` if unknown.
     pub peak: Option<u64>,
-    /// The most collapsed answers for one segment of one edge, by the log.
+    /// The highest number of collapsed answers for one segment of one edge, by the log.
     pub collapsed_most: u64,
     /// Collapsed answers per segment flight, by the log.
     pub mean: f64,
-    /// What theory expects, rL, if requests came evenly over a segment duration.
+    /// The mean expected by theory, rL, if requests came evenly over a segment duration.
     pub expected_mean: f64,
 }
 
@@ -154,7 +156,7 @@ impl Summary {
         self.requests.iter().map(|row| row.total).sum()
     }
 
-    /// Logged requests that ended so, for objects of `kind`.
+    /// Logged requests with this outcome, for objects of `kind`.
     pub fn outcomes(&self, kind: Kind, outcome: Outcome) -> u64 {
         self.requests
             .iter()

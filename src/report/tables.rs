@@ -1,4 +1,4 @@
-//! What a report says of a run, said once: sentences and tables, whatever they are written on.
+//! The statements of a report about a run, made once for all formats: sentences and tables.
 
 use super::counts::OriginHits;
 use super::latency::Since;
@@ -9,16 +9,16 @@ use super::summary::Summary;
 use super::thresholds::{Ruling, grouped};
 use crate::policy::status::MissQueue;
 
-/// A table with what is to be said below it.
+/// A table with the sentences below it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
-    /// What it is about, in a few words.
+    /// The title, in a few words.
     pub(super) title: &'static str,
-    /// One name per column; figures stand below a name flush right.
+    /// One name per column; figures stand flush right below their name.
     pub(super) header: Vec<String>,
-    /// Cells, as many in each row as there are columns.
+    /// Cells; each row has one per column.
     pub(super) rows: Vec<Vec<Cell>>,
-    /// Sentences; a line break within one is meant.
+    /// Sentences; a line break within one is kept.
     pub(super) notes: Vec<String>,
 }
 
@@ -39,16 +39,16 @@ pub(super) enum Align {
     Figure,
 }
 
-/// What a cell means for the verdict, shown as a colour beside its words.
+/// The meaning of a cell for the verdict, shown as a colour beside its words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
-    /// Nothing.
+    /// No meaning.
     Plain,
-    /// It holds, it is better.
+    /// The threshold holds, or the figure is better.
     Good,
-    /// It does not hold, it is worse.
+    /// The threshold does not hold, or the figure is worse.
     Bad,
-    /// It cannot be said.
+    /// Not judged.
     Unsure,
 }
 
@@ -80,13 +80,13 @@ impl Cell {
         }
     }
 
-    /// The same, coloured.
+    /// The same cell, coloured.
     pub(super) fn toned(self, tone: Tone) -> Self {
         Self { tone, ..self }
     }
 }
 
-/// Every table of a run that has something to say, in the order of the report.
+/// Every table of a run that has rows, in the order of the report.
 pub(super) fn all(summary: &Summary) -> Vec<Table> {
     let tables = [
         checks(summary),
@@ -102,7 +102,7 @@ pub(super) fn all(summary: &Summary) -> Vec<Table> {
     tables.into_iter().filter(says).collect()
 }
 
-/// What a run comes to, in one sentence.
+/// The result of a run, in one sentence.
 pub(super) fn headline(summary: &Summary) -> String {
     let origin = &summary.origin;
     if origin.measured.uncounted {
@@ -131,7 +131,7 @@ pub(super) fn headline(summary: &Summary) -> String {
     )
 }
 
-/// Which run this is.
+/// The scenario, seed and start time of the run.
 pub(super) fn title(summary: &Summary) -> String {
     let began = summary.began.to_utc().format("%Y-%m-%d %H:%M:%S UTC");
     format!(
@@ -140,7 +140,7 @@ pub(super) fn title(summary: &Summary) -> String {
     )
 }
 
-/// Why the figures are to be read with care, if they are.
+/// Reasons to read the figures with care, if there are any.
 pub(super) fn cautions(summary: &Summary) -> Vec<String> {
     let interrupted = summary.interrupted.then(|| {
         "The run was interrupted: all figures are of the part that was played.".to_owned()
@@ -202,7 +202,7 @@ pub(super) fn results(summary: &Summary) -> Table {
     table
 }
 
-/// What was predicted for segments, as one number or two.
+/// The prediction for segments, as one number or two.
 pub(super) fn predicted(summary: &Summary) -> String {
     let (least, most) = summary.origin.predicted;
     match least == most {
@@ -211,7 +211,7 @@ pub(super) fn predicted(summary: &Summary) -> String {
     }
 }
 
-/// A count of the origin's, if it has told any.
+/// A count of the origin, if the origin has reported any.
 pub(super) fn measured(hits: &OriginHits, count: u64) -> String {
     match hits.uncounted {
         true => "unknown".to_owned(),
@@ -426,7 +426,7 @@ pub(super) fn experience(summary: &Summary) -> Table {
     table
 }
 
-/// What viewers liked, and what the origin made of it.
+/// The viewers' likes, and the origin's count of them.
 pub(super) fn likes(summary: &Summary) -> Table {
     let mut table = Table::new("Likes", ["likes", ""]);
     let Some(likes) = &summary.likes else {
@@ -536,7 +536,7 @@ fn likes_rows(likes: &Likes) -> Vec<(&'static str, String)> {
     rows
 }
 
-/// The run by its phases, and the trouble in it.
+/// The run by its phases, and its faults.
 pub(super) fn phases(summary: &Summary) -> Table {
     let mut table = Table::new(
         "Phases",
@@ -589,7 +589,7 @@ fn segment_latency(phase: &PhaseRow) -> Option<&super::latency::Row> {
     phase.latency.iter().find(|row| row.kind == Kind::Segment)
 }
 
-/// The trouble that was made, one sentence each.
+/// The injected faults, one sentence each.
 pub(super) fn faults(faults: &[FaultRow]) -> impl Iterator<Item = String> {
     (1..).zip(faults).map(|(number, fault)| {
         let until = match fault.until_s {
@@ -603,7 +603,7 @@ pub(super) fn faults(faults: &[FaultRow]) -> impl Iterator<Item = String> {
     })
 }
 
-/// The run by its edges; a single one is the run itself.
+/// The run by its edges; empty for a single edge, which equals the run.
 pub(super) fn edges(summary: &Summary) -> Table {
     let words: Vec<_> = ResultWord::ALL
         .into_iter()
@@ -686,7 +686,7 @@ pub(super) fn generator(summary: &Summary) -> Vec<String> {
     vec![lateness, processor]
 }
 
-/// What the figures do not say.
+/// What the figures do not cover.
 pub(super) fn limits(summary: &Summary) -> Vec<String> {
     let mut limits = Vec::new();
     if summary.requests_unlogged > 0 {

@@ -1,4 +1,4 @@
-//! The report for a terminal: a headline that stands alone, then tables, then what the figures do not say.
+//! The report for a terminal: a headline that stands alone, then tables, then the limits of the figures.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ pub use super::page::{Ink, Page};
 use super::summary::Summary;
 use super::tables::{self, Align, Cell, Table, Tone};
 
-/// What a run comes to, in one sentence.
+/// The result of a run, in one sentence.
 pub fn headline(summary: &Summary) -> String {
     tables::headline(summary)
 }
@@ -30,7 +30,7 @@ pub fn render(summary: &Summary, page: Page) -> String {
     page.wrap(&text)
 }
 
-/// What a run comes to and which thresholds say so, without the rest of its report.
+/// The result of a run and its thresholds, without the rest of the report.
 pub fn verdict(summary: &Summary, page: Page) -> String {
     let text = opening(summary, page) + "\n" + &write(&tables::checks(summary), page);
     page.wrap(&text)

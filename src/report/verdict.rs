@@ -1,4 +1,4 @@
-//! Thresholds and verdicts: what must come out of a run, and whether it did.
+//! Thresholds and verdicts: which conditions a run must meet, and whether it did.
 
 use super::latency;
 use super::likes::Likes;
@@ -90,7 +90,7 @@ pub(super) fn check(summary: &Summary, thresholds: &Thresholds) -> Vec<Check> {
             what: "time to the first frame, 95th percentile".to_owned(),
             limit: format!("<= {:.1} s", thresholds.startup_p95_s_max),
             measured: format!("{:.2} s", experience.startup_p95_s),
-            // Where nobody has seen a first frame there is nothing to be proud of.
+            // If no viewer has seen a first frame, the threshold does not hold.
             ruling: rule(
                 experience.started > 0 && experience.startup_p95_s <= thresholds.startup_p95_s_max,
             ),
@@ -111,7 +111,7 @@ pub(super) fn check(summary: &Summary, thresholds: &Thresholds) -> Vec<Check> {
     checks
 }
 
-/// What a scenario wants of its likes; it cannot be judged where nobody takes any.
+/// The scenario's thresholds for likes; not judged if the servers take no likes.
 fn of_likes(likes: &Likes, thresholds: &Thresholds) -> Vec<Check> {
     let mut checks = Vec::new();
     if thresholds.likes_acknowledged_percent_min > 0.0 {
@@ -139,7 +139,7 @@ fn of_likes(likes: &Likes, thresholds: &Thresholds) -> Vec<Check> {
     checks
 }
 
-/// A time in milliseconds; where nobody has got anything there is nothing to be proud of.
+/// A time in milliseconds. If there are no measurements, the threshold does not hold.
 fn within(what: &str, measured_ms: Option<f64>, limit_ms: f64) -> Check {
     Check {
         what: what.to_owned(),
@@ -149,7 +149,7 @@ fn within(what: &str, measured_ms: Option<f64>, limit_ms: f64) -> Check {
     }
 }
 
-/// Requests that did not end well, in per cent of all; those that the end of a visit cut short count for neither.
+/// Percentage of requests that failed. Requests that the end of the run cut off count on neither side.
 fn failed_percent(summary: &Summary) -> f64 {
     let count = |wanted: fn(Outcome) -> bool| -> u64 {
         let rows = summary.requests.iter();
@@ -162,7 +162,8 @@ fn failed_percent(summary: &Summary) -> f64 {
     failed as f64 * 100.0 / all.max(1) as f64
 }
 
-/// Origin hits against the log: in sum, one by one where the origin tells, and without the queue also by times alone.
+/// Origin hits compared with the log: the total, and each segment where the origin reports them. Without the queue also a bound
+/// by times alone.
 fn exact(summary: &Summary) -> Vec<Check> {
     let origin = &summary.origin;
     let judge = |holds| match &origin.not_binding {
@@ -196,7 +197,7 @@ fn exact(summary: &Summary) -> Vec<Check> {
                 .skip(1)
                 .map(|term| term.count)
                 .sum::<u64>();
-        // A key whose every request remained unanswered may never have been fetched.
+        // A key whose requests all remained unanswered may never have been fetched.
         let floor = origin.keys.min(least);
         checks.push(Check {
             what: "origin hits lie within what the log's times allow".to_owned(),

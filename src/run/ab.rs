@@ -10,24 +10,24 @@ use crate::scenario::Scenario;
 /// Two settings of one knob: A and B.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ab {
-    /// What happens to misses.
+    /// How misses are handled.
     MissQueue([MissQueue; 2]),
     /// Shields between the edges and the origin.
     Shields([Option<Shields>; 2]),
-    /// Per cent of a target duration for which playlists are fresh.
+    /// Percentage of a target duration for which playlists are fresh.
     Freshness([u32; 2]),
-    /// What an edge lets go when its cache is full.
+    /// How an edge evicts objects when its cache is full.
     Eviction([Eviction; 2]),
     /// Whether viewers like.
     Likes([Liking; 2]),
 }
 
-/// Whether viewers like what the scenario has them like.
+/// Whether viewers send the likes of the scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Liking {
-    /// They do.
+    /// Viewers send them.
     On,
-    /// They send none of it.
+    /// Viewers send no likes.
     Off,
 }
 
@@ -36,12 +36,12 @@ pub enum Liking {
 pub enum Side {
     /// The first setting.
     A,
-    /// The second one.
+    /// The second setting.
     B,
 }
 
 impl Ab {
-    /// Sets the knob as this side has it.
+    /// Sets the knob to this side's setting.
     pub fn lay_over(&self, side: Side, scenario: &mut Scenario, miss_queue: &mut MissQueue) {
         let place = side as usize;
         let stage = &mut scenario.real.stage;
@@ -55,7 +55,7 @@ impl Ab {
         }
     }
 
-    /// What this side is called in the report.
+    /// This side's name in the report.
     pub fn label(&self, side: Side) -> String {
         let place = side as usize;
         match self {

@@ -1,4 +1,4 @@
-//! One question to a part of Seawall that is running: JSON over HTTP, bounded in time and size.
+//! One request to a running component of Seawall: JSON over HTTP, bounded in time and size.
 
 use std::time::Duration;
 
@@ -12,23 +12,23 @@ use serde::de::DeserializeOwned;
 
 use crate::serve::token::Token;
 
-/// It answered, but not with what was asked for.
+/// The component answered, but not with the requested document.
 #[derive(Debug, thiserror::Error)]
 pub enum Unwanted {
-    /// Another status than 200.
+    /// A status other than 200.
     #[error("{url} answered {status}: {said}")]
     Status {
-        /// Who was asked for what.
+        /// The URL of the request.
         url: String,
-        /// With what status.
+        /// The status of the answer.
         status: StatusCode,
-        /// In what words.
+        /// The text of the answer.
         said: String,
     },
-    /// Another document.
+    /// The answer is another document.
     #[error("{url} answered something else than was asked for")]
     Document {
-        /// Who was asked for what.
+        /// The URL of the request.
         url: String,
         /// What is wrong with it.
         source: serde_json::Error,
@@ -38,23 +38,23 @@ pub enum Unwanted {
 /// Gets a document.
 ///
 /// # Errors
-/// No answer in time, or something else than was asked for ([`Unwanted`]).
+/// No answer in time, or another answer than requested ([`Unwanted`]).
 pub async fn get_json<T: DeserializeOwned>(url: &str) -> anyhow::Result<T> {
     json(Method::GET, url, None).await
 }
 
-/// Tells it to do something, and gets what it says of it.
+/// Sends a POST request and gets the answer as a document.
 ///
 /// # Errors
-/// As [`get_json`].
+/// The same as for [`get_json`].
 pub async fn post_json<T: DeserializeOwned>(url: &str, token: &Token) -> anyhow::Result<T> {
     json(Method::POST, url, Some(token)).await
 }
 
-/// Gets whatever is there.
+/// Gets the body of any document.
 ///
 /// # Errors
-/// No answer in time, or another status than 200.
+/// No answer in time, or a status other than 200.
 pub async fn get_bytes(url: &str) -> anyhow::Result<Bytes> {
     bytes(Method::GET, url, None).await
 }

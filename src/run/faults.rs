@@ -1,4 +1,4 @@
-//! Trouble that a scenario wants, made at a venue when it is due and mended when it is over.
+//! Faults of a scenario: injected at a cluster when they are due, and repaired when they are over.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use crate::serve::origin::Fault;
 use crate::time::Timestamp;
 
 impl Venue<'_> {
-    /// Does what a scenario wants done, when it is due, until all of it is done or the run ends; then all is mended. Gives what
-    /// was done.
+    /// Injects the faults of a scenario when they are due, until all are done or the run ends; then repairs them. Returns the
+    /// faults that were injected.
     pub async fn make_trouble(
         &self,
         faults: &[scenario::Fault],
@@ -68,7 +68,7 @@ impl Venue<'_> {
             .flatten()
             .collect();
         done.sort_by_key(|(_, fault)| fault.from);
-        // The next run at this cluster finds it as it was; edges that were lost stay lost.
+        // The next run at this cluster finds it unchanged, except that lost edges stay lost.
         for (what, _) in done.iter().filter(|(_, fault)| fault.until.is_none()) {
             if what.edge().is_none() {
                 let _ = self.mend(*what, network).await;
@@ -77,7 +77,7 @@ impl Venue<'_> {
         done
     }
 
-    /// The broadcaster's clock loses time, until this is dropped.
+    /// Delays the broadcaster's clock more and more, until the future is dropped.
     async fn drift(&self, millis_per_second: f64, clock: Clock) {
         let begun = clock.now();
         loop {
@@ -87,7 +87,8 @@ impl Venue<'_> {
         }
     }
 
-    /// The port is free when the last connection from before has ended.
+    /// Opens the origin's port again. The port is free only when the last old connection has ended, so this tries several
+    /// times.
     async fn reopen(&self) -> anyhow::Result<()> {
         const ATTEMPTS: u32 = 50;
         for _ in 1..ATTEMPTS {

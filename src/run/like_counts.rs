@@ -1,4 +1,5 @@
-//! Counts of likes before and after a run, to be laid beside what its viewers were told; and the origin's queue meanwhile.
+//! Counts of likes before and after a run, for comparison with the acknowledgements that viewers received. Also the origin's
+//! queue during the run.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,16 +11,16 @@ use crate::run::ask;
 use crate::serve::likes::figures::Work;
 use crate::viewer;
 
-/// What a run does about likes.
+/// How a run counts likes.
 #[derive(Debug)]
 pub enum Counting {
-    /// Its scenario has none.
+    /// The scenario has no likes.
     None,
-    /// Its scenario has some, and nobody takes them, for this reason: none is sent.
+    /// The scenario has likes, but the servers do not take them, for this reason. So none is sent.
     NotTaken(String),
-    /// They are sent, and were counted before.
+    /// Likes are sent, and the counts were read before.
     Begun {
-        /// What is to be sent.
+        /// The likes to send.
         likes: viewer::likes::Likes,
         /// The counts before.
         before: Before,
@@ -42,7 +43,7 @@ struct Counts {
 }
 
 impl Counting {
-    /// Counts, at the first of these servers (`http://HOST:PORT`), if all of them take likes of these channels.
+    /// Reads the counts at the first of these servers (`http://HOST:PORT`), if all of them take likes of these channels.
     pub async fn begin(
         likes: Option<&viewer::likes::Likes>,
         servers: &[String],
@@ -75,7 +76,7 @@ impl Counting {
         }
     }
 
-    /// What is to be sent.
+    /// The likes to send.
     pub fn to_send(&self) -> Option<viewer::likes::Likes> {
         match self {
             Self::Begun { likes, .. } => Some(likes.clone()),
@@ -83,7 +84,7 @@ impl Counting {
         }
     }
 
-    /// Notes in a run's record what was counted meanwhile, or why nothing was sent.
+    /// Writes into a run's record how the counts have grown, or why no like was sent.
     pub async fn finish(self, record: &mut RunRecord) {
         match (self, &mut record.likes) {
             (Self::NotTaken(why), likes) => {
@@ -99,7 +100,7 @@ impl Counting {
 }
 
 impl Before {
-    /// Asks again, and notes by how much the counts have grown.
+    /// Reads the counts again, and writes down their growth.
     async fn note_growth(&self, likes: &mut Likes) {
         match counts(&self.server, &self.channels).await {
             Ok(after) => {
@@ -116,7 +117,7 @@ impl Before {
     }
 }
 
-/// Counts that include whatever has been acknowledged to anybody.
+/// Counts that include every like acknowledged so far.
 async fn counts(server: &str, channels: &[String]) -> anyhow::Result<Vec<Counts>> {
     let mut all = Vec::with_capacity(channels.len());
     for channel in channels {
@@ -130,16 +131,16 @@ fn difference(after: u64, before: u64) -> i64 {
     i64::try_from(i128::from(after) - i128::from(before)).unwrap_or(i64::MAX)
 }
 
-/// The origin's queue of likes, looked at while a run is played.
+/// Watches the origin's queue of likes during a run.
 pub struct QueueWatch<F> {
     work: F,
     before: Option<Work>,
-    /// The longest lag and the most that waited, of those that were seen.
+    /// The longest lag and the highest number of waiting operations seen.
     seen: Mutex<(Duration, u64)>,
 }
 
 impl<F: Fn() -> Option<Work>> QueueWatch<F> {
-    /// Begins: `work` says what the queue has done so far, if there is one.
+    /// Begins to watch. `work` returns the work of the queue so far, if there is a queue.
     pub fn begin(work: F) -> Self {
         Self {
             before: work(),
@@ -148,7 +149,7 @@ impl<F: Fn() -> Option<Work>> QueueWatch<F> {
         }
     }
 
-    /// Looks at it.
+    /// Reads the queue's figures once.
     pub fn look(&self) {
         if let Some(work) = (self.work)() {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -156,7 +157,7 @@ impl<F: Fn() -> Option<Work>> QueueWatch<F> {
         }
     }
 
-    /// What it did since then.
+    /// The work of the queue since the beginning.
     pub fn figures(&self) -> Option<Queue> {
         self.look();
         let (before, after) = self.before.zip((self.work)())?;

@@ -1,5 +1,5 @@
-//! A run: a scenario is played at a cluster, faults happen when they are due, and what the audience saw is laid beside what
-//! origin and edges counted.
+//! A run: a scenario is played at a cluster, and faults happen when they are due. Then the audience's record is compared with
+//! the counts of origin and edges.
 
 pub mod ab;
 pub mod ask;

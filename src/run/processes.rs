@@ -1,9 +1,10 @@
-//! `seawall up --processes`: the same rooms, each a process of its own, so that one can be killed, stopped or watched alone.
+//! `seawall up --processes`: the same components, each in its own process, so that one can be killed, stopped or watched alone.
 //!
-//! Every part is this very program with the same configuration in a temporary file. What they log passes through. A part
-//! that ends early is said and not started again: that is what the user who killed it wants to see. Ctrl-C or SIGTERM ends all
-//! of them, those whom viewers ask first. Each part reads a pipe from here: should this process be killed, the pipe closes,
-//! and the part ends by itself. The origin is told through it which edges there are, so that a Prometheus finds them.
+//! Every part is this program with the same configuration in a temporary file. The logs of the parts pass through. If a part
+//! ends early, the program reports it and does not start it again, because a user who killed it wants to see the effect. Ctrl-C
+//! or SIGTERM ends all parts, first those that viewers ask. Each part reads a pipe from this process. If this process is
+//! killed, the pipe closes, and the part ends by itself. Through the pipe the origin learns which edges exist, so that a
+//! Prometheus finds them.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -19,18 +20,18 @@ use crate::hls::names::LivePath;
 use crate::serve::discovery::{Role, Target};
 use crate::terminal;
 
-/// Set in the environment of a part, so that it ends when its stdin does.
+/// Set in the environment of a part, so that the part ends when its stdin ends.
 pub const ENDS_WITH_STDIN: &str = "SEAWALL_ENDS_WITH_STDIN";
 
-/// How long a part may take until it says where it listens.
+/// Maximum time until a part prints where it listens.
 const START: Duration = Duration::from_secs(15);
-/// How long a part may take to end: its drain and a little.
+/// Maximum time for a part to end: its drain and a little more.
 const END: Duration = Duration::from_secs(12);
 
 /// Starts origin, broadcaster and edges as processes, and ends them with `stop`.
 ///
 /// # Errors
-/// A part does not start: what it said is on stderr.
+/// A part does not start; its own error is on stderr.
 pub async fn up(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("seawall-").tempdir()?;
     let file = folder.path().join("seawall.toml");
@@ -93,14 +94,14 @@ pub(crate) struct Part {
     pub(crate) child: Child,
 }
 
-/// What every part is started with.
+/// The common settings of every part.
 pub(crate) struct Start<'a> {
     pub(crate) file: &'a str,
     pub(crate) token: String,
 }
 
 impl Start<'_> {
-    /// Starts a part and reads from its stdout the URLs that stand behind `labels`.
+    /// Starts a part and reads from its stdout the URLs after `labels`.
     pub(crate) async fn part(
         &self,
         name: &str,
@@ -110,7 +111,7 @@ impl Start<'_> {
         let program = std::env::current_exe().context("cannot find this very program")?;
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
-            // What the environment says of a whole cluster is in the file already, and may be meant for another part.
+            // Environment variables for a whole cluster are in the file already, and may be meant for another part.
             let name = name.to_string_lossy();
             if name.starts_with("SEAWALL_") && name != "SEAWALL_LOG" {
                 command.env_remove(name.as_ref());
@@ -123,7 +124,7 @@ impl Start<'_> {
             .env(ENDS_WITH_STDIN, "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // A part outlives Ctrl-C until it is told to end, in its turn.
+            // Ctrl-C does not end a part; the parts are told to end one after another.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
@@ -151,14 +152,14 @@ impl Start<'_> {
         if found.len() < labels.len() {
             bail!("{name} has ended at its start; what it said stands above");
         }
-        // Ends with the part: whatever else it prints would block it if nobody read.
+        // The task ends with the part. It reads all further output, because a full pipe would block the part.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let name = name.to_owned();
         Ok((Part { name, child }, found))
     }
 }
 
-/// Says which parts end early, until `stop`.
+/// Reports parts that end early, until `stop`.
 async fn watch(parts: &mut Vec<Part>, stop: &CancellationToken) {
     while !stop.is_cancelled() {
         let mut index = 0;
@@ -186,14 +187,14 @@ async fn end(mut parts: Vec<Part>) {
 }
 
 impl Part {
-    /// Says a line to it. One that has ended hears nothing, which is said elsewhere.
+    /// Writes a line to the part. A part that has ended gets none; its end is reported elsewhere.
     pub(crate) async fn tell(&mut self, line: &str) {
         if let Some(stdin) = &mut self.child.stdin {
             let _ = stdin.write_all(format!("{line}\n").as_bytes()).await;
         }
     }
 
-    /// Sends it a signal; one that has ended already gets none.
+    /// Sends the part a signal; a part that has ended gets none.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = self.child.id().and_then(|id| Pid::from_raw(id as i32));
         if let Some(pid) = pid {
@@ -201,10 +202,10 @@ impl Part {
         }
     }
 
-    /// Ends it in order; one that does not end is killed.
+    /// Ends the part gracefully; a part that does not end is killed.
     pub(crate) async fn end(&mut self) {
         self.signal(Signal::TERM);
-        // One that was silenced hears nothing.
+        // A stopped process (SIGSTOP) does not handle SIGTERM until it continues.
         self.signal(Signal::CONT);
         if tokio::time::timeout(END, self.child.wait()).await.is_err() {
             tracing::warn!("{} does not end and is killed", self.name);
@@ -213,7 +214,7 @@ impl Part {
     }
 }
 
-/// A token that nobody else knows, good for one cluster alone.
+/// A secret token for one cluster.
 pub(crate) fn token() -> String {
     use std::hash::{BuildHasher, RandomState};
     (0..2)

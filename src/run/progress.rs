@@ -1,4 +1,4 @@
-//! How far a run has come, for the user who waits for it.
+//! The progress of a run, for the user who waits for it.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use crate::policy::status::MissQueue;
 use crate::report::record::Level;
 use crate::terminal;
 
-/// The progress of a run on stderr: a bar on a terminal, a line every ten seconds elsewhere.
+/// The progress of a run on stderr: a progress bar on a terminal, else a line every ten seconds.
 pub(crate) struct Bar {
     bar: ProgressBar,
     told_s: Cell<u64>,
-    /// When requests were counted last, and how many there were.
+    /// When requests were last counted, and their number then.
     requests_then: Cell<(Duration, u64)>,
     per_second: Cell<f64>,
     what: String,
@@ -37,7 +37,7 @@ impl Bar {
         }
     }
 
-    /// `counted`: what origin and edges counted in the last two seconds.
+    /// `counted`: the last two counts of origin and edges, a second apart.
     pub(crate) fn show(&self, progress: &Progress, counted: Option<[Level; 2]>) {
         let (since, before) = self.requests_then.get();
         let span = progress.elapsed.saturating_sub(since);

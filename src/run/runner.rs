@@ -1,4 +1,4 @@
-//! A rehearsal: a scenario is played, and what the audience saw is laid beside what origin and edges counted.
+//! The runner: plays a scenario and compares the audience's record with the counts of origin and edges.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -29,13 +29,13 @@ use crate::time::Timestamp;
 /// A run that has been played.
 #[derive(Debug)]
 pub struct Played {
-    /// What it comes to.
+    /// The summary of the run.
     pub summary: Summary,
-    /// Everything that it left behind.
+    /// All results of the run.
     pub record: RunRecord,
 }
 
-/// Starts broadcaster, origin and edges on free ports, plays, and stops them again.
+/// Starts broadcaster, origin and edges on free ports, plays the scenario, and stops them again.
 ///
 /// # Errors
 /// No port is free, or the folder for temporary files cannot be written.
@@ -73,10 +73,10 @@ pub async fn at_own_cluster(
     played
 }
 
-/// Plays at a venue of our own, with whatever the scenario wants to go wrong.
+/// Plays at a cluster of this program, with the faults of the scenario.
 ///
 /// # Errors
-/// An edge cannot be reached, or this process may not have as many descriptors as the run needs.
+/// An edge cannot be reached, or this process may not open as many descriptors as the run needs.
 pub async fn at_venue(
     scenario: &Scenario,
     venue: &Venue<'_>,
@@ -141,7 +141,7 @@ pub async fn at_venue(
     })
 }
 
-/// Edges that somebody else runs, as the user names them.
+/// Running edges that this program has not started, as the user names them.
 #[derive(Clone, Copy, Debug)]
 pub struct RunningEdges<'a> {
     /// The URL of each edge, or of one playlist.
@@ -150,14 +150,14 @@ pub struct RunningEdges<'a> {
     pub channel: &'a str,
     /// The URL of the origin's admin listener, if its hits are to be counted.
     pub origin_admin: Option<&'a str>,
-    /// What happens to misses there, as far as is known.
+    /// How the edges handle misses, as far as known.
     pub miss_queue: MissQueue,
 }
 
-/// Plays at edges that somebody else runs, Seawall's or others, and changes nothing in them.
+/// Plays at running edges, Seawall's or others, and changes nothing in them.
 ///
 /// # Errors
-/// The scenario wants faults, an edge cannot be reached, or the origin does not tell its hits.
+/// The scenario has faults, an edge cannot be reached, or the origin does not report its hits.
 pub async fn at_running_edges(
     scenario: &Scenario,
     edges: RunningEdges<'_>,
@@ -236,7 +236,7 @@ pub async fn at_running_edges(
     })
 }
 
-/// What the audience of this scenario counts, with its phases and whatever goes wrong on purpose.
+/// The metrics of this scenario's audience, with its phases and faults.
 pub fn metrics(scenario: &Scenario, registry: &Registry, clock: Clock) -> Metrics {
     let phases = scenario.real.phases.iter();
     let phases = phases.map(|phase| (phase.name.clone(), seconds(phase.from_s)));
@@ -263,7 +263,7 @@ fn seconds(span_s: f64) -> Duration {
     Duration::try_from_secs_f64(span_s).unwrap_or_default()
 }
 
-/// The phases of a scenario, each until the next begins, the last until the end.
+/// The phases of a scenario: each lasts until the next begins, the last until the end.
 fn phases(scenario: &Scenario, elapsed: Duration) -> Vec<Phase> {
     let begins: Vec<_> = scenario
         .real
@@ -283,7 +283,7 @@ fn phases(scenario: &Scenario, elapsed: Duration) -> Vec<Phase> {
         .collect()
 }
 
-/// What origin and edges count, once a second.
+/// Gauges of origin and edges, read once a second.
 #[derive(Default)]
 struct Levels {
     counted: Mutex<Vec<Level>>,
@@ -298,7 +298,7 @@ impl Levels {
         }
     }
 
-    /// Counts until the run is over.
+    /// Reads the gauges until the run is over.
     async fn count(
         &self,
         venue: &Venue<'_>,
@@ -326,7 +326,7 @@ impl Levels {
         }
     }
 
-    /// What was counted, with the viewers that were there by the record.
+    /// The gauges, with the number of viewers that were present according to the record.
     fn take(&self, record: &RunRecord) -> Vec<Level> {
         let mut levels = std::mem::take(&mut *self.lock());
         for level in &mut levels {
@@ -343,7 +343,8 @@ impl Levels {
     }
 }
 
-/// The viewers' network: one that may fail only if the scenario wants that, because it costs something.
+/// The viewers' network. Only a scenario with offline viewers gets a network that may fail, because such a network
+/// has a cost.
 fn network(scenario: &Scenario) -> Network {
     let fails = |fault: &Fault| matches!(fault.what, Trouble::ViewersOffline(_));
     match scenario.real.faults.iter().any(fails) {
@@ -352,8 +353,9 @@ fn network(scenario: &Scenario) -> Network {
     }
 }
 
-/// Where viewers live: with their servers, if those run in this process too; else on half of the cores, because the
-/// servers have the others on the same machine, and one thread drives more viewers than a small server bears.
+/// The worker threads of the viewers. Viewers share the servers' runtime if the servers run in this process. Otherwise viewers
+/// get half of the cores, because the servers on the same machine need the others. One thread drives more viewers than a small
+/// server can serve.
 fn workers(process: Process) -> anyhow::Result<Workers> {
     if process == Process::SharedWithServers {
         return Ok(Workers::Here);
@@ -362,9 +364,9 @@ fn workers(process: Process) -> anyhow::Result<Workers> {
     Workers::start((cores / 2).max(1)).context("cannot start threads for the viewers")
 }
 
-/// Refuses a run that would fail for want of descriptors in its middle.
+/// Refuses a run that would fail in the middle because of too few file descriptors.
 fn check_descriptors(scenario: &Scenario, process: Process) -> anyhow::Result<()> {
-    /// Listeners, connections to the origin, files, the runtime's own.
+    /// Descriptors for listeners, connections to the origin, files and the runtime.
     const BESIDE: usize = 300;
     let limit = components::raise_descriptor_limit();
     let per_connection = match process {

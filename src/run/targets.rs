@@ -1,4 +1,4 @@
-//! Edges that somebody else runs: what their URLs stand for, and what can be watched there.
+//! Running edges: the meaning of their URLs, and the streams that can be watched there.
 
 use anyhow::{Context, bail};
 use http::Uri;
@@ -15,15 +15,15 @@ use crate::serve::redacted;
 pub struct Target {
     /// `http://HOST:PORT`.
     pub base: String,
-    /// Path and query of a playlist there; `None` where an edge of Seawall is meant.
+    /// Path and query of a playlist there; `None` for an edge of Seawall.
     pub playlist: Option<String>,
 }
 
 impl Target {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// It is no `http://` URL.
+    /// The text is no `http://` URL.
     pub fn parse(url: &str) -> anyhow::Result<Self> {
         let refused = "try something like http://127.0.0.1:8081, or the URL of a playlist";
         let uri: Uri = url
@@ -51,11 +51,10 @@ impl Target {
     }
 }
 
-/// What can be watched at these targets: the channel of this name where they are edges of Seawall, else whatever their
-/// playlists say.
+/// The stream at these targets: the channel with this name if they are edges of Seawall, else the stream in their playlists.
 ///
 /// # Errors
-/// A target does not answer, or what it answers is no HLS.
+/// A target does not answer, or its answer is not HLS.
 pub async fn stream_at(targets: &[Target], channel: &str) -> anyhow::Result<Stream> {
     let first = targets
         .first()

@@ -1,7 +1,7 @@
-//! Edges before an origin, and shields between them if there are any: who asks whom, opened and stopped together.
+//! Edges in front of an origin, with shields between them if there are any. They are opened and stopped together.
 //!
-//! Shields stand in groups. An edge has one home group and asks the shields of that group, each key of the one that it
-//! belongs to; so the origin is asked for each object once per group, however many edges there are.
+//! Shields form groups. An edge has one home group and asks its shields; each key belongs to one shield of the group. So the
+//! origin gets one request per object and group, for any number of edges.
 
 use std::collections::BTreeMap;
 
@@ -20,29 +20,29 @@ use crate::serve::workers::Workers;
 /// Edges, and the shields that they ask.
 #[derive(Debug)]
 pub struct Tiers {
-    /// What viewers ask.
+    /// The edges, which viewers ask.
     pub edges: Vec<EdgeRoom>,
-    /// What edges ask, group by group; empty where they ask the origin.
+    /// The shields, which edges ask, group by group; empty where edges ask the origin.
     pub shields: Vec<EdgeRoom>,
     layout: Option<Shields>,
 }
 
-/// What tiers are opened from.
+/// The settings of tiers.
 #[derive(Debug)]
 pub struct Plan<'a> {
-    /// What all of them are set to.
+    /// The configuration of all edges and shields.
     pub config: &'a Config,
     /// The origin's URL.
     pub origin: String,
-    /// What the names of the edges begin with.
+    /// Prefix of the edges' names.
     pub name: &'a str,
-    /// How many edges.
+    /// Number of edges.
     pub edges: u32,
     /// The shields before the origin, if any.
     pub shields: Option<Shields>,
-    /// What happens to misses, in every tier.
+    /// How misses are handled, in every tier.
     pub miss_queue: MissQueue,
-    /// Where they are to be found.
+    /// Where edges and shields are listed for discovery.
     pub directory: Directory,
     /// Where the first edge listens.
     pub edge_doors: Doors,
@@ -51,7 +51,7 @@ pub struct Plan<'a> {
 }
 
 impl Tiers {
-    /// Opens them with cold caches.
+    /// Opens the tiers with cold caches.
     ///
     /// # Errors
     /// A port is taken.
@@ -84,7 +84,8 @@ impl Tiers {
         for index in 0..shield_count {
             let per_group = plan.shields.map_or(1, |shields| shields.per_group);
             let (group, member) = (index / per_group + 1, index % per_group + 1);
-            // A shield sees each playlist or its segments, not both: it would fetch ahead what its neighbour is asked for.
+            // A shield does not prefetch. It sees a playlist or its segments, not both, so it would prefetch segments that
+            // viewers ask of its neighbour.
             let name = match plan.name {
                 "edge" => format!("shield-{group}-{member}"),
                 other => format!("{other}-shield-{group}-{member}"),
@@ -115,7 +116,7 @@ impl Tiers {
         })
     }
 
-    /// Those who ask the origin.
+    /// The servers that ask the origin.
     pub fn last(&self) -> &[EdgeRoom] {
         if self.shields.is_empty() {
             &self.edges
@@ -124,7 +125,7 @@ impl Tiers {
         }
     }
 
-    /// Who asks the origin for whom.
+    /// Which client asks the origin for which edge.
     pub fn askers(&self) -> Askers {
         let name = |room: &EdgeRoom| room.edge.name().to_owned();
         let Some(layout) = self.layout else {
@@ -145,7 +146,7 @@ impl Tiers {
         }
     }
 
-    /// Stops them, those whom viewers ask first.
+    /// Stops the servers, first those that viewers ask.
     pub async fn stop(&self) {
         for tier in [&self.edges, &self.shields] {
             futures_util::future::join_all(tier.iter().map(|room| room.room.stop())).await;

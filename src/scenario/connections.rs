@@ -1,4 +1,4 @@
-//! Over which connections viewers reach the edges.
+//! The connections over which viewers reach the edges.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Connections {
-    /// Connections that all viewers share; `None`: each has its own.
+    /// Number of connections that all viewers share; `None`: each viewer has its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<u32>,
-    /// Of each segment the first of so many parts is asked for by Range, and stands for the whole: the edge handles the
-    /// whole, and the modelled last mile carries it. 0 and 1: all of it.
+    /// Viewers ask for the first of this many parts of each segment by Range, and the part stands for the whole segment. The
+    /// edge handles the whole segment, and the modelled last mile carries it. 0 and 1 mean the whole segment.
     pub one_part_of: u64,
 }
 
 impl Connections {
-    /// Viewers that can be told apart from each other and from their connections.
+    /// Maximum number of viewers with these connections.
     pub fn viewers_max(&self) -> u32 {
         match self.pool {
             Some(_) => 100_000,

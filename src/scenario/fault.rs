@@ -1,48 +1,48 @@
-//! What goes wrong in a scenario, and when, as data.
+//! Faults of a scenario, and their times, as data.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Trouble that is made on purpose.
+/// An injected fault.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     /// When it begins, counted from the start of the run.
     pub at_s: f64,
-    /// When it is over; left out: never.
+    /// When it ends; never, if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_s: Option<f64>,
-    /// What is done.
+    /// The kind of fault.
     pub what: Trouble,
 }
 
-/// What can go wrong. Edges are counted from 1.
+/// Kinds of faults. Edges are counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trouble {
-    /// An edge is killed (SIGKILL); when that is over it is started again, with nothing in its cache.
+    /// An edge is killed (SIGKILL); at the end of the fault it is started again, with an empty cache.
     EdgeKilled(u32),
-    /// An edge falls silent (SIGSTOP): connections stand, and nothing comes.
+    /// An edge is stopped (SIGSTOP): its connections stay open, and no bytes come.
     EdgeSilent(u32),
-    /// An edge is ended in order (SIGTERM) and started again, with nothing in its cache.
+    /// An edge is ended gracefully (SIGTERM) and started again, with an empty cache.
     EdgeRestarted(u32),
-    /// Every answer of the origin takes so much longer, in milliseconds.
+    /// Every answer of the origin takes this much longer, in milliseconds.
     OriginSlow(f64),
-    /// Of a hundred answers of the origin so many are 503.
+    /// This percentage of the origin's answers are 503.
     OriginUnavailable(f64),
-    /// The origin takes no connection.
+    /// The origin accepts no connection.
     OriginStopped,
     /// The broadcaster publishes nothing.
     StreamStalled,
-    /// The broadcaster's clock loses so many milliseconds per second.
+    /// The broadcaster's clock loses this many milliseconds per second.
     ClockDrift(f64),
-    /// Of a hundred viewers so many reach nobody: what they have open breaks.
+    /// This percentage of the viewers reach no edge, and their open connections break.
     ViewersOffline(f64),
 }
 
 impl Fault {
-    /// Whether another strikes the same while this one lasts: the end of one would end both.
+    /// Whether another fault has the same target while this one lasts: the end of one would end both.
     pub(super) fn meets(&self, other: &Self) -> bool {
         let end = |fault: &Self| fault.until_s.unwrap_or(f64::INFINITY);
         let overlap = self.at_s < end(other) && other.at_s < end(self);
@@ -51,7 +51,7 @@ impl Fault {
 }
 
 impl Trouble {
-    /// What it strikes: an edge by its number, or one of the others by a number of its own.
+    /// The target of the fault: an edge by its number, or another target by its own number.
     fn means(self) -> (u32, &'static str) {
         match self {
             Self::EdgeKilled(edge) | Self::EdgeSilent(edge) | Self::EdgeRestarted(edge) => {
@@ -64,7 +64,7 @@ impl Trouble {
         }
     }
 
-    /// The edge that it strikes, counted from 1.
+    /// The edge that the fault affects, counted from 1.
     pub fn edge(self) -> Option<u32> {
         match self {
             Self::EdgeKilled(edge) | Self::EdgeSilent(edge) | Self::EdgeRestarted(edge) => {

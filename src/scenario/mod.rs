@@ -1,7 +1,7 @@
-//! Scenarios: surges with a name, as data. One TOML file each, built into the program, or read from a path.
+//! Scenarios: named surges, as data. Each is one TOML file, built into the program or read from a path.
 //!
-//! A scenario says who comes (the audience), to what (the stage: edges, segments, an origin with a delay), what goes wrong
-//! when (faults), and what must come out (thresholds). An unknown key is refused with its line and column.
+//! A scenario describes the audience, the cluster (edges, segments, an origin with a delay), the faults and their times, and
+//! the thresholds. An unknown key is refused with its line and column.
 
 pub mod connections;
 mod fault;
@@ -22,7 +22,7 @@ pub enum Refused {
     Unknown {
         /// The name asked for.
         name: String,
-        /// The name that comes nearest, if one is near.
+        /// The most similar name, if one is similar.
         nearest: Option<&'static str>,
     },
     /// The file cannot be read.
@@ -32,7 +32,7 @@ pub enum Refused {
     Unreadable {
         /// The path asked for.
         path: String,
-        /// What the system says.
+        /// The system's error.
         why: std::io::Error,
     },
     /// The arrivals that a scenario wants replayed cannot be read.
@@ -40,15 +40,15 @@ pub enum Refused {
     Replay {
         /// The file of arrivals.
         path: String,
-        /// What is wrong, and on which line.
+        /// The error and its line.
         why: String,
     },
-    /// The text is no scenario; the message holds line and column.
+    /// The text is not a scenario; the message has line and column.
     #[error("{origin} is no scenario: {why}")]
     Malformed {
         /// The file.
         origin: String,
-        /// What is wrong and where.
+        /// The error and its position.
         why: Box<toml::de::Error>,
     },
     /// A value is outside its range.
@@ -58,7 +58,7 @@ pub enum Refused {
         origin: String,
         /// The key, with its tables.
         key: &'static str,
-        /// What it must be.
+        /// The rule for its value.
         rule: &'static str,
     },
 }
@@ -77,7 +77,7 @@ macro_rules! texts {
     };
 }
 
-/// The scenarios that are built in, in the order in which they are listed.
+/// The built-in scenarios, in the order in which they are listed.
 const BUILT_IN: [(&str, &str); 12] = texts![
     "celebrity-live",
     "kickoff",
@@ -101,7 +101,7 @@ pub fn built_in() -> Vec<Scenario> {
         .collect()
 }
 
-/// Finds a scenario: a path if `wanted` looks like one (a slash, or `.toml` at its end), otherwise a built-in name.
+/// Finds a scenario: by path if `wanted` has a slash or ends with `.toml`, otherwise by built-in name.
 pub fn find(wanted: &str) -> Result<Scenario, Refused> {
     if wanted.contains('/') || wanted.ends_with(".toml") {
         return load(Path::new(wanted));
@@ -151,10 +151,10 @@ fn read(origin: &str, text: &str) -> Result<Scenario, Refused> {
 }
 
 impl Scenario {
-    /// Holds every value against its range. `origin` names the scenario in messages.
+    /// Checks every value against its range. `origin` names the scenario in messages.
     ///
     /// # Errors
-    /// The first key that is outside.
+    /// The first key whose value is out of range.
     pub fn checked(mut self, origin: &str) -> Result<Self, Refused> {
         let RealProfile { stage, faults, .. } = &mut self.real;
         stage.processes |= faults.iter().any(|fault| fault.what.edge().is_some());
@@ -169,7 +169,8 @@ impl Scenario {
     }
 }
 
-/// The name that is fewest edits away from `wanted`, if that is at most a third of its length or only its end is missing.
+/// The name with the fewest edits from `wanted`, if that number is at most a third of its length, or if only its end is
+/// missing.
 fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     names
         .map(|name| (edits(wanted, name), name))

@@ -1,4 +1,4 @@
-//! What a scenario holds.
+//! The content of a scenario.
 
 use std::time::Duration;
 
@@ -13,44 +13,44 @@ use crate::viewer::arrivals::Arrivals;
 use crate::viewer::audience::{Audience, Sessions};
 use crate::viewer::likes::Likes;
 
-/// A surge with a name.
+/// A named surge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// The name on the command line.
     pub name: String,
-    /// What it shows, in one line.
+    /// What the scenario shows, in one line.
     pub about: String,
-    /// Seeds the audience.
+    /// The seed of the audience.
     pub seed: u64,
-    /// How it is played over real sockets.
+    /// The scenario over real sockets.
     pub real: RealProfile,
-    /// How large it is on the internet.
+    /// The scenario at the size of the internet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sim: Option<SimProfile>,
 }
 
-/// A scenario at the size of the internet, as published figures have it: to be played in virtual time.
+/// A scenario at the size of the internet, by published figures, for virtual time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SimProfile {
-    /// Where the figures come from.
+    /// The source of the figures.
     pub figures_from: String,
-    /// Viewers.
+    /// Number of viewers.
     pub viewers: u64,
-    /// Points of presence.
+    /// Number of points of presence.
     pub pops: u32,
-    /// Groups of shields; 0: none.
+    /// Number of groups of shields; 0: none.
     #[serde(default)]
     pub shield_groups: u32,
-    /// Streams; their shares follow Zipf's law.
+    /// Number of streams; their shares follow Zipf's law.
     #[serde(default = "one")]
     pub streams: u32,
-    /// Renditions of each.
+    /// Number of renditions of each stream.
     pub renditions: u32,
     /// Duration of a segment in seconds.
     pub segment_s: f64,
-    /// How long the origin takes for an answer, in milliseconds.
+    /// Time until the origin answers, in milliseconds.
     pub origin_ms: f64,
     /// When viewers arrive.
     pub arrivals: Arrivals,
@@ -66,32 +66,34 @@ fn one() -> u32 {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RealProfile {
-    /// What the audience comes to.
+    /// The cluster.
     pub stage: Stage,
     /// The audience.
     pub audience: Audience,
     /// How viewers reach the edges.
     #[serde(default)]
     pub connections: Connections,
-    /// What is wanted so early is left out of latencies: caches and players warm up, counted from the start of the run.
+    /// Requests wanted earlier than this are left out of latencies, because caches and players warm up. Counted from the start
+    /// of the run.
     #[serde(default)]
     pub warm_up_s: f64,
-    /// What viewers like.
+    /// The viewers' likes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub likes: Option<Likes>,
-    /// What goes wrong, and when.
+    /// Faults and their times.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
-    /// The stretches by whose names figures are labelled, each from its beginning until the next begins.
+    /// The named phases that label figures; each lasts until the next begins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub phases: Vec<Phase>,
-    /// What must come out.
+    /// The conditions that a run must meet.
     pub thresholds: Thresholds,
-    /// Requests that the generator's log holds at most; those beyond it are counted, and the run is not judged exactly.
+    /// Maximum number of requests in the generator's log. Requests beyond it are only counted, and the run is not judged
+    /// exactly.
     pub requests_logged_max: usize,
 }
 
-/// The cluster that a scenario is played at.
+/// The cluster of a scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
@@ -102,9 +104,9 @@ pub struct Stage {
     pub shields: Option<Shields>,
     /// Parts of 0.32 s per segment.
     pub parts_per_segment: u32,
-    /// How long the origin waits before it answers: on loopback a fetch would otherwise take no time.
+    /// How long the origin waits before it answers, because on loopback a fetch would otherwise take no time.
     pub origin_delay_ms: f64,
-    /// Channels, the most popular first: their shares of the viewers follow Zipf's law.
+    /// Number of channels, the most popular first: their shares of the viewers follow Zipf's law.
     #[serde(default = "one")]
     pub channels: u32,
     /// Segments that a playlist lists.
@@ -113,13 +115,13 @@ pub struct Stage {
     /// Bytes that the cache of each edge may hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_bytes: Option<u64>,
-    /// Per cent of a target duration for which a playlist is fresh at an edge.
+    /// Percentage of a target duration for which a playlist is fresh at an edge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub playlist_fresh_percent: Option<u32>,
-    /// What an edge lets go when its cache is full.
+    /// How an edge evicts objects when its cache is full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eviction: Option<Eviction>,
-    /// Whether each edge is a process of its own; each is where a fault kills, silences or restarts one.
+    /// Whether each edge is its own process. This is always so where a fault kills, silences or restarts an edge.
     #[serde(default)]
     pub processes: bool,
 }
@@ -128,7 +130,7 @@ fn usual_window() -> u64 {
     10
 }
 
-/// A stretch of the run.
+/// A named phase of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Phase {

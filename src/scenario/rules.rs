@@ -1,4 +1,4 @@
-//! The range of every value of a scenario, and the sentence for a value outside of it.
+//! The range of every value in a scenario, and the message for a value outside of it.
 
 use super::model::{RealProfile, Scenario};
 use crate::hls::ladder::Rendition;
@@ -8,7 +8,7 @@ use crate::viewer::arrivals::Arrivals;
 use crate::viewer::audience::Sessions;
 use crate::viewer::likes::Likes;
 
-/// The first key whose value is outside its range, and the rule.
+/// The first key whose value is out of range, and the rule.
 pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)> {
     let RealProfile {
         stage,

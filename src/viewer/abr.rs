@@ -1,9 +1,9 @@
 //! Adaptive bitrate: which rendition a player asks for next, with the estimator and the thresholds of hls.js.
 //!
-//! Two exponentially weighted averages of the measured bandwidth, one fast and one slow; the lower of both counts. A
-//! rendition is held while it needs no more than 0.95 of the estimate, and a higher one is taken up to 0.7 of it. What it
-//! needs is its average if two segments are buffered, else its peak. How long the first byte took is no matter of
-//! bandwidth: it is estimated apart and taken off.
+//! The estimate is the lower of two exponentially weighted averages of the measured bandwidth, one fast and one slow. The
+//! player keeps its rendition while the rendition needs at most 0.95 of the estimate. It changes to a higher one that needs at
+//! most 0.7 of the estimate. A rendition needs its average bit rate if two segments are buffered, else its peak. The time until
+//! the first byte says nothing about bandwidth: it is estimated separately and subtracted.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// By estimated bandwidth, as hls.js does.
+    /// By estimated bandwidth, like hls.js.
     #[serde(rename = "hls.js")]
     HlsJs,
-    /// By the last download alone, as simple players do.
+    /// By the last download alone, like simple players.
     Throughput,
     /// Always the rendition with this name.
     Fixed(String),
 }
 
-/// By what rule a rendition is chosen from several.
+/// The rule by which a player chooses between several renditions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rule {
     /// [`Mode::HlsJs`].
@@ -33,7 +33,7 @@ pub enum Rule {
 }
 
 impl Mode {
-    /// The rule; where the rendition is fixed there is nothing to choose.
+    /// The rule. A fixed rendition leaves nothing to choose, so any rule will do.
     pub fn rule(&self) -> Rule {
         match self {
             Self::HlsJs | Self::Fixed(_) => Rule::HlsJs,
@@ -42,7 +42,7 @@ impl Mode {
     }
 }
 
-/// `abrEwmaFastLive` of hls.js 1.7.4, as all the names below.
+/// `abrEwmaFastLive` of hls.js 1.7.4, like all option names below.
 const FAST_HALF_LIFE_S: f64 = 3.0;
 /// `abrEwmaSlowLive`.
 const SLOW_HALF_LIFE_S: f64 = 9.0;
@@ -52,36 +52,36 @@ const FIRST_GUESS_BPS: f64 = 500_000.0;
 const HOLD_UP_TO: f64 = 0.95;
 /// `abrBandWidthUpFactor`.
 const CLIMB_UP_TO: f64 = 0.7;
-/// Before anything was measured, a rendition may need all of the first guess.
+/// Before the first measurement, a rendition may need the whole first guess.
 const BEGIN_UP_TO: f64 = 1.0;
-/// What the simple rule holds and climbs up to.
+/// Share of the last measurement that a rendition may need under the simple rule.
 const THROUGHPUT_UP_TO: f64 = 0.9;
-/// A download counts as at least this long, and a small one as at least what it takes at [`FASTEST_BPS`]: an answer from
-/// next door must not look like a line without limits.
+/// A download counts as at least this long. A small download counts as at least its transfer time at [`FASTEST_BPS`]: an answer
+/// from a nearby server must not look like unlimited bandwidth.
 const SHORTEST_SAMPLE: Duration = Duration::from_millis(50);
 const FASTEST_BPS: f64 = 800e6;
 /// The first byte counts as taking at least this long.
 const SHORTEST_FIRST_BYTE: Duration = Duration::from_millis(5);
 
-/// What a rendition needs.
+/// The bandwidth that a rendition needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
     /// BANDWIDTH: bits per second at its peak.
     pub peak_bps: u64,
-    /// AVERAGE-BANDWIDTH: bits per second on average; the peak if the playlist does not tell.
+    /// AVERAGE-BANDWIDTH: bits per second on average; the peak if the playlist does not state it.
     pub average_bps: u64,
 }
 
-/// How much a player has buffered when it chooses.
+/// How much media a player has buffered when it chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cushion {
-    /// Two segments or more: a peak passes before they are played.
+    /// Two segments or more: a short peak ends before they are played.
     TwoSegments,
-    /// Less than that.
+    /// Less than two segments.
     Less,
 }
 
-/// What a player knows of its bandwidth.
+/// A player's estimate of its bandwidth.
 #[derive(Clone, Copy, Debug)]
 pub struct Estimator {
     rule: Rule,
@@ -99,7 +99,7 @@ impl Default for Estimator {
 }
 
 impl Estimator {
-    /// An estimator that knows nothing yet.
+    /// An estimator without measurements.
     pub fn new(rule: Rule) -> Self {
         Self {
             rule,
@@ -110,10 +110,10 @@ impl Estimator {
         }
     }
 
-    /// Takes one finished download into account, whose first byte came after `first_byte`.
+    /// Adds a finished download, whose first byte came after `first_byte`.
     pub fn on_download(&mut self, bytes: u64, took: Duration, first_byte: Duration) {
         let waited_s = first_byte.as_secs_f64();
-        // The longer it took, the less it weighs.
+        // The longer the first byte took, the less it weighs.
         let weight = std::f64::consts::SQRT_2 * libm::exp(-waited_s * waited_s / 2.0);
         let shortest_s = SHORTEST_FIRST_BYTE.as_secs_f64();
         self.first_byte_s.add(weight, waited_s.max(shortest_s));
@@ -137,7 +137,7 @@ impl Estimator {
         }
     }
 
-    /// The rendition to begin with: an index into `offered`, which rises.
+    /// The rendition to begin with: an index into `offered`, which is sorted from low to high.
     pub fn begin(&self, offered: &[Needs]) -> usize {
         let estimate = self.estimate_bps();
         highest(offered, |_, needs| {
@@ -145,7 +145,7 @@ impl Estimator {
         })
     }
 
-    /// The rendition to ask for next: an index into `offered`, which rises.
+    /// The rendition to ask for next: an index into `offered`, which is sorted from low to high.
     pub fn choose(&self, offered: &[Needs], current: usize, cushion: Cushion) -> usize {
         let estimate = self.estimate_bps();
         highest(offered, |index, needs| match self.rule {
@@ -165,16 +165,16 @@ impl Estimator {
     }
 }
 
-/// The highest rendition that can be afforded, or the lowest.
+/// The highest affordable rendition, or the lowest if none is affordable.
 fn highest(offered: &[Needs], affordable: impl Fn(usize, &Needs) -> bool) -> usize {
     let affordable = |index: &usize| affordable(*index, &offered[*index]);
     (0..offered.len()).rev().find(affordable).unwrap_or(0)
 }
 
-/// An exponentially weighted average that is exact from its first sample on.
+/// An exponentially weighted average that equals the sample after its first sample.
 #[derive(Clone, Copy, Debug)]
 struct Average {
-    /// Logarithm of what is left of a weight after a second.
+    /// Logarithm of the share of a weight that is left after a second.
     ln_decay: f64,
     sum: f64,
     weight_s: f64,
@@ -230,7 +230,7 @@ mod tests {
     fn the_first_guess_is_half_a_megabit() {
         assert_eq!(after(&[]).estimate_bps(), 500_000.0);
         assert_eq!(after(&[]).begin(&LADDER), 0);
-        // All of it counts: nothing is known that a margin could be taken of.
+        // The whole guess counts: a margin makes no sense without a measurement.
         assert_eq!(after(&[]).begin(&[LADDER[0], needs(500_000, 400_000)]), 1);
     }
 
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_very_short_download_is_not_a_line_without_limits() {
-        // 62,500 bytes count as 625 microseconds at least, 12,500,000 as 50 ms.
+        // 62,500 bytes count as at least 625 microseconds, 12,500,000 bytes as at least 50 ms.
         assert!((after(&[(62_500, 0)]).estimate_bps() - 8e8).abs() < 1.0);
         assert!((after(&[(12_500_000, 1)]).estimate_bps() - 2e9).abs() < 1.0);
     }
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn two_buffered_segments_let_the_average_count() {
-        // 0.7 of 1,100 kb/s lie between the average and the peak of the second rendition, 0.95 of 800 kb/s too.
+        // 0.7 of 1,100 kb/s lies between the average and the peak of the second rendition, and so does 0.95 of 800 kb/s.
         for (kbps, current) in [(1_100, 0), (800, 1)] {
             let estimator = after(&[(kbps * 125, 1_000)]);
             assert_eq!(estimator.choose(&LADDER, current, Cushion::Less), 0);
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn estimates_are_those_of_hls_js() {
         let mut estimator = Estimator::default();
-        // (bytes, whole, first byte in ms, estimate), as ewma-bandwidth-estimator.ts of hls.js 1.7.4 works them out.
+        // (bytes, whole, first byte in ms, estimate), as ewma-bandwidth-estimator.ts of hls.js 1.7.4 computes them.
         for (bytes, whole, first_byte, bps) in [
             (45_600, 1_100, 80, 357_647.058_824),
             (45_600, 420, 300, 594_374.314_194),

@@ -1,4 +1,4 @@
-//! Arrivals: when viewers come, as curves to draw from or as times that were written down.
+//! Arrivals: when viewers arrive, drawn from curves or read from a file.
 
 use std::time::Duration;
 
@@ -12,22 +12,22 @@ use super::chance::{seconds, uniform};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Arrivals {
-    /// All in the same instant.
+    /// All at the same instant.
     AtOnce,
     /// At a steady rate: evenly over `over_s`.
     #[serde(rename_all = "snake_case")]
     Steady { over_s: f64 },
-    /// A crowd before, evenly over the time until `at_s`; then all others within `within_s`.
+    /// Some viewers evenly before `at_s`; then all others within `within_s`.
     #[serde(rename_all = "snake_case")]
     Step {
         before_percent: f64,
         at_s: f64,
         within_s: f64,
     },
-    /// At a rate that grows from nothing in a straight line until `over_s`.
+    /// At a rate that grows linearly from zero until `over_s`.
     #[serde(rename_all = "snake_case")]
     Ramp { over_s: f64 },
-    /// As word of mouth spreads: half of them by `midpoint_s`, with a scale of `scale_s`; what falls outside of 0 to
+    /// As word of mouth spreads: half of the viewers by `midpoint_s`, with a scale of `scale_s`. A time outside of 0 to
     /// `within_s` is drawn again.
     #[serde(rename_all = "snake_case")]
     Logistic {
@@ -35,12 +35,13 @@ pub enum Arrivals {
         scale_s: f64,
         within_s: f64,
     },
-    /// At a rate that grows e-fold every `growth_s`, and breaks off at `cliff_s`: everybody wants to be there by then.
+    /// At a rate that grows e-fold every `growth_s` and drops to zero at `cliff_s`, because all viewers want to be there by
+    /// then.
     #[serde(rename_all = "snake_case")]
     SteepThenCliff { growth_s: f64, cliff_s: f64 },
-    /// As written down: a file of one column `arrives_s`, a line per viewer.
+    /// From a file with one column `arrives_s`, one line per viewer.
     Replay(Replay),
-    /// After a push message: delays follow Gamma(shape, scale); what falls beyond `within_s` is drawn again.
+    /// After a push message: delays follow Gamma(shape, scale); a time beyond `within_s` is drawn again.
     #[serde(rename_all = "snake_case")]
     Gamma {
         shape: f64,
@@ -49,22 +50,22 @@ pub enum Arrivals {
     },
 }
 
-/// Arrivals that were written down.
+/// Arrivals read from a file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Replay {
-    /// The file, beside the scenario.
+    /// The file, in the folder of the scenario.
     pub csv: String,
-    /// What it says, in seconds from the start of the run; filled in by its reader.
+    /// The times in the file, in seconds from the start of the run; filled in by its reader.
     #[serde(skip)]
     pub arrives_s: std::sync::Arc<[f64]>,
 }
 
 impl Replay {
-    /// Reads the text of such a file.
+    /// Parses the text of such a file.
     ///
     /// # Errors
-    /// The number of the first line that is no time, and what is wrong with it.
+    /// The number of the first line that is no time, and the reason.
     pub fn read(&mut self, text: &str) -> Result<(), (usize, &'static str)> {
         let mut lines = (1..)
             .zip(text.lines())
@@ -83,7 +84,7 @@ impl Replay {
 }
 
 impl Arrivals {
-    /// How long after the start a viewer arrives.
+    /// Time from the start until a viewer arrives.
     pub(super) fn draw(&self, viewer: u32, chance: &mut ChaCha8Rng) -> Duration {
         match *self {
             Self::AtOnce => Duration::ZERO,
@@ -132,8 +133,7 @@ impl Arrivals {
     }
 }
 
-/// Draws until a time lies between zero and the bound. That makes every scenario end: past 1,000 draws the last moment is
-/// taken.
+/// Draws until a time lies between zero and the bound. After 1,000 draws it takes the bound, so every scenario ends.
 fn within(within_s: f64, draw: impl FnMut() -> f64) -> Duration {
     std::iter::repeat_with(draw)
         .take(1_000)

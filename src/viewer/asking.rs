@@ -1,40 +1,40 @@
-//! One like, asked until somebody knows whether it counts: what an answer means, when it is asked again, and what is known
-//! when nobody asks any more.
+//! One like, sent again until it is known whether it counts: what an answer means, when to send again, and what is known after
+//! the viewer has given up.
 
 use std::time::Duration;
 
 use super::chance::{Purpose, below, generator, seconds};
 use super::likes::Like;
 
-/// What one attempt to send a like came to.
+/// The outcome of one attempt to send a like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// 202: it is durable. `duplicate`: it had been counted before.
+    /// 202: the like is durable. `duplicate`: it had been counted before.
     Acknowledged { duplicate: bool },
-    /// It does not count: it was shed, or had not left yet.
+    /// The like does not count: it was shed, or it had not been sent.
     NotCounted,
-    /// It does not count and never will.
+    /// The like does not count, and sending it again is of no use.
     Refused,
-    /// It may count: the connection broke, nothing came, or somebody said so.
+    /// The like may count: the connection broke, no answer came, or the answer says that the outcome is unknown.
     Unknown,
 }
 
-/// What became of a like.
+/// The final outcome of a like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fate {
-    /// It counts, once.
+    /// The like counts, once.
     Acknowledged,
-    /// It does not count.
+    /// The like does not count.
     NotCounted,
-    /// Nobody knows.
+    /// It is unknown whether the like counts.
     Unknown,
 }
 
 impl Fate {
-    /// All of them.
+    /// All outcomes.
     pub const ALL: [Self; 3] = [Self::Acknowledged, Self::NotCounted, Self::Unknown];
 
-    /// What it is called.
+    /// Its name in logs and metrics.
     pub fn word(self) -> &'static str {
         match self {
             Self::Acknowledged => "acknowledged",
@@ -45,28 +45,28 @@ impl Fate {
 }
 
 impl Heard {
-    /// Reads an answer: its status, and the word of its `error` where it has one.
+    /// Reads an answer: its status, and the word in its `error` if it has one.
     pub fn answer(status: u16, word: Option<&str>, duplicate: bool) -> Self {
         match (status, word) {
             (202, _) => Self::Acknowledged { duplicate },
             (503, Some("overloaded")) | (429, _) => Self::NotCounted,
-            // A like that was sent before may have been counted then: the caller decides that.
+            // An earlier attempt may have counted: the caller decides that.
             (400..=499, _) => Self::Refused,
             _ => Self::Unknown,
         }
     }
 }
 
-/// A like that is asked until somebody knows whether it counts.
+/// The attempts to send one like until it is known whether it counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asking {
-    /// Whether an attempt may have counted.
+    /// Whether an earlier attempt may have counted.
     in_doubt: bool,
     attempts: u32,
 }
 
 impl Asking {
-    /// An attempt has come to this; `None` if there must be another.
+    /// Adds the outcome of an attempt. `None` means that the like must be sent again.
     pub fn hear(&mut self, heard: Heard) -> Option<Fate> {
         self.attempts += 1;
         match heard {
@@ -80,12 +80,12 @@ impl Asking {
         }
     }
 
-    /// How often it has been asked.
+    /// Number of attempts so far.
     pub fn attempts(self) -> u32 {
         self.attempts
     }
 
-    /// What is known if nobody asks again.
+    /// The outcome if the like is not sent again.
     pub fn given_up(self) -> Fate {
         match self.in_doubt {
             true => Fate::Unknown,
@@ -93,7 +93,7 @@ impl Asking {
         }
     }
 
-    /// When it is asked again: when the answer says so, else after 1 to 2 s, drawn.
+    /// Time until the next attempt: as the answer says, else 1 to 2 s, drawn from the seed.
     pub fn again_after(self, told: Option<Duration>, like: &Like, seed: u64) -> Duration {
         let own = seed.wrapping_add(like.sequence << 8 | u64::from(self.attempts));
         let mut chance = generator(own, Purpose::LikeAgain, like.viewer);

@@ -1,7 +1,7 @@
-//! The audience: who arrives when, at which edge, for how long, over how fast a last mile.
+//! The audience: which viewer arrives when, at which edge, for how long, and with how fast a last mile.
 //!
-//! All of it is drawn beforehand from the seed, so arrivals are open-loop: a slow answer delays nobody else. Every draw
-//! has a generator of its own, keyed by (seed, purpose, viewer), so a viewer more or less changes no other viewer.
+//! All of it is drawn beforehand from the seed, so arrivals are open-loop: a slow answer delays no other viewer. Every draw has
+//! its own generator, keyed by (seed, purpose, viewer), so one viewer more or less changes no other viewer.
 
 use std::time::Duration;
 
@@ -12,29 +12,29 @@ use super::abr;
 use super::arrivals::Arrivals;
 use super::chance::{Purpose, below, generator, log_normal, seconds, uniform, zipf};
 
-/// How an audience comes, stays and goes.
+/// How an audience arrives, stays and leaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Audience {
-    /// How many viewers.
+    /// Number of viewers.
     pub viewers: u32,
     /// When they arrive.
     pub arrivals: Arrivals,
     /// When they leave.
     pub sessions: Sessions,
-    /// How fast their last mile is.
+    /// How fast the viewers' last mile is.
     pub last_mile: LastMile,
-    /// How they choose a rendition.
+    /// How the players choose a rendition.
     pub abr: abr::Mode,
-    /// The renditions that they choose from, by name; others of the channel are left alone.
+    /// The renditions that players choose from, by name; they never ask for others of the channel.
     pub renditions: Vec<String>,
-    /// How they behave beyond that.
+    /// How the players behave in other respects.
     #[serde(default)]
     pub manners: Manners,
-    /// Those who seek back into what was broadcast before.
+    /// Viewers that seek back to earlier media.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seekers: Option<Seekers>,
-    /// A break in which many leave and some return.
+    /// A break in which many viewers leave and some return.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intermission: Option<Intermission>,
 }
@@ -43,15 +43,15 @@ pub struct Audience {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Manners {
-    /// When they reload a media playlist.
+    /// When players reload a media playlist.
     pub polling: Polling,
-    /// How long they wait before they try again.
+    /// How long players wait before they try again.
     pub retries: Retries,
-    /// Whether they go to the next edge after two failures in a row.
+    /// Whether players go to the next edge after two failures in a row.
     pub failover: bool,
-    /// Per cent of them that ask for the next segment before it is listed.
+    /// Percentage of viewers that ask for the next segment before a playlist lists it.
     pub early_percent: f64,
-    /// Whether they tell what they do (CTA-5004).
+    /// Whether players report what they do (CTA-5004).
     pub cmcd: bool,
 }
 
@@ -59,11 +59,11 @@ pub struct Manners {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Polling {
-    /// After a segment's duration near live and a target duration further behind; after half a target duration when
-    /// nothing had changed (RFC 8216, section 6.3.4).
+    /// After a segment's duration near live, and after a target duration further behind. After half a target duration when the
+    /// playlist had not changed (RFC 8216, section 6.3.4).
     #[default]
     Spec,
-    /// Every half second, whatever came.
+    /// Every half second, also when the playlist has changed.
     Aggressive,
 }
 
@@ -71,40 +71,40 @@ pub enum Polling {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Retries {
-    /// 1, 2, 4 and 8 s, as hls.js does: those who failed together come back together.
+    /// 1, 2, 4 and 8 s, like hls.js: viewers that failed together come back together.
     #[default]
     Doubling,
-    /// Evenly drawn from zero to that.
+    /// Drawn evenly from zero to the wait of [`Retries::Doubling`].
     FullJitter,
 }
 
-/// Viewers that seek back once, to what they have missed.
+/// Viewers that seek back once, to media that they have missed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seekers {
-    /// Per cent of all viewers.
+    /// Percentage of all viewers.
     pub percent: f64,
-    /// So long before the live edge they go.
+    /// How far behind the live edge they go, in seconds.
     pub back_s: f64,
-    /// Within so many seconds of their arrival, evenly drawn.
+    /// When they seek: within this many seconds of their arrival, drawn evenly.
     pub within_s: f64,
 }
 
-/// A break: many leave, some of them return.
+/// A break: many viewers leave, and some of them return.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Intermission {
-    /// Per cent of all viewers that leave.
+    /// Percentage of all viewers that leave.
     pub leave_percent: f64,
     /// When the first of them leaves, counted from the start of the run.
     pub from_s: f64,
-    /// Over how long they leave, evenly drawn.
+    /// Seconds during which they leave, drawn evenly.
     pub over_s: f64,
-    /// Per cent of those who left that return.
+    /// Percentage of the leaving viewers that return.
     pub return_percent: f64,
     /// When the first of them returns.
     pub back_s: f64,
-    /// Over how long they return, evenly drawn.
+    /// Seconds during which they return, drawn evenly.
     pub back_over_s: f64,
 }
 
@@ -112,13 +112,13 @@ pub struct Intermission {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sessions {
-    /// All together when the event ends: `until_s` after the start of the run, spread evenly over `plunge_s`.
+    /// All together when the event ends: from `until_s` after the start of the run, spread evenly over `plunge_s`.
     #[serde(rename_all = "snake_case")]
     TheEnd { until_s: f64, plunge_s: f64 },
-    /// Each this long after its own arrival.
+    /// Each viewer this long after its own arrival.
     #[serde(rename_all = "snake_case")]
     Fixed { each_s: f64 },
-    /// Log-normal: half of them leave within `median_s` of their arrival; nobody stays longer than `at_most_s`.
+    /// Log-normal: half of the viewers leave within `median_s` of their arrival; no viewer stays longer than `at_most_s`.
     #[serde(rename_all = "snake_case")]
     LogNormal {
         median_s: f64,
@@ -131,45 +131,45 @@ pub enum Sessions {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LastMile {
-    /// Half of the viewers have less.
+    /// Median: half of the viewers have less.
     pub median_bps: u64,
     /// Standard deviation of the bandwidth's logarithm.
     pub sigma: f64,
-    /// Nobody has less.
+    /// Lower bound for every viewer.
     pub at_least_bps: u64,
 }
 
 /// One viewer's visit, as drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Visit {
-    /// Who.
+    /// The viewer's number.
     pub viewer: u32,
     /// When it arrives, counted from the start of the run.
     pub arrives: Duration,
     /// When it leaves, counted from the start of the run.
     pub leaves: Duration,
-    /// At which of the edges, counted from 0.
+    /// The edge, counted from 0.
     pub edge: u32,
     /// Bandwidth of its last mile.
     pub last_mile_bps: u64,
-    /// Which of the channels it watches, counted from 0.
+    /// The channel that it watches, counted from 0.
     pub channel: u32,
     /// When it seeks back, counted from the start of the run.
     pub seeks: Option<Duration>,
-    /// Whether it asks for segments before they are listed.
+    /// Whether it asks for segments before a playlist lists them.
     pub early: bool,
 }
 
-/// What an audience may choose from.
+/// What viewers are distributed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// How many edges.
+    /// Number of edges.
     pub edges: u32,
-    /// How many channels, the most popular first: their shares follow Zipf's law, 1/rank.
+    /// Number of channels, the most popular first: their shares follow Zipf's law, 1/rank.
     pub channels: u32,
 }
 
-/// Draws every visit, in the order of arrival. A viewer who returns after an intermission makes two visits.
+/// Draws every visit, in the order of arrival. A viewer that returns after an intermission makes two visits.
 pub fn draw(audience: &Audience, choice: Choice, seed: u64) -> Vec<Visit> {
     let mut visits: Vec<_> = (0..audience.viewers)
         .flat_map(|viewer| draw_visits(audience, choice, seed, viewer))
@@ -237,7 +237,7 @@ impl Intermission {
 }
 
 impl Sessions {
-    /// How long after the start of the run a viewer leaves that came at `arrives`.
+    /// Time from the start of the run until a viewer leaves that arrived at `arrives`.
     fn draw(&self, arrives: Duration, chance: &mut ChaCha8Rng) -> Duration {
         match *self {
             Self::TheEnd { until_s, plunge_s } => {

@@ -1,4 +1,5 @@
-//! Media that a player has and has not played yet: it fills by segments, plays at the pace of time, and may run dry.
+//! Media that a player has received and not played yet. Segments fill the buffer, playback drains it in real time, and it may
+//! run dry.
 
 use std::time::Duration;
 
@@ -8,19 +9,19 @@ use crate::time::Timestamp;
 /// What a player shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Playback {
-    /// Nothing yet, or nothing from where the viewer has sought.
+    /// No picture yet, or none since the viewer has sought.
     Starting,
-    /// Moving pictures.
+    /// A moving picture.
     Playing,
-    /// A picture that stands still: the buffer ran dry.
+    /// A still picture: the buffer ran dry.
     Stalled,
 }
 
 impl Playback {
-    /// All of them, in their order.
+    /// All states, in their order.
     pub const ALL: [Self; 3] = [Self::Starting, Self::Playing, Self::Stalled];
 
-    /// Its word.
+    /// Its name in logs and metrics.
     pub fn word(self) -> &'static str {
         match self {
             Self::Starting => "starting",
@@ -35,22 +36,22 @@ impl Playback {
 pub(super) struct Buffer {
     playback: Playback,
     level: Duration,
-    /// The level is that of this point in time.
+    /// The time at which `level` is valid.
     drained_at: Timestamp,
-    /// When it ran dry the last time.
+    /// When the buffer last ran dry.
     dry_since: Timestamp,
     stalls: Vec<(Timestamp, Timestamp)>,
 }
 
-/// Stalls of one viewer whose times are kept.
+/// Maximum number of stalls per viewer whose times are kept.
 const STALLS_MAX: usize = 64;
 
-/// What an appended segment does.
+/// The effect of an appended segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Begins {
     /// The first frame is shown.
     Now,
-    /// Playback had begun, or has not yet.
+    /// Playback had begun before, or has not begun yet.
     NotNow,
 }
 
@@ -65,12 +66,12 @@ impl Buffer {
         }
     }
 
-    /// When it was dry, from when until when, the first times.
+    /// When the buffer was dry, as (begin, end); only the first stalls are kept.
     pub(super) fn stalls(&self) -> &[(Timestamp, Timestamp)] {
         &self.stalls
     }
 
-    /// What is shown.
+    /// What the player shows.
     pub(super) fn playback(&self) -> Playback {
         self.playback
     }
@@ -80,18 +81,18 @@ impl Buffer {
         self.level
     }
 
-    /// When no more than `level` is left, if nothing is appended; `None` if it is so already.
+    /// When only `level` is left, if no segment is appended; `None` if the level is that low already.
     pub(super) fn falls_to(&self, level: Duration) -> Option<Timestamp> {
         let above = self.level.checked_sub(level)?;
         (!above.is_zero()).then(|| self.drained_at + above)
     }
 
-    /// Whether something plays, and goes on until then if nothing is appended.
+    /// Whether media plays, and would go on until `then` without another segment.
     pub(super) fn lasts_until(&self, then: Timestamp) -> bool {
         self.playback == Playback::Playing && self.drained_at + self.level >= then
     }
 
-    /// Throws all of it away: the viewer has sought another place. What it waits for now is no stall.
+    /// Empties the buffer, because the viewer has sought. The wait that follows is no stall.
     pub(super) fn clear(&mut self) {
         self.level = Duration::ZERO;
         self.playback = Playback::Starting;
@@ -122,8 +123,8 @@ impl Buffer {
 
     /// Adds `media` of a segment that lasts `segment`.
     ///
-    /// The place to join may lie shortly before the end of a segment, and no player begins on a third of a second: the
-    /// first frame waits for a whole segment's worth of media. After a stall any segment resumes.
+    /// The start position may lie shortly before the end of a segment, and no player begins with a third of a second of media.
+    /// So the first frame waits for a whole segment's duration of media. After a stall any segment resumes playback.
     pub(super) fn append(&mut self, media: Duration, segment: Duration) -> Begins {
         self.level += media;
         match self.playback {

@@ -1,4 +1,4 @@
-//! Chance: a generator for each draw, keyed by (seed, purpose, viewer), and the laws that several draws follow.
+//! Chance: a generator for each draw, keyed by (seed, purpose, viewer), and the distributions that several draws use.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(super) fn generator(seed: u64, purpose: Purpose, viewer: u32) -> ChaCha8Rng 
     generator
 }
 
-/// Evenly from 0 to `count - 1`.
+/// A number from 0 to `count - 1`, evenly distributed.
 pub(super) fn below(count: u32, chance: &mut ChaCha8Rng) -> u32 {
     ((u64::from(chance.next_u32()) * u64::from(count.max(1))) >> 32) as u32
 }
@@ -47,18 +47,18 @@ pub(super) fn zipf(count: u32, chance: &mut ChaCha8Rng) -> u32 {
     count.saturating_sub(1)
 }
 
-/// A log-normal draw. `exp` comes from libm: a run is the same on every machine.
+/// A log-normal draw. `exp` comes from libm, so a run is the same on every machine.
 pub(super) fn log_normal(median: f64, sigma: f64, chance: &mut ChaCha8Rng) -> f64 {
     let deviation: f64 = StandardNormal.sample(chance);
     median * libm::exp(sigma * deviation)
 }
 
-/// Evenly from [0, 1).
+/// A number from [0, 1), evenly distributed.
 pub(super) fn uniform(chance: &mut ChaCha8Rng) -> f64 {
     (chance.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// A span; nothing where the number is no span.
+/// A duration; zero if the number is not a valid one.
 pub(super) fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

@@ -1,8 +1,8 @@
-//! Who likes what when: likes, unlikes and hearts, drawn from a seed.
+//! Which viewer likes what when: likes, unlikes and hearts, drawn from a seed.
 //!
-//! Their times are a Poisson process, at a rate that steps up and down with the bursts; each belongs to somebody who watches
-//! at that instant, evenly drawn. So the audience as a whole keeps the rate, however many are there; while nobody is, nothing
-//! is sent. All of it is known beforehand: a slow answer delays nothing.
+//! The times are a Poisson process whose rate steps up and down with the bursts. Each operation belongs to a viewer that
+//! watches at that instant, drawn evenly. So the whole audience keeps the rate, for any number of viewers. While no viewer
+//! watches, nothing is sent. All of it is drawn beforehand, so a slow answer delays nothing.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -19,50 +19,50 @@ use crate::likes::Action;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Likes {
-    /// Operations per second over all who watch, as long as somebody does.
+    /// Operations per second of all watching viewers together, while at least one viewer watches.
     pub per_s: f64,
-    /// Per cent of them that are likes.
+    /// Percentage of operations that are likes.
     pub like_percent: f64,
-    /// Per cent of them that take a like back. All others are hearts.
+    /// Percentage of operations that take a like back. All others are hearts.
     pub unlike_percent: f64,
-    /// Hearts that one operation brings: from 1 to so many, evenly drawn.
+    /// Maximum number of hearts in one operation; the number is drawn evenly from 1 up.
     pub hearts_max: u32,
-    /// When there are more of them: a goal.
+    /// Periods with more operations, such as after a goal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bursts: Vec<Burst>,
 }
 
-/// A stretch in which more is liked; where two meet, both count.
+/// A period with more operations. Where two bursts overlap, their rates add up.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Burst {
     /// When it begins, counted from the start of the run.
     pub at_s: f64,
-    /// How long it lasts.
+    /// Duration in seconds.
     pub over_s: f64,
-    /// So many operations per second more.
+    /// Additional operations per second.
     pub per_s: f64,
 }
 
-/// The most operations per second, of the rate and of each burst.
+/// Maximum number of operations per second, for the rate and for each burst.
 pub const RATE_MAX_PER_S: f64 = 20_000.0;
-/// The most hearts of one operation: origins take no more.
+/// Maximum number of hearts in one operation, because origins take no more.
 pub const HEARTS_MAX: u32 = 100;
-/// The most bursts.
+/// Maximum number of bursts.
 pub const BURSTS_MAX: usize = 100;
 
 /// One operation of a viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Like {
-    /// When, counted from the start of the run.
+    /// The time, counted from the start of the run.
     pub at: Duration,
-    /// Whose.
+    /// The viewer's number.
     pub viewer: u32,
-    /// Of which channel, counted from 0.
+    /// The channel, counted from 0.
     pub channel: u32,
-    /// What.
+    /// The kind of operation.
     pub action: Action,
-    /// The viewer's own count, from 1: likes and unlikes together, hearts apart.
+    /// The viewer's own sequence number, from 1: one for likes and unlikes together, another for hearts.
     pub sequence: u64,
 }
 
@@ -88,7 +88,7 @@ impl Likes {
             && (self.per_s > 0.0 || !self.bursts.is_empty())
     }
 
-    /// Everything that these visits bring, in the order of time.
+    /// All operations of these visits, sorted by time.
     pub fn schedule(&self, visits: Vec<Visit>, seed: u64) -> Schedule {
         let audience = visits.iter().map(|visit| visit.viewer as usize + 1);
         Schedule {
@@ -101,13 +101,13 @@ impl Likes {
     }
 }
 
-/// What an audience likes, as it comes.
+/// The operations of an audience, drawn one by one.
 #[derive(Debug)]
 pub struct Schedule {
     likes: Likes,
     pace: Pace,
     present: Present,
-    /// Of each viewer: likes and unlikes so far, and hearts.
+    /// For each viewer: number of likes and unlikes so far, and number of operations with hearts.
     counts: Vec<[u64; 2]>,
     chance: ChaCha8Rng,
 }
@@ -158,7 +158,7 @@ impl Schedule {
 /// The times: a Poisson process whose rate changes in steps.
 #[derive(Debug)]
 struct Pace {
-    /// When the rate becomes what, in the order of time; the last one lasts.
+    /// Each change of the rate as (time, rate), sorted by time; the last one has no end.
     steps: Vec<(f64, f64)>,
     at_s: f64,
 }
@@ -189,9 +189,9 @@ impl Pace {
         }
     }
 
-    /// The next time; `None` if there is none any more.
+    /// The next time; `None` if no operation follows.
     fn next(&mut self, chance: &mut ChaCha8Rng) -> Option<Duration> {
-        // How much is to be expected until then: exponential, with mean 1.
+        // Expected number of operations until then: exponential, with mean 1.
         let mut ahead = -libm::log(1.0 - uniform(chance));
         loop {
             let behind = self.steps.partition_point(|&(from, _)| from <= self.at_s);
@@ -212,18 +212,18 @@ impl Pace {
     }
 }
 
-/// Who watches, as time goes by.
+/// The viewers that watch, as time passes.
 #[derive(Debug)]
 struct Present {
     /// All visits, in the order of arrival.
     visits: Vec<Visit>,
-    /// How many of them have begun.
+    /// Number of visits that have begun.
     begun: usize,
-    /// Those under way, in no order.
+    /// Visits under way, in no order.
     here: Vec<usize>,
-    /// Where in that list a visit stands.
+    /// The position of a visit in `here`.
     place: Vec<usize>,
-    /// When they end, the first on top.
+    /// When the visits under way end, the first on top.
     ends: BinaryHeap<Reverse<(Duration, usize)>>,
 }
 
@@ -299,7 +299,7 @@ mod tests {
         }
     }
 
-    /// 200 viewers who come within 10 s and leave from 50 s on; half of them pause.
+    /// 200 viewers that arrive within 10 s and leave from 50 s on; half of them take a break.
     fn visits(seed: u64) -> Vec<Visit> {
         let audience = Audience {
             viewers: 200,
@@ -337,7 +337,7 @@ mod tests {
         likes.schedule(visits(seed), seed).collect()
     }
 
-    /// Whether a count is within four standard deviations of what a Poisson process brings.
+    /// Whether a count is within four standard deviations of the mean of a Poisson process.
     fn is_near(count: usize, expected: f64) -> bool {
         (count as f64 - expected).abs() <= 4.0 * expected.sqrt()
     }

@@ -1,7 +1,7 @@
 //! One viewer as a pure state machine, and how an audience is drawn from a seed.
 //!
-//! The performer (sockets in `load`) asks [`player::Player::next`] what to do, does it, and tells the player how it
-//! went, each time with the time. Nothing here reads a clock, and chance comes from seeded generators alone.
+//! The performer (sockets in `load`) asks [`player::Player::next`] what to do, does it, and reports the outcome to the player.
+//! Each call passes the time. No code here reads a clock, and chance comes only from seeded generators.
 
 pub mod abr;
 pub mod arrivals;

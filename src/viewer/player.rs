@@ -5,10 +5,10 @@
 //!                         WakeAt(time)
 //!                         Leave
 //! ```
-//! The constants are those of hls.js 1.7.4, with the option's name beside each; what a player does after a failure is the
-//! exception, see `RETRY_AFTER`. A viewer has one connection, so one request is under way at a time; whatever became
-//! due first goes first. The last mile is modelled here: a segment is in the buffer only bytes / bandwidth after it came
-//! from the wire, and until then the player asks for no other segment.
+//! The constants are those of hls.js 1.7.4, with the option's name beside each. The waits after a failure are the exception,
+//! see `RETRY_AFTER`. A viewer has one connection, so one request is under way at a time. Of two requests that are due, the one
+//! that was due first goes first. The last mile is modelled here: a segment enters the buffer bytes / bandwidth after it came
+//! from the wire. Until then the player asks for no other segment.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,20 +22,20 @@ use crate::time::{Timestamp, UnixTime};
 
 /// A player joins this many target durations behind the end of the playlist (`liveSyncDurationCount`).
 const TARGETS_BEHIND_LIVE: u32 = 3;
-/// Nearer to the end of the playlist than this many target durations a playlist is reloaded after its last segment's
-/// duration, further away after a target duration.
+/// Within this many target durations of the end of the playlist, a player reloads the playlist after its last segment's
+/// duration. Further behind, it reloads after a target duration.
 const TARGETS_NEAR_LIVE: u32 = 4;
 /// No segment is asked for while this much media is buffered (`maxBufferLength`).
 const BUFFER_MAX: Duration = Duration::from_secs(30);
-/// A request without its whole answer after this long has failed. hls.js has two limits: 10 s for the first byte
-/// (`fragLoadPolicy.default.maxTimeToFirstByteMs`), and 120 s for all of a segment (`maxLoadTimeMs`).
+/// A request whose answer is not whole after this time has failed. hls.js has two limits: 10 s for the first byte
+/// (`fragLoadPolicy.default.maxTimeToFirstByteMs`), and 120 s for a whole segment (`maxLoadTimeMs`).
 pub const TIMEOUT: Duration = Duration::from_secs(10);
-/// Waits before the second to the fifth attempt, whatever has failed; the fifth failure in a row is fatal.
+/// Waits before the second to the fifth attempt, for any object and any failure; the fifth failure in a row is fatal.
 ///
-/// Here the player differs from hls.js, which tells kinds of failures apart: a segment is asked for at once up to 4 times after
-/// a time-out (`fragLoadPolicy.default.timeoutRetry`) and up to 6 times after an error, 1 s doubling to 8 s apart (`errorRetry`);
-/// a playlist up to twice (`playlistLoadPolicy`). It tries other renditions in between, and gives a segment up at once that is
-/// answered with 404.
+/// Here the player differs from hls.js, which distinguishes kinds of failures. hls.js asks for a segment again at once after a
+/// time-out, up to 4 times (`fragLoadPolicy.default.timeoutRetry`). After an error it asks up to 6 times, 1 s doubling to 8 s
+/// apart (`errorRetry`). It asks for a playlist again up to twice (`playlistLoadPolicy`). In between it tries other renditions,
+/// and it gives up at once a segment that is answered with 404.
 const RETRY_AFTER: [Duration; 4] = [
     Duration::from_secs(1),
     Duration::from_secs(2),
@@ -43,12 +43,12 @@ const RETRY_AFTER: [Duration; 4] = [
     Duration::from_secs(8),
 ];
 
-/// An aggressive player reloads as often.
+/// How often an aggressive player reloads a playlist.
 const AGGRESSIVE_RELOAD: Duration = Duration::from_millis(500);
-/// Failures in a row at one edge after which a player goes to the next, if it does so at all.
+/// Failures in a row at one edge after which a player with failover goes to the next edge.
 const FAILURES_PER_EDGE: u32 = 2;
 
-/// What a player asks for. Renditions are indices into what [`Player::on_multivariant`] was told.
+/// An object that a player asks for. Renditions are indices into the list that [`Player::on_multivariant`] received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Object {
     /// The multivariant playlist.
@@ -59,14 +59,14 @@ pub enum Object {
     Segment { rendition: usize, number: u64 },
 }
 
-/// What a player wants done.
+/// What a player wants its performer to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Fetch `object`. It was wanted at `due`, which lies in the past if the connection was busy.
     Get { object: Object, due: Timestamp },
-    /// Nothing is to be done before this time.
+    /// Do nothing before this time.
     WakeAt(Timestamp),
-    /// It is over.
+    /// The visit is over.
     Leave,
 }
 
@@ -81,7 +81,7 @@ pub struct Listed {
     pub begins_at: Option<UnixTime>,
 }
 
-/// Who sits in front of the player.
+/// What a player needs to know about its viewer and the run.
 #[derive(Clone, Copy, Debug)]
 pub struct Seat {
     /// When the viewer arrives.
@@ -92,24 +92,24 @@ pub struct Seat {
     pub last_mile_bps: u64,
     /// UNIX time at [`Timestamp::ZERO`].
     pub unix_at_zero: UnixTime,
-    /// How it chooses a rendition.
+    /// How the player chooses a rendition.
     pub abr: abr::Rule,
-    /// How it behaves beyond that.
+    /// How the player behaves in other respects.
     pub manners: Manners,
-    /// Whether it asks for segments before they are listed.
+    /// Whether the player asks for segments before a playlist lists them.
     pub early: bool,
-    /// When it seeks back, and how far behind live it goes.
+    /// When the viewer seeks back, and how far behind live it goes.
     pub seeks: Option<(Timestamp, Duration)>,
-    /// What its chances are drawn from.
+    /// The source of the viewer's random draws.
     pub chances: Chances,
 }
 
-/// What the chances of one viewer are drawn from.
+/// The source of one viewer's random draws.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Chances {
     /// The seed of the run.
     pub seed: u64,
-    /// Who.
+    /// The viewer's number.
     pub viewer: u32,
 }
 
@@ -126,12 +126,12 @@ pub struct Player {
     newest_seen: u64,
     /// The next segment to fetch, and how far into it playback begins.
     next_segment: Option<(u64, Duration)>,
-    /// When a playlist, and when a segment, may be asked for next.
+    /// When the player may next ask for a playlist and for a segment.
     playlist_due: Timestamp,
     segment_due: Timestamp,
     playlist_failures: usize,
     segment_failures: usize,
-    /// Failures in a row at the edge where it is, and how often it has gone to the next one.
+    /// Failures in a row at the current edge, and how often the player has gone to the next edge.
     failures_here: u32,
     moves: u32,
     asked: Option<Asked>,
@@ -146,7 +146,7 @@ struct Asked {
     object: Object,
     due: Timestamp,
     at: Timestamp,
-    /// How long the first byte took; nothing until it is known.
+    /// Time until the first byte; zero until it is known.
     first_byte: Duration,
 }
 
@@ -162,7 +162,7 @@ struct Transit {
 }
 
 impl Transit {
-    /// From the request until it is in the buffer.
+    /// Time from the request until the segment is in the buffer.
     fn took(&self) -> Duration {
         self.arrives.since(self.asked_at)
     }
@@ -193,37 +193,38 @@ impl Player {
         }
     }
 
-    /// What the viewer has lived through so far.
+    /// What the viewer has experienced so far.
     pub fn quality(&self) -> &Quality {
         &self.quality
     }
 
-    /// How often it has gone to the next edge of its list.
+    /// How often the player has gone to the next edge in its list.
     pub fn moves(&self) -> u32 {
         self.moves
     }
 
-    /// Media that it has ahead of the playhead.
+    /// Media ahead of the playhead.
     pub fn buffered(&self) -> Duration {
         self.buffer.level()
     }
 
-    /// What it takes its bandwidth for, in bits per second.
+    /// The estimated bandwidth in bits per second.
     pub fn estimate_bps(&self) -> f64 {
         self.estimator.estimate_bps()
     }
 
-    /// What it shows.
+    /// What the player shows.
     pub fn playback(&self) -> Playback {
         self.buffer.playback()
     }
 
-    /// When it has stalled so far, from when until when; a stall that goes on is not among them.
+    /// The stalls so far, as (begin, end), without one that still lasts.
     pub fn stalls(&self) -> &[(Timestamp, Timestamp)] {
         self.buffer.stalls()
     }
 
-    /// Does what is due by `now` and says what to perform. After a [`Action::Get`] the player must be told how it went.
+    /// Does what is due by `now` and returns what to perform. After an [`Action::Get`] the caller must report the outcome to
+    /// the player.
     pub fn next(&mut self, now: Timestamp) -> Action {
         self.advance(now);
         if !self.left && now >= self.seat.leaves {
@@ -258,7 +259,7 @@ impl Player {
         Action::WakeAt(others.into_iter().flatten().fold(earliest.0, Ord::min))
     }
 
-    /// The multivariant playlist came: what it offers rises.
+    /// The multivariant playlist arrived; `offered` is sorted from low to high.
     pub fn on_multivariant(&mut self, now: Timestamp, offered: Arc<[abr::Needs]>) {
         self.asked = None;
         self.playlist_failures = 0;
@@ -268,7 +269,7 @@ impl Player {
         self.playlist_due = now;
     }
 
-    /// A media playlist came.
+    /// A media playlist arrived.
     pub fn on_playlist(
         &mut self,
         now: Timestamp,
@@ -281,7 +282,7 @@ impl Player {
         self.failures_here = 0;
         let of = asked.map(|asked| asked.object);
         if matches!(of, Some(Object::MediaPlaylist { rendition }) if rendition != self.rendition) {
-            // The player has switched meanwhile: this list has the addresses of the rendition that it left.
+            // The player has switched meanwhile: this playlist lists segments of the rendition that it left.
             return;
         }
         let due = asked.map_or(now, |asked| asked.due);
@@ -301,7 +302,7 @@ impl Player {
             Polling::Spec if self.behind_end(&listed) < near_live => last.min(target_duration),
             Polling::Spec => target_duration,
         };
-        // From when it was due, not from when it was asked for: lateness does not add up.
+        // Counted from the time at which the request was due, not from when it was sent, so lateness does not add up.
         self.playlist_due = (due + interval).max(now);
         if let Some(first) = listed.first() {
             self.find_next(first.number, target_duration, &listed);
@@ -313,14 +314,14 @@ impl Player {
         }
     }
 
-    /// The answer to what was asked for began to come at `at`.
+    /// The first byte of the answer arrived at `at`.
     pub fn on_first_byte(&mut self, at: Timestamp) {
         if let Some(asked) = &mut self.asked {
             asked.first_byte = at.since(asked.at);
         }
     }
 
-    /// The segment that was asked for came from the wire: `bytes` of it now travel the last mile.
+    /// The requested segment came from the wire: its `bytes` now travel over the last mile.
     pub fn on_segment(&mut self, now: Timestamp, bytes: u64) {
         self.advance(now);
         let Some(Asked {
@@ -354,7 +355,7 @@ impl Player {
         });
     }
 
-    /// What was asked for did not come. `retry_after` is what the answer asked for, if there was one.
+    /// The request failed. `retry_after` is the wait that the answer asked for, if it did.
     pub fn on_failure(&mut self, now: Timestamp, retry_after: Option<Duration>) {
         self.advance(now);
         let Some(Asked { object, .. }) = self.asked.take() else {
@@ -363,7 +364,8 @@ impl Player {
         if let Object::Segment { number, .. } = object
             && self.next_to_come(number).is_some()
         {
-            // It was asked for before it was listed: that it is not there is no failure. The playlist will tell.
+            // The segment was requested before a playlist listed it, so its absence is no failure. The next playlist will list
+            // it.
             self.segment_due = self.playlist_due.max(now);
             return;
         }
@@ -382,7 +384,7 @@ impl Player {
             Retries::Doubling => longest,
             Retries::FullJitter => {
                 let Chances { seed, viewer } = self.seat.chances;
-                // Each retry of a viewer is a chance of its own.
+                // Each retry of a viewer has its own draw.
                 let seed = seed.wrapping_add(u64::from(self.quality.retries) << 32);
                 let mut chance = chance::generator(seed, Purpose::Retry, viewer);
                 longest.mul_f64(chance::uniform(&mut chance))
@@ -395,7 +397,7 @@ impl Player {
             self.failures_here = 0;
             self.moves += 1;
             self.quality.failovers += 1;
-            // Another edge owes nothing for the failures of this one.
+            // The player does not wait at another edge for the failures of this one.
             *due = now;
         }
     }
@@ -418,7 +420,8 @@ impl Player {
         }
     }
 
-    /// The segment to fetch next and since when, if one is listed and nothing is on the last mile.
+    /// The segment to fetch next, and since when it is wanted. `None` if it may not be asked for yet, or while another one is
+    /// on the last mile.
     fn segment(&self) -> Option<(Timestamp, Object)> {
         let (number, _) = self.next_segment?;
         let is_early = self.seat.early && self.next_to_come(number).is_some();
@@ -433,15 +436,15 @@ impl Player {
         Some((since, Object::Segment { rendition, number }))
     }
 
-    /// Whether something is to be done as soon as this segment arrives. If not, the player may sleep on: whenever it wakes
-    /// up, what happened meanwhile is reckoned as of when it happened.
+    /// Whether the player has something to do as soon as this segment arrives. If not, it may sleep on: at its next wake-up it
+    /// accounts for what happened meanwhile, with the correct times.
     fn waits_for(&self, transit: &Transit) -> bool {
         let (next, _) = self.next_segment.unwrap_or_default();
         let gets_next = self.lists_next() || (self.seat.early && self.next_to_come(next).is_some());
         gets_next || !self.buffer.lasts_until(transit.arrives) || self.may_switch_on(transit)
     }
 
-    /// Whether the download of this segment may lead to another rendition, whatever is buffered when it ends.
+    /// Whether the download of this segment may lead to another rendition, for any amount of media in the buffer.
     fn may_switch_on(&self, transit: &Transit) -> bool {
         let mut estimator = self.estimator;
         estimator.on_download(transit.bytes, transit.took(), transit.first_byte);
@@ -450,7 +453,7 @@ impl Player {
         cushions.map(chosen) != [self.rendition; 2]
     }
 
-    /// What segment `number` must be if it follows the newest that is listed.
+    /// Segment `number`, with its expected values, if it follows the newest listed one.
     fn next_to_come(&self, number: u64) -> Option<Listed> {
         let newest = self.listed.last()?;
         (newest.number + 1 == number).then(|| Listed {
@@ -462,7 +465,7 @@ impl Player {
         })
     }
 
-    /// Seeks back, once, as soon as there is a playlist to seek in and something is played.
+    /// Seeks back, once, as soon as the player has a playlist and has started to play.
     fn seek_if_due(&mut self, now: Timestamp) {
         let Some((at, back)) = self.seat.seeks else {
             return;
@@ -480,7 +483,8 @@ impl Player {
         self.segment_due = now;
     }
 
-    /// How far the playhead is behind the end of a new playlist; before a place to join is chosen, its whole length.
+    /// Distance from the playhead to the end of a new playlist. Before the player has chosen a start position, the whole length
+    /// of the playlist.
     fn behind_end(&self, listed: &[Listed]) -> Duration {
         let (next, offset) = self.next_segment.unwrap_or_default();
         let to_come = listed.iter().filter(|segment| segment.number >= next);
@@ -499,7 +503,7 @@ impl Player {
         }
     }
 
-    /// Chooses the first segment, or steps over those that have left the playlist.
+    /// Chooses the first segment, or skips segments that have left the playlist.
     fn find_next(&mut self, head: u64, target_duration: Duration, listed: &[Listed]) {
         match &mut self.next_segment {
             Some(next) if next.0 < head => {
@@ -515,7 +519,7 @@ impl Player {
         }
     }
 
-    /// Lets time pass until `now`: media plays, a segment may come off the last mile, the buffer may run dry.
+    /// Lets time pass until `now`: media plays, a segment may arrive over the last mile, the buffer may run dry.
     fn advance(&mut self, now: Timestamp) {
         if self.left {
             return;
@@ -566,7 +570,7 @@ impl Player {
         if chosen != self.rendition {
             self.rendition = chosen;
             self.quality.switches += 1;
-            // The other rendition's playlist is needed before its segments.
+            // The playlist of the new rendition is needed before its segments.
             self.listed = Arc::default();
             self.newest_seen = 0;
             self.playlist_due = now;
@@ -579,7 +583,7 @@ impl Player {
     }
 }
 
-/// The segment that lies so far behind the end of the playlist, and how far into it; `None` if none is that old.
+/// The segment that lies `behind` before the end of the playlist, and the offset in it; `None` if the playlist is too short.
 fn start_in(listed: &[Listed], mut behind: Duration) -> Option<(u64, Duration)> {
     for segment in listed.iter().rev() {
         if segment.duration >= behind {
@@ -637,7 +641,7 @@ mod tests {
         Player::new(seat(leaves_ms))
     }
 
-    /// A player that has the playlist with segments 1 to 10 and asks for the first of them.
+    /// A player that has the playlist with segments 1 to 10 and asks for its first segment.
     fn joined(leaves_ms: u64) -> Player {
         joined_as(seat(leaves_ms))
     }
@@ -676,13 +680,13 @@ mod tests {
             get(Object::MediaPlaylist { rendition: 0 }, 1_010)
         );
         player.on_playlist(at(1_020), TARGET, listed(1..=10));
-        // 9 s behind the end lie in the fourth last segment of 2.88 s.
+        // 9 s behind the end lies in the fourth last segment of 2.88 s.
         assert_eq!(player.next(at(1_020)), get(segment(7), 1_020));
         player.on_segment(at(1_030), 12_500);
-        // 12,500 bytes take 100 ms at 1 Mb/s; nothing else is asked for meanwhile.
+        // 12,500 bytes take 100 ms at 1 Mb/s; the player asks for nothing else meanwhile.
         assert_eq!(player.next(at(1_030)), Action::WakeAt(at(1_130)));
         assert_eq!(player.next(at(1_131)), get(segment(8), 1_130));
-        // Of segment 7 only 360 ms are ahead of the playhead: playback begins with segment 8.
+        // Only 360 ms of segment 7 are ahead of the playhead, so playback begins with segment 8.
         assert_eq!(player.quality().startup, None);
         player.on_segment(at(1_140), 12_500);
         player.next(at(1_240));
@@ -718,7 +722,7 @@ mod tests {
             player.on_segment(arrives, 12_500);
         }
         player.next(at(1_430));
-        // Due at 1,010, with all of the playlist ahead: due again a target duration later.
+        // Due at 1,010, with the whole playlist ahead: due again a target duration later.
         assert_eq!(player.next(at(2_000)), Action::WakeAt(at(4_010)));
         let playlist = Object::MediaPlaylist { rendition: 0 };
         assert_eq!(player.next(at(4_012)), get(playlist, 4_010));
@@ -761,7 +765,7 @@ mod tests {
         let mut player = joined(60_000);
         let mut now = 1_020;
         for wait in [1_000, 2_000, 4_000, 8_000] {
-            // Playlists go on being reloaded meanwhile.
+            // The player reloads playlists meanwhile.
             while player.next(at(now)) != get(segment(7), now) {
                 player.on_playlist(at(now), TARGET, listed(1..=10));
             }
@@ -790,7 +794,7 @@ mod tests {
         let mut player = playing(5_000);
         assert_eq!(player.next(at(7_000)), Action::Leave);
         assert_eq!(player.quality().exit, Exit::Left);
-        // Nothing counts past the end.
+        // Time after the end does not count.
         let watched = player.quality().played + player.quality().stalled;
         assert_eq!(watched, Duration::from_millis(5_000 - 1_240));
     }
@@ -842,7 +846,7 @@ mod tests {
         player.next(at(1));
         player.on_playlist(at(2), TARGET, listed(1..=10));
         player.next(at(450));
-        // It is off the last mile at 551, and the player switches then.
+        // The segment is off the last mile at 551, and then the player switches.
         player.on_segment(at(451), 100_000);
         let playlist = |rendition| Object::MediaPlaylist { rendition };
         assert_eq!(player.next(at(501)), get(playlist(0), 501));
@@ -868,7 +872,7 @@ mod tests {
         let mut player = joined_as(aggressive);
         player.next(at(1_020));
         player.on_segment(at(1_030), 12_500);
-        // The playlist was asked for at 1,010.
+        // The playlist had been due at 1,010.
         let playlist = Object::MediaPlaylist { rendition: 0 };
         assert_eq!(player.next(at(1_510)), get(segment(8), 1_130));
         player.on_segment(at(1_511), 12_500);
@@ -938,7 +942,7 @@ mod tests {
         assert!(matches!(asked, Action::Get { object, .. } if object == segment(11)));
         player.on_failure(at(1_100), None);
         assert_eq!(player.quality().retries, 0);
-        // The playlist, due at 1,010, tells when to ask again.
+        // The playlist, due at 1,010, decides when to ask again.
         assert_eq!(player.next(at(1_100)), Action::WakeAt(at(1_010 + 3_000)));
     }
 
@@ -951,7 +955,7 @@ mod tests {
         player.on_segment(at(1_030), 12_500);
         player.next(at(1_130));
         player.on_segment(at(1_140), 12_500);
-        // 20 s behind the end of segment 10 lie in segment 4, 160 ms after its start.
+        // 20 s behind the end of segment 10 lies in segment 4, 160 ms after its start.
         player.next(at(1_240));
         player.on_segment(at(1_250), 12_500);
         assert_eq!(player.next(at(1_260)), Action::WakeAt(at(1_300)));
@@ -973,7 +977,7 @@ mod tests {
     #[test]
     fn a_segment_that_left_takes_the_place_to_begin_within_it_along() {
         let mut player = joined(60_000);
-        // It was to begin 2,520 ms into segment 7, which is gone; segment 20 lasts half a second.
+        // Playback was to begin 2,520 ms into segment 7, which has left the playlist. Segment 20 lasts half a second.
         let mut listed = listed(20..=29).to_vec();
         listed[0].duration = Duration::from_millis(500);
         player.on_playlist(at(1_030), TARGET, listed.into());
@@ -985,8 +989,8 @@ mod tests {
         assert_eq!(player.quality().media, Duration::from_millis(500));
     }
 
-    /// What a player asked for, when, and what it lived through, if it is woken up whenever it wants to be and at these
-    /// times too. Its line gets slower and faster again, some segments are missing.
+    /// What a player asked for, when, and what it experienced, if it wakes up at the times that it wants and at `extra_ms` too.
+    /// Its last mile gets slower and faster again, and some segments are missing.
     fn lived(extra_ms: &[u64], last_mile_bps: u64) -> (Vec<(Action, Timestamp)>, String) {
         let mut player = Player::new(Seat {
             last_mile_bps,
@@ -1011,7 +1015,7 @@ mod tests {
                 }
                 get @ Action::Get { object, .. } => {
                     asked.push((get, now));
-                    // A slow answer now and then: much may happen before it comes.
+                    // Some answers are slow, so that much may happen before they arrive.
                     let slow = asked.len() % 5 == 0;
                     now = now + Duration::from_millis(if slow { 900 } else { 15 });
                     let newest = now.since(Timestamp::ZERO).as_millis() as u64 / 2_880 + 10;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What one viewer lived through.
+/// What one viewer experienced.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
-    /// From arrival to the first frame; `None` if there was none.
+    /// Time from arrival to the first frame; `None` if there was none.
     pub startup: Option<Duration>,
     /// Time spent playing.
     pub played: Duration,
@@ -27,15 +27,15 @@ pub struct Quality {
     pub failovers: u32,
     /// Segments that left the playlist before the player asked for them.
     pub skipped: u32,
-    /// Times that a playlist was older than the one before it.
+    /// Times that a playlist was older than the newest one before it.
     pub playlists_went_back: u32,
-    /// Media received, and the bits that its renditions stand for.
+    /// Duration of the media received.
     pub media: Duration,
     /// BANDWIDTH times duration, summed over the media received: bits.
     pub media_bits: f64,
-    /// Distance of the playhead from the live edge, when media was last appended; `None` without dates in the playlist.
+    /// Distance of the playhead from the live edge when media was last appended; `None` without dates in the playlist.
     pub live_latency: Option<Duration>,
-    /// The same when playback began.
+    /// The same distance when playback began.
     pub live_latency_at_start: Option<Duration>,
     /// How the visit ended.
     pub exit: Exit,
@@ -45,10 +45,10 @@ pub struct Quality {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Exit {
-    /// It has not ended.
+    /// The visit has not ended.
     #[default]
     Watching,
-    /// The viewer had seen what it came for.
+    /// The viewer left at its planned time.
     Left,
     /// The viewer left before the first frame.
     BeforeStart,
@@ -61,7 +61,7 @@ pub enum Exit {
 }
 
 impl Quality {
-    /// Whether nothing at all went wrong: started, never stalled, nothing skipped, no failure that ended it.
+    /// Whether nothing went wrong: playback started, never stalled, skipped nothing, and no failure ended it.
     pub fn is_perfect(&self) -> bool {
         self.startup.is_some() && self.stalls == 0 && self.skipped == 0 && self.exit != Exit::Fatal
     }

@@ -1,8 +1,8 @@
-//! The audience's own count of what it liked, kept from the answers that it got and from nothing else.
+//! The audience's own count of its likes, from the answers that it received and from nothing else.
 //!
-//! A viewer likes a channel if the newest of its operations that was acknowledged is a like: an older one that comes later
-//! has no effect. Hearts add up. What nobody knows of widens the count to an interval: a like in doubt may be the last one or
-//! not, hearts in doubt may be there or not.
+//! A viewer likes a channel if its newest acknowledged operation is a like: an older operation that arrives later has no
+//! effect. Hearts add up. Operations with an unknown outcome widen the count to an interval: a like in doubt may or may not be
+//! the last one, and hearts in doubt may or may not count.
 
 use std::collections::BTreeMap;
 
@@ -10,35 +10,35 @@ use super::asking::Fate;
 use super::likes::Like;
 use crate::likes::Action;
 
-/// What has been acknowledged so far, and what is in doubt.
+/// Acknowledged operations so far, and operations in doubt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Of each (channel, viewer).
+    /// Operations by (channel, viewer).
     viewers: BTreeMap<(u32, u32), Standing>,
-    /// Hearts of each channel, at least and at most.
+    /// Hearts of each channel: lowest and highest possible number.
     hearts: BTreeMap<u32, (u64, u64)>,
 }
 
-/// How a viewer stands to a channel.
+/// Whether a viewer likes a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Standing {
-    /// The newest operation that was acknowledged: its number, and whether it is a like. 0: none, which is no like.
+    /// The newest acknowledged operation: its number, and whether it is a like. Number 0 means none.
     newest: (u64, bool),
     /// Operations in doubt.
     in_doubt: Vec<(u64, bool)>,
 }
 
-/// What a channel must have come to: each at least and at most.
+/// The counts that a channel must have: lowest and highest possible number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expected {
-    /// Viewers who like it.
+    /// Viewers that like it.
     pub likes: (u64, u64),
     /// Hearts.
     pub hearts: (u64, u64),
 }
 
 impl Tally {
-    /// This has become of an operation.
+    /// Adds the outcome of an operation.
     pub fn note(&mut self, like: &Like, fate: Fate) {
         if let Action::Taps(count) = like.action {
             let (least, most) = self.hearts.entry(like.channel).or_default();
@@ -55,7 +55,7 @@ impl Tally {
         }
     }
 
-    /// What a channel must have come to.
+    /// The counts that a channel must have.
     pub fn expected(&self, channel: u32) -> Expected {
         let standings = self.viewers.range((channel, 0)..=(channel, u32::MAX));
         let mut likes = (0, 0);
@@ -72,7 +72,7 @@ impl Tally {
 }
 
 impl Standing {
-    /// Whether it certainly likes, and whether it may.
+    /// Whether the viewer certainly likes the channel, and whether it may.
     fn may_like(&self) -> (bool, bool) {
         let (newest, likes) = self.newest;
         let newer = self.in_doubt.iter().filter(|(number, _)| *number > newest);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     proptest! {
-        /// Held against a server that applies whatever it was sent, in any order, and some of what nobody knows.
+        /// Compared with a server that applies all acknowledged operations in any order, and some of those in doubt.
         #[test]
         fn whatever_a_server_did_with_what_is_in_doubt_lies_within_the_interval(
             operations in proptest::collection::vec((0..4_u32, 0..4_u8, 0..3_u8, any::<bool>()), 0..60),

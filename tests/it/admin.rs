@@ -1,4 +1,4 @@
-//! The admin listener: all rooms are found through one address, and nothing is told or changed without the token.
+//! The admin listener: all components are found through one address, and nothing is disclosed or changed without the token.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ async fn groups(admin: SocketAddr) -> Vec<Group> {
     serde_json::from_slice(&told.body).unwrap()
 }
 
-/// Every room that is found at `admin` answers a scrape; gives what they are.
+/// Every component that is found at `admin` answers a scrape. Returns their roles and names.
 async fn found(admin: SocketAddr) -> Vec<(Role, String)> {
     let mut rooms = Vec::new();
     for Group { targets, labels } in groups(admin).await {
@@ -52,7 +52,7 @@ fn up(more: &[&str]) -> (Program, tempfile::TempDir) {
     let segments = folder.path().to_str().unwrap();
     let own = ["up", "--segments", segments, "--renditions", "180p"];
     let config = folder.path().join("seawall.toml");
-    // Shields have no flags for their doors.
+    // The shields' listeners have no flags.
     let shields = "[edge]\nshield_listen = \"127.0.0.1:0\"\nshield_admin = \"127.0.0.1:0\"\n";
     std::fs::write(&config, shields).unwrap();
     let config = ["--config", config.to_str().unwrap()];
@@ -89,7 +89,7 @@ async fn one_address_names_every_room_that_is_a_process() {
         (Role::Origin, "origin"),
     ];
     let discovery = discovery(&up).await;
-    // The origin is told of the last edge just before the address is named, and may not have heard it yet.
+    // The origin learns of the last edge just before the address is printed, and may not have processed it yet.
     let begun = Instant::now();
     while groups(discovery).await.len() < expected.len() {
         assert!(
@@ -177,7 +177,7 @@ async fn every_call_that_changes_something_needs_the_token() {
     let segments = ["--segments", folder.path().to_str().unwrap()];
     let edge = [&["edge"][..], &doors[..]].concat();
     let origin = [&["origin"][..], &doors[..], &segments[..]].concat();
-    // The paths that the admin listeners have; what has no changing call says so.
+    // The paths of the admin listeners; a path without a changing call answers so.
     let paths = [
         "/metrics",
         "/healthz",

@@ -1,5 +1,5 @@
-//! Surges as a user plays them: at somebody else's server, with faults that really happen, twice with one seed; and held to
-//! what theory says must come out.
+//! Surges as a user plays them: at a foreign server, with real faults, and twice with one seed. Results are compared with
+//! theory.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -35,14 +35,14 @@ use crate::support::fault_origin::{Behaviour, FaultOrigin};
 use crate::support::program::{Program, run};
 use crate::support::rehearse::rehearse;
 
-/// A scenario in a file of its own.
+/// Writes a scenario into its own file.
 fn written(folder: &tempfile::TempDir, scenario: &Scenario) -> String {
     let path = folder.path().join(format!("{}.toml", scenario.name));
     std::fs::write(&path, toml::to_string(scenario).unwrap()).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
-/// `viewers` who come within two seconds and leave all together.
+/// `viewers` that arrive within two seconds and leave all together.
 fn short(viewers: u32, until_s: f64) -> Scenario {
     let mut scenario = scenario::find("celebrity-live").unwrap();
     scenario.name = "short".to_owned();
@@ -54,12 +54,12 @@ fn short(viewers: u32, until_s: f64) -> Scenario {
         plunge_s: 0.2,
     };
     real.thresholds = Default::default();
-    // What viewers like has tests of its own.
+    // Likes have their own tests.
     real.likes = None;
     scenario
 }
 
-/// ffmpeg's own live stream in `folder`, and nginx in front of it; both end when this is dropped.
+/// ffmpeg's live stream in `folder`, and nginx in front of it; both end when this is dropped.
 struct Foreign {
     ffmpeg: std::process::Child,
     nginx: std::process::Child,
@@ -125,7 +125,7 @@ impl Foreign {
 impl Drop for Foreign {
     fn drop(&mut self) {
         for process in [&mut self.ffmpeg, &mut self.nginx] {
-            // In order: nginx's master takes its workers with it.
+            // By SIGTERM, so that nginx's master ends its workers.
             let _ = Command::new("kill").arg(process.id().to_string()).status();
             let _ = process.wait();
         }
@@ -135,21 +135,21 @@ impl Drop for Foreign {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_server_with_another_encoder_can_be_surged_at() {
     let folder = tempfile::tempdir().unwrap();
-    // nginx's workers are not root where the test is.
+    // nginx's workers are not root, even if the test is.
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(folder.path(), open).unwrap();
     let foreign = Foreign::on_air(&folder).await;
     let mut scenario = short(40, 8.0);
-    // Nobody stalls for want of bandwidth of their own.
+    // No viewer stalls because of its own bandwidth.
     scenario.real.audience.last_mile.at_least_bps = 1_500_000;
-    // There the name of a segment is known when it is listed, so nobody asks before.
+    // In this stream a segment has no known name before a playlist lists it, so no viewer asks earlier.
     scenario.real.audience.manners.early_percent = 50.0;
     let scenario = written(&folder, &scenario);
     for playlist in ["main.m3u8", "media.m3u8"] {
         let target = format!("http://{}/{playlist}", foreign.addr);
         let played = run(&["surge", &scenario, "--target", &target, "--json"]).await;
         let summary: Summary = serde_json::from_str(&played.out).unwrap();
-        // On a busy machine the generator may be late, and says so.
+        // On a busy machine the generator may be late, and the report says so.
         assert_ne!(summary.verdict, Verdict::Fail, "{playlist}: {played:?}");
         let segments = &summary.requests[2];
         assert_eq!(
@@ -277,7 +277,7 @@ async fn an_edge_is_really_killed_another_silenced_and_viewers_go_elsewhere() {
         .collect();
     assert!(started.is_empty(), "{started:?}");
     assert_eq!(summary.viewers.started, 60);
-    // Refused at the first edge, in vain at the second; nobody is lost, and both kinds of failure are in the log.
+    // Refused at the first edge, in vain at the second; no viewer is lost, and both kinds of failure are in the log.
     let outcomes: BTreeMap<_, u64> = summary
         .requests
         .iter()
@@ -290,7 +290,7 @@ async fn an_edge_is_really_killed_another_silenced_and_viewers_go_elsewhere() {
     assert!(outcomes.contains_key("timeout"), "{outcomes:?}");
     assert_eq!(summary.experience.fatal, 0, "{summary:?}");
     assert!(summary.origin.not_binding.is_some());
-    // What fell silent with an edge was sent again elsewhere, and came once more when that edge woke up: it counts once.
+    // Likes at the silent edge were sent again elsewhere, and arrived once more when that edge woke up: each counts once.
     let likes = summary.likes.as_ref().unwrap();
     assert!(likes.refusals.contains_key("no-answer"), "{likes:?}");
     let mut checks = summary.checks.iter();
@@ -298,7 +298,7 @@ async fn an_edge_is_really_killed_another_silenced_and_viewers_go_elsewhere() {
     assert_eq!(tally.unwrap().ruling, Ruling::Pass, "{likes:?}");
 }
 
-/// What a run did, without what time has a part in: each viewer's edge, and what it asked for until it had its first frame.
+/// The parts of a run that do not depend on time: each viewer's edge, and its requests until its first frame.
 fn schedule(record: &RunRecord) -> BTreeMap<u32, (u32, Vec<String>)> {
     let mut by_viewer: BTreeMap<u32, (u32, Vec<String>)> = BTreeMap::new();
     let mut requests: Vec<_> = record.requests.iter().collect();
@@ -339,7 +339,7 @@ async fn one_seed_is_one_schedule_and_another_seed_is_another() {
     assert_ne!(schedules[0], schedules[2]);
 }
 
-/// Asks for `path` as a Poisson process says, until the end; nobody waits for an answer before the next asks.
+/// Asks for `path` as a Poisson process, until the end. A request does not wait for the answer of the one before.
 async fn poisson_polls(
     addr: SocketAddr,
     path: String,
@@ -398,9 +398,9 @@ async fn poisson_polls_cost_the_origin_what_renewal_theory_says_with_the_queue_a
             lifetime: Duration::from_secs(1),
         };
         let measured = asked.load(Ordering::Relaxed) as f64 / KEYS as f64 / SPAN.as_secs_f64();
-        // A cycle is T + L + 1/r = 1.125 s; 10 s hold nearly nine, and each key may have begun one more: with rates of
-        // 1/r in the cycle's length alone, 99 % of such means lie within a tenth. Without the queue a cycle costs
-        // 1 + Poisson(4) fetches: six keys of nine cycles have a deviation of 2 / sqrt(54) = 0.27 of five.
+        // A cycle is T + L + 1/r = 1.125 s, so 10 s hold nearly nine, and each key may have begun one more. With rates of 1/r
+        // in the cycle's length alone, 99 % of such means lie within a tenth. Without the queue a cycle costs 1 + Poisson(4)
+        // fetches: six keys of nine cycles have a deviation of 2 / sqrt(54) = 0.27 of five.
         let (expected, within) = match miss_queue {
             MissQueue::Flights => (demand.origin_rate_collapsed(), 0.12),
             _ => (demand.origin_rate_uncollapsed(), 0.12 + 2.6 * 0.27 / 5.0),
@@ -419,7 +419,7 @@ async fn what_leaks_without_the_queue_is_a_fetch_over_a_segment_in_the_mean_of_f
     let mut scenario = short(600, 30.0);
     let real = &mut scenario.real;
     real.stage.edges = 1;
-    // Reloads keep the phase of the arrival: evenly over four segments, evenly over each.
+    // Reloads keep the phase of the arrival, so arrivals are even over four segments, and even over each.
     real.audience.arrivals = Arrivals::Steady { over_s: 4.0 * 2.88 };
     real.audience.abr = abr::Mode::Fixed("180p".to_owned());
     real.audience.last_mile.at_least_bps = 1_000_000;
@@ -432,7 +432,7 @@ async fn what_leaks_without_the_queue_is_a_fetch_over_a_segment_in_the_mean_of_f
             origin.measured.segment, origin.predicted.0,
             "exactly, in each run"
         );
-        // (fetches - floor) / requests against L / D, with the fetch time as viewers saw it.
+        // (fetches - floor) / requests compared with L / D, with the fetch time as viewers saw it.
         let asked = played.summary.requests[2].total as f64;
         let leak = (origin.measured.segment - origin.keys) as f64 / asked;
         let segment = Duration::from_secs_f64(origin.window_ms / 1e3);
@@ -511,7 +511,7 @@ async fn a_run_that_is_interrupted_reports_the_part_that_was_played() {
     assert_eq!(summary.viewers.started, 30);
 }
 
-/// The value of a sample whose name and labels begin so.
+/// The value of a sample, found by the start of its name and labels.
 fn sample(text: &str, series: &str) -> f64 {
     let line = text.lines().find(|line| line.starts_with(series));
     let value = line.and_then(|line| line.rsplit_once(' '));

@@ -1,4 +1,4 @@
-//! What Seawall says when something is wrong: what happened, why, and what to try; and how it ends.
+//! Seawall's error messages: what happened, why, and what to try; and how the program ends.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use clap::CommandFactory;
 use crate::support::client;
 use crate::support::program::{Ended, Program, run};
 
-/// Asserts how a command ended, and that it told its user all of this on stderr.
+/// Asserts how a command ended, and that all of `told` is on stderr.
 #[track_caller]
 fn assert_told(ended: &Ended, code: i32, told: &[&str]) {
     for part in told {
@@ -15,7 +15,7 @@ fn assert_told(ended: &Ended, code: i32, told: &[&str]) {
     }
     assert_eq!(ended.code, Some(code), "{}", ended.err);
     assert_eq!(ended.out, "");
-    // A sentence is said once, without colours where no terminal shows them.
+    // Each sentence appears once, and without colours where stderr is no terminal.
     let mut causes: Vec<_> = ended
         .err
         .split(": ")
@@ -382,7 +382,7 @@ async fn an_edge_starts_without_its_origin_and_recovers_when_it_comes() {
     ]);
     edge.logs("is there now").await;
     assert_eq!(client::get(admin, "/readyz").await.status, 200);
-    // No channel there yet, and the origin itself says so.
+    // The origin has no channel yet, and answers so itself.
     for _ in 0..50 {
         if client::get(viewers, "/live/demo/main.m3u8").await.status == 404 {
             return;

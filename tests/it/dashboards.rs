@@ -1,5 +1,5 @@
-//! What `dashboards/` holds: Grafana's boards keep their rules, Prometheus' own tool finds nothing wrong, every alert has
-//! been seen to fire and not to.
+//! The content of `dashboards/`: Grafana's boards keep their rules, Prometheus' own tool finds no error, and every alert is
+//! tested both firing and not firing.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::support::program::Program;
 
 /// The names of the boards.
 pub(crate) const BOARDS: [&str; 4] = ["surge", "edge", "origin", "likes"];
-/// What Prometheus and its configuration add to every series.
+/// Labels that Prometheus and its configuration add to every series.
 pub(crate) const TARGET_LABELS: [&str; 4] = ["job", "instance", "room", "name"];
 
 /// A file below `dashboards/`.
@@ -33,17 +33,17 @@ pub(crate) fn board(name: &str) -> Value {
     serde_json::from_str(&text(&format!("grafana/{name}.json"))).unwrap()
 }
 
-/// An expression of a board, and where it stands.
+/// An expression of a board, and its place.
 pub(crate) struct Target {
     pub(crate) place: String,
     /// With Grafana's variables.
     pub(crate) expr: String,
-    /// The words in double braces of its legend.
+    /// The names in double braces in its legend.
     pub(crate) legend_labels: Vec<String>,
 }
 
 impl Target {
-    /// The expression as Prometheus takes it: all edges, and what Grafana makes of a scrape every second.
+    /// The expression in Prometheus' form: all edges, and the interval that Grafana uses for a scrape every second.
     pub(crate) fn resolved(&self) -> String {
         self.expr
             .replace("$__rate_interval", "4s")
@@ -78,14 +78,14 @@ pub(crate) fn targets() -> Vec<Target> {
 /// What an expression reads.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
-    /// Metrics, each with the labels that are asked of it.
+    /// Metrics, each with the labels that the expression needs.
     pub(crate) metrics: Vec<(String, Vec<String>)>,
-    /// Labels by which something is grouped or joined.
+    /// Labels that group or join series.
     pub(crate) grouped_by: BTreeSet<String>,
 }
 
 impl Reads {
-    /// Of an expression as Prometheus takes it.
+    /// The reads of an expression in Prometheus' form.
     pub(crate) fn of(place: &str, expr: &str) -> Self {
         let parsed = promql_parser::parser::parse(expr)
             .unwrap_or_else(|error| panic!("{place}: {expr}: {error}"));
@@ -141,7 +141,7 @@ impl ExprVisitor for Reads {
     }
 }
 
-/// Names that rules.yml records.
+/// Names of the series that rules.yml records.
 fn recorded() -> BTreeSet<String> {
     let rules = text("prometheus/rules.yml");
     let records = rules
@@ -150,7 +150,7 @@ fn recorded() -> BTreeSet<String> {
     records.map(str::to_owned).collect()
 }
 
-/// Whether the table of metrics has it, be it as one of a histogram's series, or Prometheus makes it.
+/// Whether the table of metrics has this name, also as a series of a histogram, or Prometheus adds it.
 fn is_exposed(name: &str) -> bool {
     name == "up"
         || TABLE.iter().any(|metric| {
@@ -202,7 +202,7 @@ async fn every_alert_fires_when_it_must_and_not_when_it_must_not() {
             assert!(tests.contains(&test), "alerts_test.yml has no {test:?}");
         }
     }
-    // Each says in its description what to do.
+    // Each description says what to do.
     assert_eq!(
         alerts.matches("description: >-").count(),
         alerts.matches("- alert: ").count()

@@ -1,5 +1,5 @@
-//! A real Prometheus, with the configuration of `dashboards/`, scrapes a real surge: every panel shows something, and what
-//! it shows is what the surge's own report says.
+//! A real Prometheus, with the configuration of `dashboards/`, scrapes a real surge. Every panel shows data, and the data agree
+//! with the surge's own report.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -53,7 +53,7 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    /// With the configuration of `dashboards/`, but for what it scrapes.
+    /// Starts with the configuration of `dashboards/`, but with other targets.
     async fn start(folder: &std::path::Path, origin: SocketAddr, audience: SocketAddr) -> Self {
         let config = dashboards::text("prometheus/prometheus.yml");
         for place in ["127.0.0.1:9000", "127.0.0.1:9070"] {
@@ -80,7 +80,7 @@ impl Prometheus {
         }
     }
 
-    /// What its interface answers.
+    /// The answer of its API.
     async fn ask(&self, path: &str, fields: &[(&str, &str)]) -> Value {
         let mut curl = Command::new("curl");
         curl.args(["-sS", "--max-time", "10", "--get"]);
@@ -95,7 +95,7 @@ impl Prometheus {
         answer["data"].clone()
     }
 
-    /// The one value of an expression now; 0 where there is none.
+    /// The single value of an expression now; 0 if there is none.
     async fn value(&self, expr: &str) -> f64 {
         let data = self.ask("query", &[("query", expr)]).await;
         match data["result"].as_array().unwrap().as_slice() {
@@ -105,7 +105,7 @@ impl Prometheus {
         }
     }
 
-    /// Each series of an expression from then until then, second by second, with its labels.
+    /// Each series of an expression in a time range, second by second, with its labels.
     async fn during(
         &self,
         expr: &str,
@@ -128,7 +128,7 @@ impl Prometheus {
         series.collect()
     }
 
-    /// Every metric that it has, with its labels.
+    /// Every metric in Prometheus, with its labels.
     async fn metrics(&self) -> BTreeMap<String, BTreeSet<String>> {
         let data = self
             .ask("series", &[("match[]", r#"{__name__=~".+"}"#)])
@@ -143,7 +143,7 @@ impl Prometheus {
     }
 }
 
-/// An address that nobody listens at; for programs that do not say which port 0 became.
+/// An address without a listener, for programs that do not report which port 0 became.
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -151,7 +151,7 @@ fn free_address() -> SocketAddr {
         .unwrap()
 }
 
-/// The URL behind `word` in the line of this room.
+/// The URL after `word` in the line of this component.
 fn url(said: &str, room: &str, word: &str) -> SocketAddr {
     let line = said
         .lines()
@@ -231,12 +231,12 @@ async fn prometheus_and_every_panel_show_what_the_report_of_a_surge_says() {
     let likes = somebody_likes(url(&said, "edge-1", ""));
     let surge = surge.ended().await;
     assert_eq!(likes.ended().await.code, Some(0));
-    // A machine that is busy with other tests may make a run invalid; what was counted is the same nevertheless.
+    // A machine that is busy with other tests may make a run invalid; its counts are the same nevertheless.
     assert!(matches!(surge.code, Some(0 | 4)), "{}", surge.err);
     let report: Value = serde_json::from_str(&surge.out).unwrap();
     let began = report["began"].as_f64().unwrap() / 1e3;
     let window = (began, began + report["elapsed_s"].as_f64().unwrap());
-    // Two scrapes, and the rules behind them.
+    // Time for two scrapes and the rules that follow them.
     tokio::time::sleep(Duration::from_secs(3)).await;
 
     headline_values_agree(&prometheus, &report, window).await;
@@ -251,7 +251,7 @@ async fn prometheus_and_every_panel_show_what_the_report_of_a_surge_says() {
     assert_eq!(firing, 0.0, "nothing was wrong, and an alert fires");
 }
 
-/// A viewer who cannot decide, through an edge, while the surge is played.
+/// A viewer that likes again and again, through an edge, while the surge is played.
 fn somebody_likes(edge: SocketAddr) -> Program {
     let often = format!(
         "for n in $(seq 40); do curl -sSf -o /dev/null -X PUT -H \"Like-Seq: $n\" \
@@ -269,7 +269,7 @@ async fn promtool_finds_nothing_in(room: SocketAddr) {
     assert!(ended.code == Some(0) && said.is_empty(), "{said}");
 }
 
-/// The pictures that stand in for Grafana's, with a figure or a line in each panel.
+/// Draws the pictures that stand in for Grafana's, with a figure or a line in each panel.
 async fn previews_are_drawn(prometheus: &Prometheus, (from, until): (f64, f64)) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/preview/preview.py");
     for board in dashboards::BOARDS {
@@ -292,8 +292,8 @@ async fn previews_are_drawn(prometheus: &Prometheus, (from, until): (f64, f64)) 
 
 async fn headline_values_agree(prometheus: &Prometheus, report: &Value, window: (f64, f64)) {
     let of_report = |pointer: &str| report.pointer(pointer).unwrap().as_f64().unwrap();
-    // The caches were cold: what has been counted since then is the surge's, but for the channel's description (`other`),
-    // which is read before a run begins.
+    // The caches were cold, so all later counts are the surge's. The channel's description (`other`) is the exception, because
+    // it is read before a run begins.
     for kind in ["multivariant", "media_playlist", "segment"] {
         let expr = format!(r#"sum(seawall_origin_hits_total{{kind="{kind}"}})"#);
         let counted = prometheus.value(&expr).await;
@@ -317,7 +317,7 @@ async fn headline_values_agree(prometheus: &Prometheus, report: &Value, window: 
         .iter()
         .map(|of_kind| of_kind["total"].as_f64().unwrap())
         .sum();
-    // Likes are `other`.
+    // Likes have the kind `other`.
     let of_viewers = r#"seawall_edge_requests_total{kind!="other"}"#;
     let counted = prometheus.value(&format!("sum({of_viewers})")).await;
     assert_eq!(counted, requests, "requests of viewers");
@@ -356,7 +356,7 @@ async fn headline_values_agree(prometheus: &Prometheus, report: &Value, window: 
     assert!((0.8..1.3).contains(&excess), "excess {excess}");
 }
 
-/// Each target brings at least one finite value, with the labels that its legend names.
+/// Each target has at least one finite value, with the labels in its legend.
 async fn every_panel_shows_something(
     prometheus: &Prometheus,
     known: &BTreeMap<String, BTreeSet<String>>,
@@ -389,7 +389,7 @@ async fn every_panel_shows_something(
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// So do the rules: none reads a metric or a label that nobody has.
+/// The rules too read only metrics and labels that exist.
 async fn rules_read_what_is_there(
     prometheus: &Prometheus,
     known: &BTreeMap<String, BTreeSet<String>>,
@@ -413,7 +413,7 @@ async fn rules_read_what_is_there(
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Notes every metric of an expression that is not known, and every label that its metrics do not have.
+/// Notes every unknown metric of an expression, and every label that its metrics do not have.
 fn check_labels(
     place: &str,
     expr: &str,

@@ -1,4 +1,5 @@
-//! Likes that edges gather: far fewer requests at the origin, and every viewer hears of its own as if it had asked there.
+//! Likes that edges gather: far fewer requests at the origin, and every viewer hears of its own like as if it had asked the
+//! origin.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,7 +34,7 @@ fn url(addr: SocketAddr) -> String {
     format!("http://{addr}")
 }
 
-/// An edge whose likes wait until the next batch leaves, however slow the machine.
+/// An edge whose likes wait until the next batch leaves, even on a slow machine.
 fn patient(upstream: SocketAddr) -> TestEdge {
     let limits = Limits {
         origin_queue_wait: Duration::from_secs(20),
@@ -43,7 +44,7 @@ fn patient(upstream: SocketAddr) -> TestEdge {
     TestEdge::start_with(&url(upstream), MissQueue::Flights, limits)
 }
 
-/// The status, and the word of a refusal or whether it is a duplicate.
+/// The status, and the word of a refusal or whether the like is a duplicate.
 fn heard(reply: &Reply) -> (u16, String) {
     let json = json(reply);
     let word = match json.get("duplicate") {
@@ -57,7 +58,7 @@ fn said(status: u16, word: &str) -> (u16, String) {
     (status, word.to_owned())
 }
 
-/// Hearts of nobody in particular.
+/// Hearts without a viewer's name.
 async fn nameless(addr: SocketAddr, count: u32) -> Reply {
     let body = format!("{{\"hearts\":{count}}}");
     send(addr, "POST", "/live/demo/reactions", "", &body).await
@@ -75,7 +76,7 @@ fn durable(sequence: u64) -> Said {
     }
 }
 
-/// What comes while one batch is made durable is the next batch, whoever sends it, and each hears of its own operation.
+/// Likes that arrive while one batch is made durable form the next batch, and each viewer hears of its own operation.
 #[tokio::test(flavor = "multi_thread")]
 async fn three_hundred_viewers_are_two_requests_and_each_hears_of_its_own() {
     const VIEWERS: u64 = 300;
@@ -92,7 +93,7 @@ async fn three_hundred_viewers_are_two_requests_and_each_hears_of_its_own() {
         .map(|viewer| {
             tokio::spawn(async move {
                 let sent = match viewer % 6 {
-                    // As Ann's first, once more; something else under its number; an older one.
+                    // The same as Ann's first; another operation under its number; an older one.
                     0 => like(addr, "ann", 5).await,
                     1 => {
                         send(
@@ -118,7 +119,7 @@ async fn three_hundred_viewers_are_two_requests_and_each_hears_of_its_own() {
         edge.metric(waiting) == VIEWERS as f64 + 1.0
     })
     .await;
-    // The last of them may still be reading its body.
+    // The last requests may still be reading their bodies.
     tokio::time::sleep(Duration::from_millis(100)).await;
     node.log.go_on();
     assert_eq!(heard(&first.await.unwrap()), said(202, "false"));
@@ -191,7 +192,7 @@ async fn rates_unknown_channels_and_closed_ones_are_said_as_the_origin_says_them
     assert!(metric(admin, BATCHES).await > 0.0);
 }
 
-/// Whoever asks directly, and whoever asks through edges and a shield: what has no name counts as often as it is sent.
+/// Directly, and through edges and a shield: hearts without a name count as often as they are sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn hearts_without_a_name_add_up_through_every_door() {
     let folder = folder();
@@ -243,7 +244,7 @@ async fn addresses_have_their_rate_for_hearts_without_a_name_at_the_edge() {
     let addr = edge.addr;
     let mut limited = 0;
     for number in 0..80 {
-        // As another edge on this machine would say it: forty addresses, and one that comes forty times.
+        // Written like another edge on this machine would: forty addresses, and one address that comes forty times.
         let address = if number < 40 { number } else { 200 };
         let from = format!("x-forwarded-for: 192.0.2.{address}\r\n");
         let reply = send(
@@ -267,7 +268,7 @@ async fn addresses_have_their_rate_for_hearts_without_a_name_at_the_edge() {
     assert_eq!(strong["hearts"], 80 - limited);
 }
 
-/// A way to an origin that may be another one later, and that loses some answers on the way back.
+/// A relay to an origin, which may be replaced later. The relay loses some answers on the way back.
 struct Relay {
     addr: SocketAddr,
     target: Arc<Mutex<SocketAddr>>,
@@ -275,7 +276,7 @@ struct Relay {
 }
 
 impl Relay {
-    /// One batch in `lost_each` has been taken when its answer is lost; 0 for none.
+    /// The answer of one batch in `lost_each` is lost after the origin has taken it; 0 for none.
     async fn start(target: SocketAddr, lost_each: usize) -> Self {
         let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let relay = Self {
@@ -296,7 +297,7 @@ impl Relay {
         relay
     }
 
-    /// While the origin is gone, a connection waits here until there is another one.
+    /// While the origin is gone, a connection waits here until another origin runs.
     async fn connect(target: Arc<Mutex<SocketAddr>>) -> Option<TcpStream> {
         for _ in 0..500 {
             let addr = *target.lock().unwrap();
@@ -397,7 +398,7 @@ async fn persist(addr: SocketAddr, viewer: usize, until: u64) -> u64 {
     acknowledged
 }
 
-/// And one whose hearts have no name, one at a time: acknowledged ones count, those of which nobody knows may.
+/// A viewer whose hearts have no name, sent one at a time: acknowledged ones count, those with an unknown outcome may count.
 async fn tap_on(addr: SocketAddr, until: u64) -> (u64, u64) {
     let (mut acknowledged, mut in_doubt) = (0, 0);
     while acknowledged < until {
@@ -454,7 +455,7 @@ async fn an_origin_that_is_killed_under_batches_counts_every_202_and_nothing_twi
     let strong = counts(addr, "?consistency=strong").await;
     let counted = strong["hearts"].as_u64().unwrap();
     let least = sure * 100 + acknowledged;
-    // So the hearts of which nobody knows cannot hide that a hundred of a viewer's own have counted twice.
+    // So hearts with an unknown outcome cannot hide that a hundred hearts of a viewer have counted twice.
     assert!(in_doubt < 100, "{in_doubt}");
     assert!(
         (least..=least + in_doubt).contains(&counted),
@@ -477,7 +478,7 @@ async fn a_batch_that_breaks_off_twice_leaves_everybody_in_doubt_and_is_the_same
     assert_eq!(bodies[0], bodies[1]);
 }
 
-/// 429 and `overloaded` promise that nothing has counted: an edge does not say so of what it has sent before.
+/// 429 and `overloaded` promise that the like has not counted. An edge must not answer so about a like that it has sent before.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_when_it_is_sent_again_may_have_counted_before() {
     let limited = || answer(&[Said::Limited]);
@@ -504,7 +505,7 @@ async fn what_is_refused_when_it_is_sent_again_may_have_counted_before() {
     assert_eq!(origin.hits(BATCH), 7, "the last went by itself");
 }
 
-/// A disk that is silent leaves all of a batch in doubt, and a batch that comes again counts once.
+/// A silent disk leaves all operations of a batch in doubt, and a batch that is sent again counts once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_log_leaves_every_operation_of_a_batch_in_doubt() {
     let node = Simulated::start(seawall::likes::Limits {
@@ -533,7 +534,7 @@ async fn a_stalled_log_leaves_every_operation_of_a_batch_in_doubt() {
     assert_eq!(counts(node.addr, "?consistency=strong").await["likes"], 3);
 }
 
-/// A like that has not left in time is taken back, and has no effect.
+/// A like that has not left in time is withdrawn, and has no effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn those_behind_a_slow_batch_are_bounded_in_number_and_in_time() {
     let gate = Gate::closed();
@@ -572,7 +573,7 @@ async fn those_behind_a_slow_batch_are_bounded_in_number_and_in_time() {
     assert_eq!(viewers, ["v0", "v3"], "who was refused was not forwarded");
 }
 
-/// So nothing of a viewer can overtake what came before it.
+/// So no operation of a viewer can overtake an earlier one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_has_one_batch_under_way_and_its_viewers_keep_their_order() {
     const TAKES: Duration = Duration::from_millis(4);
@@ -671,7 +672,7 @@ async fn hostile_bytes_are_refused_and_who_is_no_edge_may_send_none() {
         let reply = send(door, method, BATCH, "", "").await;
         assert_eq!(heard(&reply), said(405, "bad-request"), "{method}");
     }
-    // A viewer elsewhere, at the origin's door behind a proxy here, and at an edge here.
+    // A viewer elsewhere: at the origin's listener behind a proxy on this machine, and at an edge on this machine.
     let elsewhere = "x-forwarded-for: 192.0.2.7\r\n";
     for door in [addr, edge.addr] {
         assert_eq!(
@@ -694,7 +695,7 @@ async fn hostile_bytes_are_refused_and_who_is_no_edge_may_send_none() {
     assert_eq!(counts(addr, "").await["likes"], 2);
 }
 
-/// An origin that does not know this edge takes its likes one by one, as it takes those of anybody.
+/// An origin that does not know this edge takes its likes one by one, like those of any client.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edge_that_is_none_to_its_origin_sends_one_by_one() {
     let origin = FaultOrigin::start(|arrived, _| match arrived.target.as_str() {
@@ -720,7 +721,8 @@ fn processor_seconds(program: &Program) -> f64 {
     (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64
 }
 
-/// Viewers with a connection each, who all send one thing after another to this door. `sequence` is their first number.
+/// Viewers with one connection each, all of which send one operation after another to this door. `sequence` is their first
+/// number.
 async fn storm(door: SocketAddr, viewers: usize, each: u64, sequence: u64, named: bool) {
     let viewers: Vec<_> = (0..viewers)
         .map(|viewer| {
@@ -747,8 +749,8 @@ async fn storm(door: SocketAddr, viewers: usize, each: u64, sequence: u64, named
     }
 }
 
-/// What a like costs the origin: sent to it directly, as an edge without batches does over as many connections, and through an
-/// edge that gathers. A B A B, and the median of the pairs.
+/// The cost of a like for the origin: sent directly, like an edge without batches over as many connections, and through an edge
+/// that gathers. In the order A B A B; the median of the pairs counts.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "measures, for a minute: make test-long"]
 async fn the_origin_spends_a_fraction_on_a_like_that_an_edge_has_gathered() {

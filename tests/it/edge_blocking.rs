@@ -1,5 +1,5 @@
-//! Blocking playlist reload at an edge: a request that names a segment is answered by a playlist that lists it, or by 400 or
-//! 503, and however many wait, the origin is asked as if one viewer polled.
+//! Blocking playlist reload at an edge. A request that names a segment gets a playlist that lists it, or 400 or 503. For any
+//! number of waiting requests, the origin is asked as if one viewer polled.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ fn for_segment(number: usize) -> String {
     format!("{PLAYLIST}?_HLS_msn={number}")
 }
 
-/// An origin whose playlist ends with the segment of this number, in seconds of `target` each.
+/// An origin whose playlist ends with segment `head`, with segments of `target` seconds.
 async fn playlists(head: &Arc<AtomicUsize>, target: u32) -> FaultOrigin {
     let head = head.clone();
     FaultOrigin::start(move |_, _| {
@@ -41,7 +41,7 @@ async fn many_who_wait_for_a_segment_are_answered_together_by_a_playlist_that_li
     const VIEWERS: usize = 500;
     let head = Arc::new(AtomicUsize::new(10));
     let origin = playlists(&head, 4).await;
-    // Who waits for a playlist still to come has no seat on its flight.
+    // A request that waits for a future playlist has no seat on its flight.
     let limits = Limits {
         waiters_per_flight_max: VIEWERS as u32,
         waiters_max: VIEWERS as u32,
@@ -51,12 +51,12 @@ async fn many_who_wait_for_a_segment_are_answered_together_by_a_playlist_that_li
     let addr = edge.addr;
     let viewers: Vec<_> = (0..VIEWERS)
         .map(|viewer| {
-            // Some want the next one, some one after that: one playlist is not for all of them.
+            // Some want the next segment, some the one after it, so one playlist does not serve all of them.
             let path = for_segment(11 + viewer % 2);
             tokio::spawn(async move { client::get(addr, &path).await })
         })
         .collect();
-    // The first playlist they wait for on its flight; once it has landed, they hold no seat.
+    // They wait for the first playlist on its flight; once it has landed, they hold no seat.
     eventually("all of them wait, and none of them on a seat", || {
         edge.metric(BLOCKED) == VIEWERS as f64 && edge.edge.waiters() == 0
     })
@@ -86,7 +86,7 @@ async fn many_who_wait_for_a_segment_are_answered_together_by_a_playlist_that_li
         );
     }
     assert_eq!(edge.metric(BLOCKED), 0.0);
-    // One poll while a playlist is due, not one per viewer: two segments late by at most half of their target duration.
+    // One poll while a playlist is due, not one per viewer: two segments, each late by at most half of its target duration.
     let polls = origin.hits(PLAYLIST);
     assert!(
         (3..=24).contains(&polls),
@@ -163,14 +163,14 @@ async fn while_the_origin_fails_a_waiting_request_asks_no_more_often_than_failur
         assert_eq!(reply.status, 503, "{reply:?}");
         assert!(!reply.header("retry-after").is_empty(), "{reply:?}");
     }
-    // 250, 500 and 1,000 ms after one another, for three seconds.
+    // 250, 500 and 1,000 ms apart, for three seconds.
     let asked = failing.hits(PLAYLIST);
     assert!((3..=8).contains(&asked), "{asked} requests");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn playlists_that_come_stale_are_not_asked_for_without_end() {
-    // As a shield answers whose own origin is down: at once, and with an age.
+    // Like a shield whose own origin is down: it answers at once, and with an age.
     let origin = FaultOrigin::start(|_, _| {
         let text = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:9\n#EXTINF:1,\n9.ts\n#EXTINF:1,\n10.ts\n";
         Behaviour::ok_with("age: 1\r\n", text)
@@ -184,7 +184,7 @@ async fn playlists_that_come_stale_are_not_asked_for_without_end() {
     for viewer in viewers {
         assert_eq!(viewer.await.unwrap(), 503);
     }
-    // Three target durations of a second, a sixteenth of one between two requests at least.
+    // Three target durations of a second, with at least a sixteenth of a second between two requests.
     let asked = origin.hits(PLAYLIST);
     assert!((3..=60).contains(&asked), "{asked} requests");
 }

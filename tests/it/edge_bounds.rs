@@ -1,4 +1,4 @@
-//! Bounds under pressure: memory, descriptors, floods of names, an edge that is stopped, killed, or herded as a copy
+//! Bounds under pressure: memory, descriptors, floods of names, and an edge that is stopped or killed, or gets a herd as a copy
 //! expires.
 
 use std::net::SocketAddr;
@@ -18,10 +18,10 @@ use crate::support::program::Program;
 const PLAYLIST: &str = "/live/demo/720p/media.m3u8";
 const SEGMENT: &str = "/live/demo/720p/7.ts";
 const LIST: &str = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:1.0,\n7.ts\n";
-/// The same in segments so long that a copy is fresh for two seconds, however busy the machine is.
+/// The same list with segments so long that a copy is fresh for two seconds, even on a busy machine.
 const SLOW_LIST: &str = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:32\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:32.0,\n7.ts\n";
 
-/// Asks for all of these, at most 200 at once, and gives what `judge` makes of each answer.
+/// Asks for all of these, at most 200 at once, and returns the answers.
 async fn ask_all(addr: SocketAddr, targets: Vec<String>) -> Vec<client::Reply> {
     let mut replies = Vec::new();
     for some in targets.chunks(200) {
@@ -87,7 +87,7 @@ async fn flights_stay_within_the_bytes_that_they_may_hold_together() {
         );
     }
     eventually("all is given back", || edge.quiet()).await;
-    // What was given back is there for the next one.
+    // The released permits serve the next request.
     assert!(client::get(edge.addr, "/live/demo/720p/99.ts").await.whole);
 }
 
@@ -97,7 +97,7 @@ async fn slow_foreign_requests_never_keep_the_live_edge_from_the_origin() {
     let gate = Gate::closed();
     let held = gate.clone();
     let origin = FaultOrigin::start(move |arrived, _| match arrived.target.as_str() {
-        // The head at once, and a body that does not end: a long stream, or a viewer who reads slowly.
+        // The head at once, and a body that does not end: a long stream, or a viewer that reads slowly.
         "/long" => Behaviour::GatedBody {
             gate: held.clone(),
             first: 1,
@@ -123,7 +123,7 @@ async fn slow_foreign_requests_never_keep_the_live_edge_from_the_origin() {
     let readers: Vec<_> = (0..2 * AT_ONCE)
         .map(|_| tokio::spawn(async move { client::get(addr, "/long").await }))
         .collect();
-    // One on behalf of all, which may not be shared, and then each for itself.
+    // One request for all viewers, whose answer may not be shared, and then one for each viewer.
     eventually("each of them reads", || origin.hits("/long") > 2 * AT_ONCE).await;
     let silent: Vec<_> = (0..2 * AT_ONCE)
         .map(|number| {
@@ -147,7 +147,7 @@ async fn slow_foreign_requests_never_keep_the_live_edge_from_the_origin() {
         assert_eq!((long.status, long.body.len()), (200, 1_000));
     }
     for viewer in silent {
-        // Those that were queued for too long have been refused.
+        // Requests that were queued for too long have been refused.
         assert!(matches!(viewer.await.unwrap().status, 200 | 503));
     }
 }
@@ -164,7 +164,7 @@ async fn a_hot_copy_that_expires_under_a_herd_costs_one_fetch() {
         let replies = ask_all(edge.addr, vec![PLAYLIST.to_owned(); 600]).await;
         assert!(replies.iter().all(|reply| reply.status == 200));
         assert_eq!(origin.hits(PLAYLIST), round, "one fetch per round");
-        // The next segment may be there by then: the next herd finds nothing that serves.
+        // By then the next segment may exist, so the next herd finds no usable copy.
         tokio::time::sleep(Duration::from_millis(2_200)).await;
     }
     assert_eq!(
@@ -209,7 +209,7 @@ async fn a_flood_of_invented_names_costs_the_real_ones_nothing() {
     );
 }
 
-/// An edge of its own process; its address for viewers.
+/// An edge in its own process, and its address for viewers.
 async fn edge(
     origin: &FaultOrigin,
     listen: &str,
@@ -339,7 +339,7 @@ async fn ten_thousand_silent_connections_cost_little_keep_nobody_out_and_are_dro
     }
     let each = resident_kib(&program).saturating_sub(before) as f64 / SILENT as f64;
     assert!(each < 32.0, "{each} KiB for a connection that says nothing");
-    // The head of a request must be there within ten seconds.
+    // The head of a request must arrive within ten seconds.
     let begun = Instant::now();
     for mut connection in silent {
         let left = Duration::from_secs(20).saturating_sub(begun.elapsed());
@@ -374,7 +374,7 @@ async fn an_edge_that_is_cut_off_and_one_that_is_not_fetch_each_object_once() {
     for reply in ask_all(cut_off.addr, herd()).await {
         assert!(matches!(reply.status, 502 | 503), "{reply:?}");
     }
-    // The line is mended: whatever comes in goes on to the origin.
+    // The connection works again: the relay forwards all bytes to the origin.
     let relay = tokio::net::TcpListener::bind(relay_addr).await.unwrap();
     let to = origin.addr;
     tokio::spawn(async move {
@@ -387,7 +387,7 @@ async fn an_edge_that_is_cut_off_and_one_that_is_not_fetch_each_object_once() {
     });
     let begun = Instant::now();
     for target in &targets {
-        // Failures are remembered for a second at most, and the breaker waits no longer.
+        // A failure is remembered for a second at most, and the breaker does not wait longer.
         while client::get(cut_off.addr, target).await.status != 200 {
             assert!(
                 begun.elapsed() < Duration::from_secs(10),
@@ -415,7 +415,7 @@ async fn a_wall_clock_that_is_stepped_by_an_hour_makes_nothing_younger_or_older(
         ("LD_PRELOAD", library.as_str()),
         ("FAKETIME_TIMESTAMP_FILE", steps.to_str().unwrap()),
         ("FAKETIME_NO_CACHE", "1"),
-        // As on a real machine: the wall clock is stepped, the monotonic one is not.
+        // Like on a real machine: the wall clock is stepped, the monotonic one is not.
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
     ];
     let upstream = origin.url();

@@ -1,4 +1,4 @@
-//! Paths that are no live stream: cached by an explicit lifetime, passed through otherwise, never shared by mistake.
+//! Paths that are not live streams: cached with an explicit lifetime, passed through otherwise, never shared by mistake.
 
 use crate::support::client;
 use crate::support::edge::TestEdge;
@@ -58,7 +58,7 @@ async fn what_is_not_to_be_shared_reaches_each_viewer_alone() {
                 "{reply:?}"
             );
         }
-        // One request finds out that the answer is private; then each viewer's own.
+        // One request shows that the answer is private; then each viewer sends its own.
         assert_eq!(origin.arrived().len(), 4, "{headers:?}");
     }
 }

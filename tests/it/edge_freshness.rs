@@ -1,4 +1,4 @@
-//! How new the playlists are that an edge serves: a viewer who is alone at it gets what it would get at the origin.
+//! How new the playlists of an edge are: a viewer that is alone at an edge gets the playlist that it would get at the origin.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,11 +51,11 @@ async fn a_lone_viewer_who_polls_once_per_segment_gets_the_newest_playlist() {
         began: Instant::now(),
     };
     let limits = Limits {
-        // However busy the machine is, nothing stale stands in.
+        // No stale copy stands in, even on a busy machine.
         playlist_wait: Duration::from_secs(60),
         ..Limits::default()
     };
-    // Segments are published at another moment of each viewer's pause.
+    // For each viewer, segments are published at another moment of its pause.
     let viewers = (0..4).map(|viewer| async move {
         let origin = FaultOrigin::start(move |arrived, _| match arrived.target.as_str() {
             PLAYLIST => stream.playlist(),
@@ -74,7 +74,7 @@ async fn a_lone_viewer_who_polls_once_per_segment_gets_the_newest_playlist() {
             );
             tokio::time::sleep(SEGMENT).await;
         }
-        // A poll may find its playlist stale and not outdated yet: then a refresh follows it.
+        // A poll may find its playlist stale but not outdated yet; then a refresh follows.
         let asked = origin.hits(PLAYLIST);
         assert!((7..=14).contains(&asked), "{asked} fetches for 7 polls");
     });
@@ -100,7 +100,7 @@ async fn a_playlist_that_is_due_is_served_stale_when_the_origin_does_not_answer_
     let edge = TestEdge::start_with(&origin.url(), MissQueue::Flights, limits);
     let first = client::get(edge.addr, PLAYLIST).await;
     silent.store(true, Ordering::Relaxed);
-    // The next segment is due now, and the one before may stand in for three target durations.
+    // The next segment is due now, and the old playlist may stand in for three target durations.
     tokio::time::sleep(SEGMENT).await;
     let reply = client::get(edge.addr, PLAYLIST).await;
     assert_eq!((reply.status, &reply.body), (200, &first.body));

@@ -1,4 +1,4 @@
-//! A herd at one missing object: one request to the origin, whoever leaves, however they leave.
+//! A herd at one missing object causes one request to the origin, no matter which viewers leave and how.
 
 use std::time::Duration;
 
@@ -125,7 +125,7 @@ async fn a_thousand_who_leave_by_reset_and_by_close_cost_no_second_hit() {
         stayers.spawn(client::get(edge.addr, SEGMENT));
     }
     eventually("2,000 wait", || edge.edge.waiters() == 2_000).await;
-    // The leader leaves first and by reset; of the others every second one resets and the rest close.
+    // The leader leaves first, by reset. Of the others, every second one resets, and the rest close.
     for (index, stream) in leavers.into_iter().enumerate() {
         if index % 2 == 0 {
             client::reset(stream)
@@ -203,7 +203,7 @@ async fn followers_are_served_while_the_fetch_is_under_way() {
     let edge = TestEdge::start(&origin.url());
     let mut early = client::send(edge.addr, "GET", SEGMENT, "", b"").await;
     let mut late = client::send(edge.addr, "GET", SEGMENT, "range: bytes=10-19\r\n", b"").await;
-    // The origin has sent a quarter and waits: whoever gets its range now gets it from the fetch that is under way.
+    // The origin has sent a quarter and waits, so a viewer that gets its range now gets it from the fetch under way.
     let part = client::read_reply(&mut late, false).await;
     assert_eq!(
         (part.status, part.header("content-range").as_str()),
@@ -306,7 +306,7 @@ async fn a_deadline_frees_the_waiter_and_not_the_fetch() {
     assert_eq!(origin.hits(SEGMENT), 1);
 }
 
-/// The wrong behaviour of the baseline, on purpose: what the flights are there to avoid.
+/// The baseline's deliberately wrong behaviour, which the flights avoid.
 #[tokio::test(flavor = "multi_thread")]
 async fn mokas_own_collapsing_fetches_again_when_its_leader_leaves() {
     let gate = Gate::closed();

@@ -1,5 +1,5 @@
-//! Likes through edges: what is sent goes on once and comes to the same through any of them, what is read is shared, and the
-//! video has its places to itself.
+//! Likes through edges: each like is forwarded once and has the same result through any edge. Reads are shared, and likes take
+//! no permits of the video.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,7 +27,8 @@ fn edge_before(origin: &FaultOrigin, limits: Limits) -> TestEdge {
     TestEdge::start_with(&origin.url(), MissQueue::Flights, limits)
 }
 
-/// An origin of an older version: it knows no batches. What is not one it answers as `script` says of it and of its number.
+/// An origin of an older version, without batches. `script` decides its answer to other requests from the request and its
+/// number.
 async fn one_by_one(
     script: impl Fn(&Arrived, usize) -> Behaviour + Send + Sync + 'static,
 ) -> FaultOrigin {
@@ -39,7 +40,7 @@ async fn one_by_one(
     .await
 }
 
-/// What came to such an origin, but for batches.
+/// The requests at such an origin, without batches.
 fn likes_at(origin: &FaultOrigin) -> Vec<Arrived> {
     let mut arrived = origin.arrived();
     arrived.retain(|one| one.target != BATCH);
@@ -77,7 +78,7 @@ async fn what_is_sent_through_two_edges_counts_once_and_a_strong_read_through_an
         assert!(reply.header("via").contains("edge-t"));
     }
     for viewer in 0..100 {
-        // Through the other one this time.
+        // Now through the other edge.
         let second = if viewer % 2 == 0 { there } else { here };
         let reply = like(second, &format!("v{viewer}"), 1).await;
         assert_eq!(json(&reply)["duplicate"], true, "{reply:?}");
@@ -93,7 +94,7 @@ async fn what_is_sent_through_two_edges_counts_once_and_a_strong_read_through_an
         (&strong["likes"], &strong["hearts"]),
         (&99.into(), &5.into())
     );
-    // As it is: what the origin refuses is refused in its words.
+    // The edge passes refusals of the origin on unchanged.
     let path = "/live/demo/likes/bob";
     let nameless = send(here, "PUT", path, "", "").await;
     assert_eq!(refused_for(&nameless), refusal(400, "bad-request", "none"));
@@ -286,7 +287,7 @@ async fn two_thousand_readers_are_one_request_to_the_origin_per_lifetime() {
     for wave in 1..=2_usize {
         let readers: Vec<_> = (0..READERS)
             .map(|reader| {
-                // A query of a reader's own makes no object of its own.
+                // A reader's own query does not make a separate object.
                 let path = format!("/live/demo/counts?session={reader}");
                 tokio::spawn(async move { client::get(addr, &path).await })
             })
@@ -318,7 +319,7 @@ async fn counts_never_go_back_whoever_answers_and_a_strong_read_is_seen_by_all()
         if arrived.target.contains("strong") {
             return shown(20);
         }
-        // As several shields would answer, one of them behind.
+        // Like the answers of several shields, one of which is behind.
         shown([10, 8, 12, 15, 25][number.min(5) - usize::from(number > 3)])
     })
     .await;
@@ -372,7 +373,7 @@ async fn those_who_wait_for_the_same_version_are_one_long_poll() {
         refused_for(&beyond),
         refusal(503, "overloaded", "readers-full")
     );
-    // Longer than the origin has for any other answer.
+    // Longer than the origin may take for any other answer.
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     gate.open();
     for reader in readers {
@@ -463,7 +464,7 @@ async fn the_rate_of_an_address_is_the_viewers_and_not_the_edges() {
     let edge = TestEdge::start(&url(origin.address("origin").await));
     let addr = edge.addr;
     let from = |viewer: u32, address: u32| {
-        // As another edge on this machine would say it.
+        // Written like another edge on this machine would.
         let headers = format!("like-seq: 1\r\nx-forwarded-for: 192.0.2.{address}\r\n");
         let path = format!("/live/demo/likes/v{viewer}");
         async move { send(addr, "PUT", &path, &headers, "").await }

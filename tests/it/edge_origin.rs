@@ -1,5 +1,6 @@
-//! What an edge does for a sick origin and for its viewers: asks again within a budget, goes on where a body broke off,
-//! leaves the origin alone, holds what is about to be there, never goes back. The oracle is the fault origin's own log.
+//! How an edge treats a failing origin and its viewers. It retries within a budget, resumes a body that broke off, and leaves
+//! the origin alone. It holds requests for segments that are about to be published, and never serves an older playlist. The
+//! reference is the fault origin's own log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +21,7 @@ fn segment(number: u64) -> String {
     format!("/live/demo/720p/{number}.ts")
 }
 
-/// A playlist of six segments, `head` the newest.
+/// A playlist of six segments; `head` is the newest.
 fn list(head: u64) -> Behaviour {
     let first = head - 5;
     let mut text = format!(
@@ -36,7 +37,7 @@ fn body() -> Vec<u8> {
     (0..100_000_u32).map(|index| (index % 251) as u8).collect()
 }
 
-/// The rest of `body` as a request with a Range is answered.
+/// The rest of `body`, as the answer to a request with a Range.
 fn rest(arrived: &Arrived, etag: &str) -> Behaviour {
     let offset: usize = arrived
         .head
@@ -82,7 +83,7 @@ async fn a_body_that_breaks_off_goes_on_where_it_broke_off_unseen_by_viewers() {
         let origin = FaultOrigin::start(move |arrived, number| match number {
             0 => broken_off("\"one\""),
             _ if ranges => rest(arrived, "\"one\""),
-            // An origin without ranges sends the whole again.
+            // An origin without ranges sends the whole body again.
             _ => Behaviour::ok_with("etag: \"one\"\r\n", body()),
         })
         .await;
@@ -123,11 +124,11 @@ async fn retries_are_paid_from_a_budget() {
         ..Limits::default()
     };
     let edge = TestEdge::start_with(&origin.url(), MissQueue::Flights, limits);
-    // Fewer than the twenty outcomes that the breaker looks back at, retries included.
+    // Fewer than the last twenty outcomes that the breaker counts, including retries.
     for number in 0..8 {
         client::get(edge.addr, &segment(number)).await;
     }
-    // Ten retries are saved up at the start; half of the last twenty failing then opens the breaker.
+    // Ten retries are available at the start. When half of the last twenty outcomes have failed, the breaker opens.
     assert_eq!(origin.arrived().len(), 8 + 10);
 }
 
@@ -144,7 +145,7 @@ async fn an_origin_that_keeps_failing_is_left_alone_and_found_again_within_two_s
     let begun = Instant::now();
     let (mut asked, mut refused) = (0_u64, 0);
     while begun.elapsed() < Duration::from_secs(3) {
-        // A new key each time: no remembered failure stands before the breaker.
+        // A new key each time, so that no remembered failure answers before the breaker does.
         let reply = client::get(edge.addr, &segment(asked)).await;
         asked += 1;
         assert!(reply.status >= 500);
@@ -155,7 +156,7 @@ async fn an_origin_that_keeps_failing_is_left_alone_and_found_again_within_two_s
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // Five open it; then probes after 250 ms, 500 ms and every second, each with its retries refused by the breaker.
+    // Five failures open it. Then probes follow after 250 ms, 500 ms and every second; the breaker refuses their retries.
     let connects = origin.arrived().len();
     assert!(
         (6..=12).contains(&connects),
@@ -249,7 +250,7 @@ async fn what_everybody_has_left_before_it_began_is_never_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_never_sees_a_playlist_older_than_one_that_was_served() {
-    // 20, then an older copy for a while, then a stream that has begun anew.
+    // Segment 20, then an older copy for a while, then a stream that has begun anew.
     let origin = FaultOrigin::start(|_, number| match number {
         0 => list(20),
         1..=3 => list(18),
@@ -282,7 +283,7 @@ async fn a_viewer_never_sees_a_playlist_older_than_one_that_was_served() {
     assert_eq!(blocked, 3.0);
 }
 
-/// An origin whose newest segment is this one, and that has no later one.
+/// An origin whose newest segment is `head`; it has no later one.
 async fn growing(head: &Arc<AtomicUsize>) -> FaultOrigin {
     let head = head.clone();
     FaultOrigin::start(move |arrived, _| {
@@ -327,7 +328,7 @@ async fn the_next_segment_is_held_until_it_is_published() {
     }
     assert!(origin.hits(&path) <= 3, "{} hits", origin.hits(&path));
 
-    // What lies further ahead is not held, and a 404 is remembered until a playlist lists it.
+    // A segment further ahead is not held, and its 404 is remembered until a playlist lists it.
     let ahead = segment(23);
     assert_eq!(client::get(edge.addr, &ahead).await.status, 404);
     let again = client::get(edge.addr, &ahead).await;
@@ -342,7 +343,7 @@ async fn the_next_segment_is_held_until_it_is_published() {
     assert!(edge.metric("seawall_edge_negatives_purged_total") >= 1.0);
 }
 
-/// Asks until an answer holds `text`.
+/// Asks until an answer contains `text`.
 async fn eventually_asking(edge: &TestEdge, path: &str, text: &str) {
     let begun = Instant::now();
     loop {
@@ -498,7 +499,7 @@ async fn a_circle_of_three_is_found_whatever_a_viewer_says_of_other_caches() {
     let urls = doors
         .each_ref()
         .map(|door| format!("http://{}", door.local_addr().unwrap()));
-    // The first asks the second, and the second and the third ask each other.
+    // The first edge asks the second, and the second and the third ask each other.
     let asks = [&urls[1], &urls[2], &urls[1]];
     let edges: Vec<_> = doors
         .into_iter()
@@ -527,7 +528,7 @@ async fn a_circle_of_three_is_found_whatever_a_viewer_says_of_other_caches() {
 async fn a_viewer_who_lies_about_caches_spoils_nothing_for_others() {
     let gate = Gate::closed();
     let held = gate.clone();
-    // Stands for a shield that believes it has sent this request itself.
+    // Stands for a shield that believes that it has sent this request itself.
     let origin =
         FaultOrigin::start(
             move |arrived, _| match arrived.head.contains("cdn-loop: shield-1") {

@@ -1,7 +1,7 @@
 //! Seawall's viewer beside a real hls.js in Chromium: the same edge, the same bandwidth, the same minute.
 //!
-//! hls.js gets its bandwidth from a [`line::Line`] that carries answers no faster. The viewer models its last mile itself,
-//! so its line only notes what it asks for. What each asks for is compared, not what it says of itself.
+//! hls.js gets its bandwidth from a [`line::Line`], which slows the answers down. The viewer models its last mile itself, so
+//! its line only notes requests. The test compares the requests of both players, not their own statements.
 
 mod browser;
 mod line;
@@ -27,21 +27,21 @@ use self::line::{Asked, Line};
 use crate::support::stage::Stage;
 
 const BANDWIDTHS_BPS: [u64; 3] = [350_000, 1_200_000, 6_000_000];
-/// From the first request until the rendition is chosen for good.
+/// Time from the first request until the rendition no longer changes.
 const WARM_UP: Duration = Duration::from_secs(20);
-/// What is compared.
+/// Length of the compared period.
 const STEADY: Duration = Duration::from_secs(60);
 
-/// What a player asked for while nothing changed any more.
+/// The requests of a player in its steady state.
 #[derive(Debug)]
 struct Steady {
-    /// Between two reloads of the media playlist, in the middle of all.
+    /// Median time between two reloads of the media playlist.
     reload_median: Duration,
     reloads: usize,
     /// The rendition of most segments.
     rendition: String,
     segments: usize,
-    /// Segments that were newer than the first one that it asked for.
+    /// Number of segments newer than the first one that it asked for.
     began_behind: u64,
 }
 
@@ -50,7 +50,7 @@ struct Pair {
     bandwidth_bps: u64,
     hlsjs: Steady,
     viewer: Steady,
-    /// What the page said of itself in the end.
+    /// The final report of the page about itself.
     page: serde_json::Value,
     errors: Vec<serde_json::Value>,
 }
@@ -86,7 +86,7 @@ fn the_table_that_is_kept_has_the_form_of_a_new_one() {
     assert!(kept.contains(HLS_JS), "it was made with another hls.js");
 }
 
-/// One viewer of Seawall, for a little longer than is compared.
+/// One viewer of Seawall, for slightly longer than the compared period.
 async fn watch(stage: &Stage, line: &Line, bandwidth_bps: u64) {
     let ladder = &stage.channel.layout.ladder;
     let whole = WARM_UP + STEADY + Duration::from_secs(1);
@@ -129,7 +129,7 @@ async fn watch(stage: &Stage, line: &Line, bandwidth_bps: u64) {
     load::run(&plan, stage.clock, |_| (), stop).await.unwrap();
 }
 
-/// Reads a player's requests: what it asked for in the minute after its warm-up.
+/// Evaluates a player's requests in the minute after its warm-up.
 fn steady(stage: &Stage, asked: &[Asked]) -> Steady {
     let from = asked.first().expect("it asked for something").at + WARM_UP;
     let is_steady = |at: Timestamp| from <= at && at < from + STEADY;
@@ -170,7 +170,7 @@ fn steady(stage: &Stage, asked: &[Asked]) -> Steady {
 }
 
 impl Pair {
-    /// Lets both play.
+    /// Lets both players play.
     async fn watch(stage: &Stage, page: &Path, bandwidth_bps: u64) -> Self {
         let hlsjs = Line::to(stage.addr(), Some(bandwidth_bps), stage.clock).await;
         let viewer = Line::to(stage.addr(), None, stage.clock).await;
@@ -201,7 +201,7 @@ impl Pair {
         pair
     }
 
-    /// Fails where the two differ, or where hls.js did not play.
+    /// Fails if the two differ, or if hls.js did not play.
     fn agrees(&self, segment: Duration) {
         let Self {
             bandwidth_bps: bps,

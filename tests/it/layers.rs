@@ -1,4 +1,5 @@
-//! Who may import whom, read from the `use` lines and paths of the sources: the drawing in ARCHITECTURE.md, held true.
+//! Checks which module may import which, from the `use` lines and paths of the sources. The test enforces the table in
+//! ARCHITECTURE.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ const PURE: [&str; 8] = [
     "policy", "hls", "media", "viewer", "likes", "theory", "report", "top",
 ];
 
-/// What code in the pure folders never names.
+/// Paths that code in the pure folders must not name.
 const FORBIDDEN_IN_PURE: [&str; 16] = [
     "async_nats",
     "tokio",
@@ -51,7 +52,7 @@ fn lines(path: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The paths that some code names: each `use` unfolded, and what stands in the code itself.
+/// The paths in some code: each `use` unfolded, and paths in the code itself.
 fn paths(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = code;
@@ -72,9 +73,9 @@ fn paths(code: &str) -> Vec<String> {
     found
 }
 
-/// Paths with `::` that stand in code outside of a `use`.
+/// Paths with `::` in code outside of a `use`.
 fn inline(code: &str) -> Vec<String> {
-    // Who may see an item is no import.
+    // A visibility is no import.
     let code = code.replace("pub(in ", "pub(\u{0}");
     code.split(|letter: char| !letter.is_alphanumeric() && !"_:\u{0}".contains(letter))
         .filter(|word| word.contains("::") && !word.contains('\u{0}'))
@@ -118,7 +119,7 @@ fn leads_into(path: &str, name: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
-/// The code of a file, without the tests at its foot.
+/// The code of a file, without the tests at its end.
 fn code(file: &Path) -> String {
     let text = lines(file).join("\n");
     let tests = text.find("#[cfg(test)]\nmod tests {");
@@ -223,7 +224,8 @@ fn modules() -> BTreeMap<String, PathBuf> {
     sources(&root).into_iter().map(named).collect()
 }
 
-/// The module that a path in the code of `module` leads to, if it is one of ours: the deepest whose name it begins with.
+/// The module that a path in the code of `module` leads to, if it is a module of this crate. It is the deepest module whose
+/// name the path begins with.
 fn target(modules: &BTreeMap<String, PathBuf>, module: &str, path: &str) -> Option<String> {
     let words: Vec<&str> = path.split("::").collect();
     let mut base: Vec<&str> = module.split("::").collect();
@@ -239,7 +241,7 @@ fn target(modules: &BTreeMap<String, PathBuf>, module: &str, path: &str) -> Opti
             base.truncate(base.len().saturating_sub(up));
             up
         }
-        // A child is named without `self::`, too.
+        // A child module may be named without `self::`.
         _ if modules.contains_key(&child) => 0,
         _ => return None,
     };
@@ -268,7 +270,7 @@ fn no_two_files_import_each_other_directly_or_round_a_corner() {
             .collect();
         imports.insert(module.clone(), targets);
     }
-    // What imports nothing that is left is on no circle.
+    // A module without remaining imports is in no cycle.
     loop {
         let free: Vec<_> = imports
             .iter()

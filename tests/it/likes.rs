@@ -1,4 +1,4 @@
-//! Likes over sockets: the answers that the table promises, and the invariants that only a real run can show.
+//! Likes over sockets: the answers of the documented table, and the invariants that only a real run can show.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -164,7 +164,7 @@ async fn every_situation_has_the_answer_that_the_table_promises() {
             "{method} {path} {identity}"
         );
     }
-    // 4,096 bytes are not too many: they are only no JSON.
+    // 4,096 bytes are not too many; they are only not JSON.
     let just = send(
         addr,
         "POST",
@@ -175,7 +175,7 @@ async fn every_situation_has_the_answer_that_the_table_promises() {
     .await;
     assert_eq!(word(&just), refused(400, "bad-request"));
 
-    // Twenty in a burst, and a little while it lasts.
+    // Twenty in a burst, and some more while the burst lasts.
     let mut statuses = Vec::new();
     for sequence in 1..=200 {
         let reply = like(addr, "quick", sequence).await;
@@ -221,7 +221,7 @@ async fn every_situation_has_the_answer_that_the_table_promises() {
     let head = client::request(addr, "HEAD", "/live/demo/counts", "", b"").await;
     assert_eq!(head.status, 200);
     assert!(head.header("content-length").parse::<usize>().unwrap() > 50);
-    // Everything else about the stream is as it was, and so would be a rendition that is called `likes`.
+    // The rest of the stream is unchanged, and so would be a rendition named `likes`.
     let segment = client::get(addr, "/live/demo/likes/7.ts").await;
     assert_eq!(segment.status, 404);
     assert!(
@@ -271,7 +271,7 @@ async fn readers_get_what_is_here_what_they_have_seen_or_all_that_was_acknowledg
     let as_of = json(&eventual)["as_of"].as_u64().unwrap();
     assert!(now.as_millis().abs_diff(as_of.into()) < 60_000);
 
-    // A long poll answers when there is something newer, and at once if there is already.
+    // A long poll answers when newer counts exist, and at once if they exist already.
     assert_eq!(counts(addr, "?newer_than=0").await["seq"], 1);
     let waiting = tokio::spawn(async move { counts(addr, "?newer_than=1").await });
     let mut stream = client::send(addr, "GET", "/live/demo/counts/stream", "", b"").await;
@@ -288,7 +288,7 @@ async fn readers_get_what_is_here_what_they_have_seen_or_all_that_was_acknowledg
         "{text}"
     );
 
-    // Whoever still listens or waits does not hold up the end.
+    // Clients that still listen or wait do not delay the end.
     let waiting = tokio::spawn(client::get(addr, "/live/demo/counts?newer_than=99"));
     let admin = program.address("admin").await;
     loop {
@@ -385,7 +385,7 @@ async fn the_same_like_from_sixty_four_connections_at_once_counts_once() {
     }
 }
 
-/// Invariants 5, 10, 11: what is shed has no effect, the queue has a bound, and everybody gets one answer.
+/// Invariants 5, 10, 11: a shed operation has no effect, the queue has a bound, and every client gets one answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_times_what_the_queue_holds_is_shed_at_once_and_has_no_effect() {
     const QUEUE: usize = 64;
@@ -467,7 +467,8 @@ async fn a_stalled_log_leaves_the_outcome_unknown_and_a_retry_counts_once() {
     assert_eq!(counts(again.addr, "").await["hearts"], 7);
 }
 
-/// Invariants 6, 7, 8: strong reads are linearizable, plain ones never go back, and a token includes what it was given for.
+/// Invariants 6, 7, 8: strong reads are linearizable, plain ones never go back, and a token includes the operation that it was
+/// given for.
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_writers_and_sixteen_readers_see_one_order() {
     let folder = folder();

@@ -1,4 +1,4 @@
-//! Likes and what befalls their disk: kill -9, no space left, a folder that cannot be written, bytes that change.
+//! Likes and faults of their disk: kill -9, no space left, a folder that cannot be written, bytes that change.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,9 @@ use crate::support::client::{self, Reply};
 use crate::support::likes::{Line, counts, folder, hearts, json, like, origin};
 use crate::support::program::{Ended, Program, run};
 
-/// Viewers who send hearts, one after another, each until it is acknowledged.
+/// Number of viewers that send hearts, one after another, each until it is acknowledged.
 const VIEWERS: usize = 8;
-/// Snapshots all the time, so that kills meet them too.
+/// Very frequent snapshots, so that kills hit them too.
 const RESTLESS: &str = "disk_free_bytes_min = 0\nviewer_rate_max = 1000000\nsnapshot_every_ms = 20";
 
 fn shard(folder: &Path) -> PathBuf {
@@ -36,7 +36,7 @@ struct Sender {
     in_doubt: bool,
 }
 
-/// Sends until nobody answers.
+/// Sends until the origin no longer answers.
 async fn send_on(addr: SocketAddr, viewer: usize, mut sender: Sender) -> Sender {
     let mut line = Line::new(addr);
     loop {
@@ -64,8 +64,8 @@ async fn send_on(addr: SocketAddr, viewer: usize, mut sender: Sender) -> Sender 
     }
 }
 
-/// Kills an origin again and again, also while it starts and while it writes snapshots. Nothing acknowledged may be lost,
-/// and nothing may count twice.
+/// Kills an origin again and again, also while it starts and while it writes snapshots. No acknowledged operation may be lost,
+/// and none may count twice.
 async fn killed(rounds: u64) {
     let folder = folder();
     let mut senders = [Sender::default(); VIEWERS];
@@ -100,7 +100,7 @@ async fn killed(rounds: u64) {
             *sender = sent.await.unwrap();
         }
     }
-    // Whoever is in doubt sends once more, and then there is none.
+    // Viewers in doubt send once more, and then no operation is in doubt.
     let program = origin(folder.path(), RESTLESS);
     let addr = program.address("origin").await;
     let mut sum = 0;
@@ -203,7 +203,7 @@ async fn a_restart_goes_on_from_a_snapshot_and_the_log_does_not_grow_for_ever() 
     );
 }
 
-/// Where the last batch stands in the file of a log that has been closed.
+/// The position of the last batch in the file of a closed log.
 fn last_batch(log: &[u8], bytes: &[u8]) -> usize {
     let found = log.windows(bytes.len()).position(|window| window == bytes);
     found.expect("a short batch stands on one page")
@@ -249,7 +249,7 @@ async fn a_flipped_byte_anywhere_in_the_last_batch_is_named_at_the_start_and_giv
         );
     }
 
-    // The program itself: it refuses, says where, and goes on once somebody has given that up.
+    // The program itself refuses to start, says where the damage is, and starts again once an operator has cut the entry.
     let mut flipped = whole;
     flipped[begin + length / 2] ^= 1;
     std::fs::write(&path, flipped).unwrap();
@@ -298,7 +298,7 @@ async fn a_flipped_byte_anywhere_in_the_last_batch_is_named_at_the_start_and_giv
     );
 }
 
-/// A small disk of its own, which only root may have; it goes with the test.
+/// A separate small disk, for which root is needed; it is removed with the test.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -322,7 +322,7 @@ impl SmallDisk {
         assert!(status.unwrap().success(), "{command:?}");
     }
 
-    /// The section of a configuration that keeps likes there.
+    /// The section of a configuration that keeps likes on this disk.
     fn section(&self, more: &str) -> String {
         format!(
             "dir = {:?}\nviewer_rate_max = 1000000\n{more}",
@@ -337,7 +337,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Sends hearts until one is not acknowledged; how many were, and that answer.
+/// Sends hearts until one is not acknowledged. Returns the number of acknowledged hearts, and that answer.
 async fn fill(addr: SocketAddr) -> (u64, Reply) {
     let mut line = Line::new(addr);
     for number in 1..200_000 {
@@ -445,7 +445,7 @@ async fn a_full_log_refuses_likes_until_a_snapshot_lets_it_be_trimmed() {
     program.terminate();
     assert_eq!(program.ended().await.code, Some(0));
 
-    // Nothing new can come that would make a second snapshot due, and still the log gets room again.
+    // No new entry can make a second snapshot due, and still the log gets free space again.
     let program = origin(folder.path(), &format!("{bounds}\nsnapshot_every_ms = 20"));
     let addr = program.address("origin").await;
     let mut more = 0;
@@ -489,7 +489,7 @@ async fn a_folder_that_cannot_be_written_is_said_at_the_start() {
         let ended = origin(folder.path(), &disk.section("")).ended().await;
         refused(ended, "Read-only file system");
     }
-    // Without likes the stream is there.
+    // Without likes the stream still works.
     let program: Program = origin(folder.path(), &format!("enabled = false\ndir = {file:?}"));
     let addr = program.address("origin").await;
     assert_eq!(

@@ -1,4 +1,5 @@
-//! Likes on NATS JetStream, with real servers: what is refused at the start, and what befalls servers and origins later.
+//! Likes on NATS JetStream, with real servers: configurations that are refused at the start, and later faults of servers and
+//! origins.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -75,7 +76,7 @@ async fn a_server_that_acknowledges_before_the_disk_has_it_is_refused_unless_tha
     assert_eq!((&found["likes"], &found["seq"]), (&1.into(), &2.into()));
 }
 
-/// A monitoring port that tells of the server `n1` what a newer one would; ends with the test.
+/// A monitoring port that reports about the server `n1` like a newer version; ends with the test.
 async fn scripted_monitor(version: &str, jetstream: &str) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -195,7 +196,7 @@ async fn servers_that_are_not_there_and_streams_that_are_something_else_are_refu
     );
 }
 
-/// Starts an origin with a file of this kind at a server that wants `secret`, and then with a wrong one.
+/// Starts an origin with a file of this kind at a server that requires `secret`, and then with a wrong secret.
 async fn with_secret(mut nats: Nats, segments: &Path, key: &str) -> Ended {
     nats.start_again().await;
     let file = segments.join("secret");
@@ -210,7 +211,7 @@ async fn with_secret(mut nats: Nats, segments: &Path, key: &str) -> Ended {
     origin(segments, &likes).ended().await
 }
 
-/// Viewers who send hearts one by one, each until it is acknowledged.
+/// Viewers that send hearts one by one, each until it is acknowledged.
 struct Crowd {
     addr: SocketAddr,
     stop: Arc<AtomicBool>,
@@ -239,7 +240,7 @@ impl Crowd {
         }
     }
 
-    /// Waits until so many more have been acknowledged.
+    /// Waits until `more` hearts have been acknowledged.
     async fn gets(&self, more: u64) {
         let begun = Instant::now();
         let wanted = self.acknowledged.load(Ordering::Relaxed) + more;
@@ -253,7 +254,7 @@ impl Crowd {
         }
     }
 
-    /// Everyone sends until the last one is acknowledged. Returns how many were.
+    /// Ends after the last heart of each viewer is acknowledged. Returns the number of acknowledged hearts.
     async fn ends(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         for viewer in self.viewers {
@@ -300,7 +301,7 @@ fn shed(reply: &Reply) -> String {
     json(reply)["reason"].as_str().unwrap().to_owned()
 }
 
-/// `seawall likes verify` at the stream, with the configuration of the origin of this folder.
+/// Runs `seawall likes verify` on the stream, with the configuration of the origin of this folder.
 async fn verified(segments: &Path) -> Ended {
     let (file, likes) = (segments.join("seawall.toml"), segments.join(".likes"));
     let (file, likes) = (file.to_str().unwrap(), likes.to_str().unwrap());
@@ -351,7 +352,7 @@ async fn while_a_server_is_stopped_nobody_knows_and_a_retry_counts_once() {
         (unknown.status, &json(&unknown)["error"]),
         (503, &"outcome-unknown".into())
     );
-    // Once an attempt has had no answer, others are refused at once.
+    // After an attempt without an answer, new operations are refused at once.
     let begun = Instant::now();
     loop {
         let reply = hearts(addr, "ann", "second", 1).await;
@@ -444,7 +445,7 @@ async fn a_full_stream_takes_nothing_and_nothing_of_that_counts() {
     assert_eq!(counts(addr, "?consistency=strong").await["hearts"], sum + 1);
 }
 
-/// The stream as likes want it, but that entries can be deleted.
+/// The stream as Seawall creates it, except that entries can be deleted.
 async fn loose(nats: &Nats) -> Stream {
     let folder = tempfile::tempdir().unwrap();
     let config = likes_at(nats);
@@ -462,7 +463,7 @@ async fn loose(nats: &Nats) -> Stream {
     operator.create_stream(settings).await.unwrap()
 }
 
-/// The same servers as a log takes them.
+/// The servers in the form that a log takes.
 fn likes_at(nats: &Nats) -> jetstream::Config {
     let mut config = jetstream::Config::new(vec![nats.url()]);
     (config.replicas, config.max_bytes, config.allow_unsynced_ack) = (1, 64 << 20, true);
@@ -545,7 +546,7 @@ async fn forgotten(others_go_on: bool) {
     nats.kill().await;
     nats.copy(&copy.path().join("store"), Copy::Back);
     nats.start_again().await;
-    // Others go on from there, or nobody does: then nothing is put where the lost one was, now or later.
+    // Other origins go on from there, or none does: then no entry is put in the place of the lost one, now or later.
     let mut last = 3;
     let another = self::folder();
     let other = if others_go_on {
@@ -626,7 +627,7 @@ async fn two_origins_on_one_stream_count_the_same_and_a_strong_read_sees_what_th
             (&(number - 1).into(), &number.into())
         );
     }
-    // Sent to both: counted once, whichever hears it first.
+    // Sent to both origins: counted once, no matter which origin is first.
     let same = tokio::join!(hearts(a, "eve", "same", 5), hearts(b, "eve", "same", 5));
     let duplicates = [json(&same.0), json(&same.1)];
     assert_eq!((same.0.status, same.1.status), (202, 202));
@@ -689,7 +690,7 @@ async fn an_origin_that_is_killed_goes_on_and_has_lost_and_doubled_nothing() {
         for viewer in &crowd.viewers {
             viewer.abort();
         }
-        // Of each viewer one may be in doubt.
+        // One heart of each viewer may be in doubt.
         let acknowledged = crowd.acknowledged.load(Ordering::Relaxed);
         (program, addr) = started(folder.path(), &likes).await;
         let found = counts(addr, "?consistency=strong").await["hearts"]
@@ -737,7 +738,7 @@ async fn an_origin_that_is_killed_goes_on_and_has_lost_and_doubled_nothing() {
     );
 }
 
-/// Appends a script, cut into batches, and returns the hash of what the log comes to.
+/// Appends a script, cut into batches, and returns the hash of the resulting state.
 fn hash_of(script: &[Operation], cut: usize, log: &mut dyn LikeLog) -> String {
     let facts = log.facts();
     for (index, operations) in script.chunks(cut).enumerate() {
@@ -845,7 +846,7 @@ async fn a_cluster_whose_leader_is_killed_again_and_again_loses_and_doubles_noth
     );
 }
 
-/// Three servers that keep streams together.
+/// Three servers that share streams.
 async fn cluster() -> Vec<Nats> {
     let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let doors = [free(), free(), free()];
@@ -864,7 +865,7 @@ async fn cluster() -> Vec<Nats> {
     for node in &mut nodes {
         node.start_again().await;
     }
-    // It is ready once it keeps three copies of anything.
+    // The cluster is ready once it accepts a stream with three copies.
     let (operator, begun) = (nodes[0].operator().await, Instant::now());
     let settings = Settings {
         name: "READY".to_owned(),

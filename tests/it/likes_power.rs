@@ -1,7 +1,7 @@
-//! Power that fails: an origin is watched by `strace`, and for the moment of each acknowledgement a disk is made of what it
-//! had asked the kernel to write down. Whatever was acknowledged must be on that disk.
+//! Loss of power: `strace` watches an origin. For the moment of each acknowledgement, the test builds a disk from the data that
+//! the origin had asked the kernel to write. Every acknowledged like must be on that disk.
 //!
-//! Of the writes that no fsync has covered yet a disk may hold none, all, or some: three images for each moment. With
+//! A disk may hold none, all, or some of the writes that no fsync has covered yet: three images for each moment. With
 //! `ack = "memory"` the same test must find a loss, or it would prove nothing.
 
 use std::collections::BTreeMap;
@@ -18,10 +18,10 @@ use crate::support::client;
 use crate::support::likes::{EASY, Line, counts, describe, hearts, json, origin, origin_command};
 use crate::support::program::Program;
 
-/// Hearts that are sent, over four connections.
+/// Number of hearts sent, over four connections.
 const HEARTS: u64 = 120;
 
-/// One file: what an fsync has covered, and what has been written since.
+/// One file: the bytes that an fsync has covered, and the writes since then.
 #[derive(Clone, Default)]
 struct File {
     durable: Vec<u8>,
@@ -34,7 +34,7 @@ enum Write {
     Cut(usize),
 }
 
-/// Which of the writes that nothing has covered a disk holds.
+/// Which of the writes without fsync a disk has lost.
 #[derive(Clone, Copy, Debug)]
 enum Lost {
     All,
@@ -112,7 +112,7 @@ fn replay(trace: &str, mut at_ack: impl FnMut(&Disk, u64)) {
                 let write = Write::Cut(length);
                 disk.entry(file).or_default().pending.push(write);
             }
-            // SQLite has the folder written down behind it, so it counts at once.
+            // SQLite syncs the folder afterwards, so the removal counts at once.
             ("unlink", None) => {
                 let path = String::from_utf8_lossy(&quoted(arguments).0).into_owned();
                 if let Some((_, file)) = path.split_once("/shard-0/") {
@@ -143,7 +143,7 @@ fn replay(trace: &str, mut at_ack: impl FnMut(&Disk, u64)) {
     }
 }
 
-/// The bytes of the first string that `strace -xx` printed, and what follows it.
+/// The bytes of the first string that `strace -xx` printed, and the text after it.
 fn quoted(text: &str) -> (Vec<u8>, &str) {
     let Some((_, rest)) = text.split_once('"') else {
         return (Vec::new(), "");
@@ -152,13 +152,13 @@ fn quoted(text: &str) -> (Vec<u8>, &str) {
     (unescaped(digits), rest)
 }
 
-/// What `\x41\x42` stands for.
+/// The bytes of `\x41\x42`.
 fn unescaped(digits: &str) -> Vec<u8> {
     let byte = |pair: &str| u8::from_str_radix(pair, 16).unwrap();
     digits.split("\\x").skip(1).map(byte).collect()
 }
 
-/// How many operations a disk holds.
+/// Number of operations on a disk.
 fn held(disk: &Disk, lost: Lost) -> u64 {
     let folder = tempfile::tempdir().unwrap();
     for (name, file) in disk {
@@ -176,7 +176,7 @@ fn held(disk: &Disk, lost: Lost) -> u64 {
     state.map_or(0, |state| state.sequence())
 }
 
-/// What was acknowledged and is not on the disk, over all moments and images; and how many moments there were.
+/// Acknowledged operations that are not on the disk, over all moments and images. Also the number of moments.
 async fn losses(ack: &str) -> (Vec<(u64, u64, Lost)>, usize) {
     let folder = tempfile::tempdir().unwrap();
     describe(folder.path());
@@ -226,7 +226,7 @@ fn traced(folder: &Path, trace: &Path, ack: &str) -> Program {
     under_strace(folder, &section, &flags)
 }
 
-/// An origin whose system calls `strace` sees.
+/// An origin under `strace`.
 fn under_strace(folder: &Path, section: &str, flags: &[&str]) -> Program {
     let origin = origin_command(folder, section);
     let mut command = Command::new("strace");
@@ -244,7 +244,7 @@ fn under_strace(folder: &Path, section: &str, flags: &[&str]) -> Program {
     Program::start(&mut command)
 }
 
-/// Ends an origin as a loss of power does, and the `strace` around it.
+/// Ends an origin like a loss of power, and the `strace` around it.
 async fn kill(program: Program) {
     let id = program.id();
     let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
@@ -290,7 +290,7 @@ async fn a_failed_fsync_ends_the_likes_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     describe(folder.path());
     let log = folder.path().join("strace.log");
-    // From the twentieth fsync of a thread on, the disk has failed.
+    // From the twentieth fsync of a thread on, the disk fails.
     let failing = "inject=fsync,fdatasync:error=EIO:when=20+";
     let flags = ["-e", failing, "-o", log.to_str().unwrap()];
     let program = under_strace(folder.path(), EASY, &flags);

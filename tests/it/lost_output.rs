@@ -1,4 +1,5 @@
-//! A program whose stdout or stderr is read no more: a lost log stops no server, and a lost reader ends what was for it.
+//! Programs whose stdout or stderr has no reader: a lost log stops no server, and a lost reader ends only the program that
+//! wrote for it.
 
 use crate::support::client;
 use crate::support::eventually;
@@ -46,7 +47,7 @@ async fn a_broadcaster_whose_log_is_lost_outlives_its_warnings() {
         "180p",
     ];
     let broadcaster = Program::seawall_without_log(&args);
-    // It warns of the first refusal, and asks again.
+    // The broadcaster warns of the first refusal, and asks again.
     eventually("it asks more than once", || origin.arrived().len() > 1).await;
     broadcaster.terminate();
     let ended = broadcaster.ended().await;

@@ -1,4 +1,4 @@
-//! What a scrape returns: every row of the table and no other, a bounded number of series, names that stay apart.
+//! The content of a scrape: every row of the table and no other, a bounded number of series, names that stay distinct.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -29,9 +29,9 @@ use crate::support::eventually;
 use crate::support::fault_origin::{Behaviour, FaultOrigin, Gate};
 use crate::support::program::{self, FREE_DOORS, Program};
 
-/// What one edge may cost a Prometheus.
+/// Maximum number of series that one edge may expose.
 const SERIES_MAX: usize = 600;
-/// Renditions whose playlists have figures of their own, two each.
+/// Maximum number of renditions whose playlists have their own metrics, two each.
 const RENDITIONS_MAX: usize = 16;
 
 async fn scrape(admin: SocketAddr) -> String {
@@ -44,7 +44,7 @@ fn samples(text: &str) -> Vec<&str> {
     text.lines().filter(|line| !line.starts_with('#')).collect()
 }
 
-/// The value of the series whose line begins so.
+/// The value of the series whose line begins with `series`.
 fn value(text: &str, series: &str) -> f64 {
     let line = samples(text)
         .into_iter()
@@ -145,7 +145,7 @@ async fn eight_edges_and_four_channels_expose_the_whole_table_in_600_series_each
     let renditions = channels.len() * layout.ladder.len();
     for edge in &edges {
         let text = scrape(edge.room.admin).await;
-        // The sixteenth rendition is the last that adds to it.
+        // The sixteenth rendition is the last that adds series.
         let counted = samples(&text).len() + 2 * (RENDITIONS_MAX - renditions);
         assert!(
             counted <= SERIES_MAX,
@@ -328,7 +328,7 @@ async fn what_happens_to_a_flight_is_counted_under_its_word() {
     assert_eq!((late.status, waits("deadline")), (503, 1.0));
     assert_eq!(client::get(edge.addr, &segment(3)).await.status, 502);
     assert_eq!(waits("failed"), 1.0);
-    // One request at a time waited, and the scrapes above do not hide it.
+    // One request at a time waited, and the scrapes above do not reset the peak.
     assert_eq!(waiters("seawall_edge_miss_waiters_peak"), 1.0);
     gate.open();
 }
@@ -367,7 +367,7 @@ async fn a_flight_that_everybody_left_or_whose_key_was_purged_is_counted_as_canc
         origin.hits("/live/demo/720p/7.ts") == 1
     })
     .await;
-    // What is not live is not urgent: it waits for the place, and is given up when nobody waits for it.
+    // A foreign request is not urgent: it waits for the permit, and is given up when no viewer waits for it.
     let leaver = client::send(viewers, "GET", "/foreign", "", b"").await;
     eventually("it waits, too", || room.edge.waiters() == 2).await;
     client::reset(leaver);
@@ -388,7 +388,7 @@ async fn a_flight_that_everybody_left_or_whose_key_was_purged_is_counted_as_canc
     drop(first);
 }
 
-/// Fails with what promtool says of a scrape, if it says anything.
+/// Fails with promtool's message about a scrape, if there is one.
 fn promtool_finds_nothing(room: &str, text: &str) {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
@@ -452,23 +452,23 @@ async fn promtool_finds_nothing_wrong_with_the_metrics_of_a_live_edge_and_its_or
     }
 }
 
-/// Scrapers that mean ill, until they are dropped.
+/// Hostile scrapers; they stay until the connections are dropped.
 async fn besiege(admin: SocketAddr) -> Vec<TcpStream> {
     let mut open = Vec::new();
-    // Ask for more than any buffer holds, and read nothing of it.
+    // Requests with more answers than any buffer holds, none of which is read.
     for _ in 0..16 {
         let mut stream = TcpStream::connect(admin).await.unwrap();
         let ask = format!("GET /metrics HTTP/1.1\r\nhost: {admin}\r\n\r\n").repeat(200);
         let _ = stream.write_all(ask.as_bytes()).await;
         open.push(stream);
     }
-    // Never end their request.
+    // Requests that never end.
     for _ in 0..16 {
         let mut stream = TcpStream::connect(admin).await.unwrap();
         let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: ").await;
         open.push(stream);
     }
-    // Send a head that is larger than anybody needs.
+    // A head that is far too large.
     for _ in 0..16 {
         let mut stream = TcpStream::connect(admin).await.unwrap();
         let header = format!("GET /metrics HTTP/1.1\r\nx: {}", "x".repeat(1 << 20));
@@ -489,7 +489,7 @@ async fn no_scraper_be_it_slow_hostile_or_a_thousand_touches_the_port_of_the_vie
     let doors = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     let edge = Program::seawall(&[&own[..], &doors[..]].concat());
     let (viewers, admin) = (edge.address("edge-t").await, edge.address("admin").await);
-    // Nobody has scraped so far, and nobody will have for a while: that is the scraper who is absent.
+    // No scraper has come yet, and none will for a while: this tests an absent scraper.
     let view = async || {
         let begun = Instant::now();
         let reply = client::get(viewers, SEGMENT).await;
@@ -528,7 +528,7 @@ async fn no_scraper_be_it_slow_hostile_or_a_thousand_touches_the_port_of_the_vie
         told(200) + told(503) + told(0) + answers.iter().filter(|answer| answer.is_none()).count()
             == 1_000
     );
-    // No measurement, but a bound that a port which waits for scrapers would miss by far.
+    // This is not a measurement, but a bound. A listener that waits for scrapers would exceed it by far.
     assert!(
         slowest < Duration::from_secs(2),
         "a viewer waited for {slowest:?}"

@@ -1,4 +1,4 @@
-//! What an operator does to an edge that runs: inspect, purge hard and soft, drain; and what nobody may without the token.
+//! What an operator does to a running edge: inspect, purge hard and soft, drain. Without the token these calls are refused.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ const SEGMENT: &str = "/live/demo/720p/7.ts";
 const TOKEN: &str = "open-sesame";
 const BEARER: &str = "authorization: Bearer open-sesame\r\n";
 
-/// An edge of its own process before `origin`; its addresses for viewers and for operators.
+/// An edge in its own process in front of `origin`, and its addresses for viewers and for operators.
 async fn edge(origin: &FaultOrigin, token: Option<&str>) -> (Program, SocketAddr, SocketAddr) {
     let upstream = origin.url();
     let own = ["edge", "--name", "edge-t", "--upstream", &upstream];
@@ -125,7 +125,7 @@ async fn nothing_is_changed_without_the_token() {
             .header("cache-status")
             .contains("; hit")
     );
-    // Viewers have no such paths: theirs go to the origin like any other.
+    // The viewers' listener has no such paths: requests for them go to the origin like any other.
     let outside = post(viewers, "/-/purge?channel=demo", BEARER).await;
     assert_eq!(outside.status, 200);
     assert!(

@@ -1,5 +1,5 @@
-//! The stream that an edge serves keeps the rules of HLS while it runs: fifteen seconds of reloads of every rendition,
-//! then each segment that was ever listed, read as a receiver reads it.
+//! The stream of an edge keeps the rules of HLS while it runs. The test reloads every rendition for fifteen seconds, then reads
+//! each segment that was ever listed, like a receiver.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use seawall::hls::timeline::PART;
 use crate::support::client::{self, Reply};
 use crate::support::stage::{Stage, WINDOW};
 
-/// Of the 90 kHz clock, in one picture of 25 per second.
+/// Ticks of the 90 kHz clock in one picture, at 25 pictures per second.
 const FRAME_TICKS: u64 = 3_600;
 
 struct Reload {
@@ -47,7 +47,7 @@ async fn reload(stage: &Stage, rendition: &str) -> Reload {
     }
 }
 
-/// What one playlist says of itself, and beside the clock.
+/// Checks one playlist alone, and against the clock.
 fn check_alone(stage: &Stage, reload: &Reload) {
     let (facts, text) = (&reload.facts, &reload.text);
     let target = facts.target_duration;
@@ -66,7 +66,7 @@ fn check_alone(stage: &Stage, reload: &Reload) {
         assert!(segment.duration.as_secs_f64().round() <= target.as_secs_f64());
         assert_eq!(segment.number, facts.listed[0].number + index as u64);
         assert!(segment.path.ends_with(&format!("/{}.ts", segment.number)));
-        // On the wall clock: the instant that the picture shows.
+        // On the wall clock: the time that the picture shows.
         assert_eq!(
             segment.begins_at,
             Some(stage.channel.begins_at(segment.number))
@@ -78,7 +78,7 @@ fn check_alone(stage: &Stage, reload: &Reload) {
     );
 }
 
-/// What a reload may change: segments leave at one end and come at the other.
+/// Checks what a reload may change: segments leave at one end and arrive at the other.
 fn check_step(before: &MediaFacts, after: &MediaFacts) {
     let (first, last) = (after.listed[0].number, before.listed.last().unwrap().number);
     assert!(
@@ -113,7 +113,7 @@ async fn the_stream_keeps_the_rules_while_it_runs() {
     let mut newest: BTreeMap<&str, Reload> = BTreeMap::new();
     let mut segments: BTreeMap<(&str, u64), Vec<u8>> = BTreeMap::new();
     let first = reload(&stage, &names[0]).await.facts.listed[0].number;
-    // Eight segments, fifteen seconds: the reader of a live stream has no signal but the next reload.
+    // Eight segments, fifteen seconds: a reader of a live stream learns of a new segment only at the next reload.
     while newest
         .values()
         .next()
@@ -123,12 +123,12 @@ async fn the_stream_keeps_the_rules_while_it_runs() {
             let asked = stage.clock.unix();
             let now = reload(&stage, name).await;
             check_alone(&stage, &now);
-            // New versions keep coming: three target durations without one, and players stall. That they come within one and
-            // a half is a matter of benchmarks, on a machine that does nothing else.
+            // New versions keep coming: players stall after three target durations without one. Benchmarks on an idle machine
+            // check that new versions come within one and a half.
             let due = stage.channel.newest(asked - now.facts.target_duration * 3);
             assert!(now.facts.listed.last().map(|segment| segment.number) >= due);
             for segment in &now.facts.listed {
-                // Listed, so it downloads at once.
+                // The segment is listed, so it can be downloaded at once.
                 if let Entry::Vacant(place) = segments.entry((name, segment.number)) {
                     let reply = found(&stage, &segment.path).await;
                     assert_eq!(reply.header("content-type"), "video/mp2t");
@@ -154,10 +154,10 @@ async fn the_stream_keeps_the_rules_while_it_runs() {
     assert_eq!(numbers.len() as u64, span, "a number was skipped");
     assert!(span >= WINDOW + 7);
     for name in &names[1..] {
-        // One reload may be ahead of the other by one segment, at the beginning and at the end.
+        // One playlist may be ahead of the other by one segment, at the beginning and at the end.
         assert!(numbers.symmetric_difference(&numbers_of(name)).count() <= 2);
     }
-    // What has left the playlists since the beginning can still be had, and is the same.
+    // Segments that have left the playlists can still be downloaded, with the same bytes.
     for ((name, number), body) in segments
         .iter()
         .filter(|((_, number), _)| *number < first + 8)
@@ -187,7 +187,7 @@ async fn the_stream_keeps_the_rules_while_it_runs() {
     }
 }
 
-/// Reads the segments of one rendition behind each other, and returns when the pictures of each begin.
+/// Reads the segments of one rendition one after another, and returns when the pictures of each begin.
 fn read_as_a_receiver(bodies: &[&[u8]]) -> Vec<u64> {
     let mut counters: BTreeMap<u16, u8> = BTreeMap::new();
     let mut begins = Vec::new();
@@ -233,7 +233,7 @@ fn read_as_a_receiver(bodies: &[&[u8]]) -> Vec<u64> {
     begins
 }
 
-/// 188 bytes of ISO/IEC 13818-1, section 2.4.3.2.
+/// A packet of 188 bytes by ISO/IEC 13818-1, section 2.4.3.2.
 struct Packet<'a>(&'a [u8]);
 
 impl<'a> Packet<'a> {
@@ -267,7 +267,7 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// BANDWIDTH and AVERAGE-BANDWIDTH beside what was downloaded.
+/// Compares BANDWIDTH and AVERAGE-BANDWIDTH with the downloaded bytes.
 async fn check_bandwidth(stage: &Stage, name: &str, bodies: &[&[u8]]) {
     let reply = found(stage, "/live/demo/main.m3u8").await;
     assert_eq!(
@@ -298,7 +298,7 @@ async fn check_bandwidth(stage: &Stage, name: &str, bodies: &[&[u8]]) {
     );
 }
 
-/// Asks for gzip until the answer is a hit: what is still on its way from the origin is passed on as it comes.
+/// Asks for gzip until the answer is a hit: an answer still on its way from the origin is passed on as it arrives.
 async fn compressed(stage: &Stage, path: &str) -> Reply {
     let accept = "accept-encoding: gzip\r\n";
     for _ in 0..50 {

@@ -1,4 +1,4 @@
-//! Players of other people play the stream: every frame, without a warning, and as the playlists promise.
+//! Foreign players play the stream: every frame, without a warning, and as the playlists announce.
 
 use std::os::unix::fs::chown;
 use std::path::Path;
@@ -20,7 +20,7 @@ async fn finished(program: &str, args: &[&str]) -> Ended {
         .await
 }
 
-/// Decodes 20 s from the oldest segment that is listed, and stops at the first thing that is wrong.
+/// Decodes 20 s from the oldest listed segment, and stops at the first error.
 async fn decoded(url: &str) -> Ended {
     let seconds = SECONDS.to_string();
     #[rustfmt::skip]
@@ -126,7 +126,7 @@ async fn ffprobe_finds_what_the_multivariant_playlist_promises() {
     }
 }
 
-/// The clock of ffplay in its newest status line, once picture and sound both run.
+/// The clock in ffplay's newest status line, once picture and sound both run.
 fn clock_of_ffplay(said: &str) -> Option<f64> {
     let line = said
         .split(['\r', '\n'])
@@ -143,7 +143,7 @@ fn clock_of_ffplay(said: &str) -> Option<f64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn ffplay_plays_picture_and_sound_for_ten_seconds() {
     let stage = Stage::on_air(2).await;
-    // Not -nodisp, which switches the picture off; and -autoexit never comes about, because the stream never ends.
+    // Not with -nodisp, because it switches the picture off. Not with -autoexit, because the stream never ends.
     let mut command = Command::new("ffplay");
     command
         .envs([("SDL_VIDEODRIVER", "dummy"), ("SDL_AUDIODRIVER", "dummy")])
@@ -163,15 +163,15 @@ async fn ffplay_plays_picture_and_sound_for_ten_seconds() {
         .split(['\r', '\n'])
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.contains(" fd="))
-        // What SDL's dummy driver has not.
+        // A message about a missing feature of SDL's dummy driver.
         .filter(|line| !line.contains("hardware accelerated renderer"))
         .collect();
     assert_eq!(trouble, Vec::<&str>::new());
 }
 
-/// What VLC complains of whatever it plays on a machine without a screen: control by hotkeys; displays and converters for
-/// pictures in the memory of a graphics card, which it tries first; and the first half of a window of AAC, at the start of
-/// every decoder.
+/// Modules whose complaints do not concern the stream, on a machine without a screen: control by hotkeys; displays and
+/// converters for pictures in the memory of a graphics card, which VLC tries first; and the first half of a window of AAC, at
+/// the start of every decoder.
 const OF_NO_STREAM: [&str; 6] = [
     "interface",
     "vout display error",
@@ -181,8 +181,8 @@ const OF_NO_STREAM: [&str; 6] = [
     "decoded zero sample",
 ];
 
-/// Plays the stream in VLC for 15 s as a user who may do nothing, and keeps every picture and all sound as they were
-/// shown. Its clock begins with the window, two segments before what it plays, so 20 s of it are enough.
+/// Plays the stream in VLC for 15 s as an unprivileged user, and keeps every picture and all sound as shown. VLC's clock begins
+/// with the window, two segments before the played part, so 20 s of the clock are enough.
 async fn played_by_vlc(url: &str, home: &Path) -> Ended {
     const NOBODY: u32 = 65_534;
     chown(home, Some(NOBODY), Some(NOBODY)).unwrap();
@@ -220,7 +220,7 @@ async fn vlc_plays_picture_and_sound_for_fifteen_seconds() {
     assert_eq!(trouble, Vec::<&str>::new());
     let bytes = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().len();
     let lowest = &stage.channel.layout.ladder[0];
-    // Brightness, and two colours at a quarter of its size each.
+    // Luma, and two chroma planes of a quarter of its size each.
     let picture_bytes = u64::from(lowest.width * lowest.height * 3 / 2);
     let pictures = bytes("pictures.yuv") / picture_bytes;
     assert!(pictures >= 15 * 25, "{pictures} pictures: {ended:?}");

@@ -1,4 +1,4 @@
-//! Seawall as its users run it: a process per part, signals, restarts, and what operators read.
+//! Seawall as its users run it: one process per part, signals, restarts, and the metrics that operators read.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::support::program::{FREE_DOORS, Program};
 const TOKEN: &str = "a-secret";
 const WINDOW: usize = 6;
 const RENDITIONS: [&str; 2] = ["180p", "360p"];
-/// Series that one edge may expose.
+/// Maximum number of series that one edge may expose.
 const SERIES_MAX: usize = 600;
 
 fn origin(segments: &Path) -> Program {
@@ -48,7 +48,7 @@ async fn edge(origin: &Program) -> Program {
     Program::seawall(&args)
 }
 
-/// Asks until the answer is as it should be; there is no signal of a stream that is on air but the stream.
+/// Asks until the answer satisfies the condition. Only the stream itself shows that it is on air.
 async fn once(addr: SocketAddr, path: &str, condition: impl Fn(&Reply) -> bool) -> Reply {
     for _ in 0..600 {
         let reply = client::get(addr, path).await;
@@ -106,7 +106,7 @@ async fn three_processes_serve_what_the_description_says_and_a_restart_changes_n
         }
     }
 
-    // SIGTERM from the audience inwards; each ends within its drain, with nothing to complain of.
+    // SIGTERM from the audience inwards: each part ends within its drain, without an error.
     let before = described(first.address("origin").await).await;
     ends_well(edge).await;
     ends_well(broadcaster).await;
@@ -248,7 +248,7 @@ fn the_reference_of_metrics_is_the_table() {
     );
 }
 
-/// `seawall up` with two edges, each part a process.
+/// `seawall up` with two edges, each part in its own process.
 fn up_by_processes(segments: &Path) -> Program {
     let segments = segments.to_str().unwrap();
     let own = ["up", "--processes", "--edges", "2", "--segments", segments];

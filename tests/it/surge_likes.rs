@@ -1,4 +1,5 @@
-//! Viewers who like, in whole surges: what they were told is what the origin has counted, whatever happens to edges.
+//! Viewers that like, in whole surges: the origin's counts equal the acknowledgements that viewers received, also when edges
+//! fail.
 
 use seawall::policy::status::MissQueue;
 use seawall::report::likes::Likes;
@@ -15,7 +16,7 @@ use crate::support::program::run;
 use crate::support::rehearse::rehearse;
 use crate::support::stage::Stage;
 
-/// `viewers` at two edges who come within a second, like so much per second, and leave all together.
+/// `viewers` at two edges that arrive within a second, send `likes_per_s` likes, and leave all together.
 fn short(viewers: u32, until_s: f64, likes_per_s: f64) -> Scenario {
     let mut scenario = scenario::find("celebrity-live").unwrap();
     scenario.name = "liked".to_owned();
@@ -32,7 +33,7 @@ fn short(viewers: u32, until_s: f64, likes_per_s: f64) -> Scenario {
     scenario
 }
 
-/// The likes of a run whose count was held against the tally, and how that was judged.
+/// The likes of a run whose count was compared with the tally, and the ruling.
 fn judged(summary: &Summary) -> (&Likes, &Ruling) {
     let mut checks = summary.checks.iter();
     let check = checks.find(|check| check.what.starts_with("likes and hearts at the origin"));
@@ -43,7 +44,7 @@ fn judged(summary: &Summary) -> (&Likes, &Ruling) {
     )
 }
 
-/// Both counts are one number, and the same.
+/// Both counts are single numbers, and equal.
 fn equals_its_tally(likes: &Likes) {
     let [tallied, hearts] = likes.tallied();
     let counted = likes.counts().unwrap_or_else(|| panic!("{likes:?}"));
@@ -112,7 +113,7 @@ async fn an_edge_is_killed_in_mid_run_and_every_like_counts_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_likes_too_often_is_refused_comes_back_and_counts_once() {
-    // 40 per second of each: twice of what one viewer may send.
+    // 40 per second from each viewer: twice the limit for one viewer.
     let scenario = short(3, 5.0, 120.0);
     let played = rehearse(&scenario, MissQueue::Flights).await;
     let (likes, ruling) = judged(&played.summary);
@@ -142,7 +143,7 @@ async fn edges_of_somebody_else_are_sent_likes_if_they_take_them_and_each_run_ha
     for url in &urls {
         at.extend(["--target", url]);
     }
-    // With one seed twice: the second run's viewers are not taken for those of the first.
+    // Twice with one seed: the second run's viewers do not count as those of the first.
     for _ in 0..2 {
         let played = run(&at).await;
         let summary: Summary =

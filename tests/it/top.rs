@@ -1,4 +1,4 @@
-//! `seawall top` where there is no terminal: a line per look at a real cluster, or a clear error.
+//! `seawall top` without a terminal: one line per poll of a real cluster, or a clear error.
 
 use crate::support::program::{self, FREE_DOORS, Program};
 
@@ -27,7 +27,7 @@ async fn one_line_tells_of_a_cluster_that_was_found_through_its_origin() {
         "{once:?}"
     );
 
-    // Its stdout is a pipe: lines, until it is told to end.
+    // Its stdout is a pipe: it prints lines until it is told to end.
     let plain = Program::seawall(&top);
     plain.says("edges-up 2/2").await;
     plain.terminate();

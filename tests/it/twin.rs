@@ -1,7 +1,8 @@
-//! One schedule through the pure core alone and through the whole edge: both must decide alike, step by step.
+//! One schedule through the pure core alone and through the whole edge: both must make the same decisions, step by step.
 //!
-//! The core is what `policy` has: the table of flights, the machine of each, and what a landing means for the store. The
-//! edge is the real one, over sockets, with an origin that answers when the schedule says so. After each step both are asked what they did.
+//! The core is the code in `policy`: the table of flights, the state machine of each, and the effect of a landing on the store.
+//! The edge is the real one, over sockets, with an origin that answers when the schedule says so. After each step the test
+//! compares what both did.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -29,14 +30,14 @@ use crate::support::fault_origin::{Behaviour, FaultOrigin, Gate};
 const KEYS: u64 = 6;
 const STEPS: usize = 120;
 
-/// What happens next.
+/// The next step.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// A viewer asks for this key.
     Ask(u64),
     /// The origin answers the fetch of this key.
     Answer(u64),
-    /// One who waits for this key resets the connection.
+    /// A waiter for this key resets the connection.
     Leave(u64),
 }
 
@@ -46,7 +47,7 @@ enum Answer {
     NotFound,
 }
 
-/// A request's word, as both sides give it.
+/// The result word of a request, from both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Word {
     Lead,
@@ -55,7 +56,7 @@ enum Word {
     Negative,
 }
 
-/// The pure core and nothing else.
+/// The pure core alone.
 #[derive(Default)]
 struct Core {
     flights: Flights<u64, ()>,
@@ -123,7 +124,7 @@ impl Core {
     }
 }
 
-/// Draws what may happen next.
+/// Draws the next step.
 fn draw(rng: &mut ChaCha8Rng, core: &Core) -> Step {
     let mut pick = |bound: u64| u64::from(rng.next_u32()) % bound;
     let key = pick(KEYS);
@@ -181,7 +182,8 @@ async fn run(seed: u64) {
                     .get(&key)
                     .is_some_and(|stored| stored.negative.is_some())
                 {
-                    // Its second is running in the real world alone: the twin asks no more.
+                    // The remembered failure expires in real time only, which the core does not see. So the test skips this
+                    // key.
                     continue;
                 }
                 let word = core.ask(key);

@@ -1,9 +1,9 @@
-//! Fifty viewers, one edge and an origin with faults: in virtual time by the pure core alone, and over sockets by the whole
-//! edge. Both must count the same.
+//! Fifty viewers, one edge and an origin with faults. The pure core plays them in virtual time, and the whole edge plays them
+//! over sockets. Both must count the same.
 //!
-//! A herd arrives at a cold edge; late viewers find what is stored. One segment is listed before the origin has it, one
-//! fails twice, and for a moment the origin refuses playlists. Whatever is compared lies at least 150 ms of
-//! schedule away from the point where it would count otherwise.
+//! A herd arrives at a cold edge, and later viewers find stored objects. One segment is listed before the origin has it, one
+//! fails twice, and for a moment the origin refuses playlists. Each compared event lies at least 150 ms of schedule away from
+//! the point where it would count differently.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -29,28 +29,28 @@ use crate::support::virtual_time::World;
 
 /// How long the origin takes for every answer.
 pub(crate) const DELAY: Duration = Duration::from_millis(150);
-/// The herd arrives so long after a segment has become available.
+/// The herd arrives this long after a segment has become available.
 const PHASE: Duration = Duration::from_millis(300);
 const SEGMENT: Duration = Duration::from_millis(1_920);
 const WINDOW: u64 = 10;
-/// The herd, those who come while the playlist is fresh, and those who come when it is not.
+/// Number of viewers: the herd, those that arrive while the playlist is fresh, and those that arrive when it is stale.
 const VIEWERS: [usize; 3] = [40, 5, 5];
 
-/// What both worlds play.
+/// The schedule that both worlds play.
 pub(crate) struct Schedule {
     channel: Channel,
     unix_at_zero: UnixTime,
     starts: Timestamp,
 }
 
-/// What both worlds count.
+/// The counts of one world.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Counters {
     /// Viewers' requests by object and by result.
     answers: BTreeMap<(&'static str, ResultWord), u32>,
     /// The origin's hits by object.
     origin: BTreeMap<&'static str, u32>,
-    /// Viewers that started, stalls, retries, segments stepped over.
+    /// Number of viewers that started, of stalls, of retries, of skipped segments.
     players: [u32; 4],
     asked: HashMap<Object, u32>,
 }
@@ -60,7 +60,7 @@ impl Counters {
         *self.answers.entry((name(object), word)).or_default() += 1;
     }
 
-    /// One more request at the origin; the number of those for the same object before it.
+    /// Counts one more request at the origin. Returns the number of earlier requests for the same object.
     pub(crate) fn asks_origin(&mut self, object: Object) -> u32 {
         *self.origin.entry(name(object)).or_default() += 1;
         let asked = self.asked.entry(object).or_default();
@@ -88,7 +88,7 @@ fn name(object: Object) -> &'static str {
 }
 
 impl Schedule {
-    /// Begins at the next instant that lies `PHASE` after a segment has become available, and `after` from now.
+    /// Begins at the first instant, at least `after` from now, that lies `PHASE` after a segment has become available.
     fn soon(clock: Clock, after: Duration) -> Self {
         let layout = timeline::Layout {
             ladder: ladder::Rendition::known().into_iter().take(1).collect(),
@@ -119,7 +119,7 @@ impl Schedule {
         self.unix_at_zero + at.since(Timestamp::ZERO)
     }
 
-    /// What the origin answers to a request that arrives at `now`, after so many for the same object.
+    /// The origin's answer to a request that arrives at `now`, after `nth` requests for the same object.
     pub(crate) fn origin(&self, object: Object, now: Timestamp, nth: u32) -> (u16, Vec<u8>) {
         let first = self.channel.newest(self.unix(self.starts)).unwrap();
         let newest = self.channel.newest(self.unix(now)).unwrap();
@@ -149,7 +149,7 @@ impl Schedule {
         }
     }
 
-    /// The players, before they have done anything.
+    /// The players in their initial state.
     pub(crate) fn players(&self) -> Vec<Player> {
         let second = Duration::from_secs(1);
         let visits = [
@@ -174,7 +174,7 @@ impl Schedule {
     }
 }
 
-/// Tells a player what came of its request: a body, or none.
+/// Tells a player the outcome of its request: a body, or a failure.
 pub(crate) fn hear(player: &mut Player, now: Timestamp, object: Object, body: Option<&[u8]>) {
     match (object, body) {
         (_, None) => player.on_failure(now, None),
@@ -223,7 +223,7 @@ fn object(path: &str) -> Object {
     }
 }
 
-/// Plays the schedule at an edge that listens, as tasks that sleep.
+/// Plays the schedule over sockets at a real edge, as tasks that sleep.
 async fn over_sockets(schedule: Arc<Schedule>, limits: Limits, clock: Clock) -> Counters {
     let counters = Arc::new(Mutex::new(Counters::default()));
     let (script, counts) = (schedule.clone(), counters.clone());
@@ -272,7 +272,7 @@ async fn fifty_viewers_count_the_same_in_virtual_time_and_over_sockets() {
     let schedule = Arc::new(Schedule::soon(clock, Duration::from_millis(500)));
     let limits = Limits::default();
     let virtually = World::play(&schedule, limits);
-    // The schedule is worth the comparison: all of this happens in it.
+    // The comparison is meaningful only if all of this happens in the schedule.
     let answers = |object, word| virtually.answers.get(&(object, word)).copied().unwrap_or(0);
     for word in [ResultWord::Hit, ResultWord::Miss, ResultWord::Collapsed] {
         for object in ["multivariant", "media playlist", "segment"] {

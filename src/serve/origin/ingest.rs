@@ -25,7 +25,7 @@ use crate::hls::timeline::Channel;
 use crate::serve::metrics::{ORIGIN_REJECTED, Registry};
 use crate::serve::token::Token;
 
-/// Methods of the ingest listener, for [`crate::serve::listener::Limits`].
+/// Methods of the ingest listener, for [`crate::serve::http::listener::Limits`].
 pub const METHODS: &[Method] = &[Method::PUT, Method::POST];
 /// The largest segment: 4 Mb/s for 11.52 s would be 6 MB.
 pub const SEGMENT_BYTES_MAX: usize = 16 * 1024 * 1024;

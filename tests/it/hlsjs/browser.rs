@@ -1,22 +1,22 @@
-//! hls.js in a headless Chromium: installed once beside the build, opened at a stream, read from its console.
+//! hls.js in a headless Chromium: installed once in the build folder, opened with a stream, read from its console.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::program::Program;
 
-/// The hls.js that Seawall's viewer is held to.
+/// The hls.js version that Seawall's viewer is compared with.
 pub(super) const HLS_JS: &str = "1.7.4";
 
 const PAGE: &str = include_str!("../../hlsjs/page.html");
 
-/// Where the page and hls.js lie, and where the table is written beside: the folder of the build.
+/// The build folder, where the page, hls.js and the table are stored.
 pub(super) fn build_folder() -> &'static Path {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
     scratch.parent().unwrap()
 }
 
-/// Installs hls.js beside the page unless it is there, and says where the page is.
+/// Installs hls.js beside the page if it is missing. Returns the path of the page.
 pub(super) async fn page() -> PathBuf {
     let folder = build_folder().join("hlsjs");
     std::fs::create_dir_all(&folder).unwrap();
@@ -37,7 +37,7 @@ pub(super) async fn page() -> PathBuf {
     page
 }
 
-/// What Chromium calls itself, such as `Chromium 140.0.7339.80`.
+/// The name and version of Chromium, such as `Chromium 140.0.7339.80`.
 pub(super) async fn version() -> String {
     let mut command = Command::new("chromium");
     let ended = Program::start(command.arg("--version")).ended().await;
@@ -45,14 +45,14 @@ pub(super) async fn version() -> String {
     words.join(" ")
 }
 
-/// A browser that has the page open; it ends when this is dropped.
+/// A browser with the page open; it ends when this is dropped.
 pub(super) struct Browser {
     program: Program,
     _profile: tempfile::TempDir,
 }
 
 impl Browser {
-    /// Opens the page at a stream. It reaches nothing but this machine.
+    /// Opens the page with a stream. The browser reaches only this machine.
     pub(super) fn open(page: &Path, stream: &str) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let mut command = Command::new("chromium");
@@ -74,7 +74,7 @@ impl Browser {
         }
     }
 
-    /// What the page has said on the console so far.
+    /// The console messages of the page so far.
     pub(super) fn said(&self) -> Vec<serde_json::Value> {
         let logged = self.program.logged();
         let lines = logged.lines().filter_map(|line| {
@@ -85,12 +85,12 @@ impl Browser {
         lines.collect()
     }
 
-    /// All that Chromium has logged.
+    /// The whole log of Chromium.
     pub(super) fn logged(&self) -> String {
         self.program.logged()
     }
 
-    /// Closes it.
+    /// Closes the browser.
     pub(super) async fn close(self) {
         self.program.terminate();
         self.program.ended().await;

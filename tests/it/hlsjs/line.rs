@@ -1,7 +1,7 @@
-//! A line of a given bandwidth in front of an edge, which notes every request that goes over it.
+//! A simulated line with a given bandwidth in front of an edge. It notes every request that passes.
 //!
-//! Requests pass as they come. Answers leave one packet after another at the pace of the line, whichever connections they
-//! belong to: as on a viewer's last mile, a playlist waits for its share while a segment is coming in.
+//! Requests pass without delay. Answers leave one packet after another at the speed of the line, over all connections. So, as
+//! on a viewer's last mile, a playlist waits for its share while a segment arrives.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -13,9 +13,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Bytes that leave at once: what a packet on Ethernet carries.
+/// Bytes that leave at once: the payload of an Ethernet packet.
 const PACKET_BYTES: usize = 1_448;
-/// Timers wake up late. What a packet leaves too late is made up for by those behind it, as far as this.
+/// Timers wake up late. If a packet leaves late, later packets make up for it, up to this limit.
 const LATE_MAX: Duration = Duration::from_millis(10);
 
 /// A line; it ends with the runtime of the test.
@@ -33,10 +33,10 @@ pub(super) struct Asked {
 
 struct Shared {
     clock: Clock,
-    /// `None`: as fast as loopback is.
+    /// `None`: at the speed of loopback.
     bandwidth_bps: Option<u64>,
     asked: Mutex<Vec<Asked>>,
-    /// When the last packet that was given to the line has left it.
+    /// When the last packet will have left the line.
     free_at: Mutex<Timestamp>,
 }
 
@@ -66,14 +66,14 @@ impl Line {
         Self { addr, shared }
     }
 
-    /// Every request so far, in the order of time.
+    /// Every request so far, sorted by time.
     pub(super) fn asked(&self) -> Vec<Asked> {
         self.shared.asked.lock().unwrap().clone()
     }
 }
 
 impl Shared {
-    /// Until the viewer closes. Nothing that a player asks for has a body, so an empty line ends each request.
+    /// Forwards until the viewer closes. A player's requests have no body, so an empty line ends each request.
     async fn carry_requests(self: Arc<Self>, mut viewer: OwnedReadHalf, mut edge: OwnedWriteHalf) {
         let mut head = Vec::new();
         let mut piece = [0; 4_096];
@@ -101,7 +101,7 @@ impl Shared {
         }
     }
 
-    /// Until one of the two closes.
+    /// Forwards until one of the two sides closes.
     async fn carry_answers(self: Arc<Self>, mut edge: OwnedReadHalf, mut viewer: OwnedWriteHalf) {
         let mut packet = [0; PACKET_BYTES];
         while let Ok(count @ 1..) = edge.read(&mut packet).await {
@@ -115,7 +115,7 @@ impl Shared {
         }
     }
 
-    /// Gives a packet to the line, and says when it has left it.
+    /// Gives a packet to the line. Returns when the packet has left it.
     fn send(&self, bytes: usize, bps: u64) -> Timestamp {
         let takes = Duration::from_nanos(bytes as u64 * 8 * 1_000_000_000 / bps);
         let now = self.clock.now().since(Timestamp::ZERO);

@@ -1,4 +1,4 @@
-//! A client that sees every byte: how an answer ends matters as much as what it says.
+//! A client that sees every byte: how an answer ends matters as much as its content.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -29,12 +29,12 @@ impl Reply {
     }
 }
 
-/// Asks for `target` on a connection of its own.
+/// Asks for `target` on a new connection.
 pub(crate) async fn get(addr: SocketAddr, target: &str) -> Reply {
     request(addr, "GET", target, "", b"").await
 }
 
-/// Sends one request on a connection of its own. `headers` are whole lines.
+/// Sends one request on a new connection. `headers` are whole lines.
 pub(crate) async fn request(
     addr: SocketAddr,
     method: &str,
@@ -63,7 +63,7 @@ pub(crate) async fn send(
     stream
 }
 
-/// Sends bytes as they are, and reads until the end.
+/// Sends bytes unchanged, and reads until the end.
 pub(crate) async fn raw(addr: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(bytes).await.unwrap();
@@ -73,14 +73,14 @@ pub(crate) async fn raw(addr: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// Leaves by reset, as a killed program does.
+/// Closes by reset, like a killed program.
 pub(crate) fn reset(stream: TcpStream) {
     socket2::SockRef::from(&stream)
         .set_linger(Some(Duration::ZERO))
         .unwrap();
 }
 
-/// Reads one answer. An answer that breaks off is no panic but `whole: false`; no answer at all has status 0.
+/// Reads one answer. An answer that breaks off does not panic but gives `whole: false`; a missing answer has status 0.
 pub(crate) async fn read_reply(stream: &mut TcpStream, bare: bool) -> Reply {
     let mut bytes = Vec::new();
     let nothing = Reply {

@@ -1,6 +1,6 @@
-//! An origin that fails on purpose, and keeps a log of its own: the oracle that an edge's metrics are held against.
+//! An origin that fails on purpose, and keeps its own log: the reference for an edge's metrics.
 //!
-//! It speaks HTTP/1.1 by hand, so that it can also speak it wrongly.
+//! It writes HTTP/1.1 by hand, so that it can also write it wrongly.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -28,7 +28,7 @@ pub(crate) enum Behaviour {
         headers: String,
         body: Vec<u8>,
     },
-    /// Waits until the gate opens, then goes on as told.
+    /// Waits until the gate opens, then does the next behaviour.
     Gated(Gate, Box<Self>),
     /// The head and a first part of the body, then the gate, then the rest.
     GatedBody {
@@ -36,7 +36,7 @@ pub(crate) enum Behaviour {
         first: usize,
         body: Vec<u8>,
     },
-    /// Waits, then goes on as told.
+    /// Waits, then does the next behaviour.
     Late(Duration, Box<Self>),
     /// Announces a whole body, sends a part, and closes.
     Truncated {
@@ -46,11 +46,11 @@ pub(crate) enum Behaviour {
     },
     /// Closes by reset before any byte.
     Reset,
-    /// Sends bytes that are no HTTP.
+    /// Sends bytes that are not HTTP.
     Garbage(Vec<u8>),
     /// The head, then silence.
     Stall,
-    /// The head, then a byte per interval.
+    /// The head, then one byte per interval.
     Trickle { body: Vec<u8>, interval: Duration },
 }
 
@@ -111,7 +111,7 @@ pub(crate) struct FaultOrigin {
 }
 
 impl FaultOrigin {
-    /// Answers each request as `script` says of it and of its number, counted from 0.
+    /// Answers each request as `script` decides from the request and its number, counted from 0.
     pub(crate) async fn start(
         script: impl Fn(&Arrived, usize) -> Behaviour + Send + Sync + 'static,
     ) -> Self {
@@ -138,7 +138,7 @@ impl FaultOrigin {
         self.log.lock().unwrap().clone()
     }
 
-    /// How many requests for `target` arrived.
+    /// Number of requests for `target`.
     pub(crate) fn hits(&self, target: &str) -> usize {
         self.log
             .lock()
@@ -176,7 +176,7 @@ async fn serve(mut stream: TcpStream, log: Arc<Mutex<Vec<Arrived>>>, script: Scr
     }
 }
 
-/// Performs one behaviour; says whether the connection may be kept.
+/// Performs one behaviour. Returns whether the connection may be kept.
 async fn act(stream: &mut TcpStream, behaviour: Behaviour, bare: bool) -> bool {
     let head = |status: u16, headers: &str, length: usize| {
         format!("HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\n\r\n").into_bytes()

@@ -1,4 +1,4 @@
-//! Servers of NATS that a test starts, kills, stops for a while and starts again, on ports and in folders of their own.
+//! NATS servers that a test starts, kills, stops for a while and starts again, on their own ports and in their own folders.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use async_nats::jetstream;
 
 use super::program::Program;
 
-/// Which way a copy goes.
+/// The direction of a copy.
 #[derive(Clone, Copy)]
 pub(crate) enum Copy {
     Out,
@@ -19,7 +19,7 @@ pub(crate) enum Copy {
 pub(crate) struct Nats {
     program: Option<Program>,
     folder: tempfile::TempDir,
-    /// Its name, and the lines of its configuration but those of its ports.
+    /// Its name, and the lines of its configuration except those of its ports.
     name: String,
     more: String,
     port: u16,
@@ -27,14 +27,14 @@ pub(crate) struct Nats {
 }
 
 impl Nats {
-    /// Starts one with JetStream, on any free ports.
+    /// Starts a server with JetStream, on any free ports.
     pub(crate) async fn start() -> Self {
         let mut nats = Self::new("n1", "");
         nats.start_again().await;
         nats
     }
 
-    /// One that has not been started.
+    /// A server that has not been started.
     pub(crate) fn new(name: &str, more: &str) -> Self {
         Self {
             program: None,
@@ -46,7 +46,7 @@ impl Nats {
         }
     }
 
-    /// Starts it, on the ports that it had before if it had any, and waits until it is ready.
+    /// Starts the server and waits until it is ready. If it had ports before, it takes them again.
     pub(crate) async fn start_again(&mut self) {
         let free = |port: u16| match port {
             0 => "-1".to_owned(),
@@ -74,7 +74,7 @@ impl Nats {
         self.program = Some(program);
     }
 
-    /// Copies what it keeps to `place`, or puts back what was copied there. It must not run.
+    /// Copies the server's data to `place`, or puts a copy back. The server must not run.
     pub(crate) fn copy(&self, place: &Path, direction: Copy) {
         assert!(self.program.is_none());
         let store = self.folder.path().join("jetstream");
@@ -87,44 +87,44 @@ impl Nats {
         assert!(copied.unwrap().success());
     }
 
-    /// Where clients connect.
+    /// The URL for clients.
     pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-    /// Its monitoring port.
+    /// The URL of its monitoring port.
     pub(crate) fn monitor(&self) -> String {
         format!("http://127.0.0.1:{}", self.monitor)
     }
 
-    /// Ends it as `kill -9` does.
+    /// Ends the server like `kill -9`.
     pub(crate) async fn kill(&mut self) {
         let program = self.program.take().unwrap();
         program.kill();
         program.ended().await;
     }
 
-    /// Stops it: it keeps its connections and says nothing more.
+    /// Stops the server: it keeps its connections and no longer answers.
     pub(crate) async fn pause(&self) {
         self.program.as_ref().unwrap().pause().await;
     }
 
-    /// Lets it go on.
+    /// Lets the server go on.
     pub(crate) fn go_on(&self) {
         self.program.as_ref().unwrap().signal("CONT");
     }
 
-    /// A client of its own, to do what an operator would.
+    /// A separate client, for an operator's actions.
     pub(crate) async fn operator(&self) -> jetstream::Context {
         jetstream::new(async_nats::connect(self.url()).await.unwrap())
     }
 
-    /// The section of an origin's configuration that keeps likes there.
+    /// The section of an origin's configuration that keeps likes on this server.
     pub(crate) fn likes(&self) -> String {
         self.likes_with("allow_unsynced_ack = true")
     }
 
-    /// The same with other lines at its end.
+    /// The same section with other lines at its end.
     pub(crate) fn likes_with(&self, more: &str) -> String {
         format!(
             "disk_free_bytes_min = 0\nviewer_rate_max = 1000000\nbackend = \"jetstream\"\n[likes.jetstream]\n\
@@ -141,7 +141,7 @@ fn port(url: &serde_json::Value) -> u16 {
     url.rsplit(':').next().unwrap().parse().unwrap()
 }
 
-/// A document that is about to be written.
+/// A document that will soon be written.
 async fn read_soon(path: &Path) -> serde_json::Value {
     let begun = Instant::now();
     loop {

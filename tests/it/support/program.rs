@@ -1,5 +1,5 @@
-//! Programs that a test starts: Seawall itself, and players. What they say is read as it comes, and whoever drops a
-//! [`Program`] kills it.
+//! Programs that a test starts: Seawall itself, and players. Their output is read as it is written. Dropping a [`Program`]
+//! kills it.
 
 use std::io::Read;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::eventually;
 
-/// The longest that any one thing is waited for.
+/// Maximum time for each wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Flags by which `seawall up` takes any free ports.
@@ -33,7 +33,7 @@ pub(crate) struct Program {
     err: watch::Receiver<String>,
 }
 
-/// A program that has ended, and all that it said.
+/// A program that has ended, and its whole output.
 #[derive(Debug)]
 pub(crate) struct Ended {
     /// `None` if a signal ended it.
@@ -43,7 +43,7 @@ pub(crate) struct Ended {
 }
 
 impl Program {
-    /// Starts a command. One that is not there fails the test with the command that installs it.
+    /// Starts a command. If it is missing, the test fails with the command that installs it.
     pub(crate) fn start(command: &mut Command) -> Self {
         Self::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
     }
@@ -74,7 +74,7 @@ impl Program {
         Self::seawall_with(args, &[])
     }
 
-    /// The same with settings in its environment.
+    /// The same with settings in the environment.
     pub(crate) fn seawall_with(args: &[&str], settings: &[(&str, &str)]) -> Self {
         Self::start(seawall(args).envs(settings.iter().copied()))
     }
@@ -89,23 +89,23 @@ impl Program {
         Self::spawn(seawall(args).stdout(readerless()).stderr(Stdio::piped()))
     }
 
-    /// Waits until it has written `text` to stdout.
+    /// Waits until the program has written `text` to stdout.
     pub(crate) async fn says(&self, text: &str) {
         self.until(&self.out, text, |said| said.contains(text))
             .await;
     }
 
-    /// Waits until it has written `text` to stderr.
+    /// Waits until the program has written `text` to stderr.
     pub(crate) async fn logs(&self, text: &str) {
         self.logs_what(text, |said| said.contains(text)).await;
     }
 
-    /// Waits until what it has written to stderr satisfies `condition`.
+    /// Waits until the text on stderr satisfies `condition`.
     pub(crate) async fn logs_what(&self, what: &str, condition: impl FnMut(&str) -> bool) {
         self.until(&self.err, what, condition).await;
     }
 
-    /// The address that stands behind `label` on stdout.
+    /// The address after `label` on stdout.
     pub(crate) async fn address(&self, label: &str) -> SocketAddr {
         let found = |said: &str| {
             let line = said.lines().find(|line| line.starts_with(label))?;
@@ -118,22 +118,22 @@ impl Program {
         found(&said).unwrap()
     }
 
-    /// What it has written to stderr so far.
+    /// The text on stderr so far.
     pub(crate) fn logged(&self) -> String {
         self.err.borrow().clone()
     }
 
-    /// What it has written to stdout so far.
+    /// The text on stdout so far.
     pub(crate) fn said(&self) -> String {
         self.out.borrow().clone()
     }
 
-    /// Asks it to end, as `kill` does.
+    /// Asks the program to end, like `kill`.
     pub(crate) fn terminate(&self) {
         self.signal("TERM");
     }
 
-    /// Ends it at once, as `kill -9` does.
+    /// Ends the program at once, like `kill -9`.
     pub(crate) fn kill(&self) {
         self.signal("KILL");
     }
@@ -143,7 +143,7 @@ impl Program {
         self.child.id()
     }
 
-    /// Sends it a signal by name.
+    /// Sends the program a signal by name.
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill")
             .args(["-s", name, &self.child.id().to_string()])
@@ -152,7 +152,7 @@ impl Program {
         assert!(sent.success(), "{} has ended already", self.name);
     }
 
-    /// Stops it until it is sent `CONT`; on return all its threads stand still.
+    /// Stops the program until it gets `CONT`; on return all its threads stand still.
     pub(crate) async fn pause(&self) {
         self.signal("STOP");
         let process = procfs::process::Process::new(self.child.id() as i32).unwrap();
@@ -165,10 +165,10 @@ impl Program {
         .await;
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the program.
     pub(crate) async fn ended(mut self) -> Ended {
         let begun = Instant::now();
-        // Both pipes close when it ends: what follows is all that it said.
+        // Both pipes close when the program ends, so its output is complete then.
         for pipe in [&mut self.out, &mut self.err] {
             let closed = async { while pipe.changed().await.is_ok() {} };
             let waited = tokio::time::timeout(PATIENCE.saturating_sub(begun.elapsed()), closed);
@@ -218,7 +218,7 @@ impl Drop for Program {
     }
 }
 
-/// A command that runs Seawall, free of the settings of whoever runs the tests.
+/// A command that runs Seawall without the settings in the tester's environment.
 fn seawall(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
     for (name, _) in std::env::vars_os() {
@@ -230,7 +230,7 @@ fn seawall(args: &[&str]) -> Command {
     command
 }
 
-/// The writing end of a pipe that nothing reads any more: each write fails with EPIPE.
+/// The writing end of a pipe without a reader: each write fails with EPIPE.
 fn readerless() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -257,7 +257,7 @@ fn listen(pipe: Option<impl Read + Send + 'static>) -> watch::Receiver<String> {
     heard
 }
 
-/// What installs a program that is missing.
+/// The command that installs a missing program.
 pub(crate) fn installed_by(program: &str) -> &'static str {
     match program {
         "ffmpeg" | "ffprobe" | "ffplay" => "apt-get install ffmpeg",

@@ -1,4 +1,4 @@
-//! A scenario played to its end at a cluster of its own.
+//! Plays a scenario to its end at a separate cluster.
 
 use seawall::load::Metrics;
 use seawall::policy::status::MissQueue;

@@ -16,7 +16,7 @@ use seawall::serve::origin::OriginConfig;
 use seawall::serve::workers::Workers;
 use tokio_util::sync::CancellationToken;
 
-/// Segments that its playlists list.
+/// Number of segments that its playlists list.
 pub(crate) const WINDOW: u64 = 10;
 
 /// A stream on air; it ends with the runtime of the test.
@@ -82,7 +82,7 @@ impl Stage {
         }
     }
 
-    /// Where viewers ask.
+    /// The address for viewers.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.edge.room.listen
     }

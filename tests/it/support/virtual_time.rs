@@ -1,7 +1,7 @@
 //! Players, one edge and an origin in virtual time, by the pure core alone.
 //!
-//! `viewer::player` decides for the viewers and `policy` for the edge. This file performs what they decide: an agenda of
-//! events stands for sockets, tasks and the clock.
+//! `viewer::player` decides for the viewers and `policy` for the edge. This file performs their decisions: an agenda of events
+//! replaces sockets, tasks and the clock.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,7 +23,7 @@ use seawall::viewer::player::{Action, Object, Player};
 
 use crate::virtual_time::{Counters, DELAY, Schedule, hear};
 
-/// What happens next.
+/// A future event.
 enum Event {
     /// A viewer wakes up.
     Viewer(usize),
@@ -31,7 +31,7 @@ enum Event {
     Answer(Object, u16, Vec<u8>),
     /// The pause before the next attempt is over.
     Paused(Object),
-    /// A playlist is held back no longer.
+    /// A playlist is no longer held back.
     Released(Object),
 }
 
@@ -48,7 +48,7 @@ struct UnderWay {
     waits_for: Vec<Object>,
 }
 
-/// All there is at one instant.
+/// The whole state at one instant.
 pub(crate) struct World<'a> {
     schedule: &'a Schedule,
     limits: Limits,
@@ -172,14 +172,14 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A viewer gets its answer: a body, or none.
+    /// Gives a viewer its answer: a body, or a failure.
     fn tell(&mut self, viewer: usize, object: Object, word: ResultWord, body: Option<&[u8]>) {
         self.counters.answered(object, word);
         hear(&mut self.players[viewer], self.now, object, body);
         self.at(self.now, Event::Viewer(viewer));
     }
 
-    /// Begins a flight for which no viewer waits; whether it had to.
+    /// Begins a flight without waiting viewers. Returns whether a flight was necessary.
     fn fetch_ahead(&mut self, object: Object, reason: Reason) -> bool {
         let Some((generation, ())) = self.flights.refresh(&object, |_| ()) else {
             return false;
@@ -215,7 +215,7 @@ impl<'a> World<'a> {
         self.drive(object);
     }
 
-    /// Performs what a flight wants, until it waits for an event.
+    /// Performs the actions of a flight until it waits for an event.
     fn drive(&mut self, object: Object) {
         loop {
             let (now, around) = (self.now, self.surroundings());
@@ -277,7 +277,7 @@ impl<'a> World<'a> {
         self.drive(object);
     }
 
-    /// A whole object is there. A new playlist sets off fetches, and waits for them for a while.
+    /// A whole object has arrived. A new playlist starts prefetches, and waits for them for a while.
     fn bring(&mut self, object: Object) {
         self.budget.filled();
         let under_way = &self.under_way[&object];
@@ -307,7 +307,7 @@ impl<'a> World<'a> {
         self.at(self.now + held_back_max, Event::Released(object));
     }
 
-    /// Hands a playlist out, unless that has been done.
+    /// Hands a playlist out, unless this was done before.
     fn release(&mut self, object: Object) {
         let Some(under_way) = self.under_way.get_mut(&object) else {
             return;
@@ -318,7 +318,7 @@ impl<'a> World<'a> {
         self.land(object, Outcome::Whole);
     }
 
-    /// The end of a flight: the store keeps what it means, and each waiter is told.
+    /// Ends a flight: the store keeps the result, and each waiter gets its answer.
     fn land(&mut self, object: Object, outcome: Outcome) {
         let UnderWay {
             generation,
@@ -345,7 +345,7 @@ impl<'a> World<'a> {
         self.landed(object);
     }
 
-    /// Playlists that wait for this segment wait for it no longer.
+    /// Playlists that wait for this segment no longer wait for it.
     fn landed(&mut self, segment: Object) {
         let mut complete = Vec::new();
         for (&playlist, under_way) in &mut self.under_way {
