@@ -1,5 +1,5 @@
-//! What a hit costs: the decision alone (the goal is 300 ns), the whole answer before it touches a socket, what is counted
-//! of it, and all that the thread which serves it does. Counting must stay under 3 % of that.
+//! The cost of a hit: the decision alone (the goal is 300 ns), the whole answer before it touches a socket, its metrics, and
+//! all work of the thread that serves it. Metrics must stay under 3 % of that work.
 
 use std::hint::black_box;
 use std::io::{Read, Write};
@@ -18,8 +18,8 @@ use seawall::policy::status::{MissQueue, Served};
 use seawall::serve::clock::Clock;
 use seawall::serve::edge::store::{Entry, Object, Store};
 use seawall::serve::edge::{Config, Edge};
+use seawall::serve::http::listener::{self, Limits as Doors};
 use seawall::serve::likes::rates::Addresses;
-use seawall::serve::listener::{self, Limits as Doors};
 use seawall::serve::workers::Workers;
 use seawall::time::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -136,7 +136,7 @@ fn answer(criterion: &mut Criterion) {
     });
 }
 
-/// What a hit pays for being counted: one more look at the clock, and every counter that it moves.
+/// The cost of a hit's metrics: one more clock reading, and every counter that a hit changes.
 fn counting(criterion: &mut Criterion) {
     let edge = edge();
     let clock = Clock::start();
@@ -151,7 +151,7 @@ fn counting(criterion: &mut Criterion) {
     });
 }
 
-/// A hit over a socket, in CPU time of the thread that serves it; what the client does is not in it.
+/// A hit over a socket, in CPU time of the thread that serves it, without the client's work.
 fn served(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("the system gives threads");
     let edge = edge();
@@ -179,7 +179,7 @@ fn served(criterion: &mut Criterion) {
     let mut buffer = [0; 8 * 1024];
     let mut ask = || {
         stream.write_all(request.as_bytes()).expect("it is open");
-        // The head and 2,000 bytes; what comes behind the empty line is counted.
+        // The head and 2,000 bytes; the bytes after the empty line are counted.
         let mut answer = Vec::with_capacity(4 * 1024);
         loop {
             let count = stream.read(&mut buffer).expect("it is open");
@@ -201,7 +201,7 @@ fn served(criterion: &mut Criterion) {
     });
 }
 
-/// The folder in /proc of the thread of this name.
+/// The folder in /proc of the thread with this name.
 fn thread_named(name: &str) -> std::path::PathBuf {
     let tasks = std::fs::read_dir("/proc/self/task").expect("this is Linux");
     tasks
@@ -212,7 +212,7 @@ fn thread_named(name: &str) -> std::path::PathBuf {
         .expect("it has been started")
 }
 
-/// What a thread has spent on a processor.
+/// The processor time of a thread.
 fn cpu_time(task: &std::path::Path) -> Duration {
     let told = std::fs::read_to_string(task.join("schedstat")).expect("this is Linux");
     let nanos = told.split(' ').next().and_then(|nanos| nanos.parse().ok());

@@ -1,7 +1,8 @@
-//! Ten times as many likes as the log can take: how fast the others are refused, and whether as many get through.
+//! Ten times as many likes as the log can take: how fast the surplus is refused, and whether as many likes get through.
 //!
-//! The log is made slow, so that this machine can send ten times what it takes, and has time to spare: it needs 200 ms for a
-//! batch, and 128 operations may wait meanwhile. Everything else is as in an origin: the listener, the routes, the queue, the committer.
+//! The log is made slow, so that this machine can send ten times its capacity with time to spare. The log needs 200 ms for a
+//! batch, and 128 operations may wait meanwhile. The rest is the same as in an origin: the listener, the routes, the queue, the
+//! committer.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,10 +13,10 @@ use anyhow::Context;
 use hdrhistogram::Histogram;
 use seawall::likes::Limits;
 use seawall::serve::clock::Clock;
+use seawall::serve::http::listener;
 use seawall::serve::likes::log::{AppendError, Entry, Facts, LikeLog, LogError, LogReader};
 use seawall::serve::likes::simulated::SimulatedLog;
 use seawall::serve::likes::{self, Config, Likes, Neighbours};
-use seawall::serve::listener;
 use seawall::serve::metrics::Registry;
 use seawall::time::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,10 +28,10 @@ use crate::row;
 
 const BATCH: Duration = Duration::from_millis(200);
 const WAITING: usize = 128;
-/// What the log takes per second.
+/// Number of likes that the log takes per second.
 const CAPACITY: usize = WAITING * 5;
 
-/// The refusals' latency, and what gets through beside what gets through at twice the capacity.
+/// The refusals' latency, and the likes that get through, compared with those at twice the capacity.
 pub(crate) async fn rows(run: Duration) -> anyhow::Result<Vec<String>> {
     const P99_AT_MOST_MS: f64 = 50.0;
     const AT_LEAST: f64 = 0.8;
@@ -71,7 +72,7 @@ fn serve(stop: &CancellationToken) -> anyhow::Result<SocketAddr> {
     let mut config = Config::new(std::env::temp_dir());
     config.limits = Limits {
         queue_operations_max: WAITING,
-        // A viewer whose answers were late catches up.
+        // A viewer with late answers catches up.
         viewer_rate_max: 1_000,
         ..Limits::default()
     };
@@ -101,7 +102,7 @@ fn serve(stop: &CancellationToken) -> anyhow::Result<SocketAddr> {
     Ok(addr)
 }
 
-/// A log that takes its time.
+/// A slow log.
 struct Slow(SimulatedLog);
 
 impl LikeLog for Slow {
@@ -133,22 +134,22 @@ impl LogReader for Slow {
     }
 }
 
-/// What came of a run.
+/// The result of a run.
 struct Outcome {
     /// Likes sent per second.
     offered_per_s: f64,
     /// Likes acknowledged per second.
     per_s: f64,
-    /// How long refusals took, in microseconds.
+    /// Latency of refusals, in microseconds.
     refused_us: Histogram<u64>,
 }
 
-/// Sends so many times what is possible, each connection ten a second but while it waits for an answer. The first second, in
-/// which all connect, is left out.
+/// Sends `times` the capacity. Each connection sends ten likes a second, except while it waits for an answer. The first second
+/// is left out, because all connections are opened then.
 async fn offered(addr: SocketAddr, times: usize, run: Duration) -> anyhow::Result<Outcome> {
     const PERIOD: Duration = Duration::from_millis(100);
     const WARM_UP: Duration = Duration::from_secs(1);
-    // Some wait for the log.
+    // Some connections wait for the log.
     let connections = CAPACITY * times / 10 + CAPACITY / 2;
     let (sent, acknowledged) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut tasks = JoinSet::new();

@@ -1,4 +1,4 @@
-//! `seawall inspect` and `seawall purge`: an operator's questions and orders to an edge that is running.
+//! `seawall inspect` and `seawall purge`: an operator's questions and orders to a running edge.
 
 use std::fmt::Write;
 
@@ -7,14 +7,14 @@ use http::Uri;
 
 use crate::app::cli;
 use crate::run::ask;
-use crate::serve::edge::operate::{Inspected, Purged};
+use crate::serve::edge::admin::operate::{Inspected, Purged};
 use crate::serve::token::Token;
 use crate::terminal;
 
 /// Prints what an edge knows of the object at a URL.
 ///
 /// # Errors
-/// The URL is none, or its edge does not answer.
+/// The URL is invalid, or its edge does not answer.
 pub async fn inspect(flags: &cli::Inspect) -> anyhow::Result<u8> {
     let (admin, path) = admin_and_path(&flags.url, flags.admin.as_deref())?;
     let url = format!("{admin}/-/inspect?path={}", escaped(&path));
@@ -29,7 +29,7 @@ pub async fn inspect(flags: &cli::Inspect) -> anyhow::Result<u8> {
     Ok(cli::OK)
 }
 
-/// Purges one object, or all that a prefix or a channel covers.
+/// Purges one object, or all objects of a prefix or a channel.
 ///
 /// # Errors
 /// Nothing was named, the edge does not answer, or the token is wrong.
@@ -54,8 +54,7 @@ fn not_there(admin: &str) -> String {
     format!("cannot ask the admin listener at {admin}; is --admin right?")
 }
 
-/// The admin listener that belongs to an edge, and the path of the object. An edge's admin port is a thousand above its
-/// own, unless somebody chose otherwise.
+/// The admin listener of an edge, and the path of the object. By default an edge's admin port is its own port plus a thousand.
 fn admin_and_path(url: &str, admin: Option<&str>) -> anyhow::Result<(String, String)> {
     let uri: Uri = url.parse().with_context(|| format!("{url:?} is no URL"))?;
     let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
@@ -76,7 +75,7 @@ fn admin_and_path(url: &str, admin: Option<&str>) -> anyhow::Result<(String, Str
     Ok((admin, path.to_owned()))
 }
 
-/// A value in a query: whatever has a meaning there is escaped.
+/// A value for a query, with all characters escaped that have a meaning there.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {

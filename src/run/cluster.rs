@@ -1,4 +1,5 @@
-//! Where a run is played: an origin with its channels, and edges before it, in this process or each in one of its own.
+//! The cluster of a run: an origin with its channels, and edges in front of it, either in this process or as separate
+//! processes.
 
 use std::path::Path;
 use std::time::Duration;
@@ -23,31 +24,31 @@ use crate::scenario::{Scenario, Stage};
 use crate::serve::clock::Clock;
 use crate::serve::cluster::{Doors, EdgeRoom, OriginRoom};
 use crate::serve::discovery::{Directory, Listed, Role};
-use crate::serve::edge::operate::Audit;
+use crate::serve::edge::admin::operate::Audit;
 use crate::serve::origin::hits::Snapshot;
 
-/// The edges of a venue.
+/// The edges of a cluster.
 pub enum Edges {
     /// In this process.
     Rooms(Tiers),
-    /// Each a process of its own.
+    /// Each in its own process.
     Processes(Vec<EdgeProcess>),
 }
 
-/// An edge in a process of its own.
+/// An edge in its own process.
 pub struct EdgeProcess {
     name: String,
     url: String,
     admin: String,
     upstream: String,
-    /// Its configuration, which lives as long as this.
+    /// Its configuration file, which exists as long as this value.
     file: std::sync::Arc<tempfile::TempPath>,
     /// `None` while it is dead.
     part: Mutex<Option<Part>>,
     _listed: Listed,
 }
 
-/// Where a run is played.
+/// The cluster at which a run is played.
 pub struct Venue<'a> {
     /// The origin.
     pub origin: &'a OriginRoom,
@@ -55,11 +56,11 @@ pub struct Venue<'a> {
     pub edges: &'a Edges,
     /// The channels, the most popular first.
     pub channels: &'a [Channel],
-    /// For how much of a target duration the edges keep a playlist, in per cent.
+    /// How long the edges keep a playlist, as a percentage of a target duration.
     pub playlist_fresh_percent: u32,
 }
 
-/// What was counted before a run, to be taken off what is counted after it.
+/// The counts before a run, to be subtracted from the counts after it.
 pub struct Before {
     origin: Snapshot,
     edges: Vec<Option<Audit>>,
@@ -89,10 +90,10 @@ impl EdgeProcess {
         })
     }
 
-    /// Starts it again where it was, if it is dead.
+    /// Starts the edge again at the same address, if it is dead.
     ///
     /// # Errors
-    /// It does not start.
+    /// The edge does not start.
     pub async fn revive(&self) -> anyhow::Result<()> {
         let mut part = self.part.lock().await;
         if part.is_none() {
@@ -107,17 +108,17 @@ impl EdgeProcess {
         Ok(())
     }
 
-    /// Sends it a signal, if it lives.
+    /// Sends the edge a signal, if it is running.
     pub async fn signal(&self, signal: Signal) {
         if let Some(part) = &*self.part.lock().await {
             part.signal(signal);
         }
     }
 
-    /// Kills it (SIGKILL), if it lives.
+    /// Kills the edge (SIGKILL), if it is running.
     ///
     /// # Errors
-    /// The system does not let us.
+    /// The system refuses to kill it.
     pub async fn kill(&self) -> anyhow::Result<()> {
         if let Some(mut part) = self.part.lock().await.take() {
             part.child.kill().await?;
@@ -125,7 +126,7 @@ impl EdgeProcess {
         Ok(())
     }
 
-    /// Ends it in order, if it lives.
+    /// Ends the edge gracefully, if it is running.
     pub async fn end(&self) {
         if let Some(mut part) = self.part.lock().await.take() {
             part.end().await;
@@ -154,7 +155,7 @@ async fn start(
 }
 
 impl Edges {
-    /// As many cold edges and shields as a stage has, on free ports, for an origin at this URL.
+    /// Opens the cold edges and shields of a scenario's cluster, on free ports, for an origin at this URL.
     ///
     /// # Errors
     /// No port is free, or a process cannot be started.
@@ -198,7 +199,7 @@ impl Edges {
         Ok(Self::Rooms(Tiers::open(&plan, clock)?))
     }
 
-    /// Where viewers ask.
+    /// The URLs for viewers.
     pub fn urls(&self) -> Vec<String> {
         match self {
             Self::Rooms(tiers) => tiers.edges.iter().map(EdgeRoom::url).collect(),
@@ -206,7 +207,7 @@ impl Edges {
         }
     }
 
-    /// Whether they run in this process.
+    /// Whether the edges run in this process.
     pub fn process(&self) -> record::Process {
         match self {
             Self::Rooms(_) => record::Process::SharedWithServers,
@@ -214,7 +215,7 @@ impl Edges {
         }
     }
 
-    /// Who asks the origin for whom.
+    /// Which client asks the origin for which edge.
     fn askers(&self) -> Askers {
         match self {
             Self::Rooms(tiers) => tiers.askers(),
@@ -222,7 +223,7 @@ impl Edges {
         }
     }
 
-    /// What each edge, and each shield behind them, has counted so far; `None` of one that does not answer.
+    /// The counts of each edge, and of each shield behind them; `None` for one that does not answer.
     pub async fn audits(&self) -> Vec<Option<Audit>> {
         match self {
             Self::Rooms(tiers) => {
@@ -255,7 +256,7 @@ impl Edges {
         }
     }
 
-    /// The audits once every fetch that an audience has left behind has landed, so that all counts speak of the same ones.
+    /// The audits after every fetch of an audience has landed, so that all counts cover the same fetches.
     async fn settled(&self) -> Vec<Option<Audit>> {
         let mut audits = self.audits().await;
         for _ in 0..200 {
@@ -268,7 +269,7 @@ impl Edges {
         audits
     }
 
-    /// Stops them, those whom viewers ask first.
+    /// Stops the servers, first those that viewers ask.
     pub async fn stop(&self) {
         match self {
             Self::Rooms(tiers) => tiers.stop().await,
@@ -278,10 +279,10 @@ impl Edges {
         }
     }
 
-    /// The process of an edge, counted from 1.
+    /// The process of an edge; edges are counted from 1.
     ///
     /// # Errors
-    /// The edges are no processes, or there is no such one.
+    /// The edges are not processes, or there is no edge with this number.
     pub fn process_of(&self, edge: u32) -> anyhow::Result<&EdgeProcess> {
         let Self::Processes(edges) = self else {
             bail!("edges in this process can be neither killed nor silenced")
@@ -294,7 +295,7 @@ impl Edges {
 }
 
 impl Stage {
-    /// What it says of edges, over a configuration.
+    /// Sets its values for edges in a configuration.
     pub fn lay_over(&self, config: &mut Config) {
         let edge = &mut config.edge;
         edge.cache_bytes = self.cache_bytes.unwrap_or(edge.cache_bytes);
@@ -307,7 +308,7 @@ impl Stage {
 }
 
 impl Venue<'_> {
-    /// What is counted so far.
+    /// The counts so far.
     pub async fn before(&self) -> Before {
         Before {
             origin: self.origin.origin.hits().snapshot(),
@@ -315,7 +316,7 @@ impl Venue<'_> {
         }
     }
 
-    /// What was counted since then, once every fetch has landed. `struck`: why the edges' own counts are void.
+    /// The growth of the counts since `before`, after every fetch has landed. `struck`: why the edges' own counts are void.
     pub async fn since(&self, before: &Before, struck: Option<String>) -> (OriginHits, EdgeCounts) {
         let after = self.edges.settled().await;
         let askers = self.edges.askers();
@@ -333,7 +334,7 @@ impl Venue<'_> {
                 })
                 .sum()
         };
-        // Those who ask the origin: the shields if there are any, which come last.
+        // The servers that ask the origin: the shields if there are any, which come last.
         let first_asker = if after.len() > edge_count {
             edge_count
         } else {
@@ -390,26 +391,26 @@ impl Venue<'_> {
     }
 }
 
-/// The share of a target duration that playlists are kept at a stage, in per cent.
+/// How long a cluster keeps playlists, as a percentage of a target duration.
 pub fn playlist_fresh_percent(stage: &Stage) -> u32 {
     let usual = Limits::default().playlist_fresh_percent;
     stage.playlist_fresh_percent.unwrap_or(usual)
 }
 
-/// A cluster of its own for one run: opened cold, and stopped after it.
+/// A separate cluster for one run: opened cold, and stopped after the run.
 pub struct Cluster {
     /// The origin.
     pub origin: OriginRoom,
     /// Its channels.
     pub channels: Vec<Channel>,
-    /// What the edges are made from.
+    /// The configuration of the edges.
     pub config: Config,
     off_air: CancellationToken,
     _segments: tempfile::TempDir,
 }
 
 impl Cluster {
-    /// An origin with the channels of a scenario, on free ports, and no edge yet.
+    /// Opens an origin with the channels of a scenario, on free ports, without edges.
     ///
     /// # Errors
     /// No port is free, or the folder for temporary files cannot be written.
@@ -420,7 +421,7 @@ impl Cluster {
         config.channel.name.clone_from(&scenario.name);
         config.channel.parts_per_segment = stage.parts_per_segment;
         if stage.channels > 1 {
-            // So many are a heavy load for the encoder: none has a rendition that nobody watches.
+            // Several channels are a heavy load for the encoder, so no channel has a rendition that no viewer watches.
             config
                 .channel
                 .renditions
@@ -464,7 +465,7 @@ fn name_of(channel: &str, rendition: &str, several: bool) -> String {
     }
 }
 
-/// The origin's count as the report takes it: of these clients, or of all; `several`: of more channels than one.
+/// The origin's counts in the report's form: for these clients, or for all. `several`: whether there are several channels.
 pub fn origin_hits(snapshot: &Snapshot, clients: Option<&[String]>, several: bool) -> OriginHits {
     let counted =
         |client: &str| clients.is_none_or(|clients| clients.iter().any(|name| name == client));

@@ -1,4 +1,4 @@
-//! From the configuration to what rooms are built from, and to an origin with its broadcast.
+//! Turns the configuration into the settings of components, and into an origin with its broadcast.
 
 use std::time::Duration;
 
@@ -18,11 +18,11 @@ use crate::serve::likes::snapshotter::Due;
 use crate::serve::origin::OriginConfig;
 use crate::serve::token::Token;
 
-/// How long it may take until a full window is there.
+/// Maximum time until a full window exists.
 const ON_AIR: Duration = Duration::from_secs(120);
 
-/// An origin with its broadcast in this process, which ends with `off_air`. Returns when it can be joined at
-/// its live edge.
+/// Opens an origin with its broadcast in this process; the broadcast ends with `off_air`. Returns when viewers can join
+/// at the live edge.
 pub(crate) async fn open_origin(
     config: &Config,
     doors: Doors,
@@ -33,7 +33,7 @@ pub(crate) async fn open_origin(
     Ok((origin, channels.remove(0)))
 }
 
-/// The same with several channels: the second and all that follow have a number behind their names.
+/// The same with several channels: the names of the second and later channels end with a number.
 pub(crate) async fn open_origin_with(
     config: &Config,
     count: u32,
@@ -44,7 +44,7 @@ pub(crate) async fn open_origin_with(
     let (setup, wanted) = (origin_config(config), config.channel.clone());
     let admin = admin(config, directory(config));
     let runtime = tokio::runtime::Handle::current();
-    // The disk may be slow, so it is opened where blocking is allowed.
+    // The disk may be slow, so the origin is opened on a thread that may block.
     let opened = tokio::task::spawn_blocking(move || {
         let _context = runtime.enter();
         let origin = OriginRoom::open(setup, doors, None, admin, clock)?;
@@ -77,7 +77,7 @@ pub(crate) async fn open_origin_with(
     Ok((origin, channels))
 }
 
-/// What an edge is made from.
+/// The settings of an edge.
 pub(crate) fn edge_config(config: &Config, name: String, upstreams: Vec<String>) -> edge::Config {
     edge::Config {
         name,
@@ -90,7 +90,7 @@ pub(crate) fn edge_config(config: &Config, name: String, upstreams: Vec<String>)
             .edge
             .access_log
             .clone()
-            .map(|path| edge::access::Config {
+            .map(|path| edge::admin::access::Config {
                 path,
                 one_of: config.edge.access_log_one_of,
             }),
@@ -102,9 +102,9 @@ pub(crate) fn edge_config(config: &Config, name: String, upstreams: Vec<String>)
     }
 }
 
-/// What operators of a room may see and do, with the rooms that `directory` knows.
+/// What operators of a component may see and do, with the components that `directory` lists.
 pub(crate) fn admin(config: &Config, directory: Directory) -> Admin {
-    // Plain data of known types: there is nothing that TOML could not hold.
+    // This cannot fail: the configuration is plain data that TOML can hold.
     let shown = toml::to_string(&config.clone().redacted()).unwrap_or_default();
     Admin {
         token: config.admin.token.as_deref().map(Token::new),
@@ -114,12 +114,12 @@ pub(crate) fn admin(config: &Config, directory: Directory) -> Admin {
     }
 }
 
-/// The rooms elsewhere that a configuration names.
+/// The components elsewhere that a configuration names.
 pub(crate) fn directory(config: &Config) -> Directory {
     Directory::of(config.admin.targets.clone())
 }
 
-/// What an origin is made from.
+/// The settings of an origin.
 pub(crate) fn origin_config(config: &Config) -> OriginConfig {
     OriginConfig {
         window: config.origin.window,
@@ -131,7 +131,7 @@ pub(crate) fn origin_config(config: &Config) -> OriginConfig {
     }
 }
 
-/// What likes are made from.
+/// The settings of likes.
 fn likes_config(config: &Config) -> likes::Config {
     let wanted = &config.likes;
     likes::Config {

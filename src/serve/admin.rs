@@ -15,7 +15,7 @@ use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::discovery::{Directory, Role};
-use super::listener::Limits;
+use super::http::listener::Limits;
 use super::metrics::Registry;
 use super::token::Token;
 

@@ -17,7 +17,7 @@ use super::clock::Clock;
 use super::discovery::{Directory, Listed, Role};
 use super::edge::EdgeError;
 use super::edge::{self, Edge};
-use super::listener::{self, AtOnce, BindError, Counters, Limits};
+use super::http::listener::{self, AtOnce, BindError, Counters, Limits};
 use super::metrics::Registry;
 use super::origin::{self, Origin, OriginConfig, StoreError, ingest};
 use super::workers::Workers;

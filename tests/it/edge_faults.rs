@@ -1,12 +1,12 @@
-//! An origin that fails: what viewers get, what is remembered, and that nothing wrong is ever cached.
-//! The oracle is the fault origin's own log.
+//! A failing origin: what viewers get, what the edge remembers, and that no wrong object is ever cached. The reference
+//! is the fault origin's own log.
 
 use std::time::Duration;
 
 use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
-use seawall::serve::connection::WriteProgress;
-use seawall::serve::listener;
+use seawall::serve::http::connection::WriteProgress;
+use seawall::serve::http::listener;
 
 use crate::support::client;
 use crate::support::edge::TestEdge;
@@ -27,7 +27,7 @@ fn impatient() -> Limits {
     }
 }
 
-/// One request to the origin per flight, so that its answer is seen as it is.
+/// One request to the origin per flight, so that viewers see its answer unchanged.
 fn without_retries() -> Limits {
     Limits {
         retries_per_flight_max: 0,
@@ -102,7 +102,7 @@ async fn every_kind_of_broken_answer_has_its_status_and_its_word() {
             status < 500 || !reply.header("retry-after").is_empty(),
             "{behaviour:?}"
         );
-        // The failure answers for a moment, without another request to the origin.
+        // The remembered failure answers for a moment, without another request to the origin.
         let again = client::get(edge.addr, SEGMENT).await;
         assert!(
             again
@@ -150,11 +150,11 @@ async fn one_error_is_not_remembered_beyond_a_second() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_playlist_goes_stale_by_the_rules_and_comes_back() {
-    // Segments so long that a copy is fresh for two seconds, however busy the machine is.
+    // The segments are so long that a copy is fresh for two seconds, even on a busy machine.
     let slow = LIST.replace("TARGETDURATION:2", "TARGETDURATION:32");
     let slow = slow.replace("1.92", "32");
     let list = slow.clone();
-    // The first answer is good, the next ones fail, until the origin is well again at its sixth request.
+    // The first answer is good. The next ones fail, until the origin recovers at its sixth request.
     let origin = FaultOrigin::start(move |_, number| match number {
         0 => Behaviour::ok(list.clone()),
         1..=4 => Behaviour::status(503),
@@ -175,7 +175,7 @@ async fn a_playlist_goes_stale_by_the_rules_and_comes_back() {
             .header("cache-status")
             .contains("; hit; ttl=")
     );
-    // Then the next segment may be there: a request waits for the origin, which fails.
+    // Now the next segment may exist: a request waits for the origin, which fails.
     tokio::time::sleep(Duration::from_millis(2_050)).await;
     let stale = client::get(edge.addr, PLAYLIST).await;
     let status = stale.header("cache-status");
@@ -185,7 +185,7 @@ async fn a_playlist_goes_stale_by_the_rules_and_comes_back() {
             && status.ends_with("; detail=stale-if-error"),
         "{stale:?}"
     );
-    // The failure allows what is stored, up to three target durations.
+    // The failure allows the stored copy, up to three target durations.
     let on_error = client::get(edge.addr, PLAYLIST).await;
     let status = on_error.header("cache-status");
     assert!(status.ends_with("; detail=stale-if-error"), "{status}");
@@ -219,7 +219,8 @@ async fn an_expired_playlist_is_an_error_and_no_lie() {
     .await;
     let edge = TestEdge::start(&origin.url());
     assert_eq!(client::get(edge.addr, PLAYLIST).await.status, 200);
-    // Three target durations of a second, less a little: stale-if-error still allows it. Then past them.
+    // A little less than three target durations of a second: stale-if-error still allows the copy. Then more than
+    // three.
     tokio::time::sleep(Duration::from_millis(2_900)).await;
     let on_error = client::get(edge.addr, PLAYLIST).await;
     assert!(
@@ -362,7 +363,7 @@ async fn a_reader_without_progress_is_closed_and_a_slow_one_is_served() {
     let mut slow = client::send(edge.addr, "GET", SEGMENT, "", b"").await;
     let mut taken = 0;
     let mut piece = vec![0; 256 << 10];
-    // Slow, but well above the least: a quarter of a MiB each 30 ms.
+    // Slow, but well above the minimum rate: a quarter of a MiB every 30 ms.
     loop {
         match tokio::io::AsyncReadExt::read(&mut slow, &mut piece)
             .await
@@ -395,7 +396,7 @@ async fn a_drain_finishes_what_is_in_flight() {
     eventually("it waits", || edge.edge.waiters() == 1).await;
     edge.stop.cancel();
     let addr = edge.addr;
-    // The listener closes at once; the answer in flight is finished.
+    // The listener closes at once; the answer under way is finished.
     let begun = std::time::Instant::now();
     while tokio::net::TcpStream::connect(addr).await.is_ok() {
         assert!(

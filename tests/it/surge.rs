@@ -1,5 +1,5 @@
-//! Surges over real sockets: what the origin was asked is what the generator's own log says, and trouble in mid-surge
-//! costs nobody the stream.
+//! Surges over real sockets. The origin's requests equal those that follow from the generator's own log. Faults during the
+//! surge interrupt the stream for no viewer.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,8 +20,8 @@ use seawall::serve::admin::Admin;
 use seawall::serve::clock::Clock;
 use seawall::serve::cluster::{Doors, EdgeRoom, OriginRoom};
 use seawall::serve::edge;
+use seawall::serve::http::listener;
 use seawall::serve::likes::rates::Addresses;
-use seawall::serve::listener;
 use seawall::serve::origin::{Fault, OriginConfig};
 use seawall::serve::workers::Workers;
 use seawall::viewer::arrivals::Arrivals;
@@ -47,7 +47,7 @@ fn small(viewers: u32, until_s: f64) -> Scenario {
         until_s,
         plunge_s: 1.0,
     };
-    // What viewers like has tests of its own.
+    // Likes have their own tests.
     scenario.real.likes = None;
     scenario
 }
@@ -130,7 +130,7 @@ async fn behind_shields_the_origin_is_asked_once_per_group_however_many_edges() 
     );
     assert_eq!(origin.segments_off, Some(0), "each segment by itself");
     assert_eq!(origin.most_per_key, Some(1));
-    // Two groups: at most two hits per segment and rendition, whoever asks.
+    // Two groups: at most two hits per segment and rendition, for any number of edges.
     let ahead = origin
         .terms
         .iter()
@@ -224,7 +224,7 @@ async fn play(
         .unwrap()
 }
 
-/// The number of the newest segment that an edge lists, and how old its playlist is; `None` while it has no answer.
+/// The number of the newest segment that an edge lists, and the age of its playlist; `None` while it has no answer.
 async fn newest_listed(edge: &EdgeRoom) -> Option<(u64, u64)> {
     let reply = client::get(edge.room.listen, "/live/trouble/360p/media.m3u8").await;
     if reply.status != 200 {
@@ -240,11 +240,11 @@ async fn newest_listed(edge: &EdgeRoom) -> Option<(u64, u64)> {
     Some((newest, reply.header("age").parse().unwrap()))
 }
 
-/// A time without an origin.
+/// A period without an origin.
 struct Outage {
-    /// Where the origin was, and will be.
+    /// The listeners of the origin, before and after the outage.
     doors: Doors,
-    /// The newest segment that was listed before.
+    /// The newest segment that was listed before the outage.
     newest: u64,
 }
 
@@ -262,7 +262,7 @@ impl Outage {
         Self { doors, newest }
     }
 
-    /// Goes on air again and waits until every edge lists something new, two seconds at most; says how long that took.
+    /// Goes on air again and waits, two seconds at most, until every edge lists a new segment. Returns how long that took.
     async fn end(
         self,
         folder: &Path,
@@ -343,7 +343,7 @@ async fn an_origin_that_is_gone_for_eight_seconds_costs_no_viewer_the_stream() {
     off_air.cancel();
     for edge in edges.iter() {
         edge.room.stop().await;
-        // A fetch that nobody waits for, such as one ahead of its viewers, goes on when they are gone, and lands by itself.
+        // A fetch without waiters, such as a prefetch, goes on when the viewers are gone, and lands by itself.
         eventually("no fetch and nobody who waits is left", || {
             edge.edge.tasks() == 0 && edge.edge.flights_under_way() == 0 && edge.edge.waiters() == 0
         })
@@ -381,7 +381,7 @@ async fn an_origin_that_truncates_in_mid_surge_leaves_nothing_wrong_behind() {
     assert!(outcomes(Outcome::Truncated) > 0, "the trouble was felt");
     assert_eq!(outcomes(Outcome::WrongBytes), 0);
     nobody_gave_up(&record);
-    // Every segment that is still listed is whole at both edges now.
+    // Every segment that is still listed is now whole at both edges.
     let playlist = client::get(edges[0].room.listen, "/live/trouble/360p/media.m3u8").await;
     let rendition = channel.rendition("360p").unwrap();
     for name in String::from_utf8(playlist.body)
@@ -449,7 +449,7 @@ async fn a_shield_that_is_killed_in_mid_surge_costs_no_viewer_a_request() {
     origin.room.stop().await;
 }
 
-/// Takes connections on an address where nobody answers any more, counts them, and closes them at once.
+/// Accepts connections at an address without a server, counts them, and closes them at once.
 async fn count_connects(addr: SocketAddr, stop: CancellationToken) -> usize {
     let listener = listener::bind(addr, "--listen").unwrap();
     let mut count = 0;
@@ -490,7 +490,8 @@ async fn an_origin_that_is_out_for_thirty_seconds_is_left_alone_and_found_again(
     }
     counting.cancel();
     let connects = connects.await.unwrap();
-    // Per edge: five failures open the breaker, then a probe a second; what was on its way when it opened comes on top.
+    // Per edge: five failures open the breaker, then one probe a second. Requests that were under way when it opened come on
+    // top.
     let bound = edges.len() * (5 + 31 + 64);
     assert!(
         connects <= bound,
@@ -515,8 +516,8 @@ async fn an_origin_that_is_out_for_thirty_seconds_is_left_alone_and_found_again(
         record.viewers.len()
     );
     assert!(!wrong, "something wrong was cached");
-    // A player gives up at its fifth failure in a row, after pauses of 1, 2, 4 and 8 s: who failed first more than 15 s
-    // before the origin was back is lost, the others are not.
+    // A player gives up at its fifth failure in a row, after pauses of 1, 2, 4 and 8 s. So a player is lost if its first
+    // failure was more than 15 s before the origin was back. The others are not.
     let schedule = Duration::from_secs(15);
     let mut first_failures = BTreeMap::new();
     for request in &record.requests {

@@ -14,16 +14,16 @@ use http::{Method, StatusCode};
 use warp::Reply;
 
 use self::told::Told;
-use super::answer;
-use super::pass::RequestStream;
-use super::request::{Answered, Asked};
+use super::request::answer;
+use super::request::asked::{Answered, Asked};
+use super::request::pass::RequestStream;
 use super::store::CACHE_STATUS;
 use crate::likes::limits::Shed;
 use crate::likes::names::{LikePath, What, in_query};
 use crate::policy::status::{self, Served, Way};
+use crate::serve::http::listener::Peer;
 use crate::serve::likes::answer::{Refusal, preflight};
 use crate::serve::likes::batches::METHODS;
-use crate::serve::listener::Peer;
 
 /// Answers a request for likes.
 pub(in crate::serve::edge) async fn likes(

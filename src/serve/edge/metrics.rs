@@ -10,7 +10,7 @@ use crate::policy::flight::{Attempt, Reason};
 use crate::policy::key::Kind;
 use crate::policy::status::{FetchError, Served, Shed};
 use crate::serve::clock::Clock;
-use crate::serve::listener;
+use crate::serve::http::listener;
 use crate::serve::metrics::{self as table, Registry};
 use crate::time::Timestamp;
 

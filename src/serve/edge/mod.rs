@@ -10,32 +10,18 @@
 //!                      answer ◀── chunks as they arrive         store
 //! ```
 
-pub mod access;
-mod answer;
-mod baseline;
-mod blocking;
+pub mod admin;
+mod baselines;
 mod fetch;
 pub mod flights;
-mod follow;
-mod gauges;
-mod head;
 mod health;
 mod likes;
 pub mod metrics;
-mod moka_cache;
 mod node;
-pub mod operate;
-mod pass;
-mod paths;
 pub mod permit;
-mod playlist_gauges;
-mod polling;
 mod renditions;
 mod request;
-mod routes;
-mod serve;
 pub mod store;
-mod stored;
 pub mod upstream;
 
 pub use self::node::{Config, Edge, EdgeError};

@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::access::{self, AccessLog};
+use super::admin::access::{self, AccessLog};
+use super::admin::gauges::Gauges;
+use super::admin::playlist_gauges::Playlists;
+use super::baselines::moka_cache::Moka;
 use super::flights::Table;
-use super::gauges::Gauges;
 use super::likes::state::Likes;
 use super::metrics::Metrics;
-use super::moka_cache::Moka;
-use super::playlist_gauges::Playlists;
 use super::renditions::Renditions;
 use super::store::{Object, Store};
 use super::upstream::{OriginBound, Upstream, UpstreamError};

@@ -244,7 +244,7 @@ impl Upstream {
     fn order(&self, key: &Key, failures: u32) -> Vec<usize> {
         let order = match self.servers.len() {
             1 => vec![0],
-            _ => tier::order(&super::paths::path_of(key), &self.servers),
+            _ => tier::order(&super::request::paths::path_of(key), &self.servers),
         };
         let is_up = |&server: &usize| !self.servers[server].down.load(Ordering::Relaxed);
         // Servers that are down come last, for the case that no other server is left.

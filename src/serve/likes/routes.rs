@@ -19,7 +19,7 @@ use crate::likes::gather::Sent;
 use crate::likes::limits::Shed;
 use crate::likes::names::{BATCH, LikePath, What, in_query};
 use crate::likes::{Action, Change, Consistency, Counts, Effect, Identity, Operation, Token};
-use crate::serve::listener::Peer;
+use crate::serve::http::listener::Peer;
 
 /// A request without its body.
 pub(super) struct Request {

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use super::document::Document;
 use crate::policy::key::Kind;
-use crate::serve::conditions::{self, Wanted};
+use crate::serve::http::conditions::{self, Wanted};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 const ANYONE: HeaderValue = HeaderValue::from_static("*");

@@ -30,8 +30,8 @@ pub use store_error::StoreError;
 use self::ingest::Ingest;
 use self::routes::{Counter, Figures};
 use super::clock::Clock;
+use super::http::listener::Limits;
 use super::likes::{self, Likes, Neighbours};
-use super::listener::Limits;
 use super::metrics::Registry;
 use super::token::Token;
 

@@ -12,7 +12,7 @@ use super::routes::Figures;
 use super::{Origin, OriginConfig, ingest};
 use crate::hls::timeline::{Channel, Layout};
 use crate::serve::clock::Clock;
-use crate::serve::listener::{self, Limits};
+use crate::serve::http::listener::{self, Limits};
 use crate::serve::metrics::Registry;
 use crate::serve::token::Token;
 

@@ -7,8 +7,8 @@ use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
 use seawall::serve::clock::Clock;
 use seawall::serve::edge::{Config, Edge};
+use seawall::serve::http::listener;
 use seawall::serve::likes::rates::Addresses;
-use seawall::serve::listener;
 use tokio_util::sync::CancellationToken;
 
 /// A running edge; it stops when this is dropped.
@@ -38,7 +38,7 @@ impl TestEdge {
         Self::open(config, listener::Limits::viewers())
     }
 
-    /// An edge that holds addresses to this rate.
+    /// An edge that applies this rate to addresses.
     pub(crate) fn start_counting(upstream: &str, likes: Addresses) -> Self {
         let config = Config {
             likes,
@@ -47,7 +47,7 @@ impl TestEdge {
         Self::open(config, listener::Limits::viewers())
     }
 
-    /// An edge of this name on a socket that is bound already.
+    /// An edge with this name on a socket that is bound already.
     pub(crate) fn start_named(name: &str, upstream: &str, door: std::net::TcpListener) -> Self {
         let config = Config {
             name: name.to_owned(),
@@ -58,7 +58,7 @@ impl TestEdge {
         Self::open_at(socket, config, listener::Limits::viewers())
     }
 
-    /// An edge whose listener has limits of its own too.
+    /// An edge whose listener has its own limits too.
     pub(crate) fn start_limited(
         upstream: &str,
         miss_queue: MissQueue,
@@ -113,7 +113,7 @@ impl TestEdge {
         line.rsplit(' ').next().unwrap().parse().unwrap()
     }
 
-    /// Whether nothing is left of any fetch.
+    /// Whether no fetch, task or waiter is left.
     pub(crate) fn quiet(&self) -> bool {
         self.edge.flights_under_way() == 0 && self.edge.tasks() == 0 && self.edge.waiters() == 0
     }

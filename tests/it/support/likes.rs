@@ -1,13 +1,13 @@
-//! An origin that keeps likes, a viewer who sends them over one connection, and what it was told.
+//! An origin that keeps likes, and a viewer that sends them over one connection and records the answers.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
 use seawall::likes::Limits;
 use seawall::serve::clock::Clock;
+use seawall::serve::http::listener;
 use seawall::serve::likes::simulated::SimulatedLog;
 use seawall::serve::likes::{self, Likes, Neighbours};
-use seawall::serve::listener;
 use seawall::serve::metrics::Registry;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 use super::client::{self, Reply};
 use super::program::Program;
 
-/// The token of every origin here.
+/// The token of every origin in these tests.
 pub(crate) const TOKEN: &str = "a-secret";
 
-/// A disk of tests may be small, and viewers of tests are quick.
+/// Limits for tests, because their disk may be small and their viewers are quick.
 pub(crate) const EASY: &str = "disk_free_bytes_min = 0\nviewer_rate_max = 1000000";
 
 /// A folder of segments whose origin knows channel `demo`.
@@ -50,7 +50,7 @@ pub(crate) fn origin(segments: &Path, likes: &str) -> Program {
     Program::start(&mut origin_command(segments, likes))
 }
 
-/// The command that starts one.
+/// The command that starts such an origin.
 pub(crate) fn origin_command(segments: &Path, likes: &str) -> std::process::Command {
     let file = segments.join("seawall.toml");
     std::fs::write(&file, format!("[likes]\n{likes}\n")).unwrap();
@@ -70,7 +70,7 @@ pub(crate) fn origin_command(segments: &Path, likes: &str) -> std::process::Comm
     command
 }
 
-/// A metric behind an admin listener, by the beginning of its line.
+/// A metric of an admin listener, found by the start of its line.
 pub(crate) async fn metric(admin: SocketAddr, series: &str) -> f64 {
     let reply = client::get(admin, "/metrics").await;
     let text = String::from_utf8(reply.body).unwrap();
@@ -85,7 +85,7 @@ pub(crate) fn json(reply: &Reply) -> Value {
         .unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&reply.body)))
 }
 
-/// Sends one operation on a connection of its own.
+/// Sends one operation on a new connection.
 pub(crate) async fn send(
     addr: SocketAddr,
     method: &str,
@@ -110,7 +110,7 @@ pub(crate) async fn hearts(addr: SocketAddr, viewer: &str, key: &str, count: u32
     send(addr, "POST", "/live/demo/reactions", &key, &body).await
 }
 
-/// The counts of `demo` as a query asks for them.
+/// The counts of `demo` for a query.
 pub(crate) async fn counts(addr: SocketAddr, query: &str) -> Value {
     let reply = client::get(addr, &format!("/live/demo/counts{query}")).await;
     assert_eq!(reply.status, 200, "{query}");
@@ -128,7 +128,7 @@ impl Line {
         Self { addr, stream: None }
     }
 
-    /// Sends a request and reads its answer; `None` if there is none, for whatever reason.
+    /// Sends a request and reads its answer; `None` if there is no answer, for any reason.
     pub(crate) async fn ask(
         &mut self,
         method: &str,
@@ -161,7 +161,7 @@ impl Line {
     }
 }
 
-/// A node of likes over a log that fails as it is told, behind a listener of its own.
+/// A node of likes over a log that fails as told, behind its own listener.
 pub(crate) struct Simulated {
     pub(crate) log: SimulatedLog,
     pub(crate) addr: SocketAddr,

@@ -21,8 +21,8 @@ use crate::policy::retry::{self, Health};
 use crate::policy::sharing::{self, Implicit, Sharing};
 use crate::policy::status::FetchError;
 use crate::serve::edge::flights::{Head, Progress};
-use crate::serve::edge::head;
 use crate::serve::edge::node::Edge;
+use crate::serve::edge::request::head;
 use crate::serve::edge::upstream::{self, ServerIndex};
 use crate::time::Timestamp;
 

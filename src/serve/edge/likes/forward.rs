@@ -18,13 +18,13 @@ use crate::likes::limits::Shed;
 use crate::likes::names::LikePath;
 use crate::policy::flight::Reason;
 use crate::policy::status::{Served, Way};
-use crate::serve::edge::pass::RequestStream;
-use crate::serve::edge::request::Asked;
+use crate::serve::edge::request::asked::Asked;
+use crate::serve::edge::request::pass::RequestStream;
 use crate::serve::edge::upstream::CDN_LOOP;
+use crate::serve::http::listener::Peer;
 use crate::serve::likes::answer::{self, Refusal};
 use crate::serve::likes::rates::FORWARDED_FOR;
 use crate::serve::likes::{body, update};
-use crate::serve::listener::Peer;
 
 const SEQUENCE: HeaderName = HeaderName::from_static("like-seq");
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");

@@ -18,7 +18,7 @@ use crate::likes::limits::Shed;
 use crate::policy::flight::Reason;
 use crate::policy::status::{Served, Way};
 use crate::serve::edge::node::Edge;
-use crate::serve::edge::request::Asked;
+use crate::serve::edge::request::asked::Asked;
 use crate::serve::edge::upstream::{self, CDN_LOOP};
 use crate::serve::likes::answer::{Refusal, nothing_newer};
 use crate::serve::likes::stream;

@@ -8,15 +8,15 @@ use http::{StatusCode, Uri};
 use warp::Reply;
 use warp::reply::Response;
 
-use super::answer::{self, Request};
-use super::fetch::Ask;
-use super::node::Edge;
-use super::store::Entry;
-use super::upstream;
 use crate::policy::edge::{Decision, WhyStale};
 use crate::policy::key::KeyRef;
 use crate::policy::retry;
 use crate::policy::status::{CacheStatus, FetchError, MissQueue, Served, Way};
+use crate::serve::edge::fetch::Ask;
+use crate::serve::edge::node::Edge;
+use crate::serve::edge::request::answer::{self, Request};
+use crate::serve::edge::store::Entry;
+use crate::serve::edge::upstream;
 use crate::time::Timestamp;
 
 /// The status that came from upstream, if this failure has one.
@@ -28,36 +28,36 @@ fn forwarded(error: FetchError) -> Option<u16> {
 }
 
 /// A request on its way to an answer.
-pub(super) struct Asked<'a> {
-    pub(super) edge: &'a Arc<Edge>,
-    pub(super) key: KeyRef<'a>,
-    pub(super) uri: &'a Uri,
-    pub(super) began: Timestamp,
-    pub(super) request: Request<'a>,
+pub(in crate::serve::edge) struct Asked<'a> {
+    pub(in crate::serve::edge) edge: &'a Arc<Edge>,
+    pub(in crate::serve::edge) key: KeyRef<'a>,
+    pub(in crate::serve::edge) uri: &'a Uri,
+    pub(in crate::serve::edge) began: Timestamp,
+    pub(in crate::serve::edge) request: Request<'a>,
 }
 
 /// An answer and the word for how it came about.
-pub(super) struct Answered {
-    pub(super) served: Served,
-    pub(super) response: Response,
+pub(in crate::serve::edge) struct Answered {
+    pub(in crate::serve::edge) served: Served,
+    pub(in crate::serve::edge) response: Response,
 }
 
 /// A request's part in a flight.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(in crate::serve::edge) enum Role {
     Leader,
     Follower,
 }
 
 impl Role {
-    pub(super) const fn served(self) -> Served {
+    pub(in crate::serve::edge) const fn served(self) -> Served {
         match self {
             Self::Leader => Served::Miss,
             Self::Follower => Served::Collapsed,
         }
     }
 
-    pub(super) const fn way(self, status: Option<u16>, stored: bool) -> Way {
+    pub(in crate::serve::edge) const fn way(self, status: Option<u16>, stored: bool) -> Way {
         match self {
             Self::Leader => Way::Miss { status, stored },
             Self::Follower => Way::Collapsed,
@@ -66,7 +66,7 @@ impl Role {
 }
 
 impl Asked<'_> {
-    pub(super) fn look(&self, now: Timestamp) -> Option<(Arc<Entry>, Decision)> {
+    pub(in crate::serve::edge) fn look(&self, now: Timestamp) -> Option<(Arc<Entry>, Decision)> {
         let entry = self.edge.store.get(self.key)?;
         let decision = entry.facts().glance(now);
         // Without the miss queue no stale object is refreshed in the background: a request that finds one fetches it.
@@ -75,7 +75,7 @@ impl Asked<'_> {
         (decision != Decision::Ask && !alone).then_some((entry, decision))
     }
 
-    pub(super) fn without(
+    pub(in crate::serve::edge) fn without(
         self,
         error: FetchError,
         retry_after: Option<Duration>,
@@ -109,7 +109,7 @@ impl Asked<'_> {
         self.unserved(error, retry_after, role)
     }
 
-    pub(super) fn unserved(
+    pub(in crate::serve::edge) fn unserved(
         self,
         error: FetchError,
         retry_after: Option<Duration>,
@@ -139,7 +139,11 @@ impl Asked<'_> {
         }
     }
 
-    pub(super) fn refused(self, code: StatusCode, detail: &'static str) -> Answered {
+    pub(in crate::serve::edge) fn refused(
+        self,
+        code: StatusCode,
+        detail: &'static str,
+    ) -> Answered {
         let status = self.status(Way::Bypass { status: None }, None, Some(detail));
         let mut response = answer::failure(code, status, None, 1);
         if code == StatusCode::METHOD_NOT_ALLOWED {
@@ -154,7 +158,7 @@ impl Asked<'_> {
         }
     }
 
-    pub(super) fn status<'a>(
+    pub(in crate::serve::edge) fn status<'a>(
         &'a self,
         way: Way,
         ttl_s: Option<i64>,
@@ -168,7 +172,7 @@ impl Asked<'_> {
         }
     }
 
-    pub(super) fn ask(&self) -> Ask {
+    pub(in crate::serve::edge) fn ask(&self) -> Ask {
         let whole = match self.key {
             KeyRef::Live { .. } => self.uri.path(),
             KeyRef::Foreign { .. } => self.uri.path_and_query().map_or("/", PathAndQuery::as_str),

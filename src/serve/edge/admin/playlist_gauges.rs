@@ -20,13 +20,13 @@ type Name = (Box<str>, Box<str>);
 
 /// The newest playlists, as Prometheus sees them.
 #[derive(Debug)]
-pub(super) struct Playlists {
+pub(in crate::serve::edge) struct Playlists {
     registry: Registry,
     known: Mutex<HashMap<Name, (IntGauge, Gauge)>>,
 }
 
 impl Playlists {
-    pub(super) fn new(registry: &Registry) -> Self {
+    pub(in crate::serve::edge) fn new(registry: &Registry) -> Self {
         Self {
             registry: registry.clone(),
             known: Mutex::default(),
@@ -34,7 +34,7 @@ impl Playlists {
     }
 
     /// A playlist has landed that lists segments up to `head`.
-    pub(super) fn landed(&self, key: &Key, fit: &Fit, head: u64, now: UnixTime) {
+    pub(in crate::serve::edge) fn landed(&self, key: &Key, fit: &Fit, head: u64, now: UnixTime) {
         let Key::Live {
             channel, rendition, ..
         } = key

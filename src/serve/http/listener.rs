@@ -24,9 +24,9 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service;
 use warp::Reply;
 
-use super::connection::{self, Connection, WriteProgress};
-use super::request_filter::{self, Afterwards};
-use super::workers::Workers;
+use crate::serve::http::connection::{self, Connection, WriteProgress};
+use crate::serve::http::request_filter::{self, Afterwards};
+use crate::serve::workers::Workers;
 
 /// Bounds of one listener.
 #[derive(Clone, Debug)]

@@ -12,16 +12,16 @@ use serde::{Deserialize, Serialize};
 use warp::Filter;
 use warp::reply::Response;
 
-use super::flights::InspectedFlight;
-use super::node::Edge;
-use super::paths::{key_of, path_of};
-use super::store::Cause;
 use crate::hls::names::LivePath;
 use crate::policy::flight::Reason;
 use crate::policy::freshness::Freshness;
 use crate::policy::key::{Key, Kind};
 use crate::policy::limits::Changes;
 use crate::serve::admin::Admin;
+use crate::serve::edge::flights::InspectedFlight;
+use crate::serve::edge::node::Edge;
+use crate::serve::edge::request::paths::{key_of, path_of};
+use crate::serve::edge::store::Cause;
 
 /// Everything that an edge knows of one object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use warp::Reply;
 
-use super::answer::{self, Waited};
-use super::flights::{Head, Landing, Watch};
-use super::metrics::WaitEnd;
-use super::pass::{self, RequestStream};
-use super::request::{Answered, Asked, Role};
 use crate::policy::edge;
 use crate::policy::key::Kind;
 use crate::policy::status::{FetchError, Shed};
+use crate::serve::edge::flights::{Head, Landing, Watch};
+use crate::serve::edge::metrics::WaitEnd;
+use crate::serve::edge::request::answer::{self, Waited};
+use crate::serve::edge::request::asked::{Answered, Asked, Role};
+use crate::serve::edge::request::pass::{self, RequestStream};
 use crate::time::Timestamp;
 
 /// What a waiting request learnt in the end.
-pub(super) enum Heard {
+pub(in crate::serve::edge) enum Heard {
     Head(Arc<Head>),
     Landing(Landing),
     Deadline,
 }
 
-pub(super) async fn follow(
+pub(in crate::serve::edge) async fn follow(
     asked: Asked<'_>,
     role: Role,
     mut watch: Watch,
@@ -31,7 +31,7 @@ pub(super) async fn follow(
     answer_heard(asked, role, watch, heard, body).await
 }
 
-pub(super) async fn answer_heard(
+pub(in crate::serve::edge) async fn answer_heard(
     asked: Asked<'_>,
     role: Role,
     watch: Watch,
@@ -87,7 +87,7 @@ pub(super) async fn answer_heard(
     }
 }
 
-pub(super) async fn hear(asked: &Asked<'_>, watch: &mut Watch) -> Heard {
+pub(in crate::serve::edge) async fn hear(asked: &Asked<'_>, watch: &mut Watch) -> Heard {
     // A playlist is small and useless in part. A request that waits for one gets it whole, with its lifetime, and
     // gzipped if asked.
     let streams = matches!(asked.request.kind, Kind::Segment | Kind::Other);

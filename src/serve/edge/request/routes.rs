@@ -7,18 +7,20 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use warp::Filter;
 use warp::reply::Response;
 
-use super::access::Line;
-use super::answer::{self, Request};
-use super::node::Edge;
-use super::pass::{self, RequestStream};
-use super::paths::key_of;
-use super::request::{Answered, Asked};
-use super::{blocking, likes, serve};
 use crate::hls::names::{self, LivePath, MalformedDirective};
 use crate::likes::names::{BATCH, LikePath};
 use crate::policy::edge::Decision;
 use crate::policy::status::{MissQueue, Served};
-use crate::serve::listener::{Peer, Target};
+use crate::serve::edge::admin::access::Line;
+use crate::serve::edge::likes;
+use crate::serve::edge::node::Edge;
+use crate::serve::edge::request::answer::{self, Request};
+use crate::serve::edge::request::asked::{Answered, Asked};
+use crate::serve::edge::request::blocking;
+use crate::serve::edge::request::pass::{self, RequestStream};
+use crate::serve::edge::request::paths::key_of;
+use crate::serve::edge::request::shared;
+use crate::serve::http::listener::{Peer, Target};
 use crate::time::Timestamp;
 
 impl Edge {
@@ -112,7 +114,7 @@ impl Edge {
             (_, &Method::GET | &Method::HEAD) => match (path, uri.query()) {
                 (Some(LivePath::MediaPlaylist { .. }), Some(query)) => {
                     match names::sequence_asked(query) {
-                        Ok(None) => serve::serve(asked, body).await,
+                        Ok(None) => shared::serve(asked, body).await,
                         Ok(Some(number)) => blocking::once_listed(asked, number, body).await,
                         Err(MalformedDirective) => {
                             asked.refused(StatusCode::BAD_REQUEST, "malformed-directive")
@@ -122,7 +124,7 @@ impl Edge {
                 (None, _) if headers.contains_key(http::header::AUTHORIZATION) => {
                     pass::pass(&asked, body).await
                 }
-                _ => serve::serve(asked, body).await,
+                _ => shared::serve(asked, body).await,
             },
             (Some(_), &Method::OPTIONS) => Answered {
                 served: Served::Hit,

@@ -13,13 +13,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use warp::Reply;
 use warp::reply::Response;
 
-use super::flights::{Head, Landing, Watch};
-use super::head::insert_cors;
-use super::store::CACHE_STATUS;
-use super::store::Object;
 use crate::policy::key::Kind;
 use crate::policy::status::{CacheStatus, FetchError, Shed, Way};
-use crate::serve::conditions::{self, Wanted};
+use crate::serve::edge::flights::{Head, Landing, Watch};
+use crate::serve::edge::request::head::insert_cors;
+use crate::serve::edge::store::CACHE_STATUS;
+use crate::serve::edge::store::Object;
+use crate::serve::http::conditions::{self, Wanted};
 use crate::time::Timestamp;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -27,10 +27,10 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// The parts of a request that shape its answer.
 #[derive(Debug)]
-pub(super) struct Request<'a> {
-    pub(super) method: &'a Method,
-    pub(super) headers: &'a HeaderMap,
-    pub(super) kind: Kind,
+pub(in crate::serve::edge) struct Request<'a> {
+    pub(in crate::serve::edge) method: &'a Method,
+    pub(in crate::serve::edge) headers: &'a HeaderMap,
+    pub(in crate::serve::edge) kind: Kind,
 }
 
 impl Request<'_> {
@@ -42,13 +42,13 @@ impl Request<'_> {
 
 /// How long a request waited, and the origin's share of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Waited {
-    pub(super) total: Duration,
-    pub(super) origin: Duration,
+pub(in crate::serve::edge) struct Waited {
+    pub(in crate::serve::edge) total: Duration,
+    pub(in crate::serve::edge) origin: Duration,
 }
 
 /// The answer of a fresh stored object.
-pub(super) fn hit(
+pub(in crate::serve::edge) fn hit(
     request: &Request<'_>,
     stored: &Object,
     now: Timestamp,
@@ -64,7 +64,7 @@ pub(super) fn hit(
 }
 
 /// The answer of a stored object, or of one that has just landed.
-pub(super) fn object(
+pub(in crate::serve::edge) fn object(
     request: &Request<'_>,
     object: &Object,
     now: Timestamp,
@@ -100,7 +100,7 @@ pub(super) fn object(
 }
 
 /// The answer of a flight whose head is known and whose body is still coming in. Each reader goes at its own pace.
-pub(super) fn flight(
+pub(in crate::serve::edge) fn flight(
     request: &Request<'_>,
     head: &Head,
     watch: Watch,
@@ -144,7 +144,7 @@ pub(super) fn flight(
 }
 
 /// The answer of a failure, with a sentence that says what happened.
-pub(super) fn failure(
+pub(in crate::serve::edge) fn failure(
     code: StatusCode,
     status: CacheStatus<'_>,
     error: Option<FetchError>,
@@ -178,12 +178,12 @@ pub(super) fn failure(
 }
 
 /// How long a failed object should be left alone, in whole seconds for `Retry-After`, at least one.
-pub(super) fn retry_after_s(span: Duration) -> u64 {
+pub(in crate::serve::edge) fn retry_after_s(span: Duration) -> u64 {
     span.as_secs_f64().ceil().max(1.0) as u64
 }
 
 /// The answer to a preflight request for a live object: any page may read it.
-pub(super) fn preflight() -> Response {
+pub(in crate::serve::edge) fn preflight() -> Response {
     let mut headers = HeaderMap::new();
     insert_cors(&mut headers);
     headers.insert(
@@ -199,7 +199,7 @@ pub(super) fn preflight() -> Response {
 }
 
 /// Writes into the head how the answer came about.
-pub(super) fn say(
+pub(in crate::serve::edge) fn say(
     headers: &mut HeaderMap,
     status: CacheStatus<'_>,
     upstream_status: Option<&HeaderValue>,
@@ -293,7 +293,7 @@ fn body_of(watch: Watch, skip: u64, take: Option<u64>) -> Response {
 
 /// The bytes of a flight from `skip` on: `take` of them, or all. If the flight fails, the stream ends with an error,
 /// which breaks the connection off. So a viewer never takes a part for the whole.
-pub(super) fn chunks(
+pub(in crate::serve::edge) fn chunks(
     watch: Watch,
     skip: u64,
     take: Option<u64>,
@@ -317,7 +317,7 @@ pub(super) fn chunks(
 /// The flight that a viewer was reading from has failed.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the fetch from the origin failed: {}", .0.word())]
-pub(super) struct FlightFailed(FetchError);
+pub(in crate::serve::edge) struct FlightFailed(FetchError);
 
 struct Reader {
     watch: Watch,
@@ -388,8 +388,8 @@ mod tests {
     use futures_util::StreamExt;
     use tokio::sync::watch;
 
-    use super::super::flights::Progress;
     use super::*;
+    use crate::serve::edge::flights::Progress;
 
     fn progress(chunks: &[&'static str], landing: Option<Landing>) -> Progress {
         Progress {

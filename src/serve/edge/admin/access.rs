@@ -36,22 +36,22 @@ pub struct Unwritable {
 
 /// One answered request.
 #[derive(Debug, Serialize)]
-pub(super) struct Line<'a> {
-    pub(super) at_unix_ms: UnixTime,
-    pub(super) edge: &'a str,
-    pub(super) method: &'a str,
-    pub(super) path: &'a str,
-    pub(super) status: u16,
-    pub(super) result: &'static str,
+pub(in crate::serve::edge) struct Line<'a> {
+    pub(in crate::serve::edge) at_unix_ms: UnixTime,
+    pub(in crate::serve::edge) edge: &'a str,
+    pub(in crate::serve::edge) method: &'a str,
+    pub(in crate::serve::edge) path: &'a str,
+    pub(in crate::serve::edge) status: u16,
+    pub(in crate::serve::edge) result: &'static str,
     /// Body bytes that the head announced.
-    pub(super) bytes: u64,
+    pub(in crate::serve::edge) bytes: u64,
     /// Time from the request to the head of its answer.
-    pub(super) head_ms: f64,
+    pub(in crate::serve::edge) head_ms: f64,
 }
 
 /// An open log. Its thread ends when the log is dropped.
 #[derive(Debug)]
-pub(super) struct AccessLog {
+pub(in crate::serve::edge) struct AccessLog {
     lines: SyncSender<Vec<u8>>,
     one_of: u64,
     seen: AtomicU64,
@@ -59,7 +59,10 @@ pub(super) struct AccessLog {
 }
 
 impl AccessLog {
-    pub(super) fn open(config: &Config, dropped: IntCounter) -> Result<Self, Unwritable> {
+    pub(in crate::serve::edge) fn open(
+        config: &Config,
+        dropped: IntCounter,
+    ) -> Result<Self, Unwritable> {
         let unwritable = |source| Unwritable {
             path: config.path.clone(),
             source,
@@ -79,7 +82,7 @@ impl AccessLog {
     }
 
     /// Logs a request, if the sample includes it.
-    pub(super) fn note<'a>(&self, line: impl FnOnce() -> Line<'a>) {
+    pub(in crate::serve::edge) fn note<'a>(&self, line: impl FnOnce() -> Line<'a>) {
         if !self
             .seen
             .fetch_add(1, Ordering::Relaxed)

@@ -8,18 +8,18 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::flights::Table;
-use super::store::{Cause, Store};
-use super::upstream::Upstream;
 use crate::policy::admission::Class;
 use crate::policy::key::Kind;
 use crate::serve::clock::Clock;
+use crate::serve::edge::flights::Table;
+use crate::serve::edge::store::{Cause, Store};
+use crate::serve::edge::upstream::Upstream;
 use crate::serve::metrics::{self as table, Registry};
 use crate::time::Timestamp;
 
 /// What an edge holds, and how many requests wait there.
 #[derive(Clone, Debug)]
-pub(super) struct Gauges {
+pub(in crate::serve::edge) struct Gauges {
     store: Store,
     flights: Arc<Table>,
     upstream: Arc<Upstream>,
@@ -44,7 +44,7 @@ pub(super) struct Gauges {
 
 impl Gauges {
     /// The gauges of these parts of an edge.
-    pub(super) fn new(
+    pub(in crate::serve::edge) fn new(
         registry: &Registry,
         store: Store,
         flights: Arc<Table>,

@@ -9,18 +9,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 use warp::Reply;
 
-use super::answer;
-use super::fetch::{self, Listing};
-use super::flights::{Landing, Progress};
-use super::moka_cache::Moka;
-use super::pass::{self, RequestStream};
-use super::request::{Answered, Asked, Role};
-use super::store::Object;
 use crate::policy::flight::Reason;
 use crate::policy::freshness::Freshness;
 use crate::policy::status::{FetchError, Served, Way};
+use crate::serve::edge::baselines::moka_cache::Moka;
+use crate::serve::edge::fetch::{self, Listing};
+use crate::serve::edge::flights::{Landing, Progress};
+use crate::serve::edge::request::answer;
+use crate::serve::edge::request::asked::{Answered, Asked, Role};
+use crate::serve::edge::request::pass::{self, RequestStream};
+use crate::serve::edge::store::Object;
 
-pub(super) async fn by_moka(asked: Asked<'_>, body: impl RequestStream) -> Answered {
+pub(in crate::serve::edge) async fn by_moka(
+    asked: Asked<'_>,
+    body: impl RequestStream,
+) -> Answered {
     let Moka(cache) = &asked.edge.baseline;
     let key = asked.key.to_key();
     let hit = |object: &Object, now| {

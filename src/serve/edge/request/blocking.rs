@@ -9,29 +9,30 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::answer::{self, Waited};
-use super::fetch::{self, Listing};
-use super::node::Edge;
-use super::pass::RequestStream;
-use super::request::{Answered, Asked, Role};
-use super::store::Entry;
-use super::{serve, stored};
 use crate::policy::blocking::{Blocked, Outlook, Step};
 use crate::policy::collapse::Boarding;
 use crate::policy::edge::Reload;
 use crate::policy::flight::Reason;
 use crate::policy::status::{FetchError, MissQueue, Served, Shed, Way};
+use crate::serve::edge::fetch::{self, Listing};
+use crate::serve::edge::node::Edge;
+use crate::serve::edge::request::answer::{self, Waited};
+use crate::serve::edge::request::asked::{Answered, Asked, Role};
+use crate::serve::edge::request::pass::RequestStream;
+use crate::serve::edge::request::shared;
+use crate::serve::edge::request::stored;
+use crate::serve::edge::store::Entry;
 use crate::time::Timestamp;
 
 /// Answers with a playlist that lists segment `number`, as soon as there is one. The baselines do not support this.
-pub(super) async fn once_listed(
+pub(in crate::serve::edge) async fn once_listed(
     asked: Asked<'_>,
     number: u64,
     body: impl RequestStream,
 ) -> Answered {
     let edge = asked.edge;
     if edge.miss_queue != MissQueue::Flights {
-        return serve::serve(asked, body).await;
+        return shared::serve(asked, body).await;
     }
     let Some(_place) = Place::take(edge) else {
         return asked.unserved(FetchError::Shed(Shed::BlockedFull), None, Role::Follower);
@@ -49,7 +50,7 @@ pub(super) async fn once_listed(
             }
             (Step::Listed, Some(entry)) => return listed_now(asked, &entry),
             (Step::Plain | Step::Stored(_) | Step::Listed, _) => {
-                return serve::serve(asked, body).await;
+                return shared::serve(asked, body).await;
             }
             (Step::TooFar, _) => return asked.refused(StatusCode::BAD_REQUEST, "too-far-ahead"),
             (Step::Late, _) => {

@@ -7,20 +7,24 @@ use std::time::Duration;
 
 use warp::Reply;
 
-use super::answer;
-use super::fetch::{self, Listing};
-use super::pass::RequestStream;
-use super::request::{Answered, Asked, Role};
-use super::{follow, stored};
 use crate::policy::collapse::Boarding;
 use crate::policy::edge::Decision;
 use crate::policy::flight::Reason;
 use crate::policy::status::{FetchError, Way};
+use crate::serve::edge::fetch::{self, Listing};
+use crate::serve::edge::request::answer;
+use crate::serve::edge::request::asked::{Answered, Asked, Role};
+use crate::serve::edge::request::follow;
+use crate::serve::edge::request::pass::RequestStream;
+use crate::serve::edge::request::stored;
 
 const INTERVAL: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) async fn by_polling(asked: Asked<'_>, body: impl RequestStream) -> Answered {
+pub(in crate::serve::edge) async fn by_polling(
+    asked: Asked<'_>,
+    body: impl RequestStream,
+) -> Answered {
     let gives_up = asked.began + PATIENCE;
     loop {
         let look_again = || {

@@ -6,11 +6,15 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::upstream;
 use crate::policy::key::{Key, Kind};
+use crate::serve::edge::upstream;
 
 /// The headers of the origin that viewers get, with those that an edge adds to every object.
-pub(super) fn viewer_headers(key: &Key, origin: &HeaderMap, via: &HeaderValue) -> HeaderMap {
+pub(in crate::serve::edge) fn viewer_headers(
+    key: &Key,
+    origin: &HeaderMap,
+    via: &HeaderValue,
+) -> HeaderMap {
     const FROM_LIVE: [HeaderName; 5] = [CONTENT_TYPE, CACHE_CONTROL, ETAG, LAST_MODIFIED, VIA];
     let mut headers = HeaderMap::with_capacity(16);
     match key {
@@ -54,14 +58,14 @@ pub(super) fn viewer_headers(key: &Key, origin: &HeaderMap, via: &HeaderValue) -
 
 /// The same value in memory of its own. hyper's value is a slice of a read buffer of up to 400 KB, and a stored object
 /// would keep all of that buffer.
-pub(super) fn detached(value: &HeaderValue) -> HeaderValue {
+pub(in crate::serve::edge) fn detached(value: &HeaderValue) -> HeaderValue {
     let mut own = HeaderValue::from_bytes(value.as_bytes()).expect("it is a value already");
     own.set_sensitive(value.is_sensitive());
     own
 }
 
 /// Lets a player on any page read the stream and what the edge says of it.
-pub(super) fn insert_cors(headers: &mut HeaderMap) {
+pub(in crate::serve::edge) fn insert_cors(headers: &mut HeaderMap) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,

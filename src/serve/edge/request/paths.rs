@@ -6,7 +6,7 @@ use crate::hls::names::LivePath;
 use crate::policy::key::{Key, KeyRef, Kind};
 
 /// The key of the object that a request asks for.
-pub(super) fn key_of<'a>(
+pub(in crate::serve::edge) fn key_of<'a>(
     path: Option<LivePath<'a>>,
     uri: &'a Uri,
     authority: &'a str,
@@ -37,7 +37,7 @@ pub(super) fn key_of<'a>(
 }
 
 /// The path under which the object with this key is requested.
-pub(super) fn path_of(key: &Key) -> String {
+pub(in crate::serve::edge) fn path_of(key: &Key) -> String {
     match key {
         Key::Live {
             channel,

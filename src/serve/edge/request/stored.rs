@@ -2,17 +2,17 @@
 
 use warp::Reply;
 
-use super::answer;
-use super::fetch::{self, Listing};
-use super::pass::{self, RequestStream};
-use super::request::{Answered, Asked};
-use super::store::Entry;
 use crate::policy::edge::{Decision, WhyStale};
 use crate::policy::flight::Reason;
 use crate::policy::status::{Served, Way};
+use crate::serve::edge::fetch::{self, Listing};
+use crate::serve::edge::request::answer;
+use crate::serve::edge::request::asked::{Answered, Asked};
+use crate::serve::edge::request::pass::{self, RequestStream};
+use crate::serve::edge::store::Entry;
 use crate::time::Timestamp;
 
-pub(super) async fn by_store(
+pub(in crate::serve::edge) async fn by_store(
     asked: Asked<'_>,
     entry: &Entry,
     decision: Decision,
@@ -53,7 +53,7 @@ pub(super) async fn by_store(
     }
 }
 
-pub(super) fn refresh(asked: &Asked<'_>) {
+pub(in crate::serve::edge) fn refresh(asked: &Asked<'_>) {
     let settled = || {
         !matches!(
             asked.look(asked.edge.clock.now()),

@@ -11,17 +11,17 @@ use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::{Frame, Incoming};
 use warp::Reply;
 
-use super::answer;
-use super::node::Edge;
-use super::request::{Answered, Asked};
-use super::upstream::{self, RequestBody};
 use crate::policy::admission::Class;
 use crate::policy::flight::{Attempt, Reason};
 use crate::policy::retry::Health;
 use crate::policy::status::{FetchError, Served, Way};
+use crate::serve::edge::node::Edge;
+use crate::serve::edge::request::answer;
+use crate::serve::edge::request::asked::{Answered, Asked};
+use crate::serve::edge::upstream::{self, RequestBody};
 
 /// The body of a viewer's request, as warp gives it.
-pub(super) trait RequestStream:
+pub(in crate::serve::edge) trait RequestStream:
     Stream<Item = Result<Self::Piece, warp::Error>> + Send + Sync + 'static
 {
     /// One piece of the body.
@@ -51,7 +51,7 @@ const CLAIMS: [&str; 9] = [
 ];
 
 /// Forwards a request and streams its answer back.
-pub(super) async fn pass(asked: &Asked<'_>, body: impl RequestStream) -> Answered {
+pub(in crate::serve::edge) async fn pass(asked: &Asked<'_>, body: impl RequestStream) -> Answered {
     let edge = asked.edge;
     let permit = match edge
         .upstream

@@ -1,19 +1,21 @@
 //! A request for a shared object: from the store, or by the miss queue.
 
-use super::fetch::{self, Listing};
-use super::flights::Landing;
-use super::follow::{self, Heard};
-use super::pass::RequestStream;
-use super::request::{Answered, Asked, Role};
-use super::{baseline, polling, stored};
 use crate::policy::collapse::Boarding;
 use crate::policy::flight::Reason;
 use crate::policy::key::Key;
 use crate::policy::status::{FetchError, MissQueue};
+use crate::serve::edge::baselines::moka;
+use crate::serve::edge::baselines::polling;
+use crate::serve::edge::fetch::{self, Listing};
+use crate::serve::edge::flights::Landing;
+use crate::serve::edge::request::asked::{Answered, Asked, Role};
+use crate::serve::edge::request::follow::{self, Heard};
+use crate::serve::edge::request::pass::RequestStream;
+use crate::serve::edge::request::stored;
 
-pub(super) async fn serve(asked: Asked<'_>, body: impl RequestStream) -> Answered {
+pub(in crate::serve::edge) async fn serve(asked: Asked<'_>, body: impl RequestStream) -> Answered {
     if asked.edge.miss_queue == MissQueue::Moka {
-        return baseline::by_moka(asked, body).await;
+        return moka::by_moka(asked, body).await;
     }
     let now = asked.began;
     if let Some((entry, decision)) = asked.look(now) {
@@ -35,7 +37,10 @@ pub(super) async fn serve(asked: Asked<'_>, body: impl RequestStream) -> Answere
     }
 }
 
-pub(super) async fn by_flight(asked: Asked<'_>, body: impl RequestStream) -> Answered {
+pub(in crate::serve::edge) async fn by_flight(
+    asked: Asked<'_>,
+    body: impl RequestStream,
+) -> Answered {
     let mut boarded_before = false;
     loop {
         let begin = |key: &Key, generation| {

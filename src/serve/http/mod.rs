@@ -1,0 +1,6 @@
+//! HTTP before any route: accepted connections, refused requests, conditional and partial answers.
+
+pub mod conditions;
+pub mod connection;
+pub mod listener;
+pub mod request_filter;
