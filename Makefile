@@ -81,7 +81,7 @@ bench: ## Seawall beside nginx and Redis, as ratios in one run; what a decision,
 	$(CARGO) bench --locked --bench media
 	$(CARGO) bench --locked --bench likes
 
-soak: ## twenty minutes of viewers and trouble: memory flat, no failure outside of the trouble (SECONDS=, SEED=)
+soak: ## twenty minutes of viewers and faults: memory flat, no failure outside of the faults (SECONDS=, SEED=)
 	$(CARGO) bench --locked --bench soak -- $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 deps: ## install the programs that tests and benchmarks need (Debian, as root; elsewhere it says what is missing)

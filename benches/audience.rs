@@ -280,7 +280,7 @@ seed = 1
 [real]
 requests_logged_max = 1000000
 
-[real.stage]
+[real.cluster]
 edges = 2
 parts_per_segment = 12
 origin_delay_ms = 0.0

@@ -24,8 +24,8 @@ use seawall::scenario;
 use seawall::scenario::connections::Connections;
 use seawall::serve::admin::Admin;
 use seawall::serve::clock::Clock;
-use seawall::serve::cluster::{self, Doors, OriginRoom};
-use seawall::serve::origin::{Fault, OriginConfig, OriginFaults};
+use seawall::serve::components::{self, Doors, OriginComponent};
+use seawall::serve::origin::{AnswerFault, OriginConfig, OriginFaults};
 use seawall::serve::workers::Workers;
 use seawall::time::Timestamp;
 use seawall::viewer::arrivals::Arrivals;
@@ -55,14 +55,14 @@ fn main() -> anyhow::Result<()> {
     };
     let (seconds, viewers) = (number("--seconds", 1_200)?, number("--viewers", 2_000)?);
     let seed = number("--seed", 1)?;
-    cluster::raise_descriptor_limit();
+    components::raise_descriptor_limit();
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(soak(Duration::from_secs(seconds), viewers as u32, seed))
 }
 
 /// A period in which the origin failed; one that still lasts has no end yet.
 #[derive(Clone, Copy, Debug)]
-struct Trouble {
+struct FaultSpan {
     begun: Timestamp,
     ended: Option<Timestamp>,
 }
@@ -75,7 +75,7 @@ async fn soak(length: Duration, viewers: u32, seed: u64) -> anyhow::Result<()> {
         segments_dir: folder.path().to_owned(),
         ..OriginConfig::default()
     };
-    let origin = OriginRoom::open(config, Doors::free(), None, Admin::default(), clock)?;
+    let origin = OriginComponent::open(config, Doors::free(), None, Admin::default(), clock)?;
     let off_air = CancellationToken::new();
     let channel = origin.broadcast("soak", 1, Layout::default(), None, off_air.clone())?;
     while !origin.origin.store().is_current(&channel) {
@@ -85,11 +85,11 @@ async fn soak(length: Duration, viewers: u32, seed: u64) -> anyhow::Result<()> {
         Edge::start("edge-1", &origin.url())?,
         Edge::start("edge-2", &origin.url())?,
     ];
-    let troubles = Arc::new(Mutex::new(Vec::new()));
+    let faults = Arc::new(Mutex::new(Vec::new()));
     // The task ends with `off_air`.
-    let maker = tokio::spawn(make_trouble(
+    let maker = tokio::spawn(inject_faults(
         origin.origin.faults().clone(),
-        troubles.clone(),
+        faults.clone(),
         clock,
         seed,
         off_air.clone(),
@@ -100,7 +100,7 @@ async fn soak(length: Duration, viewers: u32, seed: u64) -> anyhow::Result<()> {
         length.as_secs()
     );
     println!(
-        "| round | requests | failed in trouble | failed outside | memory of the edges, MiB | descriptors |"
+        "| round | requests | failed in faults | failed outside | memory of the edges, MiB | descriptors |"
     );
     println!("|---|---|---|---|---|---|");
     let (mut settled, mut last) = (None, Level::default());
@@ -109,13 +109,13 @@ async fn soak(length: Duration, viewers: u32, seed: u64) -> anyhow::Result<()> {
     for round in 1..=rounds {
         let plan = plan(viewers, seed + round, &edges, &channel, clock);
         let record = load::run(&plan, clock, |_| {}, CancellationToken::new()).await?;
-        let troubles = troubles
+        let faults = faults
             .lock()
             .expect("nobody panics while holding it")
             .clone();
-        let (inside, outside) = failures(&record, &troubles);
+        let (inside, outside) = failures(&record, &faults);
         for request in outside.iter().take(3) {
-            println!("  outside of any trouble: {request:?}");
+            println!("  outside of any fault: {request:?}");
         }
         wrong += record
             .requests
@@ -139,14 +139,11 @@ async fn soak(length: Duration, viewers: u32, seed: u64) -> anyhow::Result<()> {
     }
     off_air.cancel();
     maker.await?;
-    origin.room.stop().await;
+    origin.component.stop().await;
 
-    let count = troubles
-        .lock()
-        .expect("nobody panics while holding it")
-        .len();
+    let count = faults.lock().expect("nobody panics while holding it").len();
     println!(
-        "\n{count} troubles; {wrong} segments with wrong bytes; {outside_all} failures outside of trouble"
+        "\n{count} faults; {wrong} segments with wrong bytes; {outside_all} failures outside of faults"
     );
     ensure!(wrong == 0, "a viewer got wrong bytes");
     ensure!(outside_all == 0, "requests failed while all was well");
@@ -201,12 +198,11 @@ fn plan(
 }
 
 /// Requests that failed while the origin had a fault, and those that failed while it had none.
-fn failures(record: &RunRecord, troubles: &[Trouble]) -> (usize, Vec<Request>) {
-    let in_trouble = |request: &Request| {
-        troubles.iter().any(|trouble| {
-            let felt_until = trouble.ended.map(|ended| ended + GRACE);
-            request.finished >= trouble.begun
-                && felt_until.is_none_or(|until| request.sent <= until)
+fn failures(record: &RunRecord, faults: &[FaultSpan]) -> (usize, Vec<Request>) {
+    let in_fault = |request: &Request| {
+        faults.iter().any(|fault| {
+            let felt_until = fault.ended.map(|ended| ended + GRACE);
+            request.finished >= fault.begun && felt_until.is_none_or(|until| request.sent <= until)
         })
     };
     let failed: Vec<_> = record
@@ -216,16 +212,16 @@ fn failures(record: &RunRecord, troubles: &[Trouble]) -> (usize, Vec<Request>) {
         .collect();
     let outside: Vec<_> = failed
         .iter()
-        .filter(|request| !in_trouble(request))
+        .filter(|request| !in_fault(request))
         .map(|&&request| request)
         .collect();
     (failed.len() - outside.len(), outside)
 }
 
 /// Injects a fault at the origin now and then; the seed draws its kind and duration.
-async fn make_trouble(
+async fn inject_faults(
     faults: OriginFaults,
-    troubles: Arc<Mutex<Vec<Trouble>>>,
+    spans: Arc<Mutex<Vec<FaultSpan>>>,
     clock: Clock,
     seed: u64,
     stop: CancellationToken,
@@ -242,17 +238,17 @@ async fn make_trouble(
             break;
         }
         let fault = match draw(0, 3) {
-            0 => Fault::Stopped,
-            1 => Fault::Unavailable,
-            2 => Fault::Truncated,
-            _ => Fault::Hangs,
+            0 => AnswerFault::Stopped,
+            1 => AnswerFault::Unavailable,
+            2 => AnswerFault::Truncated,
+            _ => AnswerFault::Hangs,
         };
-        let note = |change: &dyn Fn(&mut Vec<Trouble>)| {
-            change(&mut troubles.lock().expect("nobody panics while holding it"));
+        let note = |change: &dyn Fn(&mut Vec<FaultSpan>)| {
+            change(&mut spans.lock().expect("nobody panics while holding it"));
         };
         // Noted before the fault begins, because a round may end in the middle of it.
         let begun = clock.now();
-        note(&|troubles| troubles.push(Trouble { begun, ended: None }));
+        note(&|spans| spans.push(FaultSpan { begun, ended: None }));
         match draw(0, 2) {
             0 => faults.begin(fault),
             1 => faults.begin_for(Kind::Segment, fault),
@@ -261,8 +257,8 @@ async fn make_trouble(
         tokio::time::sleep(Duration::from_millis(draw(500, 4_000))).await;
         faults.end();
         let ended = Some(clock.now());
-        note(&|troubles| {
-            if let Some(last) = troubles.last_mut() {
+        note(&|spans| {
+            if let Some(last) = spans.last_mut() {
                 last.ended = ended;
             }
         });

@@ -260,7 +260,7 @@ def ages():
 def run_time(selector):
     return [
         series(
-            "Processor", "percentunit", "Processor seconds per second of each process; 1 is one core. Rooms of one "
+            "Processor", "percentunit", "Processor seconds per second of each process; 1 is one core. Components of one "
             "process show the same.",
             ("{{name}}", f"rate(process_cpu_seconds_total{{{selector}}}{RATE})"),
         ),
@@ -282,7 +282,7 @@ def run_time(selector):
 
 
 def surge():
-    requests = rate("seawall_edge_requests_total", f"{EDGE},room!=\"shield\"")
+    requests = rate("seawall_edge_requests_total", f"{EDGE},component!=\"shield\"")
     hits = rate("seawall_origin_hits_total", CLIENT)
     segment_hits = rate("seawall_origin_hits_total", f'{CLIENT},kind="segment"')
     return [
@@ -478,7 +478,7 @@ def edge():
                    ("log lines lost", rate("seawall_edge_access_log_dropped_total", EDGE))),
         ]),
         (1, [row("Run time")]),
-        (8, run_time('room=~"edge|shield",name=~"$edge"')),
+        (8, run_time('component=~"edge|shield",name=~"$edge"')),
     ]
 
 
@@ -538,7 +538,7 @@ def origin():
                    ("refused: {{reason}}", rate("seawall_origin_rejected_total", "", "reason"))),
         ]),
         (1, [row("Run time")]),
-        (8, run_time('room="origin"')),
+        (8, run_time('component="origin"')),
     ]
 
 

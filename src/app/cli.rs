@@ -44,7 +44,7 @@ pub struct Cli {
     pub log: String,
 }
 
-/// The rooms of the program.
+/// The components of the program.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start everything in one process: broadcaster, origin and edges.
@@ -148,7 +148,7 @@ Examples:
 /// Flags of `seawall top`.
 #[derive(Debug, Args)]
 pub struct Top {
-    /// An admin listener: the origin's of `seawall up` names all rooms. Repeat it for several.
+    /// An admin listener: the origin's of `seawall up` names all components. Repeat it for several.
     #[arg(
         long,
         value_name = "ADDR",
@@ -212,7 +212,7 @@ pub struct Purge {
     pub token: String,
 }
 
-/// The file that every room may read.
+/// The file that every component may read.
 #[derive(Debug, Args)]
 pub struct File {
     /// A TOML file; `seawall config` prints one with every key.
@@ -239,7 +239,7 @@ pub struct Stream {
     renditions: Option<Vec<String>>,
 }
 
-/// Flags of the admin listener of a room that runs alone.
+/// Flags of the admin listener of a component that runs alone.
 #[derive(Debug, Args)]
 pub struct Operators {
     /// What an operator must bring to change anything, or to see the configuration. Better in SEAWALL_ADMIN_TOKEN than
@@ -251,7 +251,7 @@ pub struct Operators {
         hide_env_values = true
     )]
     admin_token: Option<String>,
-    /// A room elsewhere that `/-/targets` names too, for a Prometheus that knows this address alone: ROOM/NAME=HOST:PORT,
+    /// A component elsewhere that `/-/targets` names too, for a Prometheus that knows this address alone: COMPONENT/NAME=HOST:PORT,
     /// such as edge/edge-1=127.0.0.1:9081. Repeat it for several.
     #[arg(
         long = "targets",

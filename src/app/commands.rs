@@ -11,7 +11,7 @@ use super::{compare, inspect, likes, surge, top};
 use crate::config::{Config, ConfigError};
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
-use crate::run::cluster::{Edges, Venue};
+use crate::run::cluster::{ClusterRef, Edges};
 use crate::run::compose;
 use crate::run::processes;
 use crate::run::runner;
@@ -20,7 +20,7 @@ use crate::scenario;
 use crate::serve::broadcaster::sink::SinkError;
 use crate::serve::broadcaster::{Broadcaster, Figures, Sink};
 use crate::serve::clock::Clock;
-use crate::serve::cluster::{self, Doors, EdgeRoom, OriginRoom, StartError};
+use crate::serve::components::{self, Doors, EdgeComponent, OriginComponent, StartError};
 use crate::serve::edge::EdgeError;
 use crate::serve::metrics::Registry;
 use crate::serve::token::Token;
@@ -88,22 +88,22 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
     }
     let mut scenario = flags.surge.as_deref().map(scenario::find).transpose()?;
     if let Some(scenario) = &mut scenario {
-        let stage = &mut scenario.real.stage;
-        if stage.processes || stage.channels > 1 {
+        let plan = &mut scenario.real.cluster;
+        if plan.processes || plan.channels > 1 {
             let name = &scenario.name;
             anyhow::bail!(
                 "{name:?} wants edges that are processes, or several channels: play it with `seawall surge {name}`"
             );
         }
         // The scenario sets the cluster. Its channel has its own name, so that it never meets another layout on disk.
-        stage.shields = config.edge.shields.or(stage.shields);
-        stage.lay_over(&mut config);
-        config.edge.count = stage.edges;
-        config.edge.shields = stage.shields;
+        plan.shields = config.edge.shields.or(plan.shields);
+        plan.lay_over(&mut config);
+        config.edge.count = plan.edges;
+        config.edge.shields = plan.shields;
         config.channel.name.clone_from(&scenario.name);
-        config.channel.parts_per_segment = stage.parts_per_segment;
-        config.origin.delay_ms = stage.origin_delay_ms;
-        config.origin.window = stage.window;
+        config.channel.parts_per_segment = plan.parts_per_segment;
+        config.origin.delay_ms = plan.origin_delay_ms;
+        config.origin.window = plan.window;
     }
     // Likes of simulated viewers go into a temporary folder, because they do not belong in the folder for segments.
     let rehearsed = scenario.as_ref().filter(|_| config.likes.dir.is_none());
@@ -123,10 +123,10 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
     let (origin, channel) = compose::open_origin(&config, doors, clock, stop.clone()).await?;
     let tiers = open_tiers(&config, &origin, clock)?;
     terminal::print(&welcome(&channel, &origin, &tiers))?;
-    let edges = Edges::Rooms(tiers);
+    let edges = Edges::Components(tiers);
     let code = match scenario {
         Some(scenario) => {
-            let venue = Venue {
+            let cluster = ClusterRef {
                 origin: &origin,
                 edges: &edges,
                 channels: std::slice::from_ref(&channel),
@@ -137,7 +137,7 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
             let _door = surge::door(flags.metrics, registry)?;
             let code = surge::both(
                 &scenario,
-                &venue,
+                &cluster,
                 &config,
                 flags.report.as_deref(),
                 &metrics,
@@ -158,7 +158,7 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
     };
     stop.cancel();
     edges.stop().await;
-    origin.room.stop().await;
+    origin.component.stop().await;
     Ok(code)
 }
 
@@ -174,7 +174,7 @@ async fn broadcast(config: Config) -> anyhow::Result<u8> {
     let sink = Sink::http(&to, &Token::new(&token))?;
     let window = config.origin.window;
     let wanted = &config.channel;
-    let channel = cluster::channel(
+    let channel = components::channel(
         &wanted.name,
         wanted.seed,
         wanted.layout(),
@@ -208,12 +208,12 @@ async fn origin(config: Config) -> anyhow::Result<u8> {
     };
     let (setup, ingest) = (compose::origin_config(&config), config.origin.ingest);
     let admin = compose::admin(&config, directory);
-    let open = move || OriginRoom::open(setup, doors, ingest, admin, clock);
+    let open = move || OriginComponent::open(setup, doors, ingest, admin, clock);
     let origin = tokio::task::spawn_blocking(open).await??;
     let mut text = format!(
         "origin   {}\nadmin    http://{}\n",
         origin.url(),
-        origin.room.admin
+        origin.component.admin
     );
     match origin.ingest {
         Some(addr) => text += &format!("ingest   http://{addr}\n"),
@@ -223,7 +223,7 @@ async fn origin(config: Config) -> anyhow::Result<u8> {
     }
     terminal::print(&text)?;
     stop.cancelled().await;
-    origin.room.stop().await;
+    origin.component.stop().await;
     Ok(cli::OK)
 }
 
@@ -235,7 +235,7 @@ async fn edge(config: Config) -> anyhow::Result<u8> {
         listen_option: "--listen",
         admin_option: "--admin",
     };
-    let connections = cluster::connections_max(config.edge.connections_max, 1);
+    let connections = components::connections_max(config.edge.connections_max, 1);
     let setup = compose::edge_config(
         &config,
         config.edge.name.clone(),
@@ -247,16 +247,16 @@ async fn edge(config: Config) -> anyhow::Result<u8> {
     };
     let workers = Workers::start(threads).context("cannot start the threads that serve viewers")?;
     let admin = compose::admin(&config, compose::directory(&config));
-    let edge = EdgeRoom::open(setup, doors, admin, connections, workers, Clock::start())?;
+    let edge = EdgeComponent::open(setup, doors, admin, connections, workers, Clock::start())?;
     terminal::print(&format!(
         "{:<8} {}   for {}\nadmin    http://{}\n",
         edge.edge.name(),
         edge.url(),
         config.edge.upstreams.join(" or "),
-        edge.room.admin
+        edge.component.admin
     ))?;
     stop.cancelled().await;
-    edge.room.stop().await;
+    edge.component.stop().await;
     Ok(cli::OK)
 }
 
@@ -278,7 +278,7 @@ fn scenarios(flags: &cli::Scenarios) -> anyhow::Result<u8> {
 }
 
 /// The edges of `seawall up`, and their shields.
-fn open_tiers(config: &Config, origin: &OriginRoom, clock: Clock) -> anyhow::Result<Tiers> {
+fn open_tiers(config: &Config, origin: &OriginComponent, clock: Clock) -> anyhow::Result<Tiers> {
     let plan = Plan {
         config,
         origin: origin.url(),
@@ -304,7 +304,7 @@ fn open_tiers(config: &Config, origin: &OriginRoom, clock: Clock) -> anyhow::Res
 }
 
 /// The information that a user needs once everything runs.
-fn welcome(channel: &Channel, origin: &OriginRoom, tiers: &Tiers) -> String {
+fn welcome(channel: &Channel, origin: &OriginComponent, tiers: &Tiers) -> String {
     let path = LivePath::Multivariant {
         channel: &channel.name,
     }
@@ -322,10 +322,10 @@ fn welcome(channel: &Channel, origin: &OriginRoom, tiers: &Tiers) -> String {
         channel.layout.segment_duration().as_secs_f64(),
     );
     for edge in tiers.edges.iter().chain(&tiers.shields) {
-        let (name, url, admin) = (edge.edge.name(), edge.url(), edge.room.admin);
+        let (name, url, admin) = (edge.edge.name(), edge.url(), edge.component.admin);
         text += &format!("  {name:<10} {url}{path}   metrics http://{admin}/metrics\n");
     }
-    let (url, admin) = (origin.url(), origin.room.admin);
+    let (url, admin) = (origin.url(), origin.component.admin);
     text += &format!(
         "  {:<10} {url}{path}   metrics http://{admin}/metrics\n\n\
          A Prometheus finds all of them at http://{admin}/-/targets.\n\n",

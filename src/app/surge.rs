@@ -18,11 +18,11 @@ use crate::report::summary::Summary;
 use crate::report::text::{self, Ink, Page};
 use crate::report::thresholds::Verdict;
 use crate::run::ab::{Ab, Side};
-use crate::run::cluster::{Edges, Venue};
+use crate::run::cluster::{ClusterRef, Edges};
 use crate::run::runner::{self, Played, RunningEdges};
 use crate::scenario::{self, Scenario};
 use crate::serve::clock::Clock;
-use crate::serve::cluster::MetricsDoor;
+use crate::serve::components::MetricsDoor;
 use crate::serve::metrics::Registry;
 use crate::terminal;
 
@@ -35,9 +35,9 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
     if let Some(seed) = flags.seed {
         scenario.seed = seed;
     }
-    let stage = &mut scenario.real.stage;
-    stage.shields = flags.shields.or(stage.shields);
-    stage.edges = flags.edges.unwrap_or(stage.edges);
+    let plan = &mut scenario.real.cluster;
+    plan.shields = flags.shields.or(plan.shields);
+    plan.edges = flags.edges.unwrap_or(plan.edges);
     scenario.real.audience.viewers = flags.viewers.unwrap_or(scenario.real.audience.viewers);
     let scenario = scenario.checked(&flags.scenario)?;
     let clock = Clock::start();
@@ -125,25 +125,26 @@ async fn compared(
 /// No port is free, or an edge cannot be reached.
 pub async fn both(
     scenario: &Scenario,
-    venue: &Venue<'_>,
+    cluster: &ClusterRef<'_>,
     config: &Config,
     report: Option<&Path>,
     metrics: &Metrics,
     clock: Clock,
     stop: &CancellationToken,
 ) -> anyhow::Result<u8> {
-    let on = runner::at_venue(scenario, venue, MissQueue::Flights, metrics, clock, stop).await?;
+    let on =
+        runner::at_cluster(scenario, cluster, MissQueue::Flights, metrics, clock, stop).await?;
     if stop.is_cancelled() {
         terminal::print(&text::render(&on.summary, page()))?;
         return Ok(code_of(&[&on.summary]));
     }
-    let stage = &scenario.real.stage;
-    let without = Edges::open(stage, venue.origin, "off", MissQueue::Off, config, clock).await?;
-    let bare = Venue {
+    let plan = &scenario.real.cluster;
+    let without = Edges::open(plan, cluster.origin, "off", MissQueue::Off, config, clock).await?;
+    let bare = ClusterRef {
         edges: &without,
-        ..*venue
+        ..*cluster
     };
-    let off = runner::at_venue(scenario, &bare, MissQueue::Off, metrics, clock, stop).await;
+    let off = runner::at_cluster(scenario, &bare, MissQueue::Off, metrics, clock, stop).await;
     without.stop().await;
     let off = off?;
     let labels = ["miss queue on", "miss queue off"];

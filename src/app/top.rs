@@ -34,7 +34,7 @@ pub async fn top(flags: &cli::Top, stop: CancellationToken) -> anyhow::Result<u8
             .collect::<Result<_, _>>()?,
         audience: address(&flags.audience)?,
         patience: interval.clamp(Duration::from_secs(1), Duration::from_secs(5)),
-        rooms: Vec::new(),
+        components: Vec::new(),
         clock: Clock::start(),
     };
     let first = tokio::select! {
@@ -86,7 +86,7 @@ impl Look {
             "nothing answers at {} ({}); start a cluster with `seawall up`, or name its origin's admin listener with \
              --admin HOST:PORT",
             admins.join(", "),
-            why.map_or("it named no rooms", String::as_str)
+            why.map_or("it named no components", String::as_str)
         );
     }
 }
@@ -97,12 +97,12 @@ struct Cluster {
     audience: String,
     patience: Duration,
     /// The components that were found last.
-    rooms: Vec<Room>,
+    components: Vec<Component>,
     clock: Clock,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Room {
+struct Component {
     role: Option<Role>,
     name: Option<String>,
     address: String,
@@ -114,13 +114,13 @@ impl Cluster {
         let notes = self.find().await;
         let clock = self.clock;
         let patience = self.patience;
-        let answers = self.rooms.iter().cloned().map(|room| async move {
+        let answers = self.components.iter().cloned().map(|component| async move {
             let at = clock.now();
-            let scrape = scrape(&room.address, patience).await;
+            let scrape = scrape(&component.address, patience).await;
             Answer {
-                role: room.role,
-                name: room.name,
-                address: room.address,
+                role: component.role,
+                name: component.name,
+                address: component.address,
                 at,
                 scrape,
             }
@@ -143,58 +143,58 @@ impl Cluster {
             async move { tokio::time::timeout(patience, ask::get_json::<Vec<Group>>(&url)).await }
         });
         let found = join_all(asked).await;
-        let mut rooms: Vec<Room> = Vec::new();
+        let mut components: Vec<Component> = Vec::new();
         let mut notes = Vec::new();
         let mut lost = false;
         for (admin, found) in self.admins.iter().zip(found) {
             match found {
-                Ok(Ok(groups)) => rooms.extend(groups.into_iter().flat_map(rooms_of)),
+                Ok(Ok(groups)) => components.extend(groups.into_iter().flat_map(components_of)),
                 Ok(Err(error)) if error.is::<ask::Unwanted>() => {
                     notes.push(format!(
-                        "{admin} names no rooms, so it is watched alone: {error:#}"
+                        "{admin} names no components, so it is watched alone: {error:#}"
                     ));
-                    rooms.push(alone(admin));
+                    components.push(alone(admin));
                 }
                 Ok(Err(_)) | Err(_) => {
                     lost = true;
-                    rooms.push(alone(admin));
+                    components.push(alone(admin));
                 }
             }
         }
         if lost {
             // The lost listener may have named other components: they are still asked.
-            let known = std::mem::take(&mut self.rooms);
-            rooms.splice(0..0, known);
+            let known = std::mem::take(&mut self.components);
+            components.splice(0..0, known);
         }
-        rooms.push(Room {
+        components.push(Component {
             role: Some(Role::Audience),
             name: None,
             address: self.audience.clone(),
         });
         let mut seen = std::collections::HashSet::new();
-        rooms.retain(|room| seen.insert(room.address.clone()));
-        self.rooms = rooms;
+        components.retain(|component| seen.insert(component.address.clone()));
+        self.components = components;
         notes
     }
 }
 
-fn alone(admin: &str) -> Room {
-    Room {
+fn alone(admin: &str) -> Component {
+    Component {
         role: None,
         name: None,
         address: admin.to_owned(),
     }
 }
 
-fn rooms_of(group: Group) -> impl Iterator<Item = Room> {
-    let role = match group.labels.room {
+fn components_of(group: Group) -> impl Iterator<Item = Component> {
+    let role = match group.labels.component {
         Found::Edge => Role::Edge,
         Found::Shield => Role::Shield,
         Found::Origin => Role::Origin,
         Found::Audience => Role::Audience,
     };
     let name = group.labels.name;
-    group.targets.into_iter().map(move |address| Room {
+    group.targets.into_iter().map(move |address| Component {
         role: Some(role),
         name: Some(name.clone()),
         address,

@@ -49,7 +49,7 @@ pub struct Config {
 pub struct Admin {
     /// The token that an operator must send to change anything, or to see the configuration; unset: no operator may.
     pub token: Option<String>,
-    /// Components elsewhere that `/-/targets` lists too, each as ROOM/NAME=HOST:PORT.
+    /// Components elsewhere that `/-/targets` lists too, each as COMPONENT/NAME=HOST:PORT.
     pub targets: Vec<Target>,
 }
 

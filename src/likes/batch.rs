@@ -4,7 +4,7 @@
 //! magic "SWLK" | version u8 | writer u64 | epoch u64 | number u64 | count u32 | crc32c u32 | body
 //! body:    channels: varint, then each a text             each used, in the order of first use
 //!          records: `count` of them
-//! record:  kind u8 | channel varint | viewer text | identity: varint, or a text if kind has KEYED | taps varint
+//! record:  kind u8 | channel varint | viewer text | identity: varint, or a text if kind has KEYED | hearts varint
 //! text:    length varint | UTF-8
 //! ```
 //! Fixed numbers are little-endian. The checksum covers every byte except itself. A batch has only one encoding: a
@@ -222,7 +222,7 @@ fn put_record(bytes: &mut Vec<u8>, channel: u64, change: &Change) {
             | match update.action {
                 Action::Like => 0,
                 Action::Unlike => 1,
-                Action::Taps(_) => 2,
+                Action::Hearts(_) => 2,
             },
     );
     put(bytes, channel);
@@ -231,7 +231,7 @@ fn put_record(bytes: &mut Vec<u8>, channel: u64, change: &Change) {
         Identity::Sequence(sequence) => put(bytes, *sequence),
         Identity::Key(key) => put_text(bytes, key),
     }
-    if let Action::Taps(count) = update.action {
+    if let Action::Hearts(count) = update.action {
         put(bytes, count.into());
     }
 }
@@ -294,9 +294,10 @@ fn read_change(rest: &mut Reader<'_>, kind: u8) -> Result<Change, BatchError> {
         0 => Action::Like,
         1 => Action::Unlike,
         _ => {
-            let taps = rest.number()?;
-            let taps = u32::try_from(taps).map_err(|_| BatchError::Invalid("too many taps"))?;
-            Action::Taps(taps)
+            let hearts = rest.number()?;
+            let hearts =
+                u32::try_from(hearts).map_err(|_| BatchError::Invalid("too many hearts"))?;
+            Action::Hearts(hearts)
         }
     };
     Ok(Change::Update(Update {
@@ -332,7 +333,7 @@ mod tests {
         };
         let operations = vec![
             like("ann", 1),
-            Operation::update("two", "bob", key, Action::Taps(300)),
+            Operation::update("two", "bob", key, Action::Hearts(300)),
             Operation::update("demo", "ann", Identity::Sequence(200), Action::Unlike),
             close,
             reopen,
@@ -425,7 +426,7 @@ mod tests {
         let largest = |number: usize| {
             let channel = format!("{number:064}");
             let (name, key) = ("v".repeat(64), Identity::Key("k".repeat(64).into()));
-            Operation::update(channel, &name, key, Action::Taps(1_000_000))
+            Operation::update(channel, &name, key, Action::Hearts(1_000_000))
         };
         while encoder.push(&largest(encoder.count())) {}
         let count = encoder.count();

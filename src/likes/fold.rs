@@ -2,7 +2,7 @@
 //!
 //! - Each operation of each new batch takes the next sequence number, whether it counts or not: numbers have no gap.
 //! - A batch that was applied already (the same writer, epoch and number) changes nothing and takes no number.
-//! - A like counts if its sequence is newer than the viewer's last. Taps count if their number is new.
+//! - A like counts if its sequence is newer than the viewer's last. Hearts count if their number is new.
 //! - The log alone decides, so every replay ends in the same state.
 
 use std::collections::{BTreeMap, HashMap};
@@ -74,7 +74,7 @@ pub(super) struct Viewer {
     /// The newest numbered like or unlike; 0 if there is none yet.
     pub(super) sequence: u64,
     pub(super) likes: bool,
-    pub(super) taps: Window,
+    pub(super) hearts: Window,
 }
 
 /// The counts of one channel.
@@ -82,7 +82,7 @@ pub(super) struct Viewer {
 pub struct Counts {
     /// Viewers whose last accepted operation is a like.
     pub likes: u64,
-    /// The sum of taps.
+    /// The sum of hearts.
     pub hearts: u64,
     /// The last operation that these counts include. It grows with every operation for the channel.
     pub seq: u64,
@@ -336,7 +336,7 @@ impl Channel {
             .copied()
             .unwrap_or_default();
         let seen = match update.action {
-            Action::Taps(count) => known.taps.judge(sequence, count),
+            Action::Hearts(count) => known.hearts.judge(sequence, count),
             Action::Like | Action::Unlike if sequence > known.sequence => Seen::New,
             action if sequence == known.sequence && (action == Action::Like) != known.likes => {
                 Seen::Other
@@ -370,7 +370,7 @@ impl Channel {
         if self.closed {
             return Effect::Closed;
         }
-        if let (Action::Taps(count), None) = (update.action, sequence) {
+        if let (Action::Hearts(count), None) = (update.action, sequence) {
             self.hearts += u64::from(count);
             return Effect::Counted;
         }
@@ -385,8 +385,8 @@ impl Channel {
             .viewers
             .get_mut(&update.viewer)
             .expect("it is there by now");
-        if let Action::Taps(count) = update.action {
-            viewer.taps.mark(sequence.unwrap_or_default(), count);
+        if let Action::Hearts(count) = update.action {
+            viewer.hearts.mark(sequence.unwrap_or_default(), count);
             self.hearts += u64::from(count);
             return Effect::Counted;
         }
@@ -473,7 +473,7 @@ mod tests {
             (66, 1, Effect::Counted),
             (2, 5, Effect::TooOld),
         ] {
-            let found = effect(&mut state, numbered("ann", number, Action::Taps(count)));
+            let found = effect(&mut state, numbered("ann", number, Action::Hearts(count)));
             assert_eq!(found, expected, "{number}");
         }
         let counts = state.counts("demo").unwrap();
@@ -484,7 +484,7 @@ mod tests {
     fn likes_and_taps_of_a_viewer_are_numbered_apart() {
         let mut state = State::default();
         assert_eq!(
-            effect(&mut state, numbered("ann", 1, Action::Taps(1))),
+            effect(&mut state, numbered("ann", 1, Action::Hearts(1))),
             Effect::Counted
         );
         assert_eq!(
@@ -503,12 +503,12 @@ mod tests {
             keys_max: 2,
             ..Rules::default()
         });
-        let tap = |key| keyed("ann", key, Action::Taps(1));
+        let tap = |key| keyed("ann", key, Action::Hearts(1));
         for (operation, expected) in [
             (tap("a"), Effect::Counted),
             (tap("a"), Effect::Duplicate),
-            (keyed("ann", "a", Action::Taps(2)), Effect::Conflict),
-            (keyed("bob", "a", Action::Taps(2)), Effect::Counted),
+            (keyed("ann", "a", Action::Hearts(2)), Effect::Conflict),
+            (keyed("bob", "a", Action::Hearts(2)), Effect::Counted),
             (tap("b"), Effect::Counted),
             // The third key pushed out the first one. An operation that is sent again after that long counts again.
             (tap("a"), Effect::Counted),
@@ -526,7 +526,7 @@ mod tests {
         for (operation, expected) in [
             (numbered("ann", 1, Action::Like), Effect::Duplicate),
             (numbered("ann", 2, Action::Unlike), Effect::Closed),
-            (keyed("bob", "k", Action::Taps(1)), Effect::Closed),
+            (keyed("bob", "k", Action::Hearts(1)), Effect::Closed),
         ] {
             assert_eq!(effect(&mut state, operation), expected);
         }
@@ -536,7 +536,7 @@ mod tests {
             Effect::Counted
         );
         assert_eq!(
-            effect(&mut state, keyed("bob", "k", Action::Taps(1))),
+            effect(&mut state, keyed("bob", "k", Action::Hearts(1))),
             Effect::Counted,
             "what a closed channel refused left no trace"
         );

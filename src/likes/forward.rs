@@ -164,7 +164,7 @@ pub fn sum_name(header: Header) -> Box<str> {
 /// A batch's sum of hearts without a name for one channel.
 pub(super) fn sum(header: Header, channel: &str, hearts: u32) -> Operation {
     let (name, number) = (sum_name(header), Identity::Sequence(header.number));
-    Operation::update(channel, &name, number, Action::Taps(hearts))
+    Operation::update(channel, &name, number, Action::Hearts(hearts))
 }
 
 /// Whether an operation is the sum of its batch for its channel.
@@ -172,7 +172,7 @@ pub fn is_sum(operation: &Operation, header: Header) -> bool {
     let Change::Update(update) = &operation.change else {
         return false;
     };
-    matches!(update.action, Action::Taps(_))
+    matches!(update.action, Action::Hearts(_))
         && update.identity == Identity::Sequence(header.number)
         && update.viewer == sum_name(header)
 }
@@ -184,7 +184,7 @@ fn check(operation: &Operation, header: Header) -> Result<(), ForwardError> {
             Err(ForwardError::Invalid("edges neither close nor reopen"))
         }
         Change::Update(Update {
-            action: Action::Taps(hearts),
+            action: Action::Hearts(hearts),
             ..
         }) if *hearts > HEARTS_MAX && !is_sum(operation, header) => {
             Err(ForwardError::Invalid("a viewer sends 1 to 100 hearts"))
@@ -339,9 +339,9 @@ mod tests {
         Operation::update("demo", "ann", Identity::Sequence(sequence), Action::Like)
     }
 
-    fn taps(viewer: &str, sequence: u64, count: u32) -> Operation {
+    fn hearts(viewer: &str, sequence: u64, count: u32) -> Operation {
         let identity = Identity::Sequence(sequence);
-        Operation::update("demo", viewer, identity, Action::Taps(count))
+        Operation::update("demo", viewer, identity, Action::Hearts(count))
     }
 
     #[test]
@@ -395,10 +395,10 @@ mod tests {
         let name = sum_name(HEADER);
         for (operation, expected) in [
             (like(1), true),
-            (taps("ann", 1, 100), true),
-            (taps("ann", 1, 101), false),
-            (taps(&name, HEADER.number, 101), true),
-            (taps(&name, HEADER.number + 1, 101), false),
+            (hearts("ann", 1, 100), true),
+            (hearts("ann", 1, 101), false),
+            (hearts(&name, HEADER.number, 101), true),
+            (hearts(&name, HEADER.number + 1, 101), false),
             (close, false),
         ] {
             let bytes = filled(std::slice::from_ref(&operation));
@@ -456,7 +456,7 @@ mod tests {
         let from = "9".repeat(FROM_BYTES_MAX);
         let largest = |number: usize| {
             let (name, key) = ("v".repeat(64), Identity::Key("k".repeat(64).into()));
-            Operation::update(format!("{number:064}"), &name, key, Action::Taps(100))
+            Operation::update(format!("{number:064}"), &name, key, Action::Hearts(100))
         };
         while filling.push(&largest(filling.operations.count()), &from, 0) {}
         let count = filling.operations.count();

@@ -206,7 +206,7 @@ mod tests {
     fn sent() -> impl Strategy<Value = Sent> {
         let channel = prop::sample::select(vec!["a", "b", "c"]);
         (channel, 0..8_u8, 1..100_u32, 0..4_u8).prop_map(|(channel, viewer, number, what)| {
-            let action = [Action::Like, Action::Unlike, Action::Taps(number)];
+            let action = [Action::Like, Action::Unlike, Action::Hearts(number)];
             let Some(action) = action.get(usize::from(what)) else {
                 return nameless(channel, number);
             };
@@ -264,7 +264,7 @@ mod tests {
                                 *sums.entry(channel.to_string()).or_default() += hearts;
                             }
                             let Change::Update(update) = &operation.change else { unreachable!() };
-                            prop_assert_eq!(update.action, Action::Taps(sum));
+                            prop_assert_eq!(update.action, Action::Hearts(sum));
                         }
                     }
                 }

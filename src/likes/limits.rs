@@ -1,6 +1,6 @@
 //! Every bound of likes, and the one admission decision: which requests are admitted, and which are shed first.
 //!
-//! Under load taps are shed first, then strong reads, then likes. An acknowledged like is never dropped.
+//! Under load hearts are shed first, then strong reads, then likes. An acknowledged like is never dropped.
 
 use std::time::Duration;
 
@@ -67,8 +67,8 @@ pub struct Load {
 /// The class of a request, for admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Taps: shed first, when the queue is three quarters full.
-    Taps,
+    /// Hearts: shed first, when the queue is three quarters full.
+    Hearts,
     /// A read that needs a barrier: shed when the queue is seven eighths full.
     StrongRead,
     /// Likes and unlikes: shed when the queue is full.
@@ -133,7 +133,7 @@ impl Limits {
     /// The reason for shedding it.
     pub fn admit(&self, load: &Load, class: Class, bytes: usize) -> Result<(), Shed> {
         let share = |max: usize| match class {
-            Class::Taps => max / 4 * 3,
+            Class::Hearts => max / 4 * 3,
             Class::StrongRead => max / 8 * 7,
             Class::Like => max,
         };
@@ -244,7 +244,7 @@ mod tests {
                 queued_operations,
                 ..idle()
             };
-            [Class::Taps, Class::StrongRead, Class::Like]
+            [Class::Hearts, Class::StrongRead, Class::Like]
                 .map(|class| limits.admit(&load, class, 0).is_ok())
         };
         assert_eq!(let_in(6_143), [true, true, true]);

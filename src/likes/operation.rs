@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::hls::names;
 
-/// The most taps that one operation may add.
+/// The most hearts that one operation may add.
 pub const TAPS_MAX: u32 = 1_000_000;
 /// The most hearts that a viewer may send at once.
 pub const HEARTS_MAX: u32 = 100;
@@ -23,7 +23,7 @@ pub struct Operation {
 /// The change that an operation makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A viewer likes, unlikes or taps.
+    /// A viewer likes, unlikes or hearts.
     Update(Update),
     /// The channel takes no updates from here on.
     Close,
@@ -42,7 +42,7 @@ pub struct Update {
     pub action: Action,
 }
 
-/// The identity by which a copy of an operation is recognised. Likes and taps of a viewer are numbered separately.
+/// The identity by which a copy of an operation is recognised. Likes and hearts of a viewer are numbered separately.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// The viewer's own count of its operations at this channel, from 1.
@@ -59,7 +59,7 @@ pub enum Action {
     /// The viewer no longer likes the channel.
     Unlike,
     /// Adds this number of hearts, 1 to [`TAPS_MAX`].
-    Taps(u32),
+    Hearts(u32),
 }
 
 impl Operation {
@@ -101,7 +101,7 @@ impl Operation {
                         }
                         && match update.action {
                             Action::Like | Action::Unlike => true,
-                            Action::Taps(count) => (1..=TAPS_MAX).contains(&count),
+                            Action::Hearts(count) => (1..=TAPS_MAX).contains(&count),
                         }
                 }
             }
@@ -157,7 +157,7 @@ mod tests {
     fn every_number_has_its_range() {
         let tap = |sequence, count| {
             let identity = Identity::Sequence(sequence);
-            Operation::update("demo", "ann", identity, Action::Taps(count)).is_valid()
+            Operation::update("demo", "ann", identity, Action::Hearts(count)).is_valid()
         };
         assert!(tap(1, 1) && tap(u64::MAX, TAPS_MAX));
         assert!(!tap(0, 1) && !tap(1, 0) && !tap(1, TAPS_MAX + 1));

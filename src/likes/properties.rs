@@ -19,13 +19,15 @@ fn oracle(history: &[Step]) -> (BTreeMap<u8, (u64, u64)>, Vec<bool>) {
     let mut counts = Vec::new();
     for step in history {
         let (channel, viewer, identity, action) = *step;
-        let taps = |action: Action| matches!(action, Action::Taps(_));
+        let hearts = |action: Action| matches!(action, Action::Hearts(_));
         let same = |past: &&Step| (past.0, past.1) == (channel, viewer);
         let mine = || counted.iter().filter(same);
         let refused = match identity {
             Err(key) => mine().any(|past| past.2 == Err(key)),
-            Ok(number) if taps(action) => mine().any(|past| taps(past.3) && past.2 == Ok(number)),
-            Ok(number) => mine().any(|past| !taps(past.3) && past.2.is_ok_and(|n| n >= number)),
+            Ok(number) if hearts(action) => {
+                mine().any(|past| hearts(past.3) && past.2 == Ok(number))
+            }
+            Ok(number) => mine().any(|past| !hearts(past.3) && past.2.is_ok_and(|n| n >= number)),
         };
         counts.push(!refused);
         if !refused {
@@ -39,13 +41,13 @@ fn oracle(history: &[Step]) -> (BTreeMap<u8, (u64, u64)>, Vec<bool>) {
         let viewers: BTreeSet<u8> = here().map(|step| step.1).collect();
         let last = |viewer: &u8| {
             let mut own = here().filter(|step| step.1 == *viewer);
-            own.rfind(|step| !matches!(step.3, Action::Taps(_)))
+            own.rfind(|step| !matches!(step.3, Action::Hearts(_)))
         };
         let liking = |viewer: &&u8| last(viewer).is_some_and(|step| step.3 == Action::Like);
         *likes = viewers.iter().filter(liking).count() as u64;
         *hearts = here()
             .map(|step| {
-                if let Action::Taps(n) = step.3 {
+                if let Action::Hearts(n) = step.3 {
                     n.into()
                 } else {
                     0
@@ -69,7 +71,7 @@ fn step() -> impl Strategy<Value = Step> {
     let action = prop_oneof![
         Just(Action::Like),
         Just(Action::Unlike),
-        (1..4_u32).prop_map(Action::Taps),
+        (1..4_u32).prop_map(Action::Hearts),
     ];
     // The numbers span less than a window. Another test covers numbers outside of it.
     let identity = prop_oneof![(1..60_u8).prop_map(Ok), (0..6_u8).prop_map(Err)];

@@ -4,7 +4,7 @@
 //! magic "SWLS" | version u8 | crc32c u32 of all that follows | cursor | counted
 //! cursor:   position varint | writers: count, then each writer u64, epoch varint, number varint
 //! counted:  sequence | keys: count, then each digest and action, the oldest first | channels: count, then each
-//! channel:  name | sequence | closed u8 | hearts | viewers: count, then each name, sequence, likes u8, taps
+//! channel:  name | sequence | closed u8 | hearts | viewers: count, then each name, sequence, likes u8, hearts
 //! ```
 //! Everything is sorted, so a state has only one encoding. The hash excludes the cursor. So it is the same for the same
 //! operations in the same order, in any log and however they were cut into batches.
@@ -106,7 +106,7 @@ pub fn decode(bytes: &[u8], rules: Rules) -> Result<State, SnapshotError> {
         let action = match rest.number()? {
             0 => Action::Like,
             1 => Action::Unlike,
-            taps => Action::Taps(narrow(taps - 1)?),
+            hearts => Action::Hearts(narrow(hearts - 1)?),
         };
         state.keys.remember(digest, action, rules.keys_max);
     }
@@ -133,7 +133,7 @@ fn put_counted(bytes: &mut Vec<u8>, state: &State) {
             match action {
                 Action::Like => 0,
                 Action::Unlike => 1,
-                Action::Taps(count) => u64::from(count) + 1,
+                Action::Hearts(count) => u64::from(count) + 1,
             },
         );
     }
@@ -157,11 +157,11 @@ fn put_viewers(bytes: &mut Vec<u8>, viewers: &HashMap<Box<str>, Viewer>) {
         put_text(bytes, name);
         put(bytes, viewer.sequence);
         bytes.push(viewer.likes.into());
-        let taps = &viewer.taps;
-        put(bytes, taps.newest);
-        if taps.newest > 0 {
-            bytes.extend_from_slice(&taps.seen.to_le_bytes());
-            put(bytes, taps.newest_count.into());
+        let hearts = &viewer.hearts;
+        put(bytes, hearts.newest);
+        if hearts.newest > 0 {
+            bytes.extend_from_slice(&hearts.seen.to_le_bytes());
+            put(bytes, hearts.newest_count.into());
         }
     }
 }
@@ -176,7 +176,7 @@ fn read_channel(rest: &mut Reader<'_>) -> Result<Channel, SnapshotError> {
     for _ in 0..rest.number()? {
         let name = rest.text()?.into();
         let (sequence, likes, newest) = (rest.number()?, flag(rest)?, rest.number()?);
-        let taps = if newest == 0 {
+        let hearts = if newest == 0 {
             Window::default()
         } else {
             Window {
@@ -189,7 +189,7 @@ fn read_channel(rest: &mut Reader<'_>) -> Result<Channel, SnapshotError> {
         let viewer = Viewer {
             sequence,
             likes,
-            taps,
+            hearts,
         };
         channel.viewers.insert(name, viewer);
     }
@@ -250,8 +250,8 @@ mod tests {
         let key = Identity::Key("k".into());
         let operations = [
             Operation::update("demo", "bob", Identity::Sequence(7), Action::Like),
-            Operation::update("demo", "ann", Identity::Sequence(2), Action::Taps(3)),
-            Operation::update("two", "ann", key, Action::Taps(4)),
+            Operation::update("demo", "ann", Identity::Sequence(2), Action::Hearts(3)),
+            Operation::update("two", "ann", key, Action::Hearts(4)),
             close,
         ];
         let header = Header {

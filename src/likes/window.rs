@@ -1,16 +1,16 @@
-//! Which of a viewer's numbered taps have been counted: the newest number, and one bit for each of the last 64.
+//! Which of a viewer's numbered hearts have been counted: the newest number, and one bit for each of the last 64.
 
 /// How many numbers, the newest included, the window can tell apart.
 pub const WIDTH: u64 = u64::BITS as u64;
 
-/// The counted numbers. Taps may arrive in any order, if they are at most 63 behind the newest.
+/// The counted numbers. Hearts may arrive in any order, if they are at most 63 behind the newest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     /// The newest number; 0 if there is none yet.
     pub newest: u64,
     /// Bit `i`: `newest - i` has been counted.
     pub seen: u64,
-    /// How many taps the newest number added.
+    /// How many hearts the newest number added.
     pub newest_count: u32,
 }
 
@@ -21,7 +21,7 @@ pub enum Seen {
     New,
     /// The number was counted before.
     Again,
-    /// The number was counted with another number of taps. This is known for the newest only.
+    /// The number was counted with another number of hearts. This is known for the newest only.
     Other,
     /// The number is too old: it is unknown whether it was counted.
     TooOld,

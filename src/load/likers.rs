@@ -199,7 +199,7 @@ impl Shared {
                     _ => "DELETE",
                 }
             }
-            Action::Taps(hearts) => {
+            Action::Hearts(hearts) => {
                 path = format!("/live/{channel}/reactions");
                 body = format!("{{\"viewer\":\"{viewer}\",\"hearts\":{hearts}}}");
                 "POST"
@@ -275,7 +275,7 @@ impl Drop for Entry<'_> {
             kind: match self.like.action {
                 Action::Like => Liking::Like,
                 Action::Unlike => Liking::Unlike,
-                Action::Taps(_) => Liking::Hearts,
+                Action::Hearts(_) => Liking::Hearts,
             },
             due: self.due,
             finished,

@@ -39,7 +39,7 @@ use crate::viewer::likes::{Burst, Likes};
 
 /// What the edge does wrong with segments.
 #[derive(Clone, Copy)]
-enum Trouble {
+enum ServerFault {
     None,
     FlippedBit,
     CutShort,
@@ -50,7 +50,7 @@ enum Trouble {
 struct Edge {
     channel: Channel,
     clock: Clock,
-    trouble: Trouble,
+    fault: ServerFault,
     seen: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -77,15 +77,15 @@ impl Edge {
                 };
                 let rendition = self.channel.rendition(rendition).unwrap();
                 let body = media::segment(&self.channel, rendition, number);
-                match self.trouble {
-                    Trouble::None => ok(status, body),
-                    Trouble::FlippedBit => {
+                match self.fault {
+                    ServerFault::None => ok(status, body),
+                    ServerFault::FlippedBit => {
                         let mut wrong = body.to_vec();
                         *wrong.last_mut().unwrap() ^= 1;
                         ok(status, wrong.into())
                     }
-                    Trouble::CutShort => ok(status, body.slice(..body.len() / 2)),
-                    Trouble::Missing => {
+                    ServerFault::CutShort => ok(status, body.slice(..body.len() / 2)),
+                    ServerFault::Missing => {
                         let mut missing = ok("hit; detail=negative", Bytes::new());
                         *missing.status_mut() = http::StatusCode::NOT_FOUND;
                         missing
@@ -157,13 +157,13 @@ struct Ran {
 }
 
 /// Six viewers who stay for less than a second at a channel with segments of 0.96 s.
-async fn surge(trouble: Trouble, stop: CancellationToken) -> Ran {
-    surge_with(trouble, None, |_| (), stop).await
+async fn surge(fault: ServerFault, stop: CancellationToken) -> Ran {
+    surge_with(fault, None, |_| (), stop).await
 }
 
 /// The same viewers, who also like.
 async fn surge_with(
-    trouble: Trouble,
+    fault: ServerFault,
     likes: Option<Likes>,
     progress: impl Fn(Progress),
     stop: CancellationToken,
@@ -181,7 +181,7 @@ async fn surge_with(
     let edge = Arc::new(Edge {
         channel: channel.clone(),
         clock,
-        trouble,
+        fault,
         seen: Mutex::default(),
     });
     let target = format!("http://{}", serve(Arc::clone(&edge)).await);
@@ -246,7 +246,7 @@ impl Ran {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_viewer_joins_plays_and_leaves_and_the_log_explains_every_miss() {
-    let ran = surge(Trouble::None, CancellationToken::new()).await;
+    let ran = surge(ServerFault::None, CancellationToken::new()).await;
     let summary = ran.summary();
     assert_eq!(summary.viewers.started, 6);
     assert_eq!(summary.experience.started, 6);
@@ -273,7 +273,7 @@ async fn every_viewer_joins_plays_and_leaves_and_the_log_explains_every_miss() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_wrong_bit_is_noticed_and_fails_the_run() {
-    let ran = surge(Trouble::FlippedBit, CancellationToken::new()).await;
+    let ran = surge(ServerFault::FlippedBit, CancellationToken::new()).await;
     let summary = ran.summary();
     assert_eq!(summary.outcomes(Kind::Segment, Outcome::Ok), 0);
     assert!(summary.outcomes(Kind::Segment, Outcome::WrongBytes) >= 6 * 4);
@@ -282,11 +282,11 @@ async fn one_wrong_bit_is_noticed_and_fails_the_run() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_segment_that_ends_early_is_truncated_and_a_missing_one_a_status() {
-    for (trouble, outcome) in [
-        (Trouble::CutShort, Outcome::Truncated),
-        (Trouble::Missing, Outcome::Status),
+    for (fault, outcome) in [
+        (ServerFault::CutShort, Outcome::Truncated),
+        (ServerFault::Missing, Outcome::Status),
     ] {
-        let ran = surge(trouble, CancellationToken::new()).await;
+        let ran = surge(fault, CancellationToken::new()).await;
         let summary = ran.summary();
         assert_eq!(summary.outcomes(Kind::Segment, outcome), 6);
         assert_eq!(summary.experience.exits_before_start, 6);
@@ -314,7 +314,7 @@ async fn likes_that_nobody_answers_are_bounded_and_what_had_left_is_unknown() {
             stop.cancel();
         }
     };
-    let ran = surge_with(Trouble::None, Some(likes), ends, stop.clone()).await;
+    let ran = surge_with(ServerFault::None, Some(likes), ends, stop.clone()).await;
     let likes = ran.record.likes.as_ref().unwrap();
     let count = |fate| {
         likes
@@ -340,7 +340,7 @@ async fn likes_that_nobody_answers_are_bounded_and_what_had_left_is_unknown() {
 async fn a_run_that_is_stopped_at_once_leaves_a_record_that_says_so() {
     let stop = CancellationToken::new();
     stop.cancel();
-    let summary = surge(Trouble::None, stop).await.summary();
+    let summary = surge(ServerFault::None, stop).await.summary();
     assert!(summary.interrupted);
     assert_eq!(summary.verdict, Verdict::Interrupted);
 }

@@ -19,7 +19,7 @@ pub(super) struct Wheel<T> {
 
 /// The position of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Slot {
     tick: u64,
     index: usize,
 }
@@ -36,26 +36,26 @@ impl<T> Wheel<T> {
 
     /// Puts an entry in for this tick. If the tick has gone off, the entry goes to the next one; if it is beyond the reach, to
     /// the last tick within reach.
-    pub(super) fn put(&mut self, tick: u64, what: T) -> Place {
+    pub(super) fn put(&mut self, tick: u64, what: T) -> Slot {
         let tick = tick.clamp(self.next, self.next + (REACH - 1));
         self.soonest = self.soonest.min(tick);
         let at_tick = &mut self.ticks[slot(tick)];
         at_tick.push(Some(what));
-        Place {
+        Slot {
             tick,
             index: at_tick.len() - 1,
         }
     }
 
     /// The entry at this place; `None` if it has gone off or was taken out.
-    pub(super) fn get(&self, place: Place) -> Option<&T> {
+    pub(super) fn get(&self, place: Slot) -> Option<&T> {
         let is_ahead = place.tick >= self.next;
         let at_tick = is_ahead.then(|| &self.ticks[slot(place.tick)])?;
         at_tick.get(place.index)?.as_ref()
     }
 
     /// Takes out the entry at this place; `None` if it has gone off or was taken out before.
-    pub(super) fn take(&mut self, place: Place) -> Option<T> {
+    pub(super) fn take(&mut self, place: Slot) -> Option<T> {
         let is_ahead = place.tick >= self.next;
         let at_tick = is_ahead.then(|| &mut self.ticks[slot(place.tick)])?;
         at_tick.get_mut(place.index)?.take()

@@ -44,12 +44,12 @@ impl Ab {
     /// Sets the knob to this side's setting.
     pub fn lay_over(&self, side: Side, scenario: &mut Scenario, miss_queue: &mut MissQueue) {
         let place = side as usize;
-        let stage = &mut scenario.real.stage;
+        let plan = &mut scenario.real.cluster;
         match self {
             Self::MissQueue(settings) => *miss_queue = settings[place],
-            Self::Shields(settings) => stage.shields = settings[place],
-            Self::Freshness(settings) => stage.playlist_fresh_percent = Some(settings[place]),
-            Self::Eviction(settings) => stage.eviction = Some(settings[place]),
+            Self::Shields(settings) => plan.shields = settings[place],
+            Self::Freshness(settings) => plan.playlist_fresh_percent = Some(settings[place]),
+            Self::Eviction(settings) => plan.eviction = Some(settings[place]),
             Self::Likes(settings) if settings[place] == Liking::Off => scenario.real.likes = None,
             Self::Likes(_) => {}
         }

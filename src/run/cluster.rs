@@ -20,17 +20,17 @@ use crate::run::ask;
 use crate::run::compose;
 use crate::run::processes::{self, Part, Start};
 use crate::run::tiers::{Plan, Tiers};
-use crate::scenario::{Scenario, Stage};
+use crate::scenario::{ClusterPlan, Scenario};
 use crate::serve::clock::Clock;
-use crate::serve::cluster::{Doors, EdgeRoom, OriginRoom};
-use crate::serve::discovery::{Directory, Listed, Role};
+use crate::serve::components::{Doors, EdgeComponent, OriginComponent};
+use crate::serve::discovery::{Directory, DirectoryEntry, Role};
 use crate::serve::edge::admin::operate::Audit;
 use crate::serve::origin::hits::Snapshot;
 
 /// The edges of a cluster.
 pub enum Edges {
     /// In this process.
-    Rooms(Tiers),
+    Components(Tiers),
     /// Each in its own process.
     Processes(Vec<EdgeProcess>),
 }
@@ -45,13 +45,13 @@ pub struct EdgeProcess {
     file: std::sync::Arc<tempfile::TempPath>,
     /// `None` while it is dead.
     part: Mutex<Option<Part>>,
-    _listed: Listed,
+    _entry: DirectoryEntry,
 }
 
 /// The cluster at which a run is played.
-pub struct Venue<'a> {
+pub struct ClusterRef<'a> {
     /// The origin.
-    pub origin: &'a OriginRoom,
+    pub origin: &'a OriginComponent,
     /// The edges.
     pub edges: &'a Edges,
     /// The channels, the most popular first.
@@ -80,7 +80,7 @@ impl EdgeProcess {
         };
         let address = admin.trim_start_matches("http://").parse()?;
         Ok(Self {
-            _listed: directory.list(Role::Edge, &name, address),
+            _entry: directory.list(Role::Edge, &name, address),
             name,
             url: url.clone(),
             admin: admin.clone(),
@@ -160,17 +160,17 @@ impl Edges {
     /// # Errors
     /// No port is free, or a process cannot be started.
     pub async fn open(
-        stage: &Stage,
-        origin: &OriginRoom,
+        plan: &ClusterPlan,
+        origin: &OriginComponent,
         name: &str,
         miss_queue: MissQueue,
         config: &Config,
         clock: Clock,
     ) -> anyhow::Result<Self> {
         let mut config = config.clone();
-        stage.lay_over(&mut config);
+        plan.lay_over(&mut config);
         config.edge.miss_queue = miss_queue;
-        if stage.processes {
+        if plan.processes {
             let file = tempfile::Builder::new()
                 .prefix("seawall-")
                 .suffix(".toml")
@@ -178,7 +178,7 @@ impl Edges {
             std::fs::write(file.path(), toml::to_string(&config)?)?;
             let file = std::sync::Arc::new(file.into_temp_path());
             let upstream = origin.url();
-            let opening = (1..=stage.edges).map(|index| {
+            let opening = (1..=plan.edges).map(|index| {
                 let name = format!("{name}-{index}");
                 EdgeProcess::open(name, &upstream, &file, &origin.directory)
             });
@@ -189,20 +189,20 @@ impl Edges {
             config: &config,
             origin: origin.url(),
             name,
-            edges: stage.edges,
-            shields: stage.shields,
+            edges: plan.edges,
+            shields: plan.shields,
             miss_queue,
             directory: origin.directory.clone(),
             edge_doors: Doors::free(),
             shield_doors: Doors::free(),
         };
-        Ok(Self::Rooms(Tiers::open(&plan, clock)?))
+        Ok(Self::Components(Tiers::open(&plan, clock)?))
     }
 
     /// The URLs for viewers.
     pub fn urls(&self) -> Vec<String> {
         match self {
-            Self::Rooms(tiers) => tiers.edges.iter().map(EdgeRoom::url).collect(),
+            Self::Components(tiers) => tiers.edges.iter().map(EdgeComponent::url).collect(),
             Self::Processes(edges) => edges.iter().map(|edge| edge.url.clone()).collect(),
         }
     }
@@ -210,7 +210,7 @@ impl Edges {
     /// Whether the edges run in this process.
     pub fn process(&self) -> record::Process {
         match self {
-            Self::Rooms(_) => record::Process::SharedWithServers,
+            Self::Components(_) => record::Process::SharedWithServers,
             Self::Processes(_) => record::Process::WithOrigin,
         }
     }
@@ -218,7 +218,7 @@ impl Edges {
     /// Which client asks the origin for which edge.
     fn askers(&self) -> Askers {
         match self {
-            Self::Rooms(tiers) => tiers.askers(),
+            Self::Components(tiers) => tiers.askers(),
             Self::Processes(edges) => Askers::edges(edges.iter().map(|edge| edge.name.clone())),
         }
     }
@@ -226,7 +226,7 @@ impl Edges {
     /// The counts of each edge, and of each shield behind them; `None` for one that does not answer.
     pub async fn audits(&self) -> Vec<Option<Audit>> {
         match self {
-            Self::Rooms(tiers) => {
+            Self::Components(tiers) => {
                 let rooms = tiers.edges.iter().chain(&tiers.shields);
                 rooms.map(|room| Some(room.edge.audit())).collect()
             }
@@ -245,7 +245,7 @@ impl Edges {
     /// Requests that wait for a flight now, over all edges.
     pub async fn waiters(&self) -> u32 {
         match self {
-            Self::Rooms(tiers) => {
+            Self::Components(tiers) => {
                 let rooms = tiers.edges.iter().chain(&tiers.shields);
                 rooms.map(|room| room.edge.waiters()).sum()
             }
@@ -272,7 +272,7 @@ impl Edges {
     /// Stops the servers, first those that viewers ask.
     pub async fn stop(&self) {
         match self {
-            Self::Rooms(tiers) => tiers.stop().await,
+            Self::Components(tiers) => tiers.stop().await,
             Self::Processes(edges) => {
                 futures_util::future::join_all(edges.iter().map(EdgeProcess::end)).await;
             }
@@ -294,7 +294,7 @@ impl Edges {
     }
 }
 
-impl Stage {
+impl ClusterPlan {
     /// Sets its values for edges in a configuration.
     pub fn lay_over(&self, config: &mut Config) {
         let edge = &mut config.edge;
@@ -307,7 +307,7 @@ impl Stage {
     }
 }
 
-impl Venue<'_> {
+impl ClusterRef<'_> {
     /// The counts so far.
     pub async fn before(&self) -> Before {
         Before {
@@ -392,15 +392,15 @@ impl Venue<'_> {
 }
 
 /// How long a cluster keeps playlists, as a percentage of a target duration.
-pub fn playlist_fresh_percent(stage: &Stage) -> u32 {
+pub fn playlist_fresh_percent(plan: &ClusterPlan) -> u32 {
     let usual = Limits::default().playlist_fresh_percent;
-    stage.playlist_fresh_percent.unwrap_or(usual)
+    plan.playlist_fresh_percent.unwrap_or(usual)
 }
 
 /// A separate cluster for one run: opened cold, and stopped after the run.
 pub struct Cluster {
     /// The origin.
-    pub origin: OriginRoom,
+    pub origin: OriginComponent,
     /// Its channels.
     pub channels: Vec<Channel>,
     /// The configuration of the edges.
@@ -416,25 +416,25 @@ impl Cluster {
     /// No port is free, or the folder for temporary files cannot be written.
     pub async fn open(scenario: &Scenario, clock: Clock) -> anyhow::Result<Self> {
         let segments = tempfile::Builder::new().prefix("seawall-").tempdir()?;
-        let stage = &scenario.real.stage;
+        let plan = &scenario.real.cluster;
         let mut config = Config::default();
         config.channel.name.clone_from(&scenario.name);
-        config.channel.parts_per_segment = stage.parts_per_segment;
-        if stage.channels > 1 {
+        config.channel.parts_per_segment = plan.parts_per_segment;
+        if plan.channels > 1 {
             // Several channels are a heavy load for the encoder, so no channel has a rendition that no viewer watches.
             config
                 .channel
                 .renditions
                 .clone_from(&scenario.real.audience.renditions);
         }
-        config.origin.delay_ms = stage.origin_delay_ms;
-        config.origin.window = stage.window;
+        config.origin.delay_ms = plan.origin_delay_ms;
+        config.origin.window = plan.window;
         config.origin.segments = segments.path().to_owned();
         let config = config.checked()?;
         let off_air = CancellationToken::new();
         let (origin, channels) = compose::open_origin_with(
             &config,
-            stage.channels,
+            plan.channels,
             Doors::free(),
             clock,
             off_air.clone(),
@@ -453,7 +453,7 @@ impl Cluster {
     pub async fn stop(&self) {
         self.origin.pace.recover();
         self.off_air.cancel();
-        self.origin.room.stop().await;
+        self.origin.component.stop().await;
     }
 }
 

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::hls::timeline::Channel;
 use crate::serve::admin::Admin;
 use crate::serve::clock::Clock;
-use crate::serve::cluster::{Doors, OriginRoom};
+use crate::serve::components::{Doors, OriginComponent};
 use crate::serve::discovery::Directory;
 use crate::serve::edge;
 use crate::serve::likes;
@@ -28,7 +28,7 @@ pub(crate) async fn open_origin(
     doors: Doors,
     clock: Clock,
     off_air: CancellationToken,
-) -> anyhow::Result<(OriginRoom, Channel)> {
+) -> anyhow::Result<(OriginComponent, Channel)> {
     let (origin, mut channels) = open_origin_with(config, 1, doors, clock, off_air).await?;
     Ok((origin, channels.remove(0)))
 }
@@ -40,14 +40,14 @@ pub(crate) async fn open_origin_with(
     doors: Doors,
     clock: Clock,
     off_air: CancellationToken,
-) -> anyhow::Result<(OriginRoom, Vec<Channel>)> {
+) -> anyhow::Result<(OriginComponent, Vec<Channel>)> {
     let (setup, wanted) = (origin_config(config), config.channel.clone());
     let admin = admin(config, directory(config));
     let runtime = tokio::runtime::Handle::current();
     // The disk may be slow, so the origin is opened on a thread that may block.
     let opened = tokio::task::spawn_blocking(move || {
         let _context = runtime.enter();
-        let origin = OriginRoom::open(setup, doors, None, admin, clock)?;
+        let origin = OriginComponent::open(setup, doors, None, admin, clock)?;
         let broadcast = |index: u32| {
             let name = match index {
                 0 => wanted.name.clone(),
@@ -60,7 +60,7 @@ pub(crate) async fn open_origin_with(
         let channels = (0..count.max(1)).map(broadcast).collect::<Result<_, _>>()?;
         anyhow::Ok((origin, channels))
     });
-    let (origin, channels): (OriginRoom, Vec<Channel>) = opened.await??;
+    let (origin, channels): (OriginComponent, Vec<Channel>) = opened.await??;
     let filling = async {
         for channel in &channels {
             while !origin.origin.store().is_current(channel) {

@@ -7,23 +7,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::load::Network;
 use crate::report::record;
-use crate::run::cluster::Venue;
-use crate::scenario::{self, Trouble};
+use crate::run::cluster::ClusterRef;
+use crate::scenario::{self, FaultKind};
 use crate::serve::clock::Clock;
-use crate::serve::origin::Fault;
+use crate::serve::origin::AnswerFault;
 use crate::time::Timestamp;
 
-impl Venue<'_> {
+impl ClusterRef<'_> {
     /// Injects the faults of a scenario when they are due, until all are done or the run ends; then repairs them. Returns the
     /// faults that were injected.
-    pub async fn make_trouble(
+    pub async fn inject_faults(
         &self,
         faults: &[scenario::Fault],
         began: Timestamp,
         network: &Network,
         clock: Clock,
         stop: &CancellationToken,
-    ) -> Vec<(Trouble, record::Fault)> {
+    ) -> Vec<(FaultKind, record::Fault)> {
         let seconds = |span: f64| Duration::try_from_secs_f64(span).unwrap_or_default();
         let acts = faults.iter().map(|fault| async move {
             let due = |at_s: f64| clock.instant(began + seconds(at_s));
@@ -31,17 +31,17 @@ impl Venue<'_> {
             waiting.await?;
             let from = clock.now().since(began);
             let mut what = fault.what.to_string();
-            if let Err(error) = self.strike(fault.what, network).await {
+            if let Err(error) = self.begin_fault(fault.what, network).await {
                 tracing::error!("{what}: that could not be done: {error:#}");
                 what += " (could not be done)";
             }
             let mut until = None;
-            if let Trouble::EdgeRestarted(_) = fault.what {
+            if let FaultKind::EdgeRestarted(_) = fault.what {
                 until = Some(clock.now().since(began));
             } else if let Some(until_s) = fault.until_s {
                 let over = tokio::time::sleep_until(due(until_s));
                 let over = async {
-                    if let Trouble::ClockDrift(millis) = fault.what {
+                    if let FaultKind::ClockDrift(millis) = fault.what {
                         tokio::select! {
                             () = self.drift(millis, clock) => {}
                             () = over => {}
@@ -57,7 +57,7 @@ impl Venue<'_> {
                         tracing::error!("{what}: its end could not be brought about: {error:#}");
                     }
                 }
-            } else if let Trouble::ClockDrift(millis) = fault.what {
+            } else if let FaultKind::ClockDrift(millis) = fault.what {
                 stop.run_until_cancelled(self.drift(millis, clock)).await;
             }
             Some((fault.what, record::Fault { from, until, what }))
@@ -100,46 +100,46 @@ impl Venue<'_> {
         Ok(self.origin.reopen()?)
     }
 
-    async fn strike(&self, trouble: Trouble, network: &Network) -> anyhow::Result<()> {
+    async fn begin_fault(&self, fault: FaultKind, network: &Network) -> anyhow::Result<()> {
         let faults = self.origin.origin.faults();
-        match trouble {
-            Trouble::EdgeKilled(edge) => self.edges.process_of(edge)?.kill().await?,
-            Trouble::EdgeSilent(edge) => {
+        match fault {
+            FaultKind::EdgeKilled(edge) => self.edges.process_of(edge)?.kill().await?,
+            FaultKind::EdgeSilent(edge) => {
                 self.edges.process_of(edge)?.signal(Signal::STOP).await;
             }
-            Trouble::EdgeRestarted(edge) => {
+            FaultKind::EdgeRestarted(edge) => {
                 let edge = self.edges.process_of(edge)?;
                 edge.end().await;
                 edge.revive().await?;
             }
-            Trouble::OriginSlow(millis) => {
+            FaultKind::OriginSlow(millis) => {
                 let longer = Duration::try_from_secs_f64(millis / 1e3).unwrap_or_default();
-                faults.begin(Fault::Slow(longer));
+                faults.begin(AnswerFault::Slow(longer));
             }
-            Trouble::OriginUnavailable(percent) => {
-                faults.begin_for_some(percent, Fault::Unavailable);
+            FaultKind::OriginUnavailable(percent) => {
+                faults.begin_for_some(percent, AnswerFault::Unavailable);
             }
-            Trouble::OriginStopped => self.origin.shut(),
-            Trouble::StreamStalled => self.origin.pace.stall(),
-            Trouble::ClockDrift(_) => {}
-            Trouble::ViewersOffline(percent) => network.cut(percent),
+            FaultKind::OriginStopped => self.origin.shut(),
+            FaultKind::StreamStalled => self.origin.pace.stall(),
+            FaultKind::ClockDrift(_) => {}
+            FaultKind::ViewersOffline(percent) => network.cut(percent),
         }
         Ok(())
     }
 
-    async fn mend(&self, trouble: Trouble, network: &Network) -> anyhow::Result<()> {
-        match trouble {
-            Trouble::EdgeKilled(edge) => self.edges.process_of(edge)?.revive().await?,
-            Trouble::EdgeSilent(edge) => {
+    async fn mend(&self, fault: FaultKind, network: &Network) -> anyhow::Result<()> {
+        match fault {
+            FaultKind::EdgeKilled(edge) => self.edges.process_of(edge)?.revive().await?,
+            FaultKind::EdgeSilent(edge) => {
                 self.edges.process_of(edge)?.signal(Signal::CONT).await;
             }
-            Trouble::EdgeRestarted(_) => {}
-            Trouble::OriginSlow(_) | Trouble::OriginUnavailable(_) => {
+            FaultKind::EdgeRestarted(_) => {}
+            FaultKind::OriginSlow(_) | FaultKind::OriginUnavailable(_) => {
                 self.origin.origin.faults().end();
             }
-            Trouble::OriginStopped => self.reopen().await?,
-            Trouble::StreamStalled | Trouble::ClockDrift(_) => self.origin.pace.recover(),
-            Trouble::ViewersOffline(_) => network.restore(),
+            FaultKind::OriginStopped => self.reopen().await?,
+            FaultKind::StreamStalled | FaultKind::ClockDrift(_) => self.origin.pace.recover(),
+            FaultKind::ViewersOffline(_) => network.restore(),
         }
         Ok(())
     }

@@ -13,13 +13,13 @@ use crate::report::record::{Level, Phase, Process, RunRecord};
 use crate::report::summarize;
 use crate::report::summary::Summary;
 use crate::run::ask;
-use crate::run::cluster::{self, Cluster, Edges, Venue};
+use crate::run::cluster::{self, Cluster, ClusterRef, Edges};
 use crate::run::like_counts::{Counting, QueueWatch};
 use crate::run::progress::Bar;
 use crate::run::targets::{self, Target};
-use crate::scenario::{Fault, Scenario, Trouble};
+use crate::scenario::{Fault, FaultKind, Scenario};
 use crate::serve::clock::Clock;
-use crate::serve::cluster as components;
+use crate::serve::components;
 use crate::serve::likes::figures::Work;
 use crate::serve::metrics::Registry;
 use crate::serve::origin::hits::Snapshot;
@@ -51,9 +51,9 @@ pub async fn at_own_cluster(
         bail!("interrupted before the stream was on air");
     };
     let cluster = cluster?;
-    let stage = &scenario.real.stage;
+    let plan = &scenario.real.cluster;
     let edges = Edges::open(
-        stage,
+        plan,
         &cluster.origin,
         "edge",
         miss_queue,
@@ -61,13 +61,13 @@ pub async fn at_own_cluster(
         clock,
     )
     .await?;
-    let venue = Venue {
+    let played_at = ClusterRef {
         origin: &cluster.origin,
         edges: &edges,
         channels: &cluster.channels,
-        playlist_fresh_percent: cluster::playlist_fresh_percent(stage),
+        playlist_fresh_percent: cluster::playlist_fresh_percent(plan),
     };
-    let played = at_venue(scenario, &venue, miss_queue, metrics, clock, stop).await;
+    let played = at_cluster(scenario, &played_at, miss_queue, metrics, clock, stop).await;
     edges.stop().await;
     cluster.stop().await;
     played
@@ -77,27 +77,27 @@ pub async fn at_own_cluster(
 ///
 /// # Errors
 /// An edge cannot be reached, or this process may not open as many descriptors as the run needs.
-pub async fn at_venue(
+pub async fn at_cluster(
     scenario: &Scenario,
-    venue: &Venue<'_>,
+    cluster: &ClusterRef<'_>,
     miss_queue: MissQueue,
     metrics: &Metrics,
     clock: Clock,
     stop: &CancellationToken,
 ) -> anyhow::Result<Played> {
-    let process = venue.edges.process();
+    let process = cluster.edges.process();
     check_descriptors(scenario, process)?;
-    let before = venue.before().await;
-    let names = venue.channels.iter().map(|channel| channel.name.clone());
-    let (likes, origin) = (scenario.real.likes.as_ref(), [venue.origin.url()]);
+    let before = cluster.before().await;
+    let names = cluster.channels.iter().map(|channel| channel.name.clone());
+    let (likes, origin) = (scenario.real.likes.as_ref(), [cluster.origin.url()]);
     let counting = Counting::begin(likes, &origin, Some(names.collect())).await;
-    let queue = QueueWatch::begin(|| Some(venue.origin.origin.likes()?.work()));
+    let queue = QueueWatch::begin(|| Some(cluster.origin.origin.likes()?.work()));
     let plan = RunPlan {
         scenario: scenario.name.clone(),
         audience: scenario.real.audience.clone(),
         seed: scenario.seed,
-        targets: venue.edges.urls(),
-        stream: Stream::Channels(venue.channels.to_vec()),
+        targets: cluster.edges.urls(),
+        stream: Stream::Channels(cluster.channels.to_vec()),
         miss_queue,
         requests_logged_max: scenario.real.requests_logged_max,
         process,
@@ -118,9 +118,9 @@ pub async fn at_venue(
         played
     };
     let faults = &scenario.real.faults;
-    let trouble = venue.make_trouble(faults, began, &plan.network, clock, &over);
-    let levelling = levels.count(venue, &queue, began, clock, &over);
-    let (record, done, ()) = tokio::join!(run, trouble, levelling);
+    let injecting = cluster.inject_faults(faults, began, &plan.network, clock, &over);
+    let levelling = levels.count(cluster, &queue, began, clock, &over);
+    let (record, done, ()) = tokio::join!(run, injecting, levelling);
     bar.finish();
     let mut record = record?;
     let struck = done.iter().any(|(what, _)| what.edge().is_some());
@@ -133,7 +133,7 @@ pub async fn at_venue(
     if let Some(likes) = &mut record.likes {
         likes.queue = queue.figures();
     }
-    let (hits, counts) = venue.since(&before, struck).await;
+    let (hits, counts) = cluster.since(&before, struck).await;
     let thresholds = &scenario.real.thresholds;
     Ok(Played {
         summary: summarize::summarize(&record, &hits, &counts, thresholds),
@@ -167,7 +167,7 @@ pub async fn at_running_edges(
 ) -> anyhow::Result<Played> {
     if !scenario.real.faults.is_empty() {
         bail!(
-            "{:?} makes trouble on purpose, and edges that somebody else runs are left as they are: play it without \
+            "{:?} injects faults, and edges that somebody else runs are left as they are: play it without \
              --target, at a cluster of its own",
             scenario.name
         );
@@ -301,17 +301,17 @@ impl Levels {
     /// Reads the gauges until the run is over.
     async fn count(
         &self,
-        venue: &Venue<'_>,
+        cluster: &ClusterRef<'_>,
         queue: &QueueWatch<impl Fn() -> Option<Work>>,
         began: Timestamp,
         clock: Clock,
         over: &CancellationToken,
     ) {
-        let first = venue.origin.origin.hits().total();
+        let first = cluster.origin.origin.hits().total();
         for second in 0.. {
             queue.look();
-            let waiters = venue.edges.waiters().await;
-            let hits = venue.origin.origin.hits().total();
+            let waiters = cluster.edges.waiters().await;
+            let hits = cluster.origin.origin.hits().total();
             self.lock().push(Level {
                 at: clock.now().since(began),
                 viewers: 0,
@@ -346,7 +346,7 @@ impl Levels {
 /// The viewers' network. Only a scenario with offline viewers gets a network that may fail, because such a network
 /// has a cost.
 fn network(scenario: &Scenario) -> Network {
-    let fails = |fault: &Fault| matches!(fault.what, Trouble::ViewersOffline(_));
+    let fails = |fault: &Fault| matches!(fault.what, FaultKind::ViewersOffline(_));
     match scenario.real.faults.iter().any(fails) {
         true => Network::that_may_fail(),
         false => Network::default(),
@@ -376,7 +376,7 @@ fn check_descriptors(scenario: &Scenario, process: Process) -> anyhow::Result<()
     let viewers = scenario.real.audience.viewers;
     let mut connections = scenario.real.connections.pool.unwrap_or(viewers) as usize;
     if scenario.real.likes.is_some() {
-        connections += scenario.real.stage.edges as usize * load::LINES_PER_EDGE_MAX;
+        connections += scenario.real.cluster.edges as usize * load::LINES_PER_EDGE_MAX;
     }
     let needed = connections * per_connection + BESIDE;
     if needed > limit {

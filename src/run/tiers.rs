@@ -12,7 +12,7 @@ use crate::report::counts::Askers;
 use crate::run::compose;
 use crate::serve::admin::Admin;
 use crate::serve::clock::Clock;
-use crate::serve::cluster::{self, Doors, EdgeRoom};
+use crate::serve::components::{self, Doors, EdgeComponent};
 use crate::serve::discovery::{Directory, Role};
 use crate::serve::edge;
 use crate::serve::workers::Workers;
@@ -21,9 +21,9 @@ use crate::serve::workers::Workers;
 #[derive(Debug)]
 pub struct Tiers {
     /// The edges, which viewers ask.
-    pub edges: Vec<EdgeRoom>,
+    pub edges: Vec<EdgeComponent>,
     /// The shields, which edges ask, group by group; empty where edges ask the origin.
-    pub shields: Vec<EdgeRoom>,
+    pub shields: Vec<EdgeComponent>,
     layout: Option<Shields>,
 }
 
@@ -60,7 +60,7 @@ impl Tiers {
             .shields
             .map_or(0, |shields| shields.groups * shields.per_group);
         let rooms = (plan.edges + shield_count) as usize;
-        let connections = cluster::connections_max(plan.config.edge.connections_max, rooms);
+        let connections = components::connections_max(plan.config.edge.connections_max, rooms);
         let admin = compose::admin(plan.config, plan.directory.clone());
         let open = |name: String, role, upstreams, prefetch, doors: Doors| {
             let setup = edge::Config {
@@ -68,7 +68,7 @@ impl Tiers {
                 prefetch,
                 ..compose::edge_config(plan.config, name, upstreams)
             };
-            EdgeRoom::open(
+            EdgeComponent::open(
                 setup,
                 doors,
                 Admin {
@@ -101,7 +101,7 @@ impl Tiers {
                 Some(layout) => {
                     let home = (index % layout.groups * layout.per_group) as usize;
                     let group = &shields[home..home + layout.per_group as usize];
-                    group.iter().map(EdgeRoom::url).collect()
+                    group.iter().map(EdgeComponent::url).collect()
                 }
             };
             let name = format!("{}-{}", plan.name, index + 1);
@@ -117,7 +117,7 @@ impl Tiers {
     }
 
     /// The servers that ask the origin.
-    pub fn last(&self) -> &[EdgeRoom] {
+    pub fn last(&self) -> &[EdgeComponent] {
         if self.shields.is_empty() {
             &self.edges
         } else {
@@ -127,7 +127,7 @@ impl Tiers {
 
     /// Which client asks the origin for which edge.
     pub fn askers(&self) -> Askers {
-        let name = |room: &EdgeRoom| room.edge.name().to_owned();
+        let name = |room: &EdgeComponent| room.edge.name().to_owned();
         let Some(layout) = self.layout else {
             return Askers::edges(self.edges.iter().map(name));
         };
@@ -149,7 +149,7 @@ impl Tiers {
     /// Stops the servers, first those that viewers ask.
     pub async fn stop(&self) {
         for tier in [&self.edges, &self.shields] {
-            futures_util::future::join_all(tier.iter().map(|room| room.room.stop())).await;
+            futures_util::future::join_all(tier.iter().map(|room| room.component.stop())).await;
         }
     }
 }

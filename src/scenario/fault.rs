@@ -14,13 +14,13 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_s: Option<f64>,
     /// The kind of fault.
-    pub what: Trouble,
+    pub what: FaultKind,
 }
 
 /// Kinds of faults. Edges are counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Trouble {
+pub enum FaultKind {
     /// An edge is killed (SIGKILL); at the end of the fault it is started again, with an empty cache.
     EdgeKilled(u32),
     /// An edge is stopped (SIGSTOP): its connections stay open, and no bytes come.
@@ -50,7 +50,7 @@ impl Fault {
     }
 }
 
-impl Trouble {
+impl FaultKind {
     /// The target of the fault: an edge by its number, or another target by its own number.
     fn means(self) -> (u32, &'static str) {
         match self {
@@ -89,7 +89,7 @@ impl Trouble {
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::EdgeKilled(edge) => write!(f, "edge-{edge} is killed"),

@@ -10,8 +10,8 @@ mod rules;
 
 use std::path::Path;
 
-pub use self::fault::{Fault, Trouble};
-pub use self::model::{Phase, RealProfile, Scenario, SimProfile, Stage};
+pub use self::fault::{Fault, FaultKind};
+pub use self::model::{ClusterPlan, Phase, RealProfile, Scenario, SimProfile};
 use crate::viewer::arrivals::Arrivals;
 
 /// Why a scenario cannot be played.
@@ -156,8 +156,10 @@ impl Scenario {
     /// # Errors
     /// The first key whose value is out of range.
     pub fn checked(mut self, origin: &str) -> Result<Self, Refused> {
-        let RealProfile { stage, faults, .. } = &mut self.real;
-        stage.processes |= faults.iter().any(|fault| fault.what.edge().is_some());
+        let RealProfile {
+            cluster, faults, ..
+        } = &mut self.real;
+        cluster.processes |= faults.iter().any(|fault| fault.what.edge().is_some());
         match rules::broken(&self) {
             None => Ok(self),
             Some((key, rule)) => Err(Refused::OutOfRange {
@@ -217,11 +219,11 @@ mod tests {
     fn celebrity_live_is_a_thousand_viewers_at_three_cold_edges() {
         let scenario = find("celebrity-live").unwrap();
         let RealProfile {
-            stage, audience, ..
+            cluster, audience, ..
         } = scenario.real;
-        assert_eq!((audience.viewers, stage.edges), (1_000, 3));
-        assert_eq!(stage.parts_per_segment, 9);
-        assert_eq!(stage.origin_delay(), Duration::from_micros(51_800));
+        assert_eq!((audience.viewers, cluster.edges), (1_000, 3));
+        assert_eq!(cluster.parts_per_segment, 9);
+        assert_eq!(cluster.origin_delay(), Duration::from_micros(51_800));
     }
 
     #[test]
@@ -251,7 +253,7 @@ mod tests {
     fn a_value_out_of_range_is_refused_with_its_key_and_range() {
         for (from, to, key) in [
             ("viewers = 1000", "viewers = 0", "real.audience.viewers"),
-            ("edges = 3", "edges = 0", "real.stage.edges"),
+            ("edges = 3", "edges = 0", "real.cluster.edges"),
             ("shape = 2.0", "shape = -2.0", "real.audience.arrivals"),
             ("shape = 2.0", "shape = nan", "real.audience.arrivals"),
             ("\"360p\"]", "\"361p\"]", "real.audience.renditions"),

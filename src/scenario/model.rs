@@ -67,7 +67,7 @@ fn one() -> u32 {
 #[serde(deny_unknown_fields)]
 pub struct RealProfile {
     /// The cluster.
-    pub stage: Stage,
+    pub cluster: ClusterPlan,
     /// The audience.
     pub audience: Audience,
     /// How viewers reach the edges.
@@ -96,7 +96,7 @@ pub struct RealProfile {
 /// The cluster of a scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Stage {
+pub struct ClusterPlan {
     /// Number of edges.
     pub edges: u32,
     /// Groups of shields before the origin, and shields per group, as GROUPSxN; none if left out.
@@ -140,7 +140,7 @@ pub struct Phase {
     pub from_s: f64,
 }
 
-impl Stage {
+impl ClusterPlan {
     /// The origin's delay.
     pub fn origin_delay(&self) -> Duration {
         Duration::try_from_secs_f64(self.origin_delay_ms / 1e3).unwrap_or_default()

@@ -11,7 +11,7 @@ use crate::viewer::likes::Likes;
 /// The first key whose value is out of range, and the rule.
 pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)> {
     let RealProfile {
-        stage,
+        cluster,
         audience,
         connections,
         likes,
@@ -67,18 +67,18 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)
             "must be one line",
         ),
         (
-            (1..=64).contains(&stage.edges),
-            "real.stage.edges",
+            (1..=64).contains(&cluster.edges),
+            "real.cluster.edges",
             "must be from 1 to 64",
         ),
         (
-            PARTS_PER_SEGMENT.contains(&stage.parts_per_segment),
-            "real.stage.parts_per_segment",
+            PARTS_PER_SEGMENT.contains(&cluster.parts_per_segment),
+            "real.cluster.parts_per_segment",
             "must be from 3 to 31 (parts of 0.32 s)",
         ),
         (
-            (0.0..=10_000.0).contains(&stage.origin_delay_ms),
-            "real.stage.origin_delay_ms",
+            (0.0..=10_000.0).contains(&cluster.origin_delay_ms),
+            "real.cluster.origin_delay_ms",
             "must be from 0 to 10000",
         ),
         (
@@ -164,25 +164,25 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)
             "must be from 1 to 64",
         ),
         (
-            (1..=200).contains(&stage.channels),
-            "real.stage.channels",
+            (1..=200).contains(&cluster.channels),
+            "real.cluster.channels",
             "must be from 1 to 200",
         ),
         (
-            (4..=600).contains(&stage.window),
-            "real.stage.window",
+            (4..=600).contains(&cluster.window),
+            "real.cluster.window",
             "must be from 4 to 600 segments",
         ),
         (
-            stage.cache_bytes.is_none_or(|bytes| bytes >= 1 << 20),
-            "real.stage.cache_bytes",
+            cluster.cache_bytes.is_none_or(|bytes| bytes >= 1 << 20),
+            "real.cluster.cache_bytes",
             "must be at least 1048576",
         ),
         (
-            stage
+            cluster
                 .playlist_fresh_percent
                 .is_none_or(|share| share <= 100),
-            "real.stage.playlist_fresh_percent",
+            "real.cluster.playlist_fresh_percent",
             "must be from 0 to 100",
         ),
         (
@@ -190,7 +190,7 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)
                 let over = fault
                     .until_s
                     .is_none_or(|until_s| until_s > fault.at_s && span(until_s));
-                span(fault.at_s) && over && fault.what.fits(stage.edges)
+                span(fault.at_s) && over && fault.what.fits(cluster.edges)
             }),
             "real.faults",
             "must begin at 0 or later, end after they begin, name edges that there are, and have numbers in their range",
@@ -204,7 +204,7 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)
             "must not strike the same edge, origin, stream or viewers twice at the same time",
         ),
         (
-            stage.channels == 1 || scenario.name.len() <= 60,
+            cluster.channels == 1 || scenario.name.len() <= 60,
             "name",
             "must have at most 60 letters where there are several channels",
         ),
@@ -214,8 +214,8 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)
             "must have shares from 0 to 1, per cent from 0 to 100, and times above 0",
         ),
         (
-            !stage.processes || stage.shields.is_none(),
-            "real.stage.shields",
+            !cluster.processes || cluster.shields.is_none(),
+            "real.cluster.shields",
             "must be left out where edges are processes: there are no shields then",
         ),
         (

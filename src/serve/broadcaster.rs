@@ -57,7 +57,7 @@ pub struct Broadcaster {
     sink: Sink,
     clock: Clock,
     figures: Figures,
-    trouble: Trouble,
+    outage: Outage,
     pace: Pace,
 }
 
@@ -123,7 +123,7 @@ impl Broadcaster {
             sink,
             clock,
             figures,
-            trouble: Trouble::default(),
+            outage: Outage::default(),
             pace: Pace::default(),
         }
     }
@@ -160,7 +160,7 @@ impl Broadcaster {
         loop {
             let due = due_from(&self.channel, number, self.window, self.clock.unix());
             if self.channel.available_at(number) >= began {
-                self.trouble.dropped += due - number;
+                self.outage.dropped += due - number;
             }
             number = due;
             if !self.sink.has(&self.channel, number) {
@@ -185,14 +185,14 @@ impl Broadcaster {
         for attempt in 0.. {
             match self.sink.describe(&self.channel).await {
                 Ok(in_force) => {
-                    self.trouble.ends();
+                    self.outage.ends();
                     self.channel = in_force;
                     break;
                 }
                 Err(Rejected::Never(why) | Rejected::Forgotten(why)) => {
                     return Err(BroadcastError::Refused(why));
                 }
-                Err(Rejected::Later(why)) => self.trouble.goes_on(&why),
+                Err(Rejected::Later(why)) => self.outage.goes_on(&why),
             }
             tokio::time::sleep(back_off(attempt)).await;
         }
@@ -214,10 +214,10 @@ impl Broadcaster {
                     break;
                 };
                 self.figures.failed.inc();
-                self.trouble.goes_on(rejected.why());
+                self.outage.goes_on(rejected.why());
                 match rejected {
                     Rejected::Never(_) => {
-                        self.trouble.dropped += 1;
+                        self.outage.dropped += 1;
                         return Ok(());
                     }
                     // The origin came back with an empty folder.
@@ -226,12 +226,12 @@ impl Broadcaster {
                 }
                 tokio::time::sleep(back_off(attempt)).await;
                 if due_from(&self.channel, number, self.window, self.clock.unix()) > number {
-                    self.trouble.dropped += 1;
+                    self.outage.dropped += 1;
                     return Ok(());
                 }
             }
         }
-        self.trouble.ends();
+        self.outage.ends();
         Ok(())
     }
 
@@ -252,13 +252,13 @@ impl Broadcaster {
 
 /// Whether the origin takes what it is sent. The log tells each change once, and not each attempt.
 #[derive(Debug, Default)]
-struct Trouble {
+struct Outage {
     under_way: bool,
     /// Number of segments given up since the failures began.
     dropped: u64,
 }
 
-impl Trouble {
+impl Outage {
     fn goes_on(&mut self, why: &str) {
         if !self.under_way {
             tracing::warn!(

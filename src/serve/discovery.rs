@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hls::names;
 
-/// What a component is there for; the value of the label `room`.
+/// What a component is there for; the value of the label `component`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -41,7 +41,7 @@ impl Role {
     }
 }
 
-/// A component with the address of its admin listener; written `ROOM/NAME=HOST:PORT`.
+/// A component with the address of its admin listener; written `COMPONENT/NAME=HOST:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Target {
@@ -58,8 +58,8 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parse = || {
-            let (room, address) = text.split_once('=')?;
-            let (role, name) = room.split_once('/')?;
+            let (component, address) = text.split_once('=')?;
+            let (role, name) = component.split_once('/')?;
             let role = Role::ALL.into_iter().find(|known| known.word() == role)?;
             let authority: Authority = address.parse().ok()?;
             let fits = names::is_name(name) && authority.port().is_some() && !address.contains('@');
@@ -71,7 +71,7 @@ impl FromStr for Target {
         };
         parse().ok_or_else(|| {
             format!(
-                "{text:?} is not ROOM/NAME=HOST:PORT, such as edge/edge-1=127.0.0.1:9081; a room is one of {}",
+                "{text:?} is not COMPONENT/NAME=HOST:PORT, such as edge/edge-1=127.0.0.1:9081; a component is one of {}",
                 Role::ALL.map(Role::word).join(", ")
             )
         })
@@ -105,7 +105,7 @@ pub struct Group {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Labels {
     /// The component's role.
-    pub room: Role,
+    pub component: Role,
     /// The component's name.
     pub name: String,
 }
@@ -129,14 +129,14 @@ impl Directory {
     }
 
     /// Adds a component for as long as the return value lives.
-    pub fn list(&self, role: Role, name: &str, address: SocketAddr) -> Listed {
+    pub fn list(&self, role: Role, name: &str, address: SocketAddr) -> DirectoryEntry {
         let target = Target {
             role,
             name: name.to_owned(),
             address: address.to_string(),
         };
         self.learn(target.clone());
-        Listed {
+        DirectoryEntry {
             directory: self.clone(),
             target,
         }
@@ -157,7 +157,7 @@ impl Directory {
         let group = |target: &Target| Group {
             targets: vec![reachable(&target.address)],
             labels: Labels {
-                room: target.role,
+                component: target.role,
                 name: target.name.clone(),
             },
         };
@@ -175,12 +175,12 @@ impl Directory {
 
 /// A component in a directory; dropping this takes the component out.
 #[derive(Debug)]
-pub struct Listed {
+pub struct DirectoryEntry {
     directory: Directory,
     target: Target,
 }
 
-impl Drop for Listed {
+impl Drop for DirectoryEntry {
     fn drop(&mut self) {
         self.directory.write().retain(|other| *other != self.target);
     }
@@ -222,7 +222,7 @@ mod tests {
         let listed = directory.list(Role::Edge, "edge-1", "127.0.0.1:9081".parse().unwrap());
         assert_eq!(
             groups(&directory, "127.0.0.1:9000"),
-            r#"[{"targets":["127.0.0.1:9081"],"labels":{"room":"edge","name":"edge-1"}},{"targets":["10.0.0.2:9281"],"labels":{"room":"shield","name":"s"}}]"#
+            r#"[{"targets":["127.0.0.1:9081"],"labels":{"component":"edge","name":"edge-1"}},{"targets":["10.0.0.2:9281"],"labels":{"component":"shield","name":"s"}}]"#
         );
         drop(listed);
         assert_eq!(directory.groups(&HeaderMap::new()).len(), 1);
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn who_listens_everywhere_is_found_where_it_was_asked() {
         let directory = Directory::default();
-        let _listed = directory.list(Role::Origin, "origin", "0.0.0.0:9000".parse().unwrap());
+        let _entry = directory.list(Role::Origin, "origin", "0.0.0.0:9000".parse().unwrap());
         assert!(groups(&directory, "media.example:9000").contains("[\"media.example:9000\"]"));
         assert!(groups(&directory, "10.1.2.3").contains("[\"10.1.2.3:9000\"]"));
     }

@@ -4,7 +4,7 @@ pub mod admin;
 pub mod broadcaster;
 mod chance;
 pub mod clock;
-pub mod cluster;
+pub mod components;
 pub mod discovery;
 pub mod edge;
 pub mod http;

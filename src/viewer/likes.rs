@@ -140,9 +140,9 @@ impl Schedule {
             Action::Unlike
         } else {
             let more = (hearts * f64::from(likes.hearts_max)) as u32;
-            Action::Taps(1 + more.min(likes.hearts_max - 1))
+            Action::Hearts(1 + more.min(likes.hearts_max - 1))
         };
-        let is_hearts = matches!(action, Action::Taps(_));
+        let is_hearts = matches!(action, Action::Hearts(_));
         let count = &mut self.counts[visit.viewer as usize][usize::from(is_hearts)];
         *count += 1;
         Like {
@@ -386,9 +386,9 @@ mod tests {
                 whole * 0.1
             ));
             for hearts in 1..=5 {
-                let taps = all.iter();
-                let taps = taps.filter(|like| like.action == Action::Taps(hearts));
-                assert!(is_near(taps.count(), whole * 0.6 / 5.0), "{hearts}");
+                let bundles = all.iter();
+                let bundles = bundles.filter(|like| like.action == Action::Hearts(hearts));
+                assert!(is_near(bundles.count(), whole * 0.6 / 5.0), "{hearts}");
             }
         }
     }
@@ -405,7 +405,7 @@ mod tests {
                 };
                 let visit = visits.iter().find(is_there).expect("it watches");
                 assert_eq!(visit.channel, like.channel);
-                let hearts = matches!(like.action, Action::Taps(_));
+                let hearts = matches!(like.action, Action::Hearts(_));
                 let number = numbers.entry((like.viewer, hearts)).or_default();
                 *number += 1;
                 assert_eq!(like.sequence, *number);

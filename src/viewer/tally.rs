@@ -40,7 +40,7 @@ pub struct Expected {
 impl Tally {
     /// Adds the outcome of an operation.
     pub fn note(&mut self, like: &Like, fate: Fate) {
-        if let Action::Taps(count) = like.action {
+        if let Action::Hearts(count) = like.action {
             let (least, most) = self.hearts.entry(like.channel).or_default();
             *least += u64::from(fate == Fate::Acknowledged) * u64::from(count);
             *most += u64::from(fate != Fate::NotCounted) * u64::from(count);
@@ -122,8 +122,8 @@ mod tests {
     fn doubt_widens_the_count_unless_something_newer_is_known() {
         let (liked, taken_back) = (like(0, 7, 1, Action::Like), like(0, 7, 2, Action::Unlike));
         let hearts = [
-            like(0, 7, 1, Action::Taps(3)),
-            like(0, 7, 2, Action::Taps(5)),
+            like(0, 7, 1, Action::Hearts(3)),
+            like(0, 7, 2, Action::Hearts(5)),
         ];
         for (fates, likes) in [
             ([Fate::Unknown, Fate::Acknowledged], (0, 0)),
@@ -151,7 +151,7 @@ mod tests {
                 let action = match what {
                     0 => Action::Like,
                     1 => Action::Unlike,
-                    more => Action::Taps(more.into()),
+                    more => Action::Hearts(more.into()),
                 };
                 let number = &mut numbers[viewer as usize][usize::from(what > 1)];
                 *number += 1;
@@ -166,7 +166,7 @@ mod tests {
             let mut newest: BTreeMap<u32, (u64, bool)> = BTreeMap::new();
             let mut hearts = 0;
             for like in applied {
-                if let Action::Taps(count) = like.action {
+                if let Action::Hearts(count) = like.action {
                     hearts += u64::from(count);
                     continue;
                 }

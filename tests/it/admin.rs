@@ -22,24 +22,24 @@ async fn groups(admin: SocketAddr) -> Vec<Group> {
 
 /// Every component that is found at `admin` answers a scrape. Returns their roles and names.
 async fn found(admin: SocketAddr) -> Vec<(Role, String)> {
-    let mut rooms = Vec::new();
+    let mut components = Vec::new();
     for Group { targets, labels } in groups(admin).await {
         let [target] = &targets[..] else {
             panic!("{targets:?}")
         };
         let scraped = client::get(target.parse().unwrap(), "/metrics").await;
         let text = String::from_utf8(scraped.body).unwrap();
-        let own = match labels.room {
+        let own = match labels.component {
             Role::Origin => "seawall_origin_inflight".to_owned(),
             _ => format!("seawall_edge_flights{{edge=\"{}\"}}", labels.name),
         };
         assert!(text.contains(&own), "{labels:?}");
-        rooms.push((labels.room, labels.name));
+        components.push((labels.component, labels.name));
     }
-    rooms
+    components
 }
 
-fn rooms(expected: &[(Role, &str)]) -> Vec<(Role, String)> {
+fn components(expected: &[(Role, &str)]) -> Vec<(Role, String)> {
     expected
         .iter()
         .map(|(role, name)| (*role, (*name).to_owned()))
@@ -77,7 +77,7 @@ async fn one_address_names_every_room_of_one_process() {
         (Role::Shield, "shield-1-1"),
         (Role::Origin, "origin"),
     ];
-    assert_eq!(found(discovery(&up).await).await, rooms(&expected));
+    assert_eq!(found(discovery(&up).await).await, components(&expected));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,11 +98,11 @@ async fn one_address_names_every_room_that_is_a_process() {
         );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(found(discovery).await, rooms(&expected));
+    assert_eq!(found(discovery).await, components(&expected));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rooms_that_were_started_apart_are_named_by_hand() {
+async fn components_that_were_started_apart_are_named_by_hand() {
     let doors = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     let edge = Program::seawall(&[&["edge", "--name", "edge-rome"][..], &doors[..]].concat());
     let elsewhere = format!("edge/edge-rome={}", edge.address("admin").await);
@@ -112,13 +112,13 @@ async fn rooms_that_were_started_apart_are_named_by_hand() {
     let origin = Program::seawall(&[&own[..], &doors[..]].concat());
     let expected = [(Role::Edge, "edge-rome"), (Role::Origin, "origin")];
     let admin = origin.address("admin").await;
-    assert_eq!(found(admin).await, rooms(&expected));
+    assert_eq!(found(admin).await, components(&expected));
 
     let wrong = ["origin", "--targets", "127.0.0.1:9081"];
     let refused = crate::support::program::run(&wrong).await;
     assert_eq!(refused.code, Some(2));
     assert!(
-        refused.err.contains("ROOM/NAME=HOST:PORT"),
+        refused.err.contains("COMPONENT/NAME=HOST:PORT"),
         "{}",
         refused.err
     );
@@ -136,15 +136,15 @@ async fn the_configuration_is_shown_to_whoever_brings_the_token_and_its_secrets_
     std::fs::write(&config, settings).unwrap();
     let own = ["--config", config.to_str().unwrap()];
     let doors = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-    for room in ["origin", "edge"] {
-        let arguments = [&[room][..], &own[..], &doors[..]].concat();
+    for component in ["origin", "edge"] {
+        let arguments = [&[component][..], &own[..], &doors[..]].concat();
         let program = Program::seawall_with(&arguments, &[("SEAWALL_ADMIN_TOKEN", TOKEN)]);
         let admin = program.address("admin").await;
         let ask =
             async |headers: &str| client::request(admin, "GET", "/-/config", headers, b"").await;
         for headers in ["", "authorization: Bearer wrong\r\n"] {
             let refused = ask(headers).await;
-            assert_eq!(refused.status, 401, "{room}");
+            assert_eq!(refused.status, 401, "{component}");
             assert!(
                 !String::from_utf8(refused.body)
                     .unwrap()
@@ -159,14 +159,14 @@ async fn the_configuration_is_shown_to_whoever_brings_the_token_and_its_secrets_
             "{text}"
         );
         for secret in ["hunter2", TOKEN] {
-            assert!(!text.contains(secret), "{room} tells {secret}");
+            assert!(!text.contains(secret), "{component} tells {secret}");
         }
         drop(program);
 
         let without = Program::seawall(&arguments);
         let admin = without.address("admin").await;
         let refused = client::request(admin, "GET", "/-/config", BEARER, b"").await;
-        assert_eq!(refused.status, 403, "{room}");
+        assert_eq!(refused.status, 403, "{component}");
     }
 }
 
@@ -193,8 +193,8 @@ async fn every_call_that_changes_something_needs_the_token() {
         "/-/drain",
     ];
     for arguments in [edge, origin] {
-        let room = Program::seawall_with(&arguments, &[("SEAWALL_ADMIN_TOKEN", TOKEN)]);
-        let admin = room.address("admin").await;
+        let component = Program::seawall_with(&arguments, &[("SEAWALL_ADMIN_TOKEN", TOKEN)]);
+        let admin = component.address("admin").await;
         for path in paths {
             for method in ["POST", "DELETE", "PUT", "PATCH"] {
                 let answer =

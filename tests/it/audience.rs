@@ -19,7 +19,7 @@ use seawall::report::thresholds::{Ruling, Verdict};
 use seawall::run::runner;
 use seawall::scenario::{self, Scenario};
 use seawall::serve::clock::Clock;
-use seawall::serve::cluster::MetricsDoor;
+use seawall::serve::components::MetricsDoor;
 use seawall::serve::metrics::Registry;
 use seawall::theory::collapse::{Demand, leak_share};
 use seawall::theory::interval::{Confidence, Interval};
@@ -261,10 +261,10 @@ async fn an_edge_is_really_killed_another_silenced_and_viewers_go_elsewhere() {
         what,
     };
     scenario.real.faults = vec![
-        fault(5.0, 9.0, scenario::Trouble::EdgeKilled(1)),
-        fault(6.0, 18.0, scenario::Trouble::EdgeSilent(2)),
-        fault(10.0, 12.0, scenario::Trouble::OriginStopped),
-        fault(12.0, 13.0, scenario::Trouble::StreamStalled),
+        fault(5.0, 9.0, scenario::FaultKind::EdgeKilled(1)),
+        fault(6.0, 18.0, scenario::FaultKind::EdgeSilent(2)),
+        fault(10.0, 12.0, scenario::FaultKind::OriginStopped),
+        fault(12.0, 13.0, scenario::FaultKind::StreamStalled),
     ];
     let path = written(&folder, &scenario);
     let played = run(&["surge", &path, "--json"]).await;
@@ -418,7 +418,7 @@ async fn what_leaks_without_the_queue_is_a_fetch_over_a_segment_in_the_mean_of_f
     const SEEDS: u64 = 5;
     let mut scenario = short(600, 30.0);
     let real = &mut scenario.real;
-    real.stage.edges = 1;
+    real.cluster.edges = 1;
     // Reloads keep the phase of the arrival, so arrivals are even over four segments, and even over each.
     real.audience.arrivals = Arrivals::Steady { over_s: 4.0 * 2.88 };
     real.audience.abr = abr::Mode::Fixed("180p".to_owned());

@@ -16,7 +16,7 @@ use crate::support::program::Program;
 /// The names of the boards.
 pub(crate) const BOARDS: [&str; 4] = ["surge", "edge", "origin", "likes"];
 /// Labels that Prometheus and its configuration add to every series.
-pub(crate) const TARGET_LABELS: [&str; 4] = ["job", "instance", "room", "name"];
+pub(crate) const TARGET_LABELS: [&str; 4] = ["job", "instance", "component", "name"];
 
 /// A file below `dashboards/`.
 pub(crate) fn path(file: &str) -> PathBuf {

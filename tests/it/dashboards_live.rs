@@ -20,7 +20,7 @@ seed = 1
 [real]
 requests_logged_max = 200000
 
-[real.stage]
+[real.cluster]
 edges = 3
 parts_per_segment = 6
 origin_delay_ms = 50.0

@@ -322,7 +322,7 @@ fn resident_kib(program: &Program) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_silent_connections_cost_little_keep_nobody_out_and_are_dropped() {
     const SILENT: usize = 10_000;
-    seawall::serve::cluster::raise_descriptor_limit();
+    seawall::serve::components::raise_descriptor_limit();
     let origin = FaultOrigin::start(|_, _| Behaviour::ok("served")).await;
     let (program, addr) = edge(&origin, "127.0.0.1:0", None).await;
     let before = resident_kib(&program);

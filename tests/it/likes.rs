@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use seawall::likes::Limits;
-use seawall::serve::likes::simulated::Trouble;
+use seawall::serve::likes::simulated::LogFault;
 
 use crate::support::client::{self, Reply};
 use crate::support::eventually;
@@ -408,7 +408,7 @@ async fn ten_times_what_the_queue_holds_is_shed_at_once_and_has_no_effect() {
     })
     .await;
     assert_eq!(node.queued(), QUEUE as u64);
-    // Taps and strong reads are shed, and plain reads are served.
+    // Hearts and strong reads are shed, and plain reads are served.
     let taps = hearts(addr, "ann", "k", 1).await;
     assert_eq!(word(&taps), refused(503, "overloaded"));
     assert_eq!(json(&taps)["reason"], "queue-full");
@@ -450,7 +450,7 @@ async fn a_stalled_log_leaves_the_outcome_unknown_and_a_retry_counts_once() {
     assert_eq!(counts(addr, "?consistency=strong").await["hearts"], 3);
 
     // The connection to the log breaks: the shard is down until the next start.
-    node.log.trouble([Trouble::Unconfirmed]);
+    node.log.inject([LogFault::Unconfirmed]);
     assert_eq!(
         word(&hearts(addr, "ann", "l", 4).await),
         refused(503, "outcome-unknown")

@@ -482,7 +482,7 @@ async fn whoever_reads_past_a_deleted_entry_is_told_its_place_also_at_the_end() 
         log.begin_life(&State::default()).unwrap();
         for number in 1..=5 {
             let key = Identity::Key(number.to_string().into());
-            let operations = vec![Operation::update("demo", "ann", key, Action::Taps(1))];
+            let operations = vec![Operation::update("demo", "ann", key, Action::Hearts(1))];
             let Facts { writer, epoch, .. } = log.facts();
             let header = Header {
                 writer,
@@ -770,7 +770,7 @@ async fn the_same_script_has_one_hash_on_jetstream_on_sqlite_and_simulated() {
     let nats = Nats::start().await;
     let operation = |index: u64| {
         let drawn = index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
-        let action = [Action::Like, Action::Unlike, Action::Taps(2)][drawn as usize % 3];
+        let action = [Action::Like, Action::Unlike, Action::Hearts(2)][drawn as usize % 3];
         let viewer = format!("v{}", drawn / 3 % 7);
         Operation::update(
             "demo",

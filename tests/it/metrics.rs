@@ -12,7 +12,7 @@ use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
 use seawall::serve::admin::Admin;
 use seawall::serve::clock::Clock;
-use seawall::serve::cluster::{self, Doors, EdgeRoom, OriginRoom};
+use seawall::serve::components::{self, Doors, EdgeComponent, OriginComponent};
 use seawall::serve::edge;
 use seawall::serve::likes::rates::Addresses;
 use seawall::serve::metrics::{Registry, TABLE};
@@ -56,7 +56,7 @@ fn value(text: &str, series: &str) -> f64 {
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-fn edge_room(name: &str, upstream: String, clock: Clock) -> EdgeRoom {
+fn edge_room(name: &str, upstream: String, clock: Clock) -> EdgeComponent {
     edge_room_with(name, upstream, clock, Limits::default(), Admin::default())
 }
 
@@ -66,7 +66,7 @@ fn edge_room_with(
     clock: Clock,
     limits: Limits,
     admin: Admin,
-) -> EdgeRoom {
+) -> EdgeComponent {
     let setup = edge::Config {
         name: name.to_owned(),
         upstreams: vec![upstream],
@@ -77,7 +77,7 @@ fn edge_room_with(
         access_log: None,
         likes: Addresses::default(),
     };
-    EdgeRoom::open(setup, Doors::free(), admin, 100, Workers::Here, clock).unwrap()
+    EdgeComponent::open(setup, Doors::free(), admin, 100, Workers::Here, clock).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,7 +88,8 @@ async fn eight_edges_and_four_channels_expose_the_whole_table_in_600_series_each
         segments_dir: segments.path().to_owned(),
         ..OriginConfig::default()
     };
-    let origin = OriginRoom::open(setup, Doors::free(), None, Admin::default(), clock).unwrap();
+    let origin =
+        OriginComponent::open(setup, Doors::free(), None, Admin::default(), clock).unwrap();
     let layout = Layout {
         ladder: Rendition::known().into_iter().take(2).collect(),
         ..Layout::default()
@@ -124,7 +125,7 @@ async fn eight_edges_and_four_channels_expose_the_whole_table_in_600_series_each
                 for file in ["media.m3u8".to_owned(), format!("{newest}.ts")] {
                     let path = format!("{base}/{}/{file}", rendition.name);
                     assert_eq!(
-                        client::get(edge.room.listen, &path).await.status,
+                        client::get(edge.component.listen, &path).await.status,
                         200,
                         "{path}"
                     );
@@ -135,16 +136,16 @@ async fn eight_edges_and_four_channels_expose_the_whole_table_in_600_series_each
                 format!("{base}/180p/1.ts"),
                 "/foreign".to_owned(),
             ] {
-                client::get(edge.room.listen, &path).await;
+                client::get(edge.component.listen, &path).await;
             }
         }
     }
-    let of_origin = scrape(origin.room.admin).await;
+    let of_origin = scrape(origin.component.admin).await;
     let counted = samples(&of_origin).len();
     assert!(counted <= SERIES_MAX, "{counted} series of the origin");
     let renditions = channels.len() * layout.ladder.len();
     for edge in &edges {
-        let text = scrape(edge.room.admin).await;
+        let text = scrape(edge.component.admin).await;
         // The sixteenth rendition is the last that adds series.
         let counted = samples(&text).len() + 2 * (RENDITIONS_MAX - renditions);
         assert!(
@@ -208,7 +209,7 @@ async fn eight_edges_and_four_channels_expose_the_whole_table_in_600_series_each
     };
     let _audience = load::Metrics::new(&of_audience, plot, clock);
     let of_audience = String::from_utf8(of_audience.render()).unwrap();
-    let all = of_origin + &scrape(edges[0].room.admin).await + &of_audience;
+    let all = of_origin + &scrape(edges[0].component.admin).await + &of_audience;
     // This origin keeps no likes.
     let elsewhere = ["seawall_likes_"];
     for metric in TABLE {
@@ -260,14 +261,14 @@ async fn names_that_join_alike_stay_apart_end_to_end() {
     ] {
         let path = format!("/live/{stream}/{rendition}/media.m3u8");
         assert_eq!(
-            client::get(edge.room.listen, &path).await.status,
+            client::get(edge.component.listen, &path).await.status,
             200,
             "{path}"
         );
     }
     let (of_first, of_second) = (
-        scrape(first.room.admin).await,
-        scrape(second.room.admin).await,
+        scrape(first.component.admin).await,
+        scrape(second.component.admin).await,
     );
     for (text, edge, stream, rendition, newest) in [
         (&of_first, "edge1", "1a", "720p", 11.0),
@@ -355,7 +356,7 @@ async fn a_flight_that_everybody_left_or_whose_key_was_purged_is_counted_as_canc
         },
         admin,
     );
-    let (viewers, admin) = (room.room.listen, room.room.admin);
+    let (viewers, admin) = (room.component.listen, room.component.admin);
     let cancelled = |text: &str, why: &str| {
         value(
             text,
@@ -482,7 +483,7 @@ async fn besiege(admin: SocketAddr) -> Vec<TcpStream> {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_scraper_be_it_slow_hostile_or_a_thousand_touches_the_port_of_the_viewers() {
     const SEGMENT: &str = "/live/demo/720p/7.ts";
-    cluster::raise_descriptor_limit();
+    components::raise_descriptor_limit();
     let origin = FaultOrigin::start(|_, _| Behaviour::ok(vec![7; 100_000])).await;
     let upstream = origin.url();
     let own = ["edge", "--name", "edge-t", "--upstream", &upstream];

@@ -18,11 +18,11 @@ use seawall::scenario::connections::Connections;
 use seawall::scenario::{self, Scenario};
 use seawall::serve::admin::Admin;
 use seawall::serve::clock::Clock;
-use seawall::serve::cluster::{Doors, EdgeRoom, OriginRoom};
+use seawall::serve::components::{Doors, EdgeComponent, OriginComponent};
 use seawall::serve::edge;
 use seawall::serve::http::listener;
 use seawall::serve::likes::rates::Addresses;
-use seawall::serve::origin::{Fault, OriginConfig};
+use seawall::serve::origin::{AnswerFault, OriginConfig};
 use seawall::serve::workers::Workers;
 use seawall::viewer::arrivals::Arrivals;
 use seawall::viewer::audience::Sessions;
@@ -114,8 +114,8 @@ async fn five_hundred_viewers_cost_the_origin_what_their_log_says_with_the_queue
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_shields_the_origin_is_asked_once_per_group_however_many_edges() {
     let mut scenario = small(400, 14.0);
-    scenario.real.stage.edges = 8;
-    scenario.real.stage.shields = Some("2x2".parse().unwrap());
+    scenario.real.cluster.edges = 8;
+    scenario.real.cluster.shields = Some("2x2".parse().unwrap());
     let renditions = ["180p", "360p", "720p"].map(str::to_owned);
     scenario.real.audience.renditions = renditions.to_vec();
     let played = rehearse(&scenario, MissQueue::Flights).await;
@@ -148,7 +148,7 @@ async fn on_air(
     folder: &Path,
     doors: Doors,
     clock: Clock,
-) -> (OriginRoom, Channel, CancellationToken) {
+) -> (OriginComponent, Channel, CancellationToken) {
     let config = OriginConfig {
         delay: Duration::from_millis(20),
         segments_dir: folder.to_owned(),
@@ -162,7 +162,7 @@ async fn on_air(
     let (runtime, ended) = (tokio::runtime::Handle::current(), off_air.clone());
     let opened = tokio::task::spawn_blocking(move || {
         let _context = runtime.enter();
-        let origin = OriginRoom::open(config, doors, None, Admin::default(), clock).unwrap();
+        let origin = OriginComponent::open(config, doors, None, Admin::default(), clock).unwrap();
         let channel = origin.broadcast("trouble", 1, layout, None, ended).unwrap();
         (origin, channel)
     });
@@ -173,7 +173,7 @@ async fn on_air(
     (origin, channel, off_air)
 }
 
-fn open_edges(upstreams: &[String], clock: Clock) -> Vec<EdgeRoom> {
+fn open_edges(upstreams: &[String], clock: Clock) -> Vec<EdgeComponent> {
     let open = |index| {
         let config = edge::Config {
             name: format!("edge-{index}"),
@@ -185,7 +185,7 @@ fn open_edges(upstreams: &[String], clock: Clock) -> Vec<EdgeRoom> {
             access_log: None,
             likes: Addresses::default(),
         };
-        EdgeRoom::open(
+        EdgeComponent::open(
             config,
             Doors::free(),
             Admin::default(),
@@ -199,7 +199,7 @@ fn open_edges(upstreams: &[String], clock: Clock) -> Vec<EdgeRoom> {
 }
 
 async fn play(
-    edges: &[EdgeRoom],
+    edges: &[EdgeComponent],
     channel: &Channel,
     scenario: &Scenario,
     clock: Clock,
@@ -208,7 +208,7 @@ async fn play(
         scenario: scenario.name.clone(),
         audience: scenario.real.audience.clone(),
         seed: scenario.seed,
-        targets: edges.iter().map(EdgeRoom::url).collect(),
+        targets: edges.iter().map(EdgeComponent::url).collect(),
         stream: Stream::Channels(vec![channel.clone()]),
         miss_queue: MissQueue::Flights,
         requests_logged_max: 200_000,
@@ -225,8 +225,8 @@ async fn play(
 }
 
 /// The number of the newest segment that an edge lists, and the age of its playlist; `None` while it has no answer.
-async fn newest_listed(edge: &EdgeRoom) -> Option<(u64, u64)> {
-    let reply = client::get(edge.room.listen, "/live/trouble/360p/media.m3u8").await;
+async fn newest_listed(edge: &EdgeComponent) -> Option<(u64, u64)> {
+    let reply = client::get(edge.component.listen, "/live/trouble/360p/media.m3u8").await;
     if reply.status != 200 {
         return None;
     }
@@ -250,15 +250,19 @@ struct Outage {
 
 impl Outage {
     /// Stops the broadcast and the origin.
-    async fn begin(origin: OriginRoom, off_air: CancellationToken, edges: &[EdgeRoom]) -> Self {
+    async fn begin(
+        origin: OriginComponent,
+        off_air: CancellationToken,
+        edges: &[EdgeComponent],
+    ) -> Self {
         let doors = Doors {
-            listen: origin.room.listen,
-            admin: origin.room.admin,
+            listen: origin.component.listen,
+            admin: origin.component.admin,
             ..Doors::free()
         };
         let (newest, _) = newest_listed(&edges[0]).await.unwrap();
         off_air.cancel();
-        origin.room.stop().await;
+        origin.component.stop().await;
         Self { doors, newest }
     }
 
@@ -267,9 +271,9 @@ impl Outage {
         self,
         folder: &Path,
         channel: &Channel,
-        edges: &[EdgeRoom],
+        edges: &[EdgeComponent],
         clock: Clock,
-    ) -> (OriginRoom, CancellationToken, Duration) {
+    ) -> (OriginComponent, CancellationToken, Duration) {
         let (origin, again, off_air) = on_air(folder, self.doors, clock).await;
         assert_eq!(again, *channel, "the same stream goes on");
         let back = Instant::now();
@@ -342,14 +346,14 @@ async fn an_origin_that_is_gone_for_eight_seconds_costs_no_viewer_the_stream() {
     );
     off_air.cancel();
     for edge in edges.iter() {
-        edge.room.stop().await;
+        edge.component.stop().await;
         // A fetch without waiters, such as a prefetch, goes on when the viewers are gone, and lands by itself.
         eventually("no fetch and nobody who waits is left", || {
             edge.edge.tasks() == 0 && edge.edge.flights_under_way() == 0 && edge.edge.waiters() == 0
         })
         .await;
     }
-    origin.room.stop().await;
+    origin.component.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -367,7 +371,7 @@ async fn an_origin_that_truncates_in_mid_surge_leaves_nothing_wrong_behind() {
     origin
         .origin
         .faults()
-        .begin_for(Kind::Segment, Fault::Truncated);
+        .begin_for(Kind::Segment, AnswerFault::Truncated);
     tokio::time::sleep(Duration::from_secs(3)).await;
     origin.origin.faults().end();
     let record = surge.await.unwrap();
@@ -382,7 +386,7 @@ async fn an_origin_that_truncates_in_mid_surge_leaves_nothing_wrong_behind() {
     assert_eq!(outcomes(Outcome::WrongBytes), 0);
     nobody_gave_up(&record);
     // Every segment that is still listed is now whole at both edges.
-    let playlist = client::get(edges[0].room.listen, "/live/trouble/360p/media.m3u8").await;
+    let playlist = client::get(edges[0].component.listen, "/live/trouble/360p/media.m3u8").await;
     let rendition = channel.rendition("360p").unwrap();
     for name in String::from_utf8(playlist.body)
         .unwrap()
@@ -391,7 +395,8 @@ async fn an_origin_that_truncates_in_mid_surge_leaves_nothing_wrong_behind() {
     {
         let number = name.trim_end_matches(".ts").parse().unwrap();
         for edge in edges.iter() {
-            let reply = client::get(edge.room.listen, &format!("/live/trouble/360p/{name}")).await;
+            let reply =
+                client::get(edge.component.listen, &format!("/live/trouble/360p/{name}")).await;
             assert!(
                 reply.whole && reply.body == seawall::media::segment(&channel, rendition, number),
                 "{name}"
@@ -400,9 +405,9 @@ async fn an_origin_that_truncates_in_mid_surge_leaves_nothing_wrong_behind() {
     }
     off_air.cancel();
     for edge in edges.iter() {
-        edge.room.stop().await;
+        edge.component.stop().await;
     }
-    origin.room.stop().await;
+    origin.component.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -443,10 +448,10 @@ async fn a_shield_that_is_killed_in_mid_surge_costs_no_viewer_a_request() {
     );
     nobody_gave_up(&record);
     for edge in &edges {
-        edge.room.stop().await;
+        edge.component.stop().await;
     }
     off_air.cancel();
-    origin.room.stop().await;
+    origin.component.stop().await;
 }
 
 /// Accepts connections at an address without a server, counts them, and closes them at once.
@@ -478,7 +483,7 @@ async fn an_origin_that_is_out_for_thirty_seconds_is_left_alone_and_found_again(
     let (stopped, mut words) = (Instant::now(), BTreeMap::<u16, u32>::new());
     while stopped.elapsed() < Duration::from_secs(30) {
         for edge in edges.iter() {
-            let reply = client::get(edge.room.listen, "/live/trouble/360p/media.m3u8").await;
+            let reply = client::get(edge.component.listen, "/live/trouble/360p/media.m3u8").await;
             *words.entry(reply.status).or_default() += 1;
             match reply.status {
                 // Three target durations of 2 s, by whole seconds of Age.
@@ -537,7 +542,7 @@ async fn an_origin_that_is_out_for_thirty_seconds_is_left_alone_and_found_again(
     );
     off_air.cancel();
     for edge in edges.iter() {
-        edge.room.stop().await;
+        edge.component.stop().await;
     }
-    origin.room.stop().await;
+    origin.component.stop().await;
 }

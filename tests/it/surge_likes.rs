@@ -6,7 +6,7 @@ use seawall::report::likes::Likes;
 use seawall::report::summary::Summary;
 use seawall::report::thresholds::{Ruling, Verdict};
 use seawall::run::cluster::{Cluster, Edges};
-use seawall::scenario::{self, Fault, Scenario, Trouble};
+use seawall::scenario::{self, Fault, FaultKind, Scenario};
 use seawall::serve::clock::Clock;
 use seawall::viewer::arrivals::Arrivals;
 use seawall::viewer::audience::Sessions;
@@ -21,7 +21,7 @@ fn short(viewers: u32, until_s: f64, likes_per_s: f64) -> Scenario {
     let mut scenario = scenario::find("celebrity-live").unwrap();
     scenario.name = "liked".to_owned();
     let real = &mut scenario.real;
-    real.stage.edges = 2;
+    real.cluster.edges = 2;
     real.audience.viewers = viewers;
     real.audience.arrivals = Arrivals::Steady { over_s: 1.0 };
     real.audience.sessions = Sessions::TheEnd {
@@ -58,7 +58,7 @@ fn equals_its_tally(likes: &Likes) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_viewers_were_told_through_two_edges_is_what_the_origin_has_counted() {
     let mut scenario = short(60, 8.0, 40.0);
-    scenario.real.stage.channels = 2;
+    scenario.real.cluster.channels = 2;
     scenario.real.likes.as_mut().unwrap().bursts = vec![Burst {
         at_s: 4.0,
         over_s: 2.0,
@@ -95,7 +95,7 @@ async fn an_edge_is_killed_in_mid_run_and_every_like_counts_once() {
     scenario.real.faults = vec![Fault {
         at_s: 4.0,
         until_s: Some(8.0),
-        what: Trouble::EdgeKilled(1),
+        what: FaultKind::EdgeKilled(1),
     }];
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("liked.toml");
@@ -133,7 +133,7 @@ async fn edges_of_somebody_else_are_sent_likes_if_they_take_them_and_each_run_ha
     let path = path.to_str().unwrap();
     let clock = Clock::start();
     let cluster = Cluster::open(&scenario, clock).await.unwrap();
-    let stage = &scenario.real.stage;
+    let stage = &scenario.real.cluster;
     let (origin, config) = (&cluster.origin, &cluster.config);
     let edges = Edges::open(stage, origin, "edge", MissQueue::Flights, config, clock)
         .await

@@ -275,7 +275,7 @@ impl Table {
         peak.fetch_max(waiters, Ordering::Relaxed);
         Seat {
             watch,
-            _place: Place {
+            _place: WaiterPlace {
                 table: self.clone(),
                 key,
                 generation,
@@ -305,17 +305,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Seat {
     /// What the flight has received so far.
     pub watch: Watch,
-    _place: Place,
+    _place: WaiterPlace,
 }
 
 #[derive(Debug)]
-struct Place {
+struct WaiterPlace {
     table: Arc<Table>,
     key: Key,
     generation: Generation,
 }
 
-impl Drop for Place {
+impl Drop for WaiterPlace {
     fn drop(&mut self) {
         self.table.waiters.fetch_sub(1, Ordering::Relaxed);
         let kind = self.key.as_ref().kind();

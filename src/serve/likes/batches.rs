@@ -130,7 +130,7 @@ fn action(operation: &Operation) -> Action {
     match &operation.change {
         Change::Update(update) => update.action,
         // Edges never forward these.
-        Change::Close | Change::Reopen => Action::Taps(1),
+        Change::Close | Change::Reopen => Action::Hearts(1),
     }
 }
 

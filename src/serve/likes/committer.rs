@@ -417,7 +417,7 @@ mod tests {
 
     use super::super::figures::Answers;
     use super::super::recovery::{self, RecoveryError};
-    use super::super::simulated::{SimulatedLog, Trouble};
+    use super::super::simulated::{LogFault, SimulatedLog};
     use super::*;
     use crate::likes::fold::Rules;
     use crate::likes::{Action, Identity};
@@ -474,7 +474,7 @@ mod tests {
     }
 
     fn hearts(key: &str) -> Operation {
-        Operation::update("demo", "ann", Identity::Key(key.into()), Action::Taps(1))
+        Operation::update("demo", "ann", Identity::Key(key.into()), Action::Hearts(1))
     }
 
     fn effect(told: Receiver<Told>) -> Option<Effect> {
@@ -520,7 +520,7 @@ mod tests {
     #[test]
     fn a_batch_that_the_log_holds_twice_counts_once() {
         let log = SimulatedLog::default();
-        log.trouble([Trouble::Doubled]);
+        log.inject([LogFault::Doubled]);
         let life = Life::begin(&log).unwrap();
         assert_eq!(
             effect(life.send(hearts("a")).unwrap()),
@@ -541,7 +541,7 @@ mod tests {
     #[test]
     fn what_the_log_refuses_has_no_effect_and_the_next_batch_takes_its_number() {
         let log = SimulatedLog::default();
-        log.trouble([Trouble::Refused]);
+        log.inject([LogFault::Refused]);
         let life = Life::begin(&log).unwrap();
         let told = life.send(hearts("a")).unwrap().blocking_recv();
         assert_eq!(told, Ok(Told::Shed(Shed::Down)));
@@ -557,12 +557,12 @@ mod tests {
 
     #[test]
     fn an_append_of_which_nobody_knows_ends_the_shard_and_a_retry_counts_once() {
-        for (trouble, known) in [
-            (Trouble::Unconfirmed, Effect::Duplicate),
-            (Trouble::Dropped, Effect::Counted),
+        for (fault, known) in [
+            (LogFault::Unconfirmed, Effect::Duplicate),
+            (LogFault::Dropped, Effect::Counted),
         ] {
             let log = SimulatedLog::default();
-            log.trouble([trouble]);
+            log.inject([fault]);
             log.stall();
             let life = Life::begin(&log).unwrap();
             let unknown = life.send(hearts("a")).unwrap();
@@ -578,7 +578,7 @@ mod tests {
             assert_eq!(
                 effect(again.send(hearts("a")).unwrap()),
                 Some(known),
-                "{trouble:?}"
+                "{fault:?}"
             );
             assert_eq!(again.board.counts("demo").hearts, 1);
             again.end();
@@ -593,7 +593,7 @@ mod tests {
             effect(life.send(hearts("a")).unwrap()),
             Some(Effect::Counted)
         );
-        log.trouble([Trouble::Torn(50)]);
+        log.inject([LogFault::Torn(50)]);
         assert_eq!(effect(life.send(hearts("b")).unwrap()), None);
         life.end();
         let error = Life::begin(&log).err().unwrap();
@@ -622,10 +622,10 @@ mod tests {
 
     #[test]
     fn a_batch_in_doubt_is_appended_again_until_it_is_known_and_counts_once() {
-        for trouble in [Trouble::AskAgain, Trouble::AskAgainKept] {
+        for fault in [LogFault::AskAgain, LogFault::AskAgainKept] {
             let log = SimulatedLog::default();
             // A refusal after the doubt says nothing about the first attempt.
-            log.trouble([trouble, Trouble::Refused, Trouble::None]);
+            log.inject([fault, LogFault::Refused, LogFault::None]);
             log.stall();
             let life = Life::begin(&log).unwrap();
             let first = life.send(hearts("a")).unwrap();
@@ -633,7 +633,7 @@ mod tests {
             let behind = life.send(hearts("b")).unwrap();
             log.go_on();
             assert_eq!(behind.blocking_recv(), Ok(Told::Shed(Shed::Down)));
-            assert_eq!(effect(first), Some(Effect::Counted), "{trouble:?}");
+            assert_eq!(effect(first), Some(Effect::Counted), "{fault:?}");
             assert_eq!(log.appends(), 3);
             assert_eq!(
                 effect(life.send(hearts("b")).unwrap()),
@@ -650,11 +650,11 @@ mod tests {
     #[test]
     fn a_full_log_sheds_by_that_name_and_a_queue_that_closes_in_doubt_ends() {
         let log = SimulatedLog::default();
-        log.trouble([Trouble::Full]);
+        log.inject([LogFault::Full]);
         let life = Life::begin(&log).unwrap();
         let told = life.send(hearts("a")).unwrap().blocking_recv();
         assert_eq!(told, Ok(Told::Shed(Shed::LogFull)));
-        log.trouble(std::iter::repeat_n(Trouble::AskAgain, 1_000));
+        log.inject(std::iter::repeat_n(LogFault::AskAgain, 1_000));
         let unknown = life.send(hearts("a")).unwrap();
         until("a second attempt", || log.appends() > 2);
         life.end();
@@ -710,15 +710,15 @@ mod tests {
         life.end();
     }
 
-    fn trouble() -> impl Strategy<Value = Trouble> {
+    fn fault() -> impl Strategy<Value = LogFault> {
         prop_oneof![
-            4 => Just(Trouble::None),
-            1 => Just(Trouble::Refused),
-            1 => Just(Trouble::Dropped),
-            1 => Just(Trouble::Unconfirmed),
-            1 => Just(Trouble::Doubled),
-            1 => Just(Trouble::AskAgain),
-            1 => Just(Trouble::AskAgainKept),
+            4 => Just(LogFault::None),
+            1 => Just(LogFault::Refused),
+            1 => Just(LogFault::Dropped),
+            1 => Just(LogFault::Unconfirmed),
+            1 => Just(LogFault::Doubled),
+            1 => Just(LogFault::AskAgain),
+            1 => Just(LogFault::AskAgainKept),
         ]
     }
 
@@ -728,11 +728,11 @@ mod tests {
         /// Invariants 1, 2, 5: a like that is sent again until it is acknowledged has exactly one effect, whatever the log does.
         #[test]
         fn every_heart_that_is_sent_until_it_is_acknowledged_counts_exactly_once(
-            troubles in prop::collection::vec(trouble(), 0..24),
+            faults in prop::collection::vec(fault(), 0..24),
             count in 1..30_u64,
         ) {
             let log = SimulatedLog::default();
-            log.trouble(troubles);
+            log.inject(faults);
             let mut life = Life::begin(&log).unwrap();
             let (mut left, mut acknowledged): (Vec<u64>, u64) = ((0..count).collect(), 0);
             while !left.is_empty() {

@@ -37,7 +37,7 @@ pub enum Result {
     Invalid,
 }
 
-const OPS: [&str; 3] = ["like", "unlike", "taps"];
+const OPS: [&str; 3] = ["like", "unlike", "hearts"];
 
 impl Result {
     const ALL: [Self; 9] = [
@@ -116,7 +116,7 @@ impl Answers {
         let op = match action {
             Action::Like => 0,
             Action::Unlike => 1,
-            Action::Taps(_) => 2,
+            Action::Hearts(_) => 2,
         };
         self.accepted[op][result as usize].inc();
     }

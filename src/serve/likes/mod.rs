@@ -407,7 +407,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::log::LogReader;
-    use super::simulated::{SimulatedLog, Trouble};
+    use super::simulated::{LogFault, SimulatedLog};
     use super::*;
     use crate::likes::batch::Header;
     use crate::likes::snapshot::Hash;
@@ -444,7 +444,7 @@ mod tests {
             cut in 1..20_usize,
         ) {
             let operation = |&(viewer, sequence, what): &(u8, u64, u8)| {
-                let action = [Action::Like, Action::Unlike, Action::Taps(2)][usize::from(what)];
+                let action = [Action::Like, Action::Unlike, Action::Hearts(2)][usize::from(what)];
                 let viewer = format!("v{viewer}");
                 Operation::update("demo", &viewer, Identity::Sequence(sequence), action)
             };
@@ -454,7 +454,7 @@ mod tests {
             let path = folder.path().join(LOG_FILE);
             let mut sqlite = SqliteLog::open(&path, shard, Ack::Memory).unwrap();
             let mut simulated = SimulatedLog::default();
-            simulated.trouble(std::iter::repeat_n(Trouble::Doubled, 100));
+            simulated.inject(std::iter::repeat_n(LogFault::Doubled, 100));
             prop_assert_eq!(
                 hash_of(&script, cut, &mut sqlite),
                 hash_of(&script, 7, &mut simulated)

@@ -93,7 +93,7 @@ impl Queue {
     ) -> Result<oneshot::Receiver<Told>, Shed> {
         let bytes = operation.waiting_bytes();
         let class = match &operation.change {
-            Change::Update(update) if matches!(update.action, Action::Taps(_)) => Class::Taps,
+            Change::Update(update) if matches!(update.action, Action::Hearts(_)) => Class::Hearts,
             _ => Class::Like,
         };
         let mut inner = self.lock();
@@ -295,13 +295,13 @@ mod tests {
             queue.push(like(9), Timestamp::ZERO).unwrap_err(),
             Shed::QueueFull
         );
-        let taps = operation(1, Action::Taps(1));
+        let hearts = operation(1, Action::Hearts(1));
         assert_eq!(queue.take(3, SOON).waiting.len(), 3);
-        assert_eq!(queue.push(taps.clone(), Timestamp::ZERO).err(), None);
+        assert_eq!(queue.push(hearts.clone(), Timestamp::ZERO).err(), None);
         assert_eq!(
-            queue.push(taps, Timestamp::ZERO).unwrap_err(),
+            queue.push(hearts, Timestamp::ZERO).unwrap_err(),
             Shed::QueueFull,
-            "taps are shed when three quarters are taken"
+            "hearts are shed when three quarters are taken"
         );
         let work = queue.take(100, SOON);
         let first = &work.waiting[0].operation;

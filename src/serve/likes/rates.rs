@@ -1,4 +1,4 @@
-//! Rate limits of likes and taps: per viewer and per address.
+//! Rate limits of likes and hearts: per viewer and per address.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;

@@ -6,12 +6,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::answer::Refusal;
 
 /// The permit of a waiting reader; dropping it gives the permit back.
-pub(super) struct Place {
+pub(super) struct ReaderPermit {
     pub(super) _permit: OwnedSemaphorePermit,
     pub(super) gauge: prometheus::IntGauge,
 }
 
-impl Drop for Place {
+impl Drop for ReaderPermit {
     fn drop(&mut self) {
         self.gauge.dec();
     }

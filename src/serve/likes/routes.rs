@@ -13,7 +13,7 @@ use super::answer::{self, Durable, Read, Refusal};
 use super::figures::Result as Answered;
 use super::node::{Handle, Node};
 use super::queue::Told;
-use super::request::{Place, header};
+use super::request::{ReaderPermit, header};
 use super::{body, stream, update};
 use crate::likes::gather::Sent;
 use crate::likes::limits::Shed;
@@ -153,7 +153,7 @@ impl Node {
         let action = match (path.what, &request.method) {
             (What::Like { .. }, &Method::PUT) => Action::Like,
             (What::Like { .. }, _) => Action::Unlike,
-            _ => Action::Taps(1),
+            _ => Action::Hearts(1),
         };
         let asked = async {
             let body = body::whole(body, self.limits.body_bytes_max).await?;
@@ -190,7 +190,7 @@ impl Node {
                 let mut number = self.nameless.lock().unwrap_or_else(PoisonError::into_inner);
                 // Numbers enter the queue in order, so that none is too old when it is counted.
                 *number += 1;
-                let (identity, action) = (Identity::Sequence(*number), Action::Taps(hearts));
+                let (identity, action) = (Identity::Sequence(*number), Action::Hearts(hearts));
                 self.push(Operation::update(channel, &self.name, identity, action))
             }
         }
@@ -341,12 +341,12 @@ impl Node {
     }
 
     /// A permit for a waiting reader.
-    fn waiting(&self) -> Result<Place, Refusal> {
+    fn waiting(&self) -> Result<ReaderPermit, Refusal> {
         let permit = self.readers.clone().try_acquire_owned();
         let permit = permit.map_err(|_| Refusal::Overloaded(Shed::Readers))?;
         let gauge = self.answers.readers.clone();
         gauge.inc();
-        Ok(Place {
+        Ok(ReaderPermit {
             _permit: permit,
             gauge,
         })

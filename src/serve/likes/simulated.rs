@@ -7,7 +7,7 @@ use super::log::{AppendError, Entry, Facts, Keeper, LikeLog, LogError, LogReader
 
 /// The fault of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum LogFault {
     /// No fault.
     None,
     /// The batch is refused: nothing is stored.
@@ -40,7 +40,7 @@ struct Shared {
     entries: Vec<Vec<u8>>,
     trimmed: u64,
     epoch: u64,
-    troubles: VecDeque<Trouble>,
+    faults: VecDeque<LogFault>,
     stalled: bool,
     appends: u64,
     tell: Option<Tell>,
@@ -85,8 +85,8 @@ impl SimulatedLog {
     }
 
     /// Sets the faults of the next appends, one for each. Later appends have none.
-    pub fn trouble(&self, troubles: impl IntoIterator<Item = Trouble>) {
-        self.lock().troubles.extend(troubles);
+    pub fn inject(&self, faults: impl IntoIterator<Item = LogFault>) {
+        self.lock().faults.extend(faults);
     }
 
     /// Stalls all appends until [`go_on`](Self::go_on).
@@ -145,14 +145,14 @@ impl LikeLog for SimulatedLog {
                 .wait(shared)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        let trouble = shared.troubles.pop_front().unwrap_or(Trouble::None);
-        let unknown = || Err(AppendError::Unknown(format!("{trouble:?}")));
-        match trouble {
-            Trouble::Refused => return Err(AppendError::Refused("as told".to_owned())),
-            Trouble::Full => return Err(AppendError::Full("as told".to_owned())),
-            Trouble::AskAgain => return Err(AppendError::AskAgain("as told".to_owned())),
-            Trouble::Dropped => return unknown(),
-            Trouble::Torn(bytes) => {
+        let fault = shared.faults.pop_front().unwrap_or(LogFault::None);
+        let unknown = || Err(AppendError::Unknown(format!("{fault:?}")));
+        match fault {
+            LogFault::Refused => return Err(AppendError::Refused("as told".to_owned())),
+            LogFault::Full => return Err(AppendError::Full("as told".to_owned())),
+            LogFault::AskAgain => return Err(AppendError::AskAgain("as told".to_owned())),
+            LogFault::Dropped => return unknown(),
+            LogFault::Torn(bytes) => {
                 let torn = batch[..bytes.min(batch.len())].to_vec();
                 shared.entries.push(torn);
                 return unknown();
@@ -160,10 +160,10 @@ impl LikeLog for SimulatedLog {
             _ => shared.entries.push(batch.to_vec()),
         }
         let position = shared.entries.len() as u64;
-        match trouble {
-            Trouble::Unconfirmed => unknown(),
-            Trouble::AskAgainKept => Err(AppendError::AskAgain("as told".to_owned())),
-            Trouble::Doubled => {
+        match fault {
+            LogFault::Unconfirmed => unknown(),
+            LogFault::AskAgainKept => Err(AppendError::AskAgain("as told".to_owned())),
+            LogFault::Doubled => {
                 shared.entries.push(batch.to_vec());
                 Ok(position + 1)
             }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use warp::Reply;
 
 use super::node::Node;
-use super::request::Place;
+use super::request::ReaderPermit;
 use crate::likes::Counts;
 
 /// The shortest time between two events. Changes within it become one event.
@@ -26,7 +26,7 @@ struct Listener {
     channel: String,
     counts: watch::Receiver<Counts>,
     first: bool,
-    _place: Place,
+    _place: ReaderPermit,
 }
 
 /// An answer that lasts until the reader leaves or the node closes.
@@ -34,7 +34,7 @@ pub(super) fn events(
     node: Arc<Node>,
     channel: &str,
     counts: watch::Receiver<Counts>,
-    place: Place,
+    place: ReaderPermit,
 ) -> warp::reply::Response {
     let listener = Listener {
         node,

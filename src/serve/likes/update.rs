@@ -66,7 +66,7 @@ fn hearts(channel: &str, headers: &HeaderMap, body: &[u8]) -> Result<Sent, Refus
         let channel = channel.into();
         return Ok(Sent::Nameless { channel, hearts });
     };
-    let (identity, action) = (identity(headers)?, Action::Taps(hearts));
+    let (identity, action) = (identity(headers)?, Action::Hearts(hearts));
     Ok(Sent::Named(Operation::update(
         channel, &viewer, identity, action,
     )))

@@ -111,7 +111,7 @@ table! {
     EDGE_CACHE_ENTRIES = plain("seawall_edge_cache_entries", "Objects in the cache.", &[]);
     EDGE_CACHE_BYTES = plain("seawall_edge_cache_bytes", "Bytes in the cache.", &[]);
     EDGE_CACHE_CAPACITY = plain("seawall_edge_cache_capacity_bytes", "Bytes that the cache may hold.", &[]);
-    EDGE_EVICTIONS = plain("seawall_edge_evictions_total", "Objects that the cache let go: for want of room, or because they were purged or made void.", &["cause"]);
+    EDGE_EVICTIONS = plain("seawall_edge_evictions_total", "Objects that the cache let go: for lack of space, or because they were purged or made void.", &["cause"]);
     EDGE_STALE_SERVED = plain("seawall_edge_stale_served_total", "Stale answers by why they were allowed.", &["why"]);
     ORIGIN_HITS = plain("seawall_origin_hits_total", "Requests that reached the origin, by kind; `client` names the edge that asked.", &["kind"]);
     ORIGIN_RESPONSE_BYTES = plain("seawall_origin_response_bytes_total", "Body bytes that the origin's answers announced.", &["kind"]);
@@ -166,12 +166,12 @@ table! {
     PROCESS_FDS_MAX = plain("process_max_fds", "File descriptors that the process may have open.", &[]);
     PROCESS_THREADS = plain("process_threads", "Threads of the whole process.", &[]);
     PROCESS_STARTED = plain("process_start_time_seconds", "UNIX time at which the process began.", &[]);
-    RUNTIME_WORKERS = plain("seawall_runtime_workers", "Threads that run the tasks of this room: the shared runtime's, and the workers of an edge that runs alone.", &[]);
+    RUNTIME_WORKERS = plain("seawall_runtime_workers", "Threads that run the tasks of this component: the shared runtime's, and the workers of an edge that runs alone.", &[]);
     RUNTIME_BUSY = plain("seawall_runtime_busy_seconds_total", "Seconds that those threads spent running tasks, all together.", &[]);
     RUNTIME_TASKS = plain("seawall_runtime_alive_tasks", "Tasks that have begun and not ended.", &[]);
     RUNTIME_QUEUE = plain("seawall_runtime_queue_depth", "Tasks that wait in the queues which threads share; what one thread keeps for itself is not counted.", &[]);
-    LIKES_ACCEPTED = plain("seawall_likes_accepted_total", "Likes, unlikes and taps that were answered, by what they were and by what came of them.", &["op", "result"]);
-    LIKES_SHED = plain("seawall_likes_shed_total", "Likes, taps and reads of counts answered 503 `overloaded`, by why.", &["reason"]);
+    LIKES_ACCEPTED = plain("seawall_likes_accepted_total", "Likes, unlikes and hearts that were answered, by what they were and by what came of them.", &["op", "result"]);
+    LIKES_SHED = plain("seawall_likes_shed_total", "Likes, hearts and reads of counts answered 503 `overloaded`, by why.", &["reason"]);
     LIKES_DUPLICATES = plain("seawall_likes_duplicates_total", "What came again and was not counted again: a batch in the log, or an operation.", &["layer"]);
     LIKES_EDGE_BATCHES = plain("seawall_likes_edge_batches_total", "Batches of likes that edges have forwarded to this origin.", &[]);
     LIKES_EDGE_OPERATIONS = plain("seawall_likes_edge_operations_total", "Operations in those batches; all hearts of a sum are one.", &[]);

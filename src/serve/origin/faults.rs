@@ -7,7 +7,7 @@ use crate::policy::key::Kind;
 
 /// The fault of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum AnswerFault {
     /// The connection closes without an answer, as if the process had died.
     Stopped,
     /// 503, with Retry-After.
@@ -28,7 +28,7 @@ pub struct OriginFaults {
 
 #[derive(Clone, Copy, Debug)]
 struct Active {
-    fault: Fault,
+    fault: AnswerFault,
     kind: Option<Kind>,
     /// Number of answers still to fail; `None` means all.
     left: Option<u64>,
@@ -40,7 +40,7 @@ struct Active {
 
 impl Active {
     /// A fault for every answer.
-    fn all(fault: Fault) -> Self {
+    fn all(fault: AnswerFault) -> Self {
         Self {
             fault,
             kind: None,
@@ -53,12 +53,12 @@ impl Active {
 
 impl OriginFaults {
     /// Every answer fails from now on.
-    pub fn begin(&self, fault: Fault) {
+    pub fn begin(&self, fault: AnswerFault) {
         self.set(Some(Active::all(fault)));
     }
 
     /// This percentage of answers fails from now on, spread evenly.
-    pub fn begin_for_some(&self, percent: f64, fault: Fault) {
+    pub fn begin_for_some(&self, percent: f64, fault: AnswerFault) {
         self.set(Some(Active {
             percent,
             ..Active::all(fault)
@@ -66,7 +66,7 @@ impl OriginFaults {
     }
 
     /// Every answer for objects of this kind fails from now on.
-    pub fn begin_for(&self, kind: Kind, fault: Fault) {
+    pub fn begin_for(&self, kind: Kind, fault: AnswerFault) {
         self.set(Some(Active {
             kind: Some(kind),
             ..Active::all(fault)
@@ -74,7 +74,7 @@ impl OriginFaults {
     }
 
     /// The next `times` answers for objects of this kind fail.
-    pub fn next_for(&self, kind: Kind, times: u64, fault: Fault) {
+    pub fn next_for(&self, kind: Kind, times: u64, fault: AnswerFault) {
         self.set(Some(Active {
             kind: Some(kind),
             left: Some(times),
@@ -88,7 +88,7 @@ impl OriginFaults {
     }
 
     /// The fault of the next answer for an object of this kind.
-    pub(super) fn take(&self, kind: Kind) -> Option<Fault> {
+    pub(super) fn take(&self, kind: Kind) -> Option<AnswerFault> {
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
         let current = active.as_mut()?;
         if current.kind.is_some_and(|only| only != kind) {
@@ -118,7 +118,7 @@ mod tests {
     fn a_fault_strikes_the_kind_and_as_often_as_it_was_told_to() {
         let faults = OriginFaults::default();
         assert_eq!(faults.take(Kind::Segment), None);
-        faults.next_for(Kind::Segment, 2, Fault::Unavailable);
+        faults.next_for(Kind::Segment, 2, AnswerFault::Unavailable);
         let struck = [
             Kind::MediaPlaylist,
             Kind::Segment,
@@ -127,11 +127,11 @@ mod tests {
         ]
         .map(|kind| faults.take(kind).is_some());
         assert_eq!(struck, [false, true, true, false]);
-        faults.begin_for_some(30.0, Fault::Unavailable);
+        faults.begin_for_some(30.0, AnswerFault::Unavailable);
         let struck = (0..100).filter(|_| faults.take(Kind::Segment).is_some());
         assert_eq!(struck.count(), 30);
-        faults.begin(Fault::Stopped);
-        assert_eq!(faults.take(Kind::Other), Some(Fault::Stopped));
+        faults.begin(AnswerFault::Stopped);
+        assert_eq!(faults.take(Kind::Other), Some(AnswerFault::Stopped));
         faults.end();
         assert_eq!(faults.take(Kind::Other), None);
     }

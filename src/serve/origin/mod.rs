@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use warp::Filter;
 
-pub use faults::{Fault, OriginFaults};
+pub use faults::{AnswerFault, OriginFaults};
 pub use hits::Hits;
 pub use store::Store;
 pub use store_error::StoreError;

@@ -17,7 +17,7 @@ use prometheus::{Histogram, IntCounter, IntGauge};
 use warp::{Filter, Reply};
 
 use super::answer;
-use super::faults::{Fault, OriginFaults};
+use super::faults::{AnswerFault, OriginFaults};
 use super::hits::{self, Hits, Snapshot};
 use super::store::Store;
 use crate::hls::names::LivePath;
@@ -128,20 +128,20 @@ impl Counter {
         let fault = self.faults.take(kind);
         let response = match fault {
             None => self.answer(method, path, request),
-            Some(Fault::Slow(longer)) => {
+            Some(AnswerFault::Slow(longer)) => {
                 tokio::time::sleep(longer).await;
                 self.answer(method, path, request)
             }
-            Some(Fault::Hangs) => std::future::pending().await,
-            Some(Fault::Stopped) => return cut_short(Response::default(), 0),
-            Some(Fault::Unavailable) => unavailable(method),
-            Some(Fault::Truncated) => self.answer(method, path, request),
+            Some(AnswerFault::Hangs) => std::future::pending().await,
+            Some(AnswerFault::Stopped) => return cut_short(Response::default(), 0),
+            Some(AnswerFault::Unavailable) => unavailable(method),
+            Some(AnswerFault::Truncated) => self.answer(method, path, request),
         };
         self.figures.bytes[kind as usize].inc_by(response.body().len() as u64);
         let took = self.clock.now().since(began);
         self.figures.seconds[kind as usize].observe(took.as_secs_f64());
         match fault {
-            Some(Fault::Truncated) => {
+            Some(AnswerFault::Truncated) => {
                 let half = response.body().len() / 2;
                 cut_short(response, half)
             }
@@ -333,9 +333,9 @@ mod tests {
         let faults = origin.origin.faults();
         let whole = origin.get(&path, "").await.body;
 
-        faults.begin(Fault::Stopped);
+        faults.begin(AnswerFault::Stopped);
         assert!(origin.try_get(&path).await.is_none());
-        faults.begin(Fault::Unavailable);
+        faults.begin(AnswerFault::Unavailable);
         let answer = origin.get(&path, "").await;
         assert_eq!(answer.status, 503);
         assert!(
@@ -343,7 +343,7 @@ mod tests {
             "{}",
             answer.head
         );
-        faults.begin_for(Kind::Segment, Fault::Truncated);
+        faults.begin_for(Kind::Segment, AnswerFault::Truncated);
         let answer = origin.get(&path, "").await;
         assert_eq!(answer.status, 200);
         assert!(
@@ -366,7 +366,7 @@ mod tests {
     #[tokio::test]
     async fn an_origin_that_hangs_is_still_answering_until_its_client_leaves() {
         let origin = Fixture::listening(|_| {}).await;
-        origin.origin.faults().begin(Fault::Hangs);
+        origin.origin.faults().begin(AnswerFault::Hangs);
         let leaving = origin.send("GET", "/live/demo/main.m3u8", "", b"").await;
         let inflight = &origin.origin.figures().inflight;
         while inflight.get() == 0 {

@@ -1,6 +1,6 @@
 //! The live window: in memory for readers, on disk for a restart.
 //!
-//! Readers clone a pointer to a version of the window (`Shelf`) that never changes. A writer makes the next version
+//! Readers clone a pointer to a version of the window (`LiveWindow`) that never changes. A writer makes the next version
 //! beside it and swaps the two. So a playlist and the segments that it lists appear at the same instant. Writers of one
 //! channel take turns.
 //!
@@ -20,7 +20,7 @@ use super::description;
 use super::document::{self, Document};
 use super::folder::Folder;
 use super::store_error::{CHANNELS_MAX, StoreError};
-use super::window::{OnAir, Place};
+use super::window::{OnAir, SegmentId};
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
 use crate::serve::clock::Clock;
@@ -80,7 +80,7 @@ impl Store {
             LivePath::MediaPlaylist { channel, rendition } => {
                 let on_air = self.on_air(channel)?;
                 on_air.index(rendition)?;
-                on_air.shelf().playlist.clone()
+                on_air.live().playlist.clone()
             }
             LivePath::Segment {
                 channel,
@@ -89,14 +89,14 @@ impl Store {
             } => {
                 let on_air = self.on_air(channel)?;
                 let index = on_air.index(rendition)?;
-                on_air.shelf().renditions[index].get(&number).cloned()
+                on_air.live().renditions[index].get(&number).cloned()
             }
         }
     }
 
     /// The newest number in the channel's playlists: the version of those playlists.
     pub fn newest(&self, channel: &str) -> Option<u64> {
-        self.on_air(channel)?.shelf().newest
+        self.on_air(channel)?.live().newest
     }
 
     /// Whether a channel of this name has been described.
@@ -174,7 +174,7 @@ impl Store {
     fn publish_blocking(
         &self,
         on_air: &OnAir,
-        (index, number): Place,
+        (index, number): SegmentId,
         body: Bytes,
     ) -> Result<(), StoreError> {
         let (channel, rendition) = (&on_air.channel.name, on_air.rendition(index));
@@ -183,7 +183,7 @@ impl Store {
             .schedule
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = on_air.shelf().renditions[index].get(&number) {
+        if let Some(known) = on_air.live().renditions[index].get(&number) {
             return if known.plain.body == body {
                 Ok(())
             } else {

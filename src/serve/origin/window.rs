@@ -1,4 +1,4 @@
-//! One channel: the version of the live window that readers see (`Shelf`), and how a writer makes the next version.
+//! One channel: the version of the live window that readers see (`LiveWindow`), and how a writer makes the next version.
 //!
 //! A version never changes. A writer copies it (the copy shares all bodies), adds a segment, moves the window forward,
 //! and removes segments that have stayed long enough. Then it swaps the two versions. So a playlist and the segments
@@ -27,7 +27,7 @@ pub(super) struct OnAir {
     pub(super) multivariant: Arc<Document>,
     newest: prometheus::IntGauge,
     pub(super) schedule: Mutex<Schedule>,
-    shelf: RwLock<Arc<Shelf>>,
+    live: RwLock<Arc<LiveWindow>>,
 }
 
 /// State that only writers use.
@@ -40,7 +40,7 @@ pub(super) struct Schedule {
 
 /// The state that readers see: one version, which never changes.
 #[derive(Clone, Debug)]
-pub(super) struct Shelf {
+pub(super) struct LiveWindow {
     pub(super) newest: Option<u64>,
     pub(super) playlist: Option<Arc<Document>>,
     /// In the order of the ladder.
@@ -48,7 +48,7 @@ pub(super) struct Shelf {
 }
 
 /// The rendition's index in the ladder, and the segment's number.
-pub(super) type Place = (usize, u64);
+pub(super) type SegmentId = (usize, u64);
 
 impl OnAir {
     pub(super) fn new(channel: Channel, window: u64, newest: prometheus::IntGauge) -> Self {
@@ -62,7 +62,7 @@ impl OnAir {
                 window: Window::new(window),
                 leaving: BTreeMap::new(),
             }),
-            shelf: RwLock::new(Arc::new(Shelf {
+            live: RwLock::new(Arc::new(LiveWindow {
                 newest: None,
                 playlist: None,
                 renditions: vec![BTreeMap::new(); channel.layout.ladder.len()],
@@ -72,9 +72,9 @@ impl OnAir {
     }
 
     /// The version that readers see now.
-    pub(super) fn shelf(&self) -> Arc<Shelf> {
-        let shelf = self.shelf.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&shelf)
+    pub(super) fn live(&self) -> Arc<LiveWindow> {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&live)
     }
 
     pub(super) fn index(&self, rendition: &str) -> Option<usize> {
@@ -120,13 +120,13 @@ impl OnAir {
     pub(super) fn place(
         &self,
         schedule: &mut Schedule,
-        (index, number): Place,
+        (index, number): SegmentId,
         document: Arc<Document>,
         now: Timestamp,
-    ) -> Vec<Place> {
-        let mut shelf = Shelf::clone(&self.shelf());
-        shelf.renditions[index].insert(number, document);
-        let complete = shelf
+    ) -> Vec<SegmentId> {
+        let mut live = LiveWindow::clone(&self.live());
+        live.renditions[index].insert(number, document);
+        let complete = live
             .renditions
             .iter()
             .all(|kept| kept.contains_key(&number));
@@ -135,13 +135,13 @@ impl OnAir {
             // times.
             let max_age_s = self.channel.layout.target_duration_s().div_ceil(2).max(1);
             let text = playlist::media(&self.channel, &schedule.window);
-            shelf.playlist =
+            live.playlist =
                 text.map(|text| Arc::new(Document::text(Kind::MediaPlaylist, text, max_age_s)));
-            shelf.newest = Some(number);
+            live.newest = Some(number);
             self.newest.set(i64::try_from(number).unwrap_or(i64::MAX));
         }
-        let removed = shelf.retire(schedule, number, self.stay(&schedule.window), now);
-        *self.shelf.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shelf);
+        let removed = live.retire(schedule, number, self.stay(&schedule.window), now);
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
         removed
     }
 
@@ -152,7 +152,7 @@ impl OnAir {
     }
 }
 
-impl Shelf {
+impl LiveWindow {
     /// Removes segments that stayed for `stay` after they left the window, and segments that were never listed and are
     /// much too late.
     fn retire(
@@ -161,7 +161,7 @@ impl Shelf {
         published: u64,
         stay: Duration,
         now: Timestamp,
-    ) -> Vec<Place> {
+    ) -> Vec<SegmentId> {
         let Schedule { window, leaving } = schedule;
         let listed_from = window.numbers().map_or(0, |numbers| *numbers.start());
         // Numbers beyond the newest listed number still lack a rendition.
@@ -229,7 +229,7 @@ mod tests {
         // 100 left the playlist when 103 came. Four segments later it is removed in both renditions.
         assert_eq!(publish(107), [(0, 100), (1, 100)]);
         assert_eq!(publish(108), [(0, 101), (1, 101)]);
-        assert_eq!(on_air.shelf().renditions[0].len() as u64, 2 * WINDOW + 1);
+        assert_eq!(on_air.live().renditions[0].len() as u64, 2 * WINDOW + 1);
     }
 
     #[test]
@@ -258,7 +258,7 @@ mod tests {
         for number in 100..200 {
             on_air.place(&mut schedule, (0, number), document(), Timestamp::ZERO);
         }
-        assert_eq!(on_air.shelf().renditions[0].len() as u64, 2 * WINDOW + 2);
-        assert!(on_air.shelf().playlist.is_none());
+        assert_eq!(on_air.live().renditions[0].len() as u64, 2 * WINDOW + 2);
+        assert!(on_air.live().playlist.is_none());
     }
 }

@@ -9,7 +9,7 @@ use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
 use seawall::serve::admin::Admin;
 use seawall::serve::clock::Clock;
-use seawall::serve::cluster::{Doors, EdgeRoom, OriginRoom};
+use seawall::serve::components::{Doors, EdgeComponent, OriginComponent};
 use seawall::serve::edge;
 use seawall::serve::likes::rates::Addresses;
 use seawall::serve::origin::OriginConfig;
@@ -23,8 +23,8 @@ pub(crate) const WINDOW: u64 = 10;
 pub(crate) struct Stage {
     pub(crate) channel: Channel,
     pub(crate) clock: Clock,
-    pub(crate) edge: EdgeRoom,
-    _origin: OriginRoom,
+    pub(crate) edge: EdgeComponent,
+    _origin: OriginComponent,
     _segments: tempfile::TempDir,
 }
 
@@ -38,7 +38,8 @@ impl Stage {
             segments_dir: segments.path().to_owned(),
             ..OriginConfig::default()
         };
-        let origin = OriginRoom::open(setup, Doors::free(), None, Admin::default(), clock).unwrap();
+        let origin =
+            OriginComponent::open(setup, Doors::free(), None, Admin::default(), clock).unwrap();
         let layout = Layout {
             ladder: Rendition::known().into_iter().take(renditions).collect(),
             ..Layout::default()
@@ -56,7 +57,7 @@ impl Stage {
             access_log: None,
             likes: Addresses::default(),
         };
-        let edge = EdgeRoom::open(
+        let edge = EdgeComponent::open(
             setup,
             Doors::free(),
             Admin::default(),
@@ -84,7 +85,7 @@ impl Stage {
 
     /// The address for viewers.
     pub(crate) fn addr(&self) -> SocketAddr {
-        self.edge.room.listen
+        self.edge.component.listen
     }
 
     /// The URL of the multivariant playlist.

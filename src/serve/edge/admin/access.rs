@@ -36,7 +36,7 @@ pub struct Unwritable {
 
 /// One answered request.
 #[derive(Debug, Serialize)]
-pub(in crate::serve::edge) struct Line<'a> {
+pub(in crate::serve::edge) struct LogLine<'a> {
     pub(in crate::serve::edge) at_unix_ms: UnixTime,
     pub(in crate::serve::edge) edge: &'a str,
     pub(in crate::serve::edge) method: &'a str,
@@ -82,7 +82,7 @@ impl AccessLog {
     }
 
     /// Logs a request, if the sample includes it.
-    pub(in crate::serve::edge) fn note<'a>(&self, line: impl FnOnce() -> Line<'a>) {
+    pub(in crate::serve::edge) fn note<'a>(&self, line: impl FnOnce() -> LogLine<'a>) {
         if !self
             .seen
             .fetch_add(1, Ordering::Relaxed)

@@ -34,7 +34,7 @@ pub(in crate::serve::edge) async fn once_listed(
     if edge.miss_queue != MissQueue::Flights {
         return shared::serve(asked, body).await;
     }
-    let Some(_place) = Place::take(edge) else {
+    let Some(_place) = BlockedPlace::take(edge) else {
         return asked.unserved(FetchError::Shed(Shed::BlockedFull), None, Role::Follower);
     };
     let mut blocked = Blocked::new(asked.began);
@@ -156,9 +156,9 @@ fn listed_now(asked: Asked<'_>, entry: &Entry) -> Answered {
 }
 
 /// A place among the requests that wait for a playlist which is still to come. Dropping it gives the place back.
-struct Place<'a>(&'a AtomicUsize);
+struct BlockedPlace<'a>(&'a AtomicUsize);
 
-impl<'a> Place<'a> {
+impl<'a> BlockedPlace<'a> {
     fn take(edge: &'a Edge) -> Option<Self> {
         let place = Self(&edge.blocked);
         let before = place.0.fetch_add(1, Ordering::Relaxed);
@@ -166,7 +166,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for BlockedPlace<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

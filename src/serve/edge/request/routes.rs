@@ -11,7 +11,7 @@ use crate::hls::names::{self, LivePath, MalformedDirective};
 use crate::likes::names::{BATCH, LikePath};
 use crate::policy::edge::Decision;
 use crate::policy::status::{MissQueue, Served};
-use crate::serve::edge::admin::access::Line;
+use crate::serve::edge::admin::access::LogLine;
 use crate::serve::edge::likes;
 use crate::serve::edge::node::Edge;
 use crate::serve::edge::request::answer::{self, Request};
@@ -158,7 +158,7 @@ impl Edge {
         self.metrics
             .answered(request.kind, served, status, bytes, took);
         if let Some(log) = &self.access_log {
-            log.note(|| Line {
+            log.note(|| LogLine {
                 at_unix_ms: self.clock.unix_at(now),
                 edge: &self.name,
                 method: request.method.as_str(),

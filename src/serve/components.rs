@@ -1,6 +1,6 @@
 //! Builds and stops the components (an origin, an edge) with their listeners, alone or all in one process.
 //!
-//! A [`Room`] holds a component's listeners and owns its tasks. Stopping one closes its listeners, lets answers in
+//! A [`Component`] holds a component's listeners and owns its tasks. Stopping one closes its listeners, lets answers in
 //! flight finish within the drain limit, and returns when its last task has ended. A cluster stops from the viewers
 //! inwards: edges, broadcaster, origin.
 
@@ -14,7 +14,7 @@ use warp::{Filter, Reply};
 use super::admin::{self, Admin, Readiness};
 use super::broadcaster::{self, Broadcaster, Pace, Sink};
 use super::clock::Clock;
-use super::discovery::{Directory, Listed, Role};
+use super::discovery::{Directory, DirectoryEntry, Role};
 use super::edge::EdgeError;
 use super::edge::{self, Edge};
 use super::http::listener::{self, AtOnce, BindError, Counters, Limits};
@@ -84,7 +84,7 @@ impl Doors {
 
 /// A pair of listeners and the tasks behind them.
 #[derive(Debug)]
-pub struct Room {
+pub struct Component {
     /// The address for viewers, or for edges.
     pub listen: SocketAddr,
     /// The address for operators.
@@ -95,7 +95,7 @@ pub struct Room {
     tasks: TaskTracker,
 }
 
-impl Room {
+impl Component {
     /// Binds both listeners before a request is served, so that a taken port is reported at once.
     fn open<R, F, A, B>(
         doors: Doors,
@@ -120,7 +120,7 @@ impl Room {
         };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let open = Mutex::new(stop.child_token());
-        let room = Self {
+        let component = Self {
             listen: addr(&viewers),
             admin: addr(&operators),
             stop,
@@ -129,7 +129,7 @@ impl Room {
         };
         // Operators keep their view while viewers drain: their listener closes with a token that is cancelled later.
         let drained = CancellationToken::new();
-        room.tasks.spawn(listener::serve(
+        component.tasks.spawn(listener::serve(
             operators,
             admin_routes,
             listener::nothing_at_once,
@@ -137,13 +137,13 @@ impl Room {
             None,
             drained.clone(),
         ));
-        let (stop, open) = (room.stop.clone(), room.door().clone());
-        room.tasks.spawn(async move {
+        let (stop, open) = (component.stop.clone(), component.door().clone());
+        component.tasks.spawn(async move {
             listener::serve(viewers, routes, at_once, limits, counters, open).await;
             stop.cancelled().await;
             drained.cancel();
         });
-        Ok(room)
+        Ok(component)
     }
 
     fn door(&self) -> MutexGuard<'_, CancellationToken> {
@@ -196,15 +196,15 @@ impl MetricsDoor {
 
 /// An edge and its listeners.
 #[derive(Debug)]
-pub struct EdgeRoom {
+pub struct EdgeComponent {
     /// The edge.
     pub edge: Arc<Edge>,
     /// Its listeners.
-    pub room: Room,
-    _listed: Listed,
+    pub component: Component,
+    _entry: DirectoryEntry,
 }
 
-impl EdgeRoom {
+impl EdgeComponent {
     /// Opens an edge with a cold cache.
     ///
     /// # Errors
@@ -237,7 +237,7 @@ impl EdgeRoom {
         };
         let counters = edge.metrics().connections.clone();
         let front = edge.clone();
-        let room = Room::open(
+        let component = Component::open(
             doors,
             edge.routes(),
             move |request: &_| front.fresh_hit(request),
@@ -245,43 +245,43 @@ impl EdgeRoom {
             limits,
             Some(counters),
         )?;
-        room.spawn(edge.clone().find_origin(room.stop.clone()));
-        room.spawn(edge.clone().see_to_health(room.stop.clone()));
-        room.spawn(edge.clone().let_readers_go(room.stop.clone()));
-        let listed = directory.list(role, edge.name(), room.admin);
+        component.spawn(edge.clone().find_origin(component.stop.clone()));
+        component.spawn(edge.clone().see_to_health(component.stop.clone()));
+        component.spawn(edge.clone().let_readers_go(component.stop.clone()));
+        let listed = directory.list(role, edge.name(), component.admin);
         Ok(Self {
             edge,
-            room,
-            _listed: listed,
+            component,
+            _entry: listed,
         })
     }
 
     /// The base URL for viewers.
     pub fn url(&self) -> String {
-        format!("http://{}", self.room.listen)
+        format!("http://{}", self.component.listen)
     }
 }
 
 /// An origin, its listeners, and the broadcaster beside it if there is one.
 #[derive(Debug)]
-pub struct OriginRoom {
+pub struct OriginComponent {
     /// The origin.
     pub origin: Origin,
     /// Its listeners.
-    pub room: Room,
+    pub component: Component,
     /// Where broadcasters put segments; `None` without an ingest listener.
     pub ingest: Option<SocketAddr>,
     /// How its broadcasts are paced.
     pub pace: Pace,
     /// The components that can be found through its admin listener.
     pub directory: Directory,
-    _listed: Listed,
+    _entry: DirectoryEntry,
     figures: broadcaster::Figures,
     clock: Clock,
     window: u64,
 }
 
-impl OriginRoom {
+impl OriginComponent {
     /// Opens an origin, and an ingest listener if an address is given. Blocks on the disk.
     ///
     /// # Errors
@@ -303,7 +303,7 @@ impl OriginRoom {
             origin
                 .admin_routes()
                 .or(admin::routes(registry.clone(), readiness, admin));
-        let room = Room::open(
+        let component = Component::open(
             doors,
             origin.routes(),
             listener::nothing_at_once,
@@ -311,15 +311,15 @@ impl OriginRoom {
             origin.limits(),
             None,
         )?;
-        let listed = directory.list(Role::Origin, "origin", room.admin);
+        let listed = directory.list(Role::Origin, "origin", component.admin);
         if let Some(likes) = origin.likes() {
-            room.spawn(likes.run_until(room.stop.clone()));
+            component.spawn(likes.run_until(component.stop.clone()));
         }
         let mut open = Self {
             origin,
-            room,
+            component,
             directory,
-            _listed: listed,
+            _entry: listed,
             ingest: None,
             pace: Pace::default(),
             figures: broadcaster::Figures::new(&registry),
@@ -334,8 +334,8 @@ impl OriginRoom {
                 connections: 256,
                 ..Limits::default()
             };
-            let stop = open.room.stop.clone();
-            open.room.spawn(listener::serve(
+            let stop = open.component.stop.clone();
+            open.component.spawn(listener::serve(
                 socket,
                 open.origin.ingest_routes(),
                 listener::nothing_at_once,
@@ -349,7 +349,7 @@ impl OriginRoom {
 
     /// Stops accepting connections, as if the origin were gone. Answers in flight may still finish.
     pub fn shut(&self) {
-        self.room.door().cancel();
+        self.component.door().cancel();
     }
 
     /// Accepts connections again, at the same address.
@@ -357,10 +357,10 @@ impl OriginRoom {
     /// # Errors
     /// The port is taken, as it is until the listener before has closed.
     pub fn reopen(&self) -> Result<(), BindError> {
-        let listener = listener::bind(self.room.listen, "--listen")?;
-        let open = self.room.stop.child_token();
-        *self.room.door() = open.clone();
-        self.room.spawn(listener::serve(
+        let listener = listener::bind(self.component.listen, "--listen")?;
+        let open = self.component.stop.child_token();
+        *self.component.door() = open.clone();
+        self.component.spawn(listener::serve(
             listener,
             self.origin.routes(),
             listener::nothing_at_once,
@@ -373,7 +373,7 @@ impl OriginRoom {
 
     /// The base URL for edges.
     pub fn url(&self) -> String {
-        format!("http://{}", self.room.listen)
+        format!("http://{}", self.component.listen)
     }
 
     /// Starts a broadcast of the channel in this process, and returns the description in force. If the channel is on
@@ -400,7 +400,7 @@ impl OriginRoom {
             self.figures.clone(),
         )
         .paced_by(self.pace.clone());
-        self.room.spawn(async move {
+        self.component.spawn(async move {
             if let Err(error) = broadcaster.run(stop).await {
                 tracing::error!(%error, "the broadcast has ended");
             }
