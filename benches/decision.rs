@@ -17,8 +17,8 @@ use seawall::policy::limits::Limits;
 use seawall::policy::status::{MissQueue, Served};
 use seawall::serve::clock::Clock;
 use seawall::serve::edge::store::{Entry, Object, Store};
-use seawall::serve::edge::{Config, Edge};
-use seawall::serve::http::listener::{self, Limits as Doors};
+use seawall::serve::edge::{Edge, EdgeConfig};
+use seawall::serve::http::listener::{self, ListenerLimits as Doors};
 use seawall::serve::likes::rates::Addresses;
 use seawall::serve::workers::Workers;
 use seawall::time::Timestamp;
@@ -99,7 +99,7 @@ fn decision(criterion: &mut Criterion) {
 
 /// An edge with every segment in its cache.
 fn edge() -> Arc<Edge> {
-    let config = Config {
+    let config = EdgeConfig {
         name: "edge-1".to_owned(),
         upstreams: vec!["http://127.0.0.1:9".to_owned()],
         miss_queue: MissQueue::Flights,

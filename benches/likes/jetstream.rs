@@ -13,7 +13,7 @@ use seawall::likes::State;
 use seawall::likes::batch::OPERATIONS_MAX;
 use seawall::likes::fold::Rules;
 use seawall::serve::clock::Clock;
-use seawall::serve::likes::jetstream::{Config, Servers};
+use seawall::serve::likes::jetstream::{JetStreamConfig, Servers};
 use seawall::serve::likes::sqlite::Shard;
 
 use crate::process::{Ends, free_address};
@@ -50,11 +50,11 @@ pub(crate) fn batched(folder: &Path, pairs: usize, run: Duration) -> anyhow::Res
         std::thread::sleep(Duration::from_millis(50));
     }
     let url = format!("nats://{addr}");
-    let config = Config {
+    let config = JetStreamConfig {
         replicas: 1,
         max_bytes: 4 << 30,
         allow_unsynced_ack: true,
-        ..Config::new(vec![url.clone()])
+        ..JetStreamConfig::new(vec![url.clone()])
     };
     let mut log = Servers::connect(&config)?.open(Shard { index: 0, count: 1 }, &folder)?;
     log.begin_life(&State::new(Rules::default()))?;

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use hdrhistogram::Histogram;
-use seawall::likes::Limits;
+use seawall::likes::LikesLimits;
 use seawall::serve::clock::Clock;
 use seawall::serve::http::listener;
 use seawall::serve::likes::log::{AppendError, Entry, Facts, LikeLog, LogError, LogReader};
 use seawall::serve::likes::simulated::SimulatedLog;
-use seawall::serve::likes::{self, Config, Likes, Neighbours};
+use seawall::serve::likes::{self, Likes, LikesConfig, Neighbours};
 use seawall::serve::metrics::Registry;
 use seawall::time::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -69,12 +69,12 @@ pub(crate) async fn rows(run: Duration) -> anyhow::Result<Vec<String>> {
 
 fn serve(stop: &CancellationToken) -> anyhow::Result<SocketAddr> {
     let registry = Registry::new(&[]);
-    let mut config = Config::new(std::env::temp_dir());
-    config.limits = Limits {
+    let mut config = LikesConfig::new(std::env::temp_dir());
+    config.limits = LikesLimits {
         queue_operations_max: WAITING,
         // A viewer with late answers catches up.
         viewer_rate_max: 1_000,
-        ..Limits::default()
+        ..LikesLimits::default()
     };
     let neighbours = Neighbours {
         on_air: Box::new(|_| true),
@@ -84,9 +84,9 @@ fn serve(stop: &CancellationToken) -> anyhow::Result<SocketAddr> {
     let likes = Likes::over(vec![log], &config, neighbours, Clock::start(), &registry)?;
     let listener = listener::bind(([127, 0, 0, 1], 0).into(), "--listen")?;
     let addr = listener.local_addr()?;
-    let limits = listener::Limits {
+    let limits = listener::ListenerLimits {
         methods: likes::METHODS,
-        ..listener::Limits::default()
+        ..listener::ListenerLimits::default()
     };
     let routes = likes::routes(Some(&likes));
     let nothing = listener::nothing_at_once;

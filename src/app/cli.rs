@@ -65,14 +65,14 @@ Example:
 Examples:
   seawall origin --listen 127.0.0.1:8000 --ingest 127.0.0.1:8001 --token SECRET
   seawall origin --targets edge/edge-1=127.0.0.1:9081    a Prometheus finds that edge through the origin")]
-    Origin(Origin),
+    Origin(OriginArguments),
     /// Run one edge in front of any origin.
     #[command(after_help = "\
 Examples:
   seawall edge --listen 127.0.0.1:8081 --admin 127.0.0.1:9081 --upstream http://127.0.0.1:8000
   seawall edge --name edge-paris --upstream http://origin.example:80 --cache-bytes 2147483648
   seawall edge --name edge-rome --upstream http://127.0.0.1:8091 --upstream http://127.0.0.1:8092    two shields")]
-    Edge(Edge),
+    Edge(EdgeArguments),
     /// Play a surge: at a cluster of its own with cold caches, or at edges that are running.
     #[command(after_help = "\
 Examples:
@@ -131,7 +131,7 @@ Examples:
   seawall likes export --format json > likes.json
   seawall likes truncate --at 17             give up entry 17 and all behind it"
     )]
-    Likes(Likes),
+    Likes(LikesCommand),
     /// List the scenarios that are built in.
     #[command(after_help = "\
 Example:
@@ -347,7 +347,7 @@ pub struct Broadcast {
 
 /// Flags of `seawall origin`.
 #[derive(Debug, Args)]
-pub struct Origin {
+pub struct OriginArguments {
     #[command(flatten)]
     file: File,
     /// Where edges and viewers ask. Port 0: any free one.
@@ -382,7 +382,7 @@ pub struct Origin {
 
 /// Flags of `seawall edge`.
 #[derive(Debug, Args)]
-pub struct Edge {
+pub struct EdgeArguments {
     #[command(flatten)]
     file: File,
     /// Its name in metrics, `Via` and `Cache-Status`.
@@ -503,7 +503,7 @@ pub struct Compare {
 
 /// What `seawall likes` does.
 #[derive(Debug, Subcommand)]
-pub enum Likes {
+pub enum LikesCommand {
     /// Print every channel and its counts. The origin may run meanwhile.
     #[command(after_help = "\
 Example:
@@ -679,7 +679,7 @@ impl Broadcast {
     }
 }
 
-impl Origin {
+impl OriginArguments {
     /// The configuration that follows from these flags.
     ///
     /// # Errors
@@ -699,7 +699,7 @@ impl Origin {
     }
 }
 
-impl Edge {
+impl EdgeArguments {
     /// The configuration that follows from these flags.
     ///
     /// # Errors

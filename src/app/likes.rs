@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::Serialize;
 
-use crate::app::cli::{self, ExportFormat, Likes, LikesCounts, LikesExport, LikesTruncate};
+use crate::app::cli::{self, ExportFormat, LikesCommand, LikesCounts, LikesExport, LikesTruncate};
 use crate::config::{Backend, Config};
 use crate::likes::fold::{Liker, Rules};
 use crate::likes::{Counts, State, snapshot};
@@ -25,12 +25,12 @@ use crate::terminal::{self, Reader};
 ///
 /// # Errors
 /// The folder does not exist or is damaged; the sentence names the position.
-pub fn run(what: &Likes) -> anyhow::Result<u8> {
+pub fn run(what: &LikesCommand) -> anyhow::Result<u8> {
     match what {
-        Likes::Counts(flags) => counts(flags),
-        Likes::Verify(folder) => verify(&folder.resolve()?),
-        Likes::Truncate(flags) => truncate(flags),
-        Likes::Export(flags) => export(flags),
+        LikesCommand::Counts(flags) => counts(flags),
+        LikesCommand::Verify(folder) => verify(&folder.resolve()?),
+        LikesCommand::Truncate(flags) => truncate(flags),
+        LikesCommand::Export(flags) => export(flags),
     }
 }
 

@@ -30,23 +30,23 @@ use crate::serve::redacted;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The channel to broadcast.
-    pub channel: Channel,
+    pub channel: ChannelSettings,
     /// The address of the origin, when the broadcaster runs separately.
-    pub broadcast: Broadcast,
+    pub broadcast: BroadcastSettings,
     /// The origin.
-    pub origin: Origin,
+    pub origin: OriginSettings,
     /// Every edge.
-    pub edge: Edge,
+    pub edge: EdgeSettings,
     /// Every admin listener.
-    pub admin: Admin,
+    pub admin: AdminSettings,
     /// Likes, which the origin keeps.
-    pub likes: Likes,
+    pub likes: LikesSettings,
 }
 
 /// Every admin listener.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Admin {
+pub struct AdminSettings {
     /// The token that an operator must send to change anything, or to see the configuration; unset: no operator may.
     pub token: Option<String>,
     /// Components elsewhere that `/-/targets` lists too, each as COMPONENT/NAME=HOST:PORT.
@@ -56,7 +56,7 @@ pub struct Admin {
 /// The channel to broadcast.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Channel {
+pub struct ChannelSettings {
     /// Name in URLs and on the picture.
     pub name: String,
     /// Seed of the picture's noise.
@@ -72,7 +72,7 @@ pub struct Channel {
 /// Where a separate broadcaster publishes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Broadcast {
+pub struct BroadcastSettings {
     /// `http://host:port` of the origin's ingest listener.
     pub to: Option<String>,
     /// The token of the ingest listener.
@@ -82,7 +82,7 @@ pub struct Broadcast {
 /// The origin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Origin {
+pub struct OriginSettings {
     /// The address for edges and viewers.
     pub listen: SocketAddr,
     /// The address for metrics and health.
@@ -102,7 +102,7 @@ pub struct Origin {
 /// Every edge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Edge {
+pub struct EdgeSettings {
     /// Name in metrics, `Via` and `Cache-Status`; `seawall up` numbers its edges.
     pub name: String,
     /// Groups of shields between edges and origin, and shields per group, as GROUPSxN; unset: none. Only for `seawall up`.
@@ -140,7 +140,7 @@ pub struct Edge {
 /// Likes; times in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Likes {
+pub struct LikesSettings {
     /// Whether the origin takes likes.
     pub enabled: bool,
     /// The folder of the likes; unset: `.likes` in the origin's folder for segments.
@@ -179,7 +179,7 @@ pub struct Likes {
     /// A snapshot is also written after this many operations.
     pub snapshot_operations: u64,
     /// The servers of NATS.
-    pub jetstream: JetStream,
+    pub jetstream: JetStreamSettings,
 }
 
 /// Where likes are made durable.
@@ -196,7 +196,7 @@ pub enum Backend {
 /// Servers of NATS that keep likes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct JetStream {
+pub struct JetStreamSettings {
     /// URLs of servers in one cluster: `nats://host:port`, or `tls://host:port`.
     pub servers: Vec<String>,
     /// A file of credentials in the format of `nsc`; unset: none.
@@ -262,7 +262,7 @@ pub enum ConfigError {
     Missing(&'static str),
 }
 
-impl Default for Channel {
+impl Default for ChannelSettings {
     fn default() -> Self {
         let Layout {
             parts_per_segment,
@@ -279,7 +279,7 @@ impl Default for Channel {
     }
 }
 
-impl Default for Origin {
+impl Default for OriginSettings {
     fn default() -> Self {
         Self {
             listen: loopback(8000),
@@ -293,7 +293,7 @@ impl Default for Origin {
     }
 }
 
-impl Default for Edge {
+impl Default for EdgeSettings {
     fn default() -> Self {
         Self {
             name: "edge".to_owned(),
@@ -316,9 +316,9 @@ impl Default for Edge {
     }
 }
 
-impl Default for Likes {
+impl Default for LikesSettings {
     fn default() -> Self {
-        let (limits, due) = (likes::Limits::default(), Due::default());
+        let (limits, due) = (likes::LikesLimits::default(), Due::default());
         let millis = |span: Duration| span.as_millis() as u64;
         Self {
             enabled: true,
@@ -339,14 +339,14 @@ impl Default for Likes {
             read_wait_ms: millis(limits.read_wait),
             snapshot_every_ms: millis(due.every),
             snapshot_operations: due.operations,
-            jetstream: JetStream::default(),
+            jetstream: JetStreamSettings::default(),
         }
     }
 }
 
-impl Default for JetStream {
+impl Default for JetStreamSettings {
     fn default() -> Self {
-        let jetstream::Config {
+        let jetstream::JetStreamConfig {
             servers,
             stream_prefix,
             replicas,
@@ -354,7 +354,7 @@ impl Default for JetStream {
             monitor,
             allow_unsynced_ack,
             ..
-        } = jetstream::Config::new(vec!["nats://127.0.0.1:4222".to_owned()]);
+        } = jetstream::JetStreamConfig::new(vec!["nats://127.0.0.1:4222".to_owned()]);
         Self {
             servers,
             credentials: None,
@@ -544,7 +544,7 @@ impl Config {
     }
 }
 
-impl Channel {
+impl ChannelSettings {
     /// The layout of the stream. Unknown renditions are left out; [`Config::checked`] refuses them.
     pub fn layout(&self) -> Layout {
         Layout {
@@ -562,10 +562,10 @@ impl Channel {
     }
 }
 
-impl Likes {
+impl LikesSettings {
     /// The bounds in the form that the queue and the routes take.
-    pub fn limits(&self) -> likes::Limits {
-        likes::Limits {
+    pub fn limits(&self) -> likes::LikesLimits {
+        likes::LikesLimits {
             queue_operations_max: self.queue_operations_max,
             queue_bytes_max: self.queue_bytes_max,
             log_bytes_max: self.log_bytes_max,
@@ -575,7 +575,7 @@ impl Likes {
             address_rate_max: self.address_rate_max,
             append_wait: Duration::from_millis(self.append_wait_ms),
             read_wait: Duration::from_millis(self.read_wait_ms),
-            ..likes::Limits::default()
+            ..likes::LikesLimits::default()
         }
     }
 
@@ -588,9 +588,9 @@ impl Likes {
     }
 }
 
-impl JetStream {
+impl JetStreamSettings {
     /// The servers in the form that the log takes.
-    pub fn servers(&self) -> jetstream::Config {
+    pub fn servers(&self) -> jetstream::JetStreamConfig {
         let credentials = match (&self.credentials, &self.token_file, &self.user) {
             (Some(file), ..) => Credentials::File(file.clone()),
             (_, Some(file), _) => Credentials::TokenFile(file.clone()),
@@ -599,7 +599,7 @@ impl JetStream {
             }
             _ => Credentials::None,
         };
-        jetstream::Config {
+        jetstream::JetStreamConfig {
             servers: self.servers.clone(),
             credentials,
             tls_ca: self.tls_ca.clone(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// The bounds of a shard. A request beyond a bound is refused with a reason and has no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct LikesLimits {
     /// Operations that wait to be made durable.
     pub queue_operations_max: usize,
     /// Bytes that the waiting operations may take up.
@@ -31,7 +31,7 @@ pub struct Limits {
     pub read_wait: Duration,
 }
 
-impl Default for Limits {
+impl Default for LikesLimits {
     fn default() -> Self {
         Self {
             queue_operations_max: 8_192,
@@ -126,7 +126,7 @@ impl Shed {
     }
 }
 
-impl Limits {
+impl LikesLimits {
     /// Whether a request that takes up `bytes` while it waits is admitted.
     ///
     /// # Errors
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn every_bound_holds_at_its_boundary() {
-        let limits = Limits::default();
+        let limits = LikesLimits::default();
         let like = |load: Load| limits.admit(&load, Class::Like, 200);
         let cases: [(Load, Load, Shed); 5] = [
             (
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn taps_are_shed_first_then_strong_reads_then_likes() {
-        let limits = Limits::default();
+        let limits = LikesLimits::default();
         let let_in = |queued_operations: usize| {
             let load = Load {
                 queued_operations,
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn counts_can_be_read_from_a_full_disk() {
-        let limits = Limits::default();
+        let limits = LikesLimits::default();
         let full = Load::default();
         assert_eq!(limits.admit(&full, Class::StrongRead, 0), Ok(()));
         assert_eq!(limits.admit(&full, Class::Like, 0), Err(Shed::DiskLow));

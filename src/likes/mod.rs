@@ -27,6 +27,6 @@ mod properties;
 pub use batch::Batch;
 pub use consistency::{Consistency, Token};
 pub use fold::{Counts, Effect, Outcome, State};
-pub use limits::Limits;
+pub use limits::LikesLimits;
 pub use operation::{Action, Change, Identity, Operation, Update};
 pub use reading::Reading;

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::answer::{Answer, Head, Step};
-use super::edge::Edge;
+use super::edge::EdgeAddress;
 use super::stream::Fingerprints;
 use super::verifier::{self, Verifier};
 use crate::report::record::{Outcome, ResultWord};
@@ -116,7 +116,7 @@ pub(super) struct Sent<'a> {
 
 /// A connection to one edge. It is opened when it is first needed, and opened again after it was closed.
 pub(super) struct Connection {
-    edge: Edge,
+    edge: EdgeAddress,
     open: Option<TcpStream>,
     /// Both buffers are kept from request to request, so that writing and receiving allocate nothing.
     request: Vec<u8>,
@@ -124,7 +124,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(edge: &Edge) -> Self {
+    pub(super) fn new(edge: &EdgeAddress) -> Self {
         Self {
             edge: edge.clone(),
             open: None,
@@ -216,7 +216,7 @@ fn is_quiet(kept: &TcpStream) -> bool {
 
 impl Wanted<'_> {
     /// Writes the request. `None` if the path cannot stand in a request line: a foreign playlist may name any string.
-    fn write(&self, edge: &Edge, into: &mut Vec<u8>) -> Option<()> {
+    fn write(&self, edge: &EdgeAddress, into: &mut Vec<u8>) -> Option<()> {
         let stands = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
         if !self.path.starts_with('/') || !stands(self.path) {
             return None;
@@ -244,7 +244,7 @@ impl Wanted<'_> {
 }
 
 impl Sent<'_> {
-    fn write(&self, edge: &Edge, into: &mut Vec<u8>) {
+    fn write(&self, edge: &EdgeAddress, into: &mut Vec<u8>) {
         into.clear();
         let Self {
             method,

@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::crowd;
-use super::edge::Edge;
+use super::edge::EdgeAddress;
 use super::generator::Watch;
 use super::likers::Likers;
 use super::log::Log;
@@ -29,7 +29,7 @@ use crate::serve::clock::Clock;
 use crate::serve::workers::Workers;
 use crate::viewer::abr;
 use crate::viewer::audience::{self, Audience, Choice, Visit};
-use crate::viewer::likes::Likes;
+use crate::viewer::likes::LikesPlan;
 
 /// How often the progress is reported.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -56,7 +56,7 @@ pub struct RunPlan {
     /// How viewers reach the edges.
     pub connections: Connections,
     /// What the viewers like, if they like at all. Only channels of Seawall can be liked.
-    pub likes: Option<Likes>,
+    pub likes: Option<LikesPlan>,
     /// The viewers' network, which can cut them off.
     pub network: Network,
     /// The worker threads of the viewers: each viewer stays on one thread, with the connections that
@@ -140,7 +140,7 @@ pub async fn run(
     };
     let visits = audience::draw(&plan.audience, choice, plan.seed);
     let workers = plan.workers.runtimes();
-    let pool = |edge: &Edge, size: u32| {
+    let pool = |edge: &EdgeAddress, size: u32| {
         let share = size.div_ceil((edges.len() * workers.len()) as u32).max(1);
         Pool::new(edge.clone(), share as usize)
     };
@@ -275,7 +275,7 @@ fn so_far(world: &World, whole: Duration, scheduled: u32) -> Progress {
     }
 }
 
-async fn resolve(targets: &[String]) -> Result<Vec<Edge>, Unplayable> {
+async fn resolve(targets: &[String]) -> Result<Vec<EdgeAddress>, Unplayable> {
     if targets.is_empty() {
         return Err(Unplayable::NoTarget);
     }
@@ -291,7 +291,7 @@ async fn resolve(targets: &[String]) -> Result<Vec<Edge>, Unplayable> {
             .map_err(unresolved)?
             .next()
             .ok_or_else(|| unresolved(std::io::ErrorKind::NotFound.into()))?;
-        edges.push(Edge {
+        edges.push(EdgeAddress {
             address,
             host: authority.into(),
         });

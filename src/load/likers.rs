@@ -21,7 +21,7 @@ use crate::report::record::{self, Liking, Operation};
 use crate::time::Timestamp;
 use crate::viewer::asking::{Asking, Fate, Heard};
 use crate::viewer::audience::Visit;
-use crate::viewer::likes::{Like, Likes, Schedule};
+use crate::viewer::likes::{Like, LikesPlan, Schedule};
 use crate::viewer::tally::Tally;
 
 /// Maximum number of likes under way or waiting to be sent again; further likes are not sent at all.
@@ -58,7 +58,7 @@ struct Shared {
 /// The outcomes of all likes so far.
 #[derive(Default)]
 struct Noted {
-    likes: record::Likes,
+    likes: record::LikesRecord,
     tally: Tally,
 }
 
@@ -67,7 +67,7 @@ impl Likers {
     pub(super) fn start(
         world: &Arc<World>,
         whereabouts: &Arc<Whereabouts>,
-        likes: &Likes,
+        likes: &LikesPlan,
         channels: Vec<String>,
         visits: Vec<Visit>,
         workers: &[Handle],
@@ -101,7 +101,7 @@ impl Likers {
     }
 
     /// Sends no new likes, waits a while for those under way, and gives up the rest.
-    pub(super) async fn finish(self) -> record::Likes {
+    pub(super) async fn finish(self) -> record::LikesRecord {
         let shared = self.0;
         shared.last.cancel();
         shared.tasks.close();

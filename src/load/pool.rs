@@ -5,18 +5,18 @@ use std::sync::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::client::Connection;
-use super::edge::Edge;
+use super::edge::EdgeAddress;
 
 /// Connections to one edge. Each is lent for one request, in the order of asking.
 pub(super) struct Pool {
-    edge: Edge,
+    edge: EdgeAddress,
     places: Semaphore,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Pool {
     /// At most `size` connections at once, made when they are needed.
-    pub(super) fn new(edge: Edge, size: usize) -> Self {
+    pub(super) fn new(edge: EdgeAddress, size: usize) -> Self {
         Self {
             edge,
             places: Semaphore::new(size),

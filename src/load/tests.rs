@@ -35,7 +35,7 @@ use crate::viewer::abr;
 use crate::viewer::arrivals::Arrivals;
 use crate::viewer::asking::Fate;
 use crate::viewer::audience::{Audience, LastMile, Manners, Sessions};
-use crate::viewer::likes::{Burst, Likes};
+use crate::viewer::likes::{Burst, LikesPlan};
 
 /// What the edge does wrong with segments.
 #[derive(Clone, Copy)]
@@ -164,7 +164,7 @@ async fn surge(fault: ServerFault, stop: CancellationToken) -> Ran {
 /// The same viewers, who also like.
 async fn surge_with(
     fault: ServerFault,
-    likes: Option<Likes>,
+    likes: Option<LikesPlan>,
     progress: impl Fn(Progress),
     stop: CancellationToken,
 ) -> Ran {
@@ -296,7 +296,7 @@ async fn a_segment_that_ends_early_is_truncated_and_a_missing_one_a_status() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn likes_that_nobody_answers_are_bounded_and_what_had_left_is_unknown() {
     // 40,000 per second for 0.8 s: twice the number that may be under way.
-    let likes = Likes {
+    let likes = LikesPlan {
         per_s: 20_000.0,
         like_percent: 0.0,
         unlike_percent: 0.0,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::edge::Edge;
+use super::edge::EdgeAddress;
 use super::generator::Watch;
 use super::log::Log;
 use super::metrics::Metrics;
@@ -25,7 +25,7 @@ pub(super) struct World {
     pub(super) began: Timestamp,
     pub(super) watched: Watched,
     pub(super) playlists: Playlists,
-    pub(super) edges: Vec<Edge>,
+    pub(super) edges: Vec<EdgeAddress>,
     /// Connection pools: for each worker, one per edge. Empty where each viewer has its own
     /// connection.
     pub(super) pools: Vec<Vec<Pool>>,

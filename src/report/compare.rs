@@ -11,7 +11,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::latency;
-use super::likes::Likes;
+use super::likes::LikesSummary;
 use super::record::Outcome;
 use super::summary::Summary;
 use super::tables::{Cell, Table, Tone};
@@ -406,7 +406,7 @@ fn segments(summary: &Summary) -> Option<&latency::Row> {
 }
 
 /// The likes of a run, if it sent any.
-fn likes(summary: &Summary) -> Option<&Likes> {
+fn likes(summary: &Summary) -> Option<&LikesSummary> {
     let likes = summary.likes.as_ref();
     likes.filter(|likes| likes.not_taken.is_none())
 }

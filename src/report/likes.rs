@@ -12,7 +12,7 @@ use crate::viewer::asking::Fate;
 
 /// Likes of a run, summed up.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Likes {
+pub struct LikesSummary {
     /// Why no like was sent; `None` if some were.
     pub not_taken: Option<String>,
     /// Operations that viewers sent.
@@ -59,7 +59,7 @@ pub struct Likes {
 }
 
 /// Sums up the likes of a run.
-pub(super) fn gather(run: &RunRecord) -> Option<Likes> {
+pub(super) fn gather(run: &RunRecord) -> Option<LikesSummary> {
     let likes = run.likes.as_ref()?;
     let all = || likes.operations.iter();
     let count = |of: &dyn Fn(&Operation) -> bool| {
@@ -74,7 +74,7 @@ pub(super) fn gather(run: &RunRecord) -> Option<Likes> {
     let latency = latencies(all().filter(|operation| operation.due >= warm));
     let quantile = |share| latency.value_at_quantile(share) as f64 / 1e3;
     let (span, per_s_most) = over_time(run, likes);
-    Some(Likes {
+    Some(LikesSummary {
         not_taken: likes.not_taken.clone(),
         sent: likes.operations.len() as u64,
         kinds: kinds.into_iter().filter(|(_, count)| *count > 0).collect(),
@@ -113,7 +113,7 @@ fn latencies<'a>(operations: impl Iterator<Item = &'a Operation>) -> Histogram<u
 }
 
 /// The time from the first wanted operation to the last, and the highest number in one second.
-fn over_time(run: &RunRecord, likes: &record::Likes) -> (Duration, u64) {
+fn over_time(run: &RunRecord, likes: &record::LikesRecord) -> (Duration, u64) {
     let due = || likes.operations.iter().map(|operation| operation.due);
     let span = due()
         .max()
@@ -129,7 +129,7 @@ fn over_time(run: &RunRecord, likes: &record::Likes) -> (Duration, u64) {
     (span.unwrap_or_default(), most.unwrap_or(0))
 }
 
-impl Likes {
+impl LikesSummary {
     /// Percentage of the wanted operations that were acknowledged.
     pub fn acknowledged_percent(&self) -> f64 {
         // Operations beyond the log are in the tally only, and count on neither side.
@@ -241,11 +241,11 @@ mod tests {
         sample::record(MissQueue::Flights)
     }
 
-    fn likes(run: &RunRecord) -> Likes {
+    fn likes(run: &RunRecord) -> LikesSummary {
         gather(run).unwrap()
     }
 
-    fn ruling(change: fn(&mut record::Likes)) -> Ruling {
+    fn ruling(change: fn(&mut record::LikesRecord)) -> Ruling {
         let mut run = run();
         change(run.likes.as_mut().unwrap());
         likes(&run).check().unwrap().ruling
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(ruling(|_| ()), Ruling::Pass);
         assert_eq!(ruling(|likes| likes.counted[0].likes = 11), Ruling::Pass);
         for spoil in [
-            (|likes| likes.counted[0].likes = 12) as fn(&mut record::Likes),
+            (|likes| likes.counted[0].likes = 12) as fn(&mut record::LikesRecord),
             |likes| likes.counted[0].likes = -1,
             |likes| likes.counted[0].hearts = 47,
             |likes| likes.counted[0].hearts = 49,
@@ -344,9 +344,9 @@ mod tests {
             assert!(text.contains("1 outcome-unknown, 1 queue-full"), "{text}");
         }
         assert!(told(&run)[2].contains("Likes acknowledged"));
-        run.likes = Some(record::Likes {
+        run.likes = Some(record::LikesRecord {
             not_taken: Some("http://host takes no likes".to_owned()),
-            ..record::Likes::default()
+            ..record::LikesRecord::default()
         });
         for text in told(&run) {
             assert!(text.contains("http://host takes no likes"), "{text}");
@@ -389,9 +389,9 @@ mod tests {
             assert_eq!(verdict(thresholds), expected);
         }
         let mut nobody = self::run();
-        nobody.likes = Some(record::Likes {
+        nobody.likes = Some(record::LikesRecord {
             not_taken: Some("nobody takes them".to_owned()),
-            ..record::Likes::default()
+            ..record::LikesRecord::default()
         });
         let strict = Thresholds {
             likes_acknowledged_percent_min: 100.0,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::latency::{self, Since};
-use super::record::{Fault, Kind, Phase, Request, ResultWord, RunRecord};
+use super::record::{FaultRecord, Kind, Phase, Request, ResultWord, RunRecord};
 use super::series::OriginCount;
 
 /// A named part of the run.
@@ -65,7 +65,7 @@ pub fn rows(record: &RunRecord) -> Vec<PhaseRow> {
 }
 
 /// One row per fault, sorted by its beginning.
-pub fn faults(faults: &[Fault]) -> Vec<FaultRow> {
+pub fn faults(faults: &[FaultRecord]) -> Vec<FaultRow> {
     let mut rows: Vec<_> = faults
         .iter()
         .map(|fault| FaultRow {

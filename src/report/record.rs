@@ -49,20 +49,20 @@ pub struct RunRecord {
     /// The named parts of the run, in their order; they may leave gaps, and do not overlap.
     pub phases: Vec<Phase>,
     /// Injected faults, sorted by their beginning.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<FaultRecord>,
     /// Gauges read once a second, sorted by time.
     pub levels: Vec<Level>,
     /// How well the generator kept its own schedule.
     pub generator: Generator,
     /// The viewers' likes; `None` if the scenario has none.
-    pub likes: Option<Likes>,
+    pub likes: Option<LikesRecord>,
     /// Whether the run was stopped before its end.
     pub interrupted: bool,
 }
 
 /// The viewers' likes, and the origin's count of them.
 #[derive(Clone, Debug, Default)]
-pub struct Likes {
+pub struct LikesRecord {
     /// Why no like was sent, if none was: the server under test takes no likes.
     pub not_taken: Option<String>,
     /// Every operation, in the order in which the operations ended.
@@ -199,7 +199,7 @@ pub struct Phase {
 
 /// An injected fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fault {
+pub struct FaultRecord {
     /// When it began, counted from the start of the run.
     pub from: Duration,
     /// When it ended; `None` if it did not.

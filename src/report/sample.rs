@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::counts::{Askers, EdgeCounts, OriginHits, SegmentHits};
 use super::record::{
-    Counted, Fault, Generator, HeldAgainst, Kind, Level, Likes, Liking, Object, Operation, Outcome,
-    Phase, Queue, Request, ResultWord, RunRecord, Tally, Viewer,
+    Counted, FaultRecord, Generator, HeldAgainst, Kind, Level, LikesRecord, Liking, Object,
+    Operation, Outcome, Phase, Queue, Request, ResultWord, RunRecord, Tally, Viewer,
 };
 use super::summarize::summarize;
 use super::summary::Summary;
@@ -75,7 +75,7 @@ pub(super) fn record(miss_queue: MissQueue) -> RunRecord {
             phase("plateau", 24, 48),
             phase("recovery", 48, 60),
         ],
-        faults: vec![Fault {
+        faults: vec![FaultRecord {
             from: Duration::from_millis(FAULT_MS.start),
             until: Some(Duration::from_millis(FAULT_MS.end)),
             what: "edge-2 refuses every tenth request".to_owned(),
@@ -93,7 +93,7 @@ pub(super) fn record(miss_queue: MissQueue) -> RunRecord {
 }
 
 /// A like or a heart every second; one is refused, one is in doubt, one was sent twice.
-fn likes() -> Likes {
+fn likes() -> LikesRecord {
     let operation = |at_s: u64| {
         let (kind, fate) = match at_s {
             30 => (Liking::Hearts, Fate::NotCounted),
@@ -110,7 +110,7 @@ fn likes() -> Likes {
             duplicate: at_s == 12,
         }
     };
-    Likes {
+    LikesRecord {
         operations: (0..60).map(operation).collect(),
         refusals: [
             ("queue-full".to_owned(), 1),
@@ -134,7 +134,7 @@ fn likes() -> Likes {
             durable: 59,
             applied: 59,
         }),
-        ..Likes::default()
+        ..LikesRecord::default()
     }
 }
 

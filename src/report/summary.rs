@@ -9,7 +9,7 @@ use super::distributions::Distributions;
 use super::edges::EdgeRow;
 use super::experience::Experience;
 use super::latency;
-use super::likes::Likes;
+use super::likes::LikesSummary;
 use super::phases::{FaultRow, PhaseRow};
 use super::record::{Generator, HeldAgainst, Kind, Outcome, ResultWord};
 use super::thresholds::{Check, Verdict};
@@ -65,7 +65,7 @@ pub struct Summary {
     pub distributions: Distributions,
     /// The viewers' likes; `None` if the scenario has none.
     #[serde(default)]
-    pub likes: Option<Likes>,
+    pub likes: Option<LikesSummary>,
 }
 
 /// Number of viewers.

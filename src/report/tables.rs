@@ -2,7 +2,7 @@
 
 use super::counts::OriginHits;
 use super::latency::Since;
-use super::likes::{Likes, interval, signed};
+use super::likes::{LikesSummary, interval, signed};
 use super::phases::{FaultRow, PhaseRow};
 use super::record::{Kind, Outcome, Process, ResultWord};
 use super::summary::Summary;
@@ -441,7 +441,7 @@ pub(super) fn likes(summary: &Summary) -> Table {
     table
 }
 
-fn likes_rows(likes: &Likes) -> Vec<(&'static str, String)> {
+fn likes_rows(likes: &LikesSummary) -> Vec<(&'static str, String)> {
     let parts = |counts: &mut dyn Iterator<Item = (String, u64)>| {
         let named = counts.map(|(what, count)| format!("{} {what}", grouped(count)));
         named.collect::<Vec<_>>().join(", ")

@@ -1,7 +1,7 @@
 //! Thresholds and verdicts: which conditions a run must meet, and whether it did.
 
 use super::latency;
-use super::likes::Likes;
+use super::likes::LikesSummary;
 use super::record::{Kind, Outcome};
 use super::summary::Summary;
 use super::thresholds::{Check, Ruling, Thresholds, Verdict, grouped};
@@ -112,7 +112,7 @@ pub(super) fn check(summary: &Summary, thresholds: &Thresholds) -> Vec<Check> {
 }
 
 /// The scenario's thresholds for likes; not judged if the servers take no likes.
-fn of_likes(likes: &Likes, thresholds: &Thresholds) -> Vec<Check> {
+fn of_likes(likes: &LikesSummary, thresholds: &Thresholds) -> Vec<Check> {
     let mut checks = Vec::new();
     if thresholds.likes_acknowledged_percent_min > 0.0 {
         let acknowledged = likes.acknowledged_percent();

@@ -78,22 +78,24 @@ pub(crate) async fn open_origin_with(
 }
 
 /// The settings of an edge.
-pub(crate) fn edge_config(config: &Config, name: String, upstreams: Vec<String>) -> edge::Config {
-    edge::Config {
+pub(crate) fn edge_config(
+    config: &Config,
+    name: String,
+    upstreams: Vec<String>,
+) -> edge::EdgeConfig {
+    edge::EdgeConfig {
         name,
         upstreams,
         miss_queue: config.edge.miss_queue,
         cache_bytes: config.edge.cache_bytes,
         prefetch: config.edge.prefetch,
         limits: config.edge.limits.limits(),
-        access_log: config
-            .edge
-            .access_log
-            .clone()
-            .map(|path| edge::admin::access::Config {
+        access_log: config.edge.access_log.clone().map(|path| {
+            edge::admin::access::AccessLogConfig {
                 path,
                 one_of: config.edge.access_log_one_of,
-            }),
+            }
+        }),
         likes: Addresses {
             rate_max: config.likes.address_rate_max,
             loopback_counts: config.likes.loopback_counts,
@@ -132,9 +134,9 @@ pub(crate) fn origin_config(config: &Config) -> OriginConfig {
 }
 
 /// The settings of likes.
-fn likes_config(config: &Config) -> likes::Config {
+fn likes_config(config: &Config) -> likes::LikesConfig {
     let wanted = &config.likes;
-    likes::Config {
+    likes::LikesConfig {
         dir: config.likes_dir(),
         shards: wanted.shards,
         limits: wanted.limits(),

@@ -23,7 +23,7 @@ impl ClusterRef<'_> {
         network: &Network,
         clock: Clock,
         stop: &CancellationToken,
-    ) -> Vec<(FaultKind, record::Fault)> {
+    ) -> Vec<(FaultKind, record::FaultRecord)> {
         let seconds = |span: f64| Duration::try_from_secs_f64(span).unwrap_or_default();
         let acts = faults.iter().map(|fault| async move {
             let due = |at_s: f64| clock.instant(began + seconds(at_s));
@@ -60,7 +60,7 @@ impl ClusterRef<'_> {
             } else if let FaultKind::ClockDrift(millis) = fault.what {
                 stop.run_until_cancelled(self.drift(millis, clock)).await;
             }
-            Some((fault.what, record::Fault { from, until, what }))
+            Some((fault.what, record::FaultRecord { from, until, what }))
         });
         let mut done: Vec<_> = futures_util::future::join_all(acts)
             .await

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::report::record::{Counted, Likes, Queue, RunRecord};
+use crate::report::record::{Counted, LikesRecord, Queue, RunRecord};
 use crate::run::ask;
 use crate::serve::likes::figures::Work;
 use crate::viewer;
@@ -21,7 +21,7 @@ pub enum Counting {
     /// Likes are sent, and the counts were read before.
     Begun {
         /// The likes to send.
-        likes: viewer::likes::Likes,
+        likes: viewer::likes::LikesPlan,
         /// The counts before.
         before: Before,
     },
@@ -45,7 +45,7 @@ struct Counts {
 impl Counting {
     /// Reads the counts at the first of these servers (`http://HOST:PORT`), if all of them take likes of these channels.
     pub async fn begin(
-        likes: Option<&viewer::likes::Likes>,
+        likes: Option<&viewer::likes::LikesPlan>,
         servers: &[String],
         channels: Option<Vec<String>>,
     ) -> Self {
@@ -77,7 +77,7 @@ impl Counting {
     }
 
     /// The likes to send.
-    pub fn to_send(&self) -> Option<viewer::likes::Likes> {
+    pub fn to_send(&self) -> Option<viewer::likes::LikesPlan> {
         match self {
             Self::Begun { likes, .. } => Some(likes.clone()),
             Self::None | Self::NotTaken(_) => None,
@@ -88,9 +88,9 @@ impl Counting {
     pub async fn finish(self, record: &mut RunRecord) {
         match (self, &mut record.likes) {
             (Self::NotTaken(why), likes) => {
-                *likes = Some(Likes {
+                *likes = Some(LikesRecord {
                     not_taken: Some(why),
-                    ..Likes::default()
+                    ..LikesRecord::default()
                 });
             }
             (Self::Begun { before, .. }, Some(likes)) => before.note_growth(likes).await,
@@ -101,7 +101,7 @@ impl Counting {
 
 impl Before {
     /// Reads the counts again, and writes down their growth.
-    async fn note_growth(&self, likes: &mut Likes) {
+    async fn note_growth(&self, likes: &mut LikesRecord) {
         match counts(&self.server, &self.channels).await {
             Ok(after) => {
                 let grown = self.counts.iter().zip(&after);

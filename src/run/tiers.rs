@@ -63,7 +63,7 @@ impl Tiers {
         let connections = components::connections_max(plan.config.edge.connections_max, rooms);
         let admin = compose::admin(plan.config, plan.directory.clone());
         let open = |name: String, role, upstreams, prefetch, doors: Doors| {
-            let setup = edge::Config {
+            let setup = edge::EdgeConfig {
                 miss_queue: plan.miss_queue,
                 prefetch,
                 ..compose::edge_config(plan.config, name, upstreams)

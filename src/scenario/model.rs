@@ -11,7 +11,7 @@ use crate::policy::limits::Eviction;
 use crate::report::thresholds::Thresholds;
 use crate::viewer::arrivals::Arrivals;
 use crate::viewer::audience::{Audience, Sessions};
-use crate::viewer::likes::Likes;
+use crate::viewer::likes::LikesPlan;
 
 /// A named surge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ pub struct RealProfile {
     pub warm_up_s: f64,
     /// The viewers' likes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub likes: Option<Likes>,
+    pub likes: Option<LikesPlan>,
     /// Faults and their times.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,

@@ -6,7 +6,7 @@ use crate::hls::timeline::PARTS_PER_SEGMENT;
 use crate::viewer::abr;
 use crate::viewer::arrivals::Arrivals;
 use crate::viewer::audience::Sessions;
-use crate::viewer::likes::Likes;
+use crate::viewer::likes::LikesPlan;
 
 /// The first key whose value is out of range, and the rule.
 pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)> {
@@ -146,7 +146,7 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)
             "must have per cent from 0 to 100, and times from 0 to 86400 s",
         ),
         (
-            likes.as_ref().is_none_or(Likes::are_in_range),
+            likes.as_ref().is_none_or(LikesPlan::are_in_range),
             "real.likes",
             "must have rates from 0 to 20000 per second and one above 0, per cent from 0 to 100 in sum, 1 to 100 hearts, and at \
              most 100 bursts that last longer than 0 s",

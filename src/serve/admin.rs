@@ -15,7 +15,7 @@ use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::discovery::{Directory, Role};
-use super::http::listener::Limits;
+use super::http::listener::ListenerLimits;
 use super::metrics::Registry;
 use super::token::Token;
 
@@ -54,12 +54,12 @@ impl Admin {
 }
 
 /// The bounds of an admin listener.
-pub fn limits() -> Limits {
-    Limits {
+pub fn limits() -> ListenerLimits {
+    ListenerLimits {
         connections: 64,
         drain: Duration::from_secs(1),
         methods: &[Method::GET, Method::HEAD, Method::POST, Method::DELETE],
-        ..Limits::default()
+        ..ListenerLimits::default()
     }
 }
 

@@ -17,7 +17,7 @@ use super::clock::Clock;
 use super::discovery::{Directory, DirectoryEntry, Role};
 use super::edge::EdgeError;
 use super::edge::{self, Edge};
-use super::http::listener::{self, AtOnce, BindError, Counters, Limits};
+use super::http::listener::{self, AtOnce, BindError, Counters, ListenerLimits};
 use super::metrics::Registry;
 use super::origin::{self, Origin, OriginConfig, StoreError, ingest};
 use super::workers::Workers;
@@ -102,7 +102,7 @@ impl Component {
         routes: F,
         at_once: impl AtOnce,
         admin_routes: A,
-        limits: Limits,
+        limits: ListenerLimits,
         counters: Option<Counters>,
     ) -> Result<Self, BindError>
     where
@@ -210,7 +210,7 @@ impl EdgeComponent {
     /// # Errors
     /// A port is taken, or the upstream is no URL.
     pub fn open(
-        config: edge::Config,
+        config: edge::EdgeConfig,
         doors: Doors,
         admin: Admin,
         connections_max: usize,
@@ -230,10 +230,10 @@ impl EdgeComponent {
             readiness,
             admin,
         ));
-        let limits = Limits {
+        let limits = ListenerLimits {
             connections: connections_max,
             workers,
-            ..Limits::viewers()
+            ..ListenerLimits::viewers()
         };
         let counters = edge.metrics().connections.clone();
         let front = edge.clone();
@@ -329,10 +329,10 @@ impl OriginComponent {
         if let Some(addr) = ingest {
             let socket = listener::bind(addr, "--ingest")?;
             open.ingest = socket.local_addr().ok();
-            let limits = Limits {
+            let limits = ListenerLimits {
                 methods: ingest::METHODS,
                 connections: 256,
-                ..Limits::default()
+                ..ListenerLimits::default()
             };
             let stop = open.component.stop.clone();
             open.component.spawn(listener::serve(

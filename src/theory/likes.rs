@@ -4,14 +4,14 @@ use std::time::Duration;
 
 /// Likes under steady demand: they arrive as a Poisson process.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Likes {
+pub struct LikesLoad {
     /// λ: likes per second.
     pub rate_per_s: f64,
     /// 1/μ: the time to count one like.
     pub service: Duration,
 }
 
-impl Likes {
+impl LikesLoad {
     /// ρ: the share of time in which a like is being counted. At 1 or more the queue grows without end.
     pub fn load(&self) -> f64 {
         self.rate_per_s * self.service.as_secs_f64()
@@ -35,8 +35,8 @@ mod tests {
     use super::super::chance::{Chance, close};
     use super::*;
 
-    fn likes(rate_per_s: f64) -> Likes {
-        Likes {
+    fn likes(rate_per_s: f64) -> LikesLoad {
+        LikesLoad {
             rate_per_s,
             service: Duration::from_micros(500),
         }

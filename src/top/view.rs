@@ -150,7 +150,7 @@ impl Audience {
 
 /// The likes of all watched origins.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Likes {
+pub struct LikesPanel {
     /// Likes acknowledged and likes refused, per second; `None` after one scrape only.
     pub per_s: Option<(f64, f64)>,
     /// Operations that wait to be made durable.
@@ -180,7 +180,7 @@ pub struct View<'a> {
     /// Viewers, while a surge is played.
     pub audience: Option<Audience>,
     /// Likes, once there are any.
-    pub likes: Option<Likes>,
+    pub likes: Option<LikesPanel>,
     /// Edges and shields by name.
     pub rows: Vec<Row>,
     /// Components that do not answer: name, address and reason.
@@ -216,7 +216,7 @@ impl Watch {
         };
         let mut compared = false;
         let (mut rows, mut down, mut audience) = (Vec::new(), Vec::new(), None);
-        let mut likes: Option<Likes> = None;
+        let mut likes: Option<LikesPanel> = None;
         let (mut waiters, mut peak) = (0.0, 0.0);
         let (mut origin_hits, mut of_shields, mut of_edges) = (None, None, 0.0);
         let mut latest = HashMap::new();
@@ -375,7 +375,7 @@ fn figures(scrape: &Scrape, before: Option<(f64, &Scrape)>) -> Figures {
     }
 }
 
-impl Likes {
+impl LikesPanel {
     /// The sum of the likes of two origins.
     fn and(self, other: Self) -> Self {
         let per_s = match (self.per_s, other.per_s) {
@@ -392,7 +392,7 @@ impl Likes {
 }
 
 /// `None` before the first like, so that the view shows nothing about likes.
-fn likes_of(scrape: &Scrape, before: Option<(f64, &Scrape)>) -> Option<Likes> {
+fn likes_of(scrape: &Scrape, before: Option<(f64, &Scrape)>) -> Option<LikesPanel> {
     const ANSWERED: &str = "seawall_likes_accepted_total";
     let gauge = |name| scrape.sum(name, &[]).unwrap_or(0.0);
     let counted = gauge("seawall_likes_applied_sequence");
@@ -410,7 +410,7 @@ fn likes_of(scrape: &Scrape, before: Option<(f64, &Scrape)>) -> Option<Likes> {
             per_s(all - acknowledged, seconds),
         )
     });
-    Some(Likes {
+    Some(LikesPanel {
         per_s,
         waiting: gauge("seawall_likes_queue_depth"),
         uncounted: (gauge("seawall_likes_durable_sequence") - counted).max(0.0),
@@ -595,7 +595,7 @@ seawall_likes_down{{shard=\"0\"}} 0\n",
         let view = watch.take(at(0), vec![origin("a", 0, 0, 0)], vec![]);
         assert_eq!(view.likes, None);
         let view = watch.take(at(2), vec![origin("a", 2, 200, 4)], vec![]);
-        let one = Likes {
+        let one = LikesPanel {
             per_s: Some((100.0, 2.0)),
             waiting: 5.0,
             uncounted: 2.0,

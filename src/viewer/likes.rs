@@ -18,7 +18,7 @@ use crate::likes::Action;
 /// How an audience likes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Likes {
+pub struct LikesPlan {
     /// Operations per second of all watching viewers together, while at least one viewer watches.
     pub per_s: f64,
     /// Percentage of operations that are likes.
@@ -66,7 +66,7 @@ pub struct Like {
     pub sequence: u64,
 }
 
-impl Likes {
+impl LikesPlan {
     /// Whether every value is within its range, and there is something to send.
     pub fn are_in_range(&self) -> bool {
         let rate = |per_s: f64| (0.0..=RATE_MAX_PER_S).contains(&per_s);
@@ -104,7 +104,7 @@ impl Likes {
 /// The operations of an audience, drawn one by one.
 #[derive(Debug)]
 pub struct Schedule {
-    likes: Likes,
+    likes: LikesPlan,
     pace: Pace,
     present: Present,
     /// For each viewer: number of likes and unlikes so far, and number of operations with hearts.
@@ -164,7 +164,7 @@ struct Pace {
 }
 
 impl Pace {
-    fn of(likes: &Likes) -> Self {
+    fn of(likes: &LikesPlan) -> Self {
         let ends = likes
             .bursts
             .iter()
@@ -283,14 +283,14 @@ mod tests {
 
     const SEEDS: std::ops::Range<u64> = 1..6;
 
-    fn likes(per_s: f64, bursts: &[(f64, f64, f64)]) -> Likes {
+    fn likes(per_s: f64, bursts: &[(f64, f64, f64)]) -> LikesPlan {
         let bursts = bursts.iter();
         let bursts = bursts.map(|&(at_s, over_s, per_s)| Burst {
             at_s,
             over_s,
             per_s,
         });
-        Likes {
+        LikesPlan {
             per_s,
             like_percent: 30.0,
             unlike_percent: 10.0,
@@ -333,7 +333,7 @@ mod tests {
         draw(&audience, choice, seed)
     }
 
-    fn drawn(likes: &Likes, seed: u64) -> Vec<Like> {
+    fn drawn(likes: &LikesPlan, seed: u64) -> Vec<Like> {
         likes.schedule(visits(seed), seed).collect()
     }
 
@@ -427,7 +427,7 @@ mod tests {
         assert!(likes(1.0, &[(0.0, 1.0, 1.0)]).are_in_range());
         assert!(!likes(0.0, &[]).are_in_range());
         for spoil in [
-            (|likes| likes.per_s = f64::NAN) as fn(&mut Likes),
+            (|likes| likes.per_s = f64::NAN) as fn(&mut LikesPlan),
             |likes| likes.per_s = RATE_MAX_PER_S + 1.0,
             |likes| likes.like_percent = -1.0,
             |likes| likes.unlike_percent = 70.1,

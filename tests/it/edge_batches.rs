@@ -80,7 +80,7 @@ fn durable(sequence: u64) -> Said {
 #[tokio::test(flavor = "multi_thread")]
 async fn three_hundred_viewers_are_two_requests_and_each_hears_of_its_own() {
     const VIEWERS: u64 = 300;
-    let node = Simulated::start(seawall::likes::Limits {
+    let node = Simulated::start(seawall::likes::LikesLimits {
         append_wait: Duration::from_secs(60),
         ..Default::default()
     });
@@ -508,7 +508,7 @@ async fn what_is_refused_when_it_is_sent_again_may_have_counted_before() {
 /// A silent disk leaves all operations of a batch in doubt, and a batch that is sent again counts once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_log_leaves_every_operation_of_a_batch_in_doubt() {
-    let node = Simulated::start(seawall::likes::Limits {
+    let node = Simulated::start(seawall::likes::LikesLimits {
         append_wait: Duration::from_millis(200),
         ..Default::default()
     });
@@ -634,7 +634,7 @@ async fn post(addr: SocketAddr, headers: &str, bytes: &[u8]) -> Reply {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_bytes_are_refused_and_who_is_no_edge_may_send_none() {
-    let node = Simulated::start(seawall::likes::Limits::default());
+    let node = Simulated::start(seawall::likes::LikesLimits::default());
     let addr = node.addr;
     let edge = TestEdge::start(&url(addr));
     let good = bytes_of(&[("ann", 1), ("bob", 1)]);

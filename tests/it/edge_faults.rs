@@ -308,7 +308,10 @@ async fn malformed_requests_get_a_short_answer_and_a_closed_connection() {
 }
 
 /// An edge whose listener has these limits, and the number of its open connections.
-async fn limited(body_bytes: usize, limits: listener::Limits) -> (TestEdge, impl Fn() -> i64) {
+async fn limited(
+    body_bytes: usize,
+    limits: listener::ListenerLimits,
+) -> (TestEdge, impl Fn() -> i64) {
     let origin = FaultOrigin::start(move |_, _| Behaviour::ok(vec![5; body_bytes])).await;
     let edge =
         TestEdge::start_limited(&origin.url(), MissQueue::Flights, Limits::default(), limits);
@@ -318,9 +321,9 @@ async fn limited(body_bytes: usize, limits: listener::Limits) -> (TestEdge, impl
 
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_connections_are_told_so() {
-    let limits = listener::Limits {
+    let limits = listener::ListenerLimits {
         connections: 2,
-        ..listener::Limits::viewers()
+        ..listener::ListenerLimits::viewers()
     };
     let (edge, open) = limited(10, limits).await;
     let connect = || tokio::net::TcpStream::connect(edge.addr);
@@ -336,9 +339,9 @@ async fn too_many_connections_are_told_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_connection_is_closed() {
-    let limits = listener::Limits {
+    let limits = listener::ListenerLimits {
         head: Duration::from_millis(200),
-        ..listener::Limits::viewers()
+        ..listener::ListenerLimits::viewers()
     };
     let (edge, open) = limited(10, limits).await;
     let silent = tokio::net::TcpStream::connect(edge.addr).await.unwrap();
@@ -354,9 +357,9 @@ async fn a_reader_without_progress_is_closed_and_a_slow_one_is_served() {
         bytes_min: 8 * 1024,
         interval: Duration::from_millis(300),
     };
-    let limits = listener::Limits {
+    let limits = listener::ListenerLimits {
         progress,
-        ..listener::Limits::viewers()
+        ..listener::ListenerLimits::viewers()
     };
     let (edge, open) = limited(12 << 20, limits).await;
     let unread = client::send(edge.addr, "GET", SEGMENT, "", b"").await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use seawall::likes::Limits;
+use seawall::likes::LikesLimits;
 use seawall::serve::likes::simulated::LogFault;
 
 use crate::support::client::{self, Reply};
@@ -326,10 +326,10 @@ async fn read_until(stream: &mut tokio::net::TcpStream, heard: &mut Vec<u8>, wha
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_poll_ends_with_nothing_and_readers_have_a_bound() {
-    let node = Simulated::start(Limits {
+    let node = Simulated::start(LikesLimits {
         read_wait: Duration::from_millis(300),
         waiting_readers_max: 2,
-        ..Limits::default()
+        ..LikesLimits::default()
     });
     let addr = node.addr;
     let nothing = client::get(addr, "/live/demo/counts?newer_than=0").await;
@@ -389,10 +389,10 @@ async fn the_same_like_from_sixty_four_connections_at_once_counts_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_times_what_the_queue_holds_is_shed_at_once_and_has_no_effect() {
     const QUEUE: usize = 64;
-    let node = Simulated::start(Limits {
+    let node = Simulated::start(LikesLimits {
         queue_operations_max: QUEUE,
         append_wait: Duration::from_secs(60),
-        ..Limits::default()
+        ..LikesLimits::default()
     });
     let addr = node.addr;
     node.log.stall();
@@ -435,9 +435,9 @@ async fn ten_times_what_the_queue_holds_is_shed_at_once_and_has_no_effect() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_log_leaves_the_outcome_unknown_and_a_retry_counts_once() {
-    let node = Simulated::start(Limits {
+    let node = Simulated::start(LikesLimits {
         append_wait: Duration::from_millis(200),
-        ..Limits::default()
+        ..LikesLimits::default()
     });
     let addr = node.addr;
     node.log.stall();
@@ -459,7 +459,7 @@ async fn a_stalled_log_leaves_the_outcome_unknown_and_a_retry_counts_once() {
     assert_eq!(word(&down), refused(503, "overloaded"));
     assert_eq!(json(&down)["reason"], "down");
     assert_eq!(node.metric("seawall_likes_down"), 1.0);
-    let again = Simulated::over(node.log.next_life(), Limits::default());
+    let again = Simulated::over(node.log.next_life(), LikesLimits::default());
     assert_eq!(
         json(&hearts(again.addr, "ann", "l", 4).await)["duplicate"],
         true

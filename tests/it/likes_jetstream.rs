@@ -464,8 +464,8 @@ async fn loose(nats: &Nats) -> Stream {
 }
 
 /// The servers in the form that a log takes.
-fn likes_at(nats: &Nats) -> jetstream::Config {
-    let mut config = jetstream::Config::new(vec![nats.url()]);
+fn likes_at(nats: &Nats) -> jetstream::JetStreamConfig {
+    let mut config = jetstream::JetStreamConfig::new(vec![nats.url()]);
     (config.replicas, config.max_bytes, config.allow_unsynced_ack) = (1, 64 << 20, true);
     config
 }

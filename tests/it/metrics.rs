@@ -67,7 +67,7 @@ fn edge_room_with(
     limits: Limits,
     admin: Admin,
 ) -> EdgeComponent {
-    let setup = edge::Config {
+    let setup = edge::EdgeConfig {
         name: name.to_owned(),
         upstreams: vec![upstream],
         miss_queue: MissQueue::Flights,

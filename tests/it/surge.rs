@@ -175,7 +175,7 @@ async fn on_air(
 
 fn open_edges(upstreams: &[String], clock: Clock) -> Vec<EdgeComponent> {
     let open = |index| {
-        let config = edge::Config {
+        let config = edge::EdgeConfig {
             name: format!("edge-{index}"),
             upstreams: upstreams.to_vec(),
             miss_queue: MissQueue::Flights,

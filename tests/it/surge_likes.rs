@@ -2,7 +2,7 @@
 //! fail.
 
 use seawall::policy::status::MissQueue;
-use seawall::report::likes::Likes;
+use seawall::report::likes::LikesSummary;
 use seawall::report::summary::Summary;
 use seawall::report::thresholds::{Ruling, Verdict};
 use seawall::run::cluster::{Cluster, Edges};
@@ -34,7 +34,7 @@ fn short(viewers: u32, until_s: f64, likes_per_s: f64) -> Scenario {
 }
 
 /// The likes of a run whose count was compared with the tally, and the ruling.
-fn judged(summary: &Summary) -> (&Likes, &Ruling) {
+fn judged(summary: &Summary) -> (&LikesSummary, &Ruling) {
     let mut checks = summary.checks.iter();
     let check = checks.find(|check| check.what.starts_with("likes and hearts at the origin"));
     let likes = summary.likes.as_ref().unwrap();
@@ -45,7 +45,7 @@ fn judged(summary: &Summary) -> (&Likes, &Ruling) {
 }
 
 /// Both counts are single numbers, and equal.
-fn equals_its_tally(likes: &Likes) {
+fn equals_its_tally(likes: &LikesSummary) {
     let [tallied, hearts] = likes.tallied();
     let counted = likes.counts().unwrap_or_else(|| panic!("{likes:?}"));
     let both = [(tallied, counted[0]), (hearts, counted[1])];

@@ -22,7 +22,7 @@ use crate::likes::limits::Shed;
 use crate::likes::names::{LikePath, What, in_query};
 use crate::policy::status::{self, Served, Way};
 use crate::serve::http::listener::Peer;
-use crate::serve::likes::answer::{Refusal, preflight};
+use crate::serve::likes::answer::{LikeRefusal, preflight};
 use crate::serve::likes::batches::METHODS;
 
 /// Answers a request for likes.
@@ -55,7 +55,7 @@ pub(in crate::serve::edge) async fn likes(
             }
             Err(refusal) => Err(refusal),
         },
-        (what, _) => Err(Refusal::Method(what.methods())),
+        (what, _) => Err(LikeRefusal::Method(what.methods())),
     };
     finish(&asked, told)
 }
@@ -68,7 +68,7 @@ pub(in crate::serve::edge) async fn batch(
 ) -> Answered {
     let told = match *asked.request.method {
         Method::POST => forward::forward_batch(&asked, peer, body).await,
-        _ => Err(Refusal::Method(METHODS)),
+        _ => Err(LikeRefusal::Method(METHODS)),
     };
     finish(&asked, told)
 }
@@ -78,7 +78,7 @@ async fn read(
     channel: &str,
     peer: Option<Peer>,
     body: impl RequestStream,
-) -> Result<Told, Refusal> {
+) -> Result<Told, LikeRefusal> {
     let query = asked.uri.query().unwrap_or_default();
     let word = in_query(query, "consistency");
     let eventual = matches!(word, None | Some("eventual"));
@@ -94,16 +94,16 @@ async fn read(
 }
 
 /// Turns a result into an answer: counts a request that was shed, and adds the edge's headers.
-fn finish(asked: &Asked<'_>, told: Result<Told, Refusal>) -> Answered {
+fn finish(asked: &Asked<'_>, told: Result<Told, LikeRefusal>) -> Answered {
     let (told, detail) = match told {
         Ok(told) => (told, None),
         Err(refusal) => {
             let served = match refusal {
-                Refusal::Overloaded(Shed::Edge | Shed::Readers) => {
+                LikeRefusal::Overloaded(Shed::Edge | Shed::Readers) => {
                     asked.edge.metrics.shed(status::Shed::OriginQueueFull);
                     Served::Shed
                 }
-                Refusal::Limited => Served::Shed,
+                LikeRefusal::Limited => Served::Shed,
                 _ => Served::Error,
             };
             let told = Told {

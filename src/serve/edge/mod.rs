@@ -24,4 +24,4 @@ mod request;
 pub mod store;
 pub mod upstream;
 
-pub use self::node::{Config, Edge, EdgeError};
+pub use self::node::{Edge, EdgeConfig, EdgeError};

@@ -12,7 +12,7 @@ use super::admin::gauges::Gauges;
 use super::admin::playlist_gauges::Playlists;
 use super::baselines::moka_cache::Moka;
 use super::flights::Table;
-use super::likes::state::Likes;
+use super::likes::state::EdgeLikes;
 use super::metrics::Metrics;
 use super::renditions::Renditions;
 use super::store::{Object, Store};
@@ -26,7 +26,7 @@ use crate::serve::metrics::{EDGE_ACCESS_LOG_DROPPED, Registry};
 
 /// The configuration of one edge.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct EdgeConfig {
     /// Its name in metrics, `Via` and `Cache-Status`.
     pub name: String,
     /// `http://host:port` of the servers that stand for the origin, at least one.
@@ -40,7 +40,7 @@ pub struct Config {
     /// Its bounds.
     pub limits: Limits,
     /// The log of its requests, if there is one.
-    pub access_log: Option<access::Config>,
+    pub access_log: Option<access::AccessLogConfig>,
     /// How often addresses may send hearts without a name.
     pub likes: Addresses,
 }
@@ -75,7 +75,7 @@ pub struct Edge {
     /// Number of requests that wait for a playlist which is still to come.
     pub(super) blocked: Arc<AtomicUsize>,
     pub(super) upstream: Arc<Upstream>,
-    pub(super) likes: Likes,
+    pub(super) likes: EdgeLikes,
     pub(super) baseline: Moka,
     pub(super) metrics: Metrics,
     pub(super) registry: Registry,
@@ -91,8 +91,8 @@ impl Edge {
     ///
     /// # Errors
     /// The upstream is no `http://host:port`, or the access log cannot be written.
-    pub fn new(config: Config, clock: Clock) -> Result<Arc<Self>, EdgeError> {
-        let Config {
+    pub fn new(config: EdgeConfig, clock: Clock) -> Result<Arc<Self>, EdgeError> {
+        let EdgeConfig {
             name,
             upstreams,
             miss_queue,
@@ -140,7 +140,7 @@ impl Edge {
             held,
             blocked,
             upstream,
-            likes: Likes::new(&limits, &addresses, clock),
+            likes: EdgeLikes::new(&limits, &addresses, clock),
             baseline: Moka::new(cache_bytes),
             metrics,
             registry,

@@ -30,7 +30,7 @@ use crate::serve::workers::Workers;
 
 /// Bounds of one listener.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct ListenerLimits {
     /// Connections at once; beyond it a new one is answered 503 and closed.
     pub connections: usize,
     /// Time from the first byte of a request, or from the answer before it, to the end of the request's head.
@@ -45,7 +45,7 @@ pub struct Limits {
     pub workers: Workers,
 }
 
-impl Default for Limits {
+impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
             connections: 15_000,
@@ -61,7 +61,7 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
+impl ListenerLimits {
     /// For viewers: the edge passes on every method that a foreign origin may know.
     pub fn viewers() -> Self {
         use http::Method;
@@ -166,7 +166,7 @@ pub async fn serve<F, R>(
     listener: TcpListener,
     routes: F,
     at_once: impl AtOnce,
-    limits: Limits,
+    limits: ListenerLimits,
     counters: Option<Counters>,
     stop: CancellationToken,
 ) where
@@ -275,7 +275,7 @@ async fn serve_connection<S>(
     peer: SocketAddr,
     routes: S,
     at_once: impl AtOnce,
-    limits: Limits,
+    limits: ListenerLimits,
     stop: CancellationToken,
 ) where
     S: Service<hyper::Request<Incoming>, Response = warp::reply::Response, Error = Infallible>

@@ -40,7 +40,7 @@ pub(super) struct Read<'a> {
 
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::serve) enum Refusal {
+pub(in crate::serve) enum LikeRefusal {
     /// The request is malformed.
     Bad(&'static str),
     /// The body is too long.
@@ -124,18 +124,18 @@ pub(in crate::serve) fn heard(said: Said, method: &Method) -> Response<Bytes> {
             };
             return durable.answer();
         }
-        Said::UnknownChannel => Refusal::UnknownChannel,
-        Said::Conflict => Refusal::Conflict,
-        Said::TooOld => Refusal::TooOld,
-        Said::Closed => Refusal::Closed,
-        Said::Limited => Refusal::Limited,
-        Said::Unknown => Refusal::Unknown,
-        Said::Overloaded(why) => Refusal::Overloaded(why),
+        Said::UnknownChannel => LikeRefusal::UnknownChannel,
+        Said::Conflict => LikeRefusal::Conflict,
+        Said::TooOld => LikeRefusal::TooOld,
+        Said::Closed => LikeRefusal::Closed,
+        Said::Limited => LikeRefusal::Limited,
+        Said::Unknown => LikeRefusal::Unknown,
+        Said::Overloaded(why) => LikeRefusal::Overloaded(why),
     };
     refusal.answer(method)
 }
 
-impl Refusal {
+impl LikeRefusal {
     /// The origin's answer about this refusal to an edge.
     pub(super) fn said(self) -> Said {
         match self {
@@ -297,20 +297,20 @@ mod tests {
 
     #[test]
     fn what_may_be_tried_again_says_when_and_not_always_the_same() {
-        let seconds = |refusal: Refusal| {
+        let seconds = |refusal: LikeRefusal| {
             let response = refusal.answer(&Method::PUT);
             let value = response.headers().get(RETRY_AFTER)?;
             value.to_str().ok()?.parse::<u64>().ok()
         };
         for refusal in [
-            Refusal::Limited,
-            Refusal::Unknown,
-            Refusal::Overloaded(Shed::Lag),
+            LikeRefusal::Limited,
+            LikeRefusal::Unknown,
+            LikeRefusal::Overloaded(Shed::Lag),
         ] {
             let drawn: std::collections::BTreeSet<_> =
                 (0..200).filter_map(|_| seconds(refusal)).collect();
             assert_eq!(drawn, [1, 2, 3].into(), "{refusal:?}");
         }
-        assert_eq!(seconds(Refusal::Closed), None);
+        assert_eq!(seconds(LikeRefusal::Closed), None);
     }
 }

@@ -13,7 +13,7 @@ use futures_util::Stream;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Response, StatusCode};
 
-use super::answer::{self, Durable, Refusal};
+use super::answer::{self, Durable, LikeRefusal};
 use super::body;
 use super::node::Node;
 use super::routes::{Pending, Request};
@@ -38,7 +38,7 @@ impl Node {
         body: impl Stream<Item = Result<B, warp::Error>>,
     ) -> Response<Bytes> {
         let taken = self.forwarded(request, body).await;
-        if let Err(Refusal::Overloaded(why)) = taken {
+        if let Err(LikeRefusal::Overloaded(why)) = taken {
             self.answers.shed(why);
         }
         taken.unwrap_or_else(|refusal| refusal.answer(&request.method))
@@ -48,22 +48,22 @@ impl Node {
         &self,
         request: &Request,
         body: impl Stream<Item = Result<B, warp::Error>>,
-    ) -> Result<Response<Bytes>, Refusal> {
+    ) -> Result<Response<Bytes>, LikeRefusal> {
         if request.method != Method::POST {
-            return Err(Refusal::Method(METHODS));
+            return Err(LikeRefusal::Method(METHODS));
         }
         let edge = request
             .peer
             .and_then(|peer| self.rates.edge(peer, &request.headers))
-            .ok_or(Refusal::NoEdge)?;
-        let full = Refusal::Overloaded(Shed::QueueFull);
+            .ok_or(LikeRefusal::NoEdge)?;
+        let full = LikeRefusal::Overloaded(Shed::QueueFull);
         let bytes_max = announced(request).min(forward::BYTES_MAX);
         let kib = bytes_max.div_ceil(1 << 10) as u32;
         let _place = self.batches.try_acquire_many(kib).map_err(|_| full)?;
         let body = body::whole(body, bytes_max).await?;
         let forwarded = Forwarded::decode(&body).map_err(|error| {
             tracing::debug!(%error, %edge, "what an edge has forwarded cannot be read");
-            Refusal::Bad("these bytes were forwarded by no edge of this version")
+            LikeRefusal::Bad("these bytes were forwarded by no edge of this version")
         })?;
         self.answers.batch(forwarded.batch.operations.len());
         let said = self.take(forwarded, edge).await;
@@ -90,10 +90,10 @@ impl Node {
                 Err(refusal) => Err(refusal),
             };
             self.count(action, &asked);
-            if let Err(Refusal::Overloaded(why)) = asked {
+            if let Err(LikeRefusal::Overloaded(why)) = asked {
                 self.answers.shed(why);
             }
-            said.push(asked.map_or_else(Refusal::said, Durable::said));
+            said.push(asked.map_or_else(LikeRefusal::said, Durable::said));
         }
         said
     }
@@ -106,13 +106,13 @@ impl Node {
         header: Header,
         edge: IpAddr,
         from: &str,
-    ) -> Result<Pending<'_>, Refusal> {
+    ) -> Result<Pending<'_>, LikeRefusal> {
         if !forward::is_sum(&operation, header) {
             let address = self.rates.address_in(edge, from);
             return self.begin(Sent::Named(operation), Some(address));
         }
         if !(self.on_air)(&operation.channel) {
-            return Err(Refusal::UnknownChannel);
+            return Err(LikeRefusal::UnknownChannel);
         }
         self.push(operation)
     }

@@ -25,7 +25,7 @@ use super::log::{AppendError, Entry, LikeLog, LogError, News};
 use super::queue::{Queue, Told, Waiting};
 use super::recovery::READ_BYTES;
 use crate::likes::batch::{self, Encoder, Header};
-use crate::likes::limits::{Limits, Shed};
+use crate::likes::limits::{LikesLimits, Shed};
 use crate::likes::{Batch, Effect, Operation, Outcome, State};
 use crate::serve::clock::Clock;
 
@@ -48,7 +48,7 @@ pub struct Committer {
     /// The metrics.
     pub figures: Figures,
     /// The bounds.
-    pub limits: Limits,
+    pub limits: LikesLimits,
     /// The folder whose disk must not fill up; `None` for a log that is on no disk of this machine.
     pub folder: Option<PathBuf>,
     /// The clock.
@@ -438,7 +438,7 @@ mod tests {
             let state = recovery::recover(&mut *log, &facts, None, Rules::default())?;
             let registry = Registry::new(&[]);
             let figures = Figures::new(&registry, &Answers::new(&registry), 0);
-            let queue = Queue::new(Limits::default(), figures.depth.clone());
+            let queue = Queue::new(LikesLimits::default(), figures.depth.clone());
             let board = Arc::new(Board::new(&state));
             let committer = Committer {
                 log,
@@ -446,7 +446,7 @@ mod tests {
                 queue: queue.clone(),
                 board: board.clone(),
                 figures,
-                limits: Limits::default(),
+                limits: LikesLimits::default(),
                 folder: None,
                 clock: Clock::start(),
             };

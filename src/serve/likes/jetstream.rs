@@ -24,7 +24,7 @@ use async_nats::jetstream::stream::{Info, State};
 use tokio::sync::watch;
 
 use self::connection::{Connection, Unanswered};
-pub use self::settings::{Config, Credentials};
+pub use self::settings::{Credentials, JetStreamConfig};
 use self::stream::Wanted;
 use self::tail::Tail;
 use super::log::{AppendError, Entry, Facts, Keeper, LikeLog, LogError, LogReader, Tell};
@@ -42,7 +42,7 @@ const MESSAGE_EXTRA: usize = 1_024;
 /// A connection to the servers.
 #[derive(Clone, Debug)]
 pub struct Servers {
-    config: Config,
+    config: JetStreamConfig,
     connection: Connection,
 }
 
@@ -76,7 +76,7 @@ impl Servers {
     ///
     /// # Errors
     /// No server accepts the connection, or the server's message limit is smaller than a batch.
-    pub fn connect(config: &Config) -> Result<Self, LogError> {
+    pub fn connect(config: &JetStreamConfig) -> Result<Self, LogError> {
         let connection = Connection::open(config)?;
         let (name, _, bytes_max) = connection.server();
         let wanted = batch::BYTES_MAX + MESSAGE_EXTRA;

@@ -59,7 +59,7 @@ use super::clock::Clock;
 use super::metrics::Registry;
 use super::token::Token;
 use crate::likes::fold::Rules;
-use crate::likes::{Limits, State};
+use crate::likes::{LikesLimits, State};
 
 /// Methods of a listener that takes likes.
 pub const METHODS: &[http::Method] = &[
@@ -78,13 +78,13 @@ pub const STATE_FILE: &str = "state.db";
 
 /// The settings of likes.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct LikesConfig {
     /// The folder of the likes.
     pub dir: PathBuf,
     /// Number of logs; each channel belongs to one of them. It never changes for a folder.
     pub shards: u32,
     /// The bounds.
-    pub limits: Limits,
+    pub limits: LikesLimits,
     /// When snapshots are written.
     pub due: Due,
     /// Whether the rate limit also applies to addresses of this machine.
@@ -101,16 +101,16 @@ pub enum Backend {
     /// A file in the folder, with the moment at which a batch is confirmed.
     Sqlite(Ack),
     /// Streams at these servers, which other origins use as well. The folder keeps this writer's name, and snapshots.
-    JetStream(jetstream::Config),
+    JetStream(jetstream::JetStreamConfig),
 }
 
-impl Config {
+impl LikesConfig {
     /// The default settings for likes in this folder.
     pub fn new(dir: PathBuf) -> Self {
         Self {
             dir,
             shards: 1,
-            limits: Limits::default(),
+            limits: LikesLimits::default(),
             due: Due::default(),
             loopback_counts: false,
             edges: Vec::new(),
@@ -176,7 +176,7 @@ impl Likes {
     /// # Errors
     /// The folder is in use or unusable, or its content is damaged. Then nothing has been changed.
     pub fn open(
-        config: &Config,
+        config: &LikesConfig,
         neighbours: Neighbours,
         clock: Clock,
         registry: &Registry,
@@ -208,7 +208,7 @@ impl Likes {
     /// A log is damaged.
     pub fn over(
         logs: Vec<Box<dyn LikeLog>>,
-        config: &Config,
+        config: &LikesConfig,
         neighbours: Neighbours,
         clock: Clock,
         registry: &Registry,
@@ -229,7 +229,7 @@ impl Likes {
     fn start(
         opened: Vec<Opened>,
         folder: Option<Arc<Locked>>,
-        config: &Config,
+        config: &LikesConfig,
         neighbours: Neighbours,
         clock: Clock,
         registry: &Registry,

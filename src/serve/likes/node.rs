@@ -12,14 +12,14 @@ use super::disk::Locked;
 use super::figures::{Answers, Figures};
 use super::queue::Queue;
 use super::rates::Rates;
-use crate::likes::Limits;
+use crate::likes::LikesLimits;
 use crate::serve::clock::Clock;
 use crate::serve::token::Token;
 
 /// The state that the routes share.
 pub(super) struct Node {
     pub(super) shards: Vec<Handle>,
-    pub(super) limits: Limits,
+    pub(super) limits: LikesLimits,
     pub(super) rates: Rates,
     pub(super) readers: Arc<Semaphore>,
     /// Permits for batches of edges, in KiB.

@@ -9,7 +9,7 @@ use prometheus::IntGauge;
 use tokio::sync::oneshot;
 
 use super::log::News;
-use crate::likes::limits::{Class, Limits, Load, Shed};
+use crate::likes::limits::{Class, LikesLimits, Load, Shed};
 use crate::likes::{Action, Change, Operation, Outcome};
 use crate::time::Timestamp;
 
@@ -51,7 +51,7 @@ pub struct Work {
 /// The queue of one shard.
 #[derive(Debug)]
 pub struct Queue {
-    limits: Limits,
+    limits: LikesLimits,
     inner: Mutex<Inner>,
     wake: Condvar,
     depth: IntGauge,
@@ -73,7 +73,7 @@ struct Inner {
 
 impl Queue {
     /// An empty queue; `depth` shows the number of waiting operations.
-    pub fn new(limits: Limits, depth: IntGauge) -> Arc<Self> {
+    pub fn new(limits: LikesLimits, depth: IntGauge) -> Arc<Self> {
         Arc::new(Self {
             limits,
             depth,
@@ -265,10 +265,10 @@ mod tests {
     const SOON: Duration = Duration::from_millis(1);
 
     fn small() -> Arc<Queue> {
-        let limits = Limits {
+        let limits = LikesLimits {
             queue_operations_max: 8,
             disk_free_bytes_min: 0,
-            ..Limits::default()
+            ..LikesLimits::default()
         };
         Queue::new(limits, depth())
     }
@@ -356,10 +356,10 @@ mod tests {
     #[test]
     fn bytes_are_bounded_and_given_back() {
         let one = like(1).waiting_bytes();
-        let limits = Limits {
+        let limits = LikesLimits {
             queue_bytes_max: 2 * one,
             disk_free_bytes_min: 0,
-            ..Limits::default()
+            ..LikesLimits::default()
         };
         let queue = Queue::new(limits, depth());
         for _ in 0..2 {

@@ -9,7 +9,7 @@ use http::HeaderMap;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-use crate::likes::limits::Limits;
+use crate::likes::limits::LikesLimits;
 
 /// The header in which edges name the addresses of a request's senders, the nearest last.
 pub const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -30,7 +30,7 @@ pub struct Addresses {
 impl Default for Addresses {
     fn default() -> Self {
         Self {
-            rate_max: Limits::default().address_rate_max,
+            rate_max: LikesLimits::default().address_rate_max,
             loopback_counts: false,
             edges: Vec::new(),
         }
@@ -64,7 +64,7 @@ impl Rates {
 
     /// Rate limiters for a node where viewers have no names.
     pub fn of(addresses: &Addresses) -> Self {
-        Self::new(Limits::default().viewer_rate_max, addresses)
+        Self::new(LikesLimits::default().viewer_rate_max, addresses)
     }
 
     /// The address that counts: that of the peer, unless the peer is an edge or a program on this machine. Each edge on

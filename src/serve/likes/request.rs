@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::answer::Refusal;
+use super::answer::LikeRefusal;
 
 /// The permit of a waiting reader; dropping it gives the permit back.
 pub(super) struct ReaderPermit {
@@ -18,14 +18,17 @@ impl Drop for ReaderPermit {
 }
 
 /// The value of a header that may occur only once.
-pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
+pub(super) fn header<'a>(
+    headers: &'a HeaderMap,
+    name: &str,
+) -> Result<Option<&'a str>, LikeRefusal> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => value
             .to_str()
             .map(Some)
-            .map_err(|_| Refusal::Bad("a header holds more than visible characters of ASCII")),
-        _ => Err(Refusal::Bad("a header stands there twice")),
+            .map_err(|_| LikeRefusal::Bad("a header holds more than visible characters of ASCII")),
+        _ => Err(LikeRefusal::Bad("a header stands there twice")),
     }
 }

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, Response};
 use tokio::sync::oneshot;
 use warp::{Filter, Reply};
 
-use super::answer::{self, Durable, Read, Refusal};
+use super::answer::{self, Durable, LikeRefusal, Read};
 use super::figures::Result as Answered;
 use super::node::{Handle, Node};
 use super::queue::Told;
@@ -133,9 +133,9 @@ impl Node {
                 Ok(stream) => return stream,
                 Err(refusal) => Err(refusal),
             },
-            _ => Err(Refusal::Method(allowed)),
+            _ => Err(LikeRefusal::Method(allowed)),
         };
-        if let Err(Refusal::Overloaded(why)) = answered {
+        if let Err(LikeRefusal::Overloaded(why)) = answered {
             self.answers.shed(why);
         }
         answered
@@ -149,7 +149,7 @@ impl Node {
         request: &Request,
         path: LikePath<'_>,
         body: impl Stream<Item = Result<B, warp::Error>>,
-    ) -> Result<Response<Bytes>, Refusal> {
+    ) -> Result<Response<Bytes>, LikeRefusal> {
         let action = match (path.what, &request.method) {
             (What::Like { .. }, &Method::PUT) => Action::Like,
             (What::Like { .. }, _) => Action::Unlike,
@@ -173,16 +173,16 @@ impl Node {
         &self,
         sent: Sent,
         address: Option<IpAddr>,
-    ) -> Result<Pending<'_>, Refusal> {
+    ) -> Result<Pending<'_>, LikeRefusal> {
         if !(self.on_air)(sent.channel()) {
-            return Err(Refusal::UnknownChannel);
+            return Err(LikeRefusal::UnknownChannel);
         }
         let viewer = match &sent {
             Sent::Named(operation) => operation.viewer(),
             Sent::Nameless { .. } => None,
         };
         if !self.rates.admit(viewer, address) {
-            return Err(Refusal::Limited);
+            return Err(LikeRefusal::Limited);
         }
         match sent {
             Sent::Named(operation) => self.push(operation),
@@ -197,12 +197,12 @@ impl Node {
     }
 
     /// Puts an operation into the queue of its shard.
-    pub(super) fn push(&self, operation: Operation) -> Result<Pending<'_>, Refusal> {
+    pub(super) fn push(&self, operation: Operation) -> Result<Pending<'_>, LikeRefusal> {
         let shard = self.shard(&operation.channel);
         let told = shard
             .queue
             .push(operation, self.clock.now())
-            .map_err(Refusal::Overloaded)?;
+            .map_err(LikeRefusal::Overloaded)?;
         Ok(Pending { shard, told })
     }
 
@@ -212,16 +212,16 @@ impl Node {
     }
 
     /// Counts the outcome of an operation.
-    pub(super) fn count(&self, action: Action, asked: &Result<Durable, Refusal>) {
+    pub(super) fn count(&self, action: Action, asked: &Result<Durable, LikeRefusal>) {
         let result = match asked {
             Ok(durable) if durable.duplicate => Answered::Duplicate,
             Ok(_) => Answered::Counted,
-            Err(Refusal::Conflict) => Answered::Conflict,
-            Err(Refusal::TooOld) => Answered::TooOld,
-            Err(Refusal::Closed) => Answered::Closed,
-            Err(Refusal::Limited) => Answered::Limited,
-            Err(Refusal::Unknown) => Answered::Unknown,
-            Err(Refusal::Overloaded(_)) => Answered::Overloaded,
+            Err(LikeRefusal::Conflict) => Answered::Conflict,
+            Err(LikeRefusal::TooOld) => Answered::TooOld,
+            Err(LikeRefusal::Closed) => Answered::Closed,
+            Err(LikeRefusal::Limited) => Answered::Limited,
+            Err(LikeRefusal::Unknown) => Answered::Unknown,
+            Err(LikeRefusal::Overloaded(_)) => Answered::Overloaded,
             Err(_) => Answered::Invalid,
         };
         self.answers.answered(action, result);
@@ -233,24 +233,24 @@ impl Node {
         channel: &str,
         query: &str,
         headers: &HeaderMap,
-    ) -> Result<Response<Bytes>, Refusal> {
+    ) -> Result<Response<Bytes>, LikeRefusal> {
         let token = header(headers, "like-token")?;
         let consistency = Consistency::asked(in_query(query, "consistency"), token);
         let consistency = consistency.map_err(|error| match error {
             crate::likes::consistency::ConsistencyError::Token => {
-                Refusal::Bad("Like-Token is no token: send one as it was given")
+                LikeRefusal::Bad("Like-Token is no token: send one as it was given")
             }
             crate::likes::consistency::ConsistencyError::Word => {
-                Refusal::Bad("consistency is `eventual` or `strong`")
+                LikeRefusal::Bad("consistency is `eventual` or `strong`")
             }
         })?;
         let shard = self.readable(channel)?;
         if let Some(sequence) = in_query(query, "newer_than") {
             let sequence = sequence
                 .parse()
-                .map_err(|_| Refusal::Bad("newer_than is the `seq` of counts"))?;
+                .map_err(|_| LikeRefusal::Bad("newer_than is the `seq` of counts"))?;
             if consistency != Consistency::Eventual {
-                return Err(Refusal::Bad(
+                return Err(LikeRefusal::Bad(
                     "newer_than waits for a change: ask without consistency and Like-Token",
                 ));
             }
@@ -264,10 +264,10 @@ impl Node {
             }
             Consistency::Strong => {
                 let _waiting = self.waiting()?;
-                let barrier = shard.queue.barrier().map_err(Refusal::Overloaded)?;
+                let barrier = shard.queue.barrier().map_err(LikeRefusal::Overloaded)?;
                 let passed = tokio::time::timeout(self.limits.append_wait, barrier).await;
                 if !matches!(passed, Ok(Ok(()))) {
-                    return Err(Refusal::Overloaded(Shed::Down));
+                    return Err(LikeRefusal::Overloaded(Shed::Down));
                 }
                 "strong"
             }
@@ -283,7 +283,7 @@ impl Node {
         channel: &str,
         shard: &Handle,
         sequence: u64,
-    ) -> Result<Response<Bytes>, Refusal> {
+    ) -> Result<Response<Bytes>, LikeRefusal> {
         let _waiting = self.waiting()?;
         let mut counts = shard.board.watch(channel);
         let changed = counts.wait_for(|counts| counts.seq > sequence);
@@ -300,7 +300,7 @@ impl Node {
         })
     }
 
-    fn listen(self: &Arc<Self>, channel: &str) -> Result<warp::reply::Response, Refusal> {
+    fn listen(self: &Arc<Self>, channel: &str) -> Result<warp::reply::Response, LikeRefusal> {
         let shard = self.readable(channel)?;
         let place = self.waiting()?;
         let counts = shard.board.watch(channel);
@@ -312,15 +312,15 @@ impl Node {
         change: Change,
         query: &str,
         headers: &HeaderMap,
-    ) -> Result<Response<Bytes>, Refusal> {
+    ) -> Result<Response<Bytes>, LikeRefusal> {
         let admitted = self
             .operator
             .as_ref()
             .is_some_and(|token| token.admits(headers));
         if !admitted {
-            return Err(Refusal::Token);
+            return Err(LikeRefusal::Token);
         }
-        let channel = in_query(query, "channel").ok_or(Refusal::Bad("name a ?channel="))?;
+        let channel = in_query(query, "channel").ok_or(LikeRefusal::Bad("name a ?channel="))?;
         self.readable(channel)?;
         let operation = Operation {
             channel: channel.into(),
@@ -331,19 +331,19 @@ impl Node {
     }
 
     /// The shard of a channel that may be read: the channel is on air, or has had an operation.
-    fn readable(&self, channel: &str) -> Result<&Handle, Refusal> {
+    fn readable(&self, channel: &str) -> Result<&Handle, LikeRefusal> {
         let shard = self.shard(channel);
         if (self.on_air)(channel) || shard.board.knows(channel) {
             Ok(shard)
         } else {
-            Err(Refusal::UnknownChannel)
+            Err(LikeRefusal::UnknownChannel)
         }
     }
 
     /// A permit for a waiting reader.
-    fn waiting(&self) -> Result<ReaderPermit, Refusal> {
+    fn waiting(&self) -> Result<ReaderPermit, LikeRefusal> {
         let permit = self.readers.clone().try_acquire_owned();
-        let permit = permit.map_err(|_| Refusal::Overloaded(Shed::Readers))?;
+        let permit = permit.map_err(|_| LikeRefusal::Overloaded(Shed::Readers))?;
         let gauge = self.answers.readers.clone();
         gauge.inc();
         Ok(ReaderPermit {
@@ -379,16 +379,19 @@ pub(super) struct Pending<'a> {
 
 impl Pending<'_> {
     /// Waits for the outcome. When `late` ends first, the outcome is unknown.
-    pub(super) async fn outcome(self, late: impl Future<Output = ()>) -> Result<Durable, Refusal> {
+    pub(super) async fn outcome(
+        self,
+        late: impl Future<Output = ()>,
+    ) -> Result<Durable, LikeRefusal> {
         let told = tokio::select! {
             biased;
             told = self.told => told,
-            () = late => return Err(Refusal::Unknown),
+            () = late => return Err(LikeRefusal::Unknown),
         };
         let outcome = match told {
             Ok(Told::Durable(outcome)) => outcome,
-            Ok(Told::Shed(why)) => return Err(Refusal::Overloaded(why)),
-            Err(_) => return Err(Refusal::Unknown),
+            Ok(Told::Shed(why)) => return Err(LikeRefusal::Overloaded(why)),
+            Err(_) => return Err(LikeRefusal::Unknown),
         };
         match outcome.effect {
             Effect::Counted | Effect::Duplicate => Ok(Durable {
@@ -396,10 +399,10 @@ impl Pending<'_> {
                 duplicate: outcome.effect == Effect::Duplicate,
                 on_disk: self.shard.on_disk,
             }),
-            Effect::Conflict => Err(Refusal::Conflict),
-            Effect::TooOld => Err(Refusal::TooOld),
-            Effect::Closed => Err(Refusal::Closed),
-            Effect::Full => Err(Refusal::Overloaded(Shed::Viewers)),
+            Effect::Conflict => Err(LikeRefusal::Conflict),
+            Effect::TooOld => Err(LikeRefusal::TooOld),
+            Effect::Closed => Err(LikeRefusal::Closed),
+            Effect::Full => Err(LikeRefusal::Overloaded(Shed::Viewers)),
         }
     }
 }
@@ -413,14 +416,14 @@ impl Handle {
     }
 
     /// Checks that everything up to a token has been counted here.
-    fn reach(&self, token: Token) -> Result<(), Refusal> {
+    fn reach(&self, token: Token) -> Result<(), LikeRefusal> {
         if token.log != self.log {
-            return Err(Refusal::Bad(
+            return Err(LikeRefusal::Bad(
                 "Like-Token was given for another channel, or before the likes were begun anew",
             ));
         }
         if self.board.sequence() < token.sequence {
-            return Err(Refusal::NotCaughtUp);
+            return Err(LikeRefusal::NotCaughtUp);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use http::{HeaderMap, Method};
 use serde::Deserialize;
 
-use super::answer::Refusal;
+use super::answer::LikeRefusal;
 use super::request::header;
 use crate::likes::gather::Sent;
 use crate::likes::names::{LikePath, What};
@@ -28,7 +28,7 @@ pub(in crate::serve) fn read(
     method: &Method,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<Sent, Refusal> {
+) -> Result<Sent, LikeRefusal> {
     let channel = path.channel;
     let What::Like { viewer } = path.what else {
         return hearts(channel, headers, body);
@@ -43,23 +43,23 @@ pub(in crate::serve) fn read(
     )))
 }
 
-fn hearts(channel: &str, headers: &HeaderMap, body: &[u8]) -> Result<Sent, Refusal> {
+fn hearts(channel: &str, headers: &HeaderMap, body: &[u8]) -> Result<Sent, LikeRefusal> {
     let Reaction { viewer, hearts } = serde_json::from_slice(body).map_err(|_| {
-        Refusal::Bad(
+        LikeRefusal::Bad(
             "send {\"viewer\":NAME,\"hearts\":COUNT} or {\"hearts\":COUNT} and nothing else",
         )
     })?;
     if !viewer.as_deref().is_none_or(is_viewer) {
-        return Err(Refusal::Bad(
+        return Err(LikeRefusal::Bad(
             "a viewer is 1 to 64 of letters, digits, `-`, `.`, `_` and `~`",
         ));
     }
     if !(1..=HEARTS_MAX).contains(&hearts) {
-        return Err(Refusal::Bad("send 1 to 100 hearts at once"));
+        return Err(LikeRefusal::Bad("send 1 to 100 hearts at once"));
     }
     let Some(viewer) = viewer else {
         if headers.contains_key("like-seq") || headers.contains_key("idempotency-key") {
-            return Err(Refusal::Bad(
+            return Err(LikeRefusal::Bad(
                 "hearts with a Like-Seq or an Idempotency-Key say whose they are: send {\"viewer\":NAME,\"hearts\":COUNT}",
             ));
         }
@@ -73,7 +73,7 @@ fn hearts(channel: &str, headers: &HeaderMap, body: &[u8]) -> Result<Sent, Refus
 }
 
 /// The identity by which a copy of the operation is recognised.
-fn identity(headers: &HeaderMap) -> Result<Identity, Refusal> {
+fn identity(headers: &HeaderMap) -> Result<Identity, LikeRefusal> {
     let sequence = header(headers, "like-seq")?;
     let key = header(headers, "idempotency-key")?;
     match (sequence, key) {
@@ -82,12 +82,12 @@ fn identity(headers: &HeaderMap) -> Result<Identity, Refusal> {
             .ok()
             .filter(|&sequence| sequence > 0)
             .map(Identity::Sequence)
-            .ok_or(Refusal::Bad("Like-Seq is a number from 1")),
+            .ok_or(LikeRefusal::Bad("Like-Seq is a number from 1")),
         (None, Some(key)) if is_key(key) => Ok(Identity::Key(key.into())),
-        (None, Some(_)) => Err(Refusal::Bad(
+        (None, Some(_)) => Err(LikeRefusal::Bad(
             "Idempotency-Key is 1 to 64 visible characters of ASCII",
         )),
-        _ => Err(Refusal::Bad(
+        _ => Err(LikeRefusal::Bad(
             "send Like-Seq, your own count of your likes here, or an Idempotency-Key: so that what you send twice counts once",
         )),
     }

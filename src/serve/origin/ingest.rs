@@ -17,7 +17,7 @@ use prometheus::IntCounterVec;
 use tokio::sync::Semaphore;
 use warp::{Filter, Reply};
 
-use super::refusal::{REASONS, Refusal, UPLOADS_MAX};
+use super::refusal::{IngestRefusal, REASONS, UPLOADS_MAX};
 use super::store::Store;
 use super::store_error::StoreError;
 use crate::hls::names::LivePath;
@@ -25,7 +25,7 @@ use crate::hls::timeline::Channel;
 use crate::serve::metrics::{ORIGIN_REJECTED, Registry};
 use crate::serve::token::Token;
 
-/// Methods of the ingest listener, for [`crate::serve::http::listener::Limits`].
+/// Methods of the ingest listener, for [`crate::serve::http::listener::ListenerLimits`].
 pub const METHODS: &[Method] = &[Method::PUT, Method::POST];
 /// The largest segment: 4 Mb/s for 11.52 s would be 6 MB.
 pub const SEGMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -104,15 +104,18 @@ impl Ingest {
         path: &str,
         request: &HeaderMap,
         body: impl Stream<Item = Result<B, warp::Error>>,
-    ) -> Result<warp::reply::Response, Refusal> {
-        let token = self.token.as_ref().ok_or(Refusal::Off)?;
+    ) -> Result<warp::reply::Response, IngestRefusal> {
+        let token = self.token.as_ref().ok_or(IngestRefusal::Off)?;
         if !token.admits(request) {
-            return Err(Refusal::Token);
+            return Err(IngestRefusal::Token);
         }
         if !METHODS.contains(method) {
-            return Err(Refusal::Method);
+            return Err(IngestRefusal::Method);
         }
-        let _slot = self.uploads.try_acquire().map_err(|_| Refusal::Busy)?;
+        let _slot = self
+            .uploads
+            .try_acquire()
+            .map_err(|_| IngestRefusal::Busy)?;
         match LivePath::parse(path) {
             Some(LivePath::Description { channel }) if method == Method::PUT => {
                 let body = self.whole(request, body, DESCRIPTION_BYTES_MAX).await?;
@@ -127,14 +130,18 @@ impl Ingest {
                 self.store.publish(channel, rendition, number, body).await?;
                 Ok(StatusCode::CREATED.into_response())
             }
-            _ => Err(Refusal::Path),
+            _ => Err(IngestRefusal::Path),
         }
     }
 
-    async fn describe(&self, named: &str, body: &[u8]) -> Result<warp::reply::Response, Refusal> {
-        let channel: Channel = serde_json::from_slice(body).map_err(Refusal::Unreadable)?;
+    async fn describe(
+        &self,
+        named: &str,
+        body: &[u8],
+    ) -> Result<warp::reply::Response, IngestRefusal> {
+        let channel: Channel = serde_json::from_slice(body).map_err(IngestRefusal::Unreadable)?;
         if channel.name != named {
-            return Err(Refusal::OtherChannel {
+            return Err(IngestRefusal::OtherChannel {
                 described: channel.name,
                 named: named.to_owned(),
             });
@@ -152,25 +159,25 @@ impl Ingest {
         request: &HeaderMap,
         body: impl Stream<Item = Result<B, warp::Error>>,
         bytes_max: usize,
-    ) -> Result<Bytes, Refusal> {
+    ) -> Result<Bytes, IngestRefusal> {
         let announced = request
             .get(CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|length| length > bytes_max) {
-            return Err(Refusal::TooLarge(bytes_max));
+            return Err(IngestRefusal::TooLarge(bytes_max));
         }
         let mut body = std::pin::pin!(body);
         let mut whole = BytesMut::with_capacity(announced.unwrap_or(64 * 1024).min(bytes_max));
         loop {
             let piece = tokio::time::timeout(self.stall, body.next())
                 .await
-                .map_err(|_| Refusal::Stalled(self.stall))?;
+                .map_err(|_| IngestRefusal::Stalled(self.stall))?;
             let Some(piece) = piece else {
                 return Ok(whole.freeze());
             };
-            let mut piece = piece.map_err(|_| Refusal::CutShort(whole.len()))?;
+            let mut piece = piece.map_err(|_| IngestRefusal::CutShort(whole.len()))?;
             if whole.len() + piece.remaining() > bytes_max {
-                return Err(Refusal::TooLarge(bytes_max));
+                return Err(IngestRefusal::TooLarge(bytes_max));
             }
             while piece.has_remaining() {
                 let run = piece.chunk();

@@ -30,7 +30,7 @@ pub use store_error::StoreError;
 use self::ingest::Ingest;
 use self::routes::{Counter, Figures};
 use super::clock::Clock;
-use super::http::listener::Limits;
+use super::http::listener::ListenerLimits;
 use super::likes::{self, Likes, Neighbours};
 use super::metrics::Registry;
 use super::token::Token;
@@ -49,7 +49,7 @@ pub struct OriginConfig {
     /// The longest pause within an upload.
     pub ingest_stall: Duration,
     /// Likes, if this origin keeps any.
-    pub likes: Option<likes::Config>,
+    pub likes: Option<likes::LikesConfig>,
 }
 
 impl Default for OriginConfig {
@@ -169,14 +169,14 @@ impl Origin {
     }
 
     /// The limits of the listener for viewers and edges. Likes need more methods than a stream.
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> ListenerLimits {
         let methods = match self.likes {
             Some(_) => likes::METHODS,
-            None => Limits::default().methods,
+            None => ListenerLimits::default().methods,
         };
-        Limits {
+        ListenerLimits {
             methods,
-            ..Limits::default()
+            ..ListenerLimits::default()
         }
     }
 

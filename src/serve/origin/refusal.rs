@@ -13,7 +13,7 @@ pub(super) const UPLOADS_MAX: usize = 16;
 
 /// Why an upload was refused.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum IngestRefusal {
     #[error("ingest is off: start the origin with a token to let a broadcaster in")]
     Off,
     #[error(
@@ -54,7 +54,7 @@ pub(super) const REASONS: [&str; 8] = [
     "failed",
 ];
 
-impl Refusal {
+impl IngestRefusal {
     /// The reason in the metric.
     pub(super) fn reason(&self) -> &'static str {
         match self {

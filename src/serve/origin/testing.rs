@@ -12,7 +12,7 @@ use super::routes::Figures;
 use super::{Origin, OriginConfig, ingest};
 use crate::hls::timeline::{Channel, Layout};
 use crate::serve::clock::Clock;
-use crate::serve::http::listener::{self, Limits};
+use crate::serve::http::listener::{self, ListenerLimits};
 use crate::serve::metrics::Registry;
 use crate::serve::token::Token;
 
@@ -84,11 +84,11 @@ impl Fixture {
         };
         let ((viewers, viewers_at), (broadcasters, broadcasters_at), (admins, admins_at)) =
             (listen(), listen(), listen());
-        let put = Limits {
+        let put = ListenerLimits {
             methods: ingest::METHODS,
-            ..Limits::default()
+            ..ListenerLimits::default()
         };
-        let (origin, read) = (&fixture.origin, Limits::default());
+        let (origin, read) = (&fixture.origin, ListenerLimits::default());
         // Each listener ends with `stop`, when the fixture is dropped.
         tokio::spawn(listener::serve(
             viewers,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
 use seawall::serve::clock::Clock;
-use seawall::serve::edge::{Config, Edge};
+use seawall::serve::edge::{Edge, EdgeConfig};
 use seawall::serve::http::listener;
 use seawall::serve::likes::rates::Addresses;
 use tokio_util::sync::CancellationToken;
@@ -26,36 +26,41 @@ impl TestEdge {
 
     /// An edge in front of `upstream`.
     pub(crate) fn start_with(upstream: &str, miss_queue: MissQueue, limits: Limits) -> Self {
-        Self::start_limited(upstream, miss_queue, limits, listener::Limits::viewers())
+        Self::start_limited(
+            upstream,
+            miss_queue,
+            limits,
+            listener::ListenerLimits::viewers(),
+        )
     }
 
     /// An edge in front of several servers that stand for one origin.
     pub(crate) fn start_before(upstreams: Vec<String>) -> Self {
-        let config = Config {
+        let config = EdgeConfig {
             upstreams,
             ..Self::config("", MissQueue::Flights, Limits::default())
         };
-        Self::open(config, listener::Limits::viewers())
+        Self::open(config, listener::ListenerLimits::viewers())
     }
 
     /// An edge that applies this rate to addresses.
     pub(crate) fn start_counting(upstream: &str, likes: Addresses) -> Self {
-        let config = Config {
+        let config = EdgeConfig {
             likes,
             ..Self::config(upstream, MissQueue::Flights, Limits::default())
         };
-        Self::open(config, listener::Limits::viewers())
+        Self::open(config, listener::ListenerLimits::viewers())
     }
 
     /// An edge with this name on a socket that is bound already.
     pub(crate) fn start_named(name: &str, upstream: &str, door: std::net::TcpListener) -> Self {
-        let config = Config {
+        let config = EdgeConfig {
             name: name.to_owned(),
             ..Self::config(upstream, MissQueue::Flights, Limits::default())
         };
         door.set_nonblocking(true).unwrap();
         let socket = tokio::net::TcpListener::from_std(door).unwrap();
-        Self::open_at(socket, config, listener::Limits::viewers())
+        Self::open_at(socket, config, listener::ListenerLimits::viewers())
     }
 
     /// An edge whose listener has its own limits too.
@@ -63,13 +68,13 @@ impl TestEdge {
         upstream: &str,
         miss_queue: MissQueue,
         limits: Limits,
-        doors: listener::Limits,
+        doors: listener::ListenerLimits,
     ) -> Self {
         Self::open(Self::config(upstream, miss_queue, limits), doors)
     }
 
-    fn config(upstream: &str, miss_queue: MissQueue, limits: Limits) -> Config {
-        Config {
+    fn config(upstream: &str, miss_queue: MissQueue, limits: Limits) -> EdgeConfig {
+        EdgeConfig {
             name: "edge-t".to_owned(),
             upstreams: vec![upstream.to_owned()],
             miss_queue,
@@ -81,12 +86,16 @@ impl TestEdge {
         }
     }
 
-    fn open(config: Config, doors: listener::Limits) -> Self {
+    fn open(config: EdgeConfig, doors: listener::ListenerLimits) -> Self {
         let socket = listener::bind("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
         Self::open_at(socket, config, doors)
     }
 
-    fn open_at(socket: tokio::net::TcpListener, config: Config, doors: listener::Limits) -> Self {
+    fn open_at(
+        socket: tokio::net::TcpListener,
+        config: EdgeConfig,
+        doors: listener::ListenerLimits,
+    ) -> Self {
         let edge = Edge::new(config, Clock::start()).unwrap();
         let addr = socket.local_addr().unwrap();
         let stop = CancellationToken::new();

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use seawall::likes::Limits;
+use seawall::likes::LikesLimits;
 use seawall::serve::clock::Clock;
 use seawall::serve::http::listener;
 use seawall::serve::likes::simulated::SimulatedLog;
@@ -170,14 +170,14 @@ pub(crate) struct Simulated {
 }
 
 impl Simulated {
-    pub(crate) fn start(limits: Limits) -> Self {
+    pub(crate) fn start(limits: LikesLimits) -> Self {
         Self::over(SimulatedLog::default(), limits)
     }
 
-    pub(crate) fn over(log: SimulatedLog, limits: Limits) -> Self {
+    pub(crate) fn over(log: SimulatedLog, limits: LikesLimits) -> Self {
         let registry = Registry::new(&[]);
-        let mut config = likes::Config::new("nowhere".into());
-        config.limits = Limits {
+        let mut config = likes::LikesConfig::new("nowhere".into());
+        config.limits = LikesLimits {
             viewer_rate_max: 1_000_000,
             ..limits
         };
@@ -196,9 +196,9 @@ impl Simulated {
         let socket = listener::bind("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
         let addr = socket.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let bounds = listener::Limits {
+        let bounds = listener::ListenerLimits {
             methods: likes::METHODS,
-            ..listener::Limits::default()
+            ..listener::ListenerLimits::default()
         };
         tokio::spawn(listener::serve(
             socket,

@@ -47,7 +47,7 @@ impl Stage {
         let channel = origin
             .broadcast("demo", 1, layout, None, CancellationToken::new())
             .unwrap();
-        let setup = edge::Config {
+        let setup = edge::EdgeConfig {
             name: "edge-t".to_owned(),
             upstreams: vec![origin.url()],
             miss_queue: MissQueue::Flights,

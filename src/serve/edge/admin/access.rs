@@ -19,7 +19,7 @@ const WAITING_MAX: usize = 8_192;
 
 /// Where requests are logged, and how many of them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Config {
+pub struct AccessLogConfig {
     /// The file; lines are appended.
     pub path: PathBuf,
     /// One of this many requests is logged; 1 logs all of them.
@@ -60,7 +60,7 @@ pub(in crate::serve::edge) struct AccessLog {
 
 impl AccessLog {
     pub(in crate::serve::edge) fn open(
-        config: &Config,
+        config: &AccessLogConfig,
         dropped: IntCounter,
     ) -> Result<Self, Unwritable> {
         let unwritable = |source| Unwritable {

@@ -355,7 +355,7 @@ mod tests {
     use crate::policy::limits::Limits;
     use crate::policy::status::MissQueue;
     use crate::serve::clock::Clock;
-    use crate::serve::edge::Config;
+    use crate::serve::edge::EdgeConfig;
     use crate::serve::likes::rates::Addresses;
 
     const KEY: KeyRef<'_> = KeyRef::Live {
@@ -367,7 +367,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_fetch_that_panics_fails_its_waiters_and_frees_its_key() {
-        let config = Config {
+        let config = EdgeConfig {
             name: "edge-t".to_owned(),
             upstreams: vec!["http://127.0.0.1:9".to_owned()],
             prefetch: true,

@@ -20,7 +20,7 @@ use super::told::NoAnswer;
 use crate::likes::Reading;
 use crate::likes::limits::Shed;
 use crate::policy::limits::Limits;
-use crate::serve::likes::answer::Refusal;
+use crate::serve::likes::answer::LikeRefusal;
 use crate::time::Timestamp;
 
 /// Number of channels whose counts an edge knows or asks for.
@@ -101,7 +101,7 @@ impl Lines {
 
     /// The line of a channel. If there is no room, unused channels without counts are forgotten, because they may be
     /// made up.
-    pub(super) fn line(&self, channel: &str) -> Result<Arc<Line>, Refusal> {
+    pub(super) fn line(&self, channel: &str) -> Result<Arc<Line>, LikeRefusal> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = lines.get(channel) {
             return Ok(line.clone());
@@ -112,7 +112,7 @@ impl Lines {
             });
         }
         if lines.len() >= LINES_MAX {
-            return Err(Refusal::Overloaded(Shed::Edge));
+            return Err(LikeRefusal::Overloaded(Shed::Edge));
         }
         let line = Arc::new(Line {
             channel: channel.into(),
@@ -124,9 +124,9 @@ impl Lines {
     }
 
     /// A place among the readers that wait for a change of this line.
-    pub(super) fn waiting(&self, line: &Arc<Line>) -> Result<Waiting, Refusal> {
+    pub(super) fn waiting(&self, line: &Arc<Line>) -> Result<Waiting, LikeRefusal> {
         let place = self.waiting.clone().try_acquire_owned();
-        let place = place.map_err(|_| Refusal::Overloaded(Shed::Readers))?;
+        let place = place.map_err(|_| LikeRefusal::Overloaded(Shed::Readers))?;
         line.wanted.fetch_add(1, Ordering::AcqRel);
         Ok(Waiting {
             line: line.clone(),

@@ -11,7 +11,7 @@ use super::batches;
 use super::exchange::{self, Question, Reply};
 use super::lanes::Heard;
 use super::told::{NoAnswer, Told};
-use crate::likes::Limits;
+use crate::likes::LikesLimits;
 use crate::likes::forward;
 use crate::likes::gather::Sent;
 use crate::likes::limits::Shed;
@@ -22,7 +22,7 @@ use crate::serve::edge::request::asked::Asked;
 use crate::serve::edge::request::pass::RequestStream;
 use crate::serve::edge::upstream::CDN_LOOP;
 use crate::serve::http::listener::Peer;
-use crate::serve::likes::answer::{self, Refusal};
+use crate::serve::likes::answer::{self, LikeRefusal};
 use crate::serve::likes::rates::FORWARDED_FOR;
 use crate::serve::likes::{body, update};
 
@@ -36,9 +36,9 @@ pub(super) async fn update(
     path: LikePath<'_>,
     peer: Option<Peer>,
     body: impl RequestStream,
-) -> Result<Told, Refusal> {
+) -> Result<Told, LikeRefusal> {
     let (edge, method) = (asked.edge, asked.request.method);
-    let body = body::whole(body, Limits::default().body_bytes_max).await?;
+    let body = body::whole(body, LikesLimits::default().body_bytes_max).await?;
     let sent = update::read(path, method, asked.request.headers, &body)?;
     let place = place(asked)?;
     if !edge.likes.batches.are_taken(edge.clock.now()) {
@@ -51,7 +51,7 @@ pub(super) async fn update(
             .as_ref()
             .map(|Peer(peer)| edge.likes.rates.address(peer.ip(), asked.request.headers));
         if !edge.likes.rates.admit(None, address) {
-            return Err(Refusal::Limited);
+            return Err(LikeRefusal::Limited);
         }
     }
     let from = came_from(asked.request.headers, peer.as_ref());
@@ -60,8 +60,8 @@ pub(super) async fn update(
         Heard::Said(said) => Ok(told(answer::heard(said, method))),
         Heard::Refused(response) => Ok(told(answer::drawn_anew(response))),
         Heard::Alone(place) => alone(asked, peer, body, place).await,
-        Heard::Nothing(NoAnswer::Unknown) => Err(Refusal::Unknown),
-        Heard::Nothing(NoAnswer::Unsent) => Err(Refusal::Overloaded(Shed::Origin)),
+        Heard::Nothing(NoAnswer::Unknown) => Err(LikeRefusal::Unknown),
+        Heard::Nothing(NoAnswer::Unsent) => Err(LikeRefusal::Overloaded(Shed::Origin)),
     }
 }
 
@@ -70,8 +70,8 @@ pub(super) async fn forward(
     asked: &Asked<'_>,
     peer: Option<Peer>,
     body: impl RequestStream,
-) -> Result<Told, Refusal> {
-    let body = body::whole(body, Limits::default().body_bytes_max).await?;
+) -> Result<Told, LikeRefusal> {
+    let body = body::whole(body, LikesLimits::default().body_bytes_max).await?;
     alone(asked, peer, body, place(asked)?).await
 }
 
@@ -80,12 +80,12 @@ pub(super) async fn forward_batch(
     asked: &Asked<'_>,
     peer: Option<Peer>,
     body: impl RequestStream,
-) -> Result<Told, Refusal> {
+) -> Result<Told, LikeRefusal> {
     let rates = &asked.edge.likes.rates;
     let behind = peer
         .as_ref()
         .and_then(|Peer(peer)| rates.edge(peer.ip(), asked.request.headers));
-    behind.ok_or(Refusal::NoEdge)?;
+    behind.ok_or(LikeRefusal::NoEdge)?;
     let place = place(asked)?;
     let body = body::whole(body, forward::BYTES_MAX).await?;
     let question = Question {
@@ -101,7 +101,7 @@ async fn alone(
     peer: Option<Peer>,
     body: Vec<u8>,
     place: OwnedSemaphorePermit,
-) -> Result<Told, Refusal> {
+) -> Result<Told, LikeRefusal> {
     send(asked, &question(asked, peer, body), place).await
 }
 
@@ -124,7 +124,7 @@ async fn send(
     asked: &Asked<'_>,
     question: &Question,
     _queued: OwnedSemaphorePermit,
-) -> Result<Told, Refusal> {
+) -> Result<Told, LikeRefusal> {
     let (edge, limits) = (asked.edge, asked.edge.limits());
     let under_way = edge.likes.places.acquire();
     let under_way = tokio::time::timeout(limits.origin_queue_wait, under_way).await;
@@ -134,21 +134,21 @@ async fn send(
         Ok(Reply { response, again })
             if again && !question.method.is_safe() && has_no_effect(&response) =>
         {
-            Err(Refusal::Unknown)
+            Err(LikeRefusal::Unknown)
         }
         Ok(Reply { response, .. }) => Ok(told(response)),
-        Err(NoAnswer::Unknown) if !question.method.is_safe() => Err(Refusal::Unknown),
-        Err(_) => Err(Refusal::Overloaded(Shed::Origin)),
+        Err(NoAnswer::Unknown) if !question.method.is_safe() => Err(LikeRefusal::Unknown),
+        Err(_) => Err(LikeRefusal::Overloaded(Shed::Origin)),
     }
 }
 
 /// A place among the likes at this edge; dropping it gives the place back.
-fn place(asked: &Asked<'_>) -> Result<OwnedSemaphorePermit, Refusal> {
+fn place(asked: &Asked<'_>) -> Result<OwnedSemaphorePermit, LikeRefusal> {
     let queue = asked.edge.likes.queue.clone();
     queue.try_acquire_owned().map_err(|_| FULL)
 }
 
-const FULL: Refusal = Refusal::Overloaded(Shed::Edge);
+const FULL: LikeRefusal = LikeRefusal::Overloaded(Shed::Edge);
 
 /// Whether an answer says that an operation has had no effect.
 pub(super) fn has_no_effect(response: &Response<Bytes>) -> bool {

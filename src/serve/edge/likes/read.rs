@@ -20,7 +20,7 @@ use crate::policy::status::{Served, Way};
 use crate::serve::edge::node::Edge;
 use crate::serve::edge::request::asked::Asked;
 use crate::serve::edge::upstream::{self, CDN_LOOP};
-use crate::serve::likes::answer::{Refusal, nothing_newer};
+use crate::serve::likes::answer::{LikeRefusal, nothing_newer};
 use crate::serve::likes::stream;
 use crate::time::Timestamp;
 
@@ -32,7 +32,7 @@ const POLL_WAIT: Duration = Duration::from_secs(25);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Counts that are fresh, or have just been read from the origin.
-pub(super) async fn counts(asked: &Asked<'_>, channel: &str) -> Result<Told, Refusal> {
+pub(super) async fn counts(asked: &Asked<'_>, channel: &str) -> Result<Told, LikeRefusal> {
     let edge = asked.edge;
     let line = edge.likes.lines.line(channel)?;
     let mut watch = line.known.subscribe();
@@ -57,7 +57,7 @@ pub(super) async fn counts(asked: &Asked<'_>, channel: &str) -> Result<Told, Ref
         // The known counts stand in if the answer comes too late.
         _ => match line.known.borrow().newest.clone() {
             Some(kept) => shown(asked, AtHand::Stale(kept), served, way, now),
-            None => Err(Refusal::Overloaded(Shed::Origin)),
+            None => Err(LikeRefusal::Overloaded(Shed::Origin)),
         },
     }
 }
@@ -67,10 +67,10 @@ pub(super) async fn newer(
     asked: &Asked<'_>,
     channel: &str,
     sequence: &str,
-) -> Result<Told, Refusal> {
+) -> Result<Told, LikeRefusal> {
     let sequence: u64 = sequence
         .parse()
-        .map_err(|_| Refusal::Bad("newer_than is the `seq` of counts"))?;
+        .map_err(|_| LikeRefusal::Bad("newer_than is the `seq` of counts"))?;
     let edge = asked.edge;
     let line = edge.likes.lines.line(channel)?;
     let waiting = edge.likes.lines.waiting(&line)?;
@@ -112,7 +112,7 @@ pub(super) async fn newer(
 pub(super) async fn listen(
     asked: &Asked<'_>,
     channel: &str,
-) -> Result<warp::reply::Response, Refusal> {
+) -> Result<warp::reply::Response, LikeRefusal> {
     let edge = asked.edge;
     let line = edge.likes.lines.line(channel)?;
     let waiting = edge.likes.lines.waiting(&line)?;
@@ -148,7 +148,7 @@ fn shown(
     served: Served,
     way: Way,
     fresh_until: Timestamp,
-) -> Result<Told, Refusal> {
+) -> Result<Told, LikeRefusal> {
     let now = asked.edge.clock.now();
     let ttl_s = Some(fresh_until.since(now).as_secs() as i64);
     match at_hand {
@@ -174,7 +174,7 @@ fn shown(
             ttl_s: None,
             response,
         }),
-        AtHand::Unreached => Err(Refusal::Overloaded(Shed::Origin)),
+        AtHand::Unreached => Err(LikeRefusal::Overloaded(Shed::Origin)),
     }
 }
 

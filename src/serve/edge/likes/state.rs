@@ -13,7 +13,7 @@ use crate::serve::likes::rates::{Addresses, Rates};
 
 /// What an edge keeps for likes.
 #[derive(Debug)]
-pub(in crate::serve::edge) struct Likes {
+pub(in crate::serve::edge) struct EdgeLikes {
     /// Permits for requests to the origin that carry no batch of this edge.
     pub(super) places: Semaphore,
     /// Permits for everything that is on its way to the origin, or waits for that.
@@ -28,7 +28,7 @@ pub(in crate::serve::edge) struct Likes {
     pub(in crate::serve::edge) closing: CancellationToken,
 }
 
-impl Likes {
+impl EdgeLikes {
     /// A state with nothing under way.
     pub(in crate::serve::edge) fn new(
         limits: &Limits,

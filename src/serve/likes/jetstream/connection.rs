@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::super::log::{LogError, News, Tell};
-use super::settings::{Config, Credentials};
+use super::settings::{Credentials, JetStreamConfig};
 use crate::serve::redacted;
 
 /// The longest time of one request.
@@ -68,7 +68,7 @@ pub(super) enum Unanswered {
 
 impl Connection {
     /// Connects. Blocks.
-    pub(super) fn open(config: &Config) -> Result<Self, LogError> {
+    pub(super) fn open(config: &JetStreamConfig) -> Result<Self, LogError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("likes-nats")
@@ -272,7 +272,7 @@ impl fmt::Display for Unanswered {
     }
 }
 
-async fn connect(config: &Config, heard: Arc<Heard>) -> Result<Client, LogError> {
+async fn connect(config: &JetStreamConfig, heard: Arc<Heard>) -> Result<Client, LogError> {
     let mut options = ConnectOptions::new()
         .name("seawall")
         .connection_timeout(CONNECT)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// The servers, and the settings that a stream must have there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
+pub struct JetStreamConfig {
     /// URLs of servers of one cluster, `nats://` or `tls://`.
     pub servers: Vec<String>,
     /// The credentials of this process.
@@ -23,7 +23,7 @@ pub struct Config {
     pub allow_unsynced_ack: bool,
 }
 
-impl Config {
+impl JetStreamConfig {
     /// The default settings for streams at these servers.
     pub fn new(servers: Vec<String>) -> Self {
         Self {
