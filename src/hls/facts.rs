@@ -34,10 +34,10 @@ pub fn of_media_playlist(body: &[u8]) -> Option<PlaylistFacts> {
         }
     }
     let target_duration = target_duration?;
-    let head = sequence.checked_add(segments)?.saturating_sub(1);
+    let last = sequence.checked_add(segments)?.saturating_sub(1);
     Some(PlaylistFacts {
         first: sequence,
-        head,
+        last,
         target_duration,
         // No segment is longer than the target duration, except by rounding.
         newest: newest.map_or(target_duration, |span| span.min(target_duration)),
@@ -56,7 +56,7 @@ mod tests {
             facts,
             PlaylistFacts {
                 first: 40,
-                head: 41,
+                last: 41,
                 target_duration: Duration::from_secs(3),
                 newest: Duration::from_millis(2_880),
             }

@@ -105,9 +105,9 @@ impl Stored {
         }
     }
 
-    /// What a request at `now` gets that wants a playlist with segment `number`. `head` is the newest segment in the
+    /// What a request at `now` gets that wants a playlist with segment `number`. `last` is the newest segment in the
     /// stored playlist.
-    pub fn reload(&self, head: Option<u64>, number: u64, now: Timestamp) -> Reload {
+    pub fn reload(&self, last: Option<u64>, number: u64, now: Timestamp) -> Reload {
         /// How far ahead a request may name a segment (RFC 8216bis, section 6.2.5.2).
         const AHEAD_MAX: u64 = 2;
         let decision = self.glance(now);
@@ -120,9 +120,9 @@ impl Stored {
             Decision::Pass => return Reload::Plain,
         };
         let served = matches!(decision, Decision::Hit | Decision::Stale(_));
-        match (head, wait_until) {
-            (Some(head), _) if served && head >= number => Reload::Answer(decision),
-            (Some(head), _) if decision == Decision::Hit && number - head > AHEAD_MAX => {
+        match (last, wait_until) {
+            (Some(last), _) if served && last >= number => Reload::Answer(decision),
+            (Some(last), _) if decision == Decision::Hit && number - last > AHEAD_MAX => {
                 Reload::TooFar
             }
             (Some(_), Some(at)) => Reload::Wait(at),
@@ -166,7 +166,7 @@ mod tests {
     fn playlist() -> Validity {
         let facts = PlaylistFacts {
             first: 0,
-            head: 1,
+            last: 1,
             target_duration: Duration::from_secs(2),
             newest: Duration::from_secs(2),
         };
@@ -272,7 +272,7 @@ mod tests {
         };
         let revalidate = Decision::Stale(WhyStale::Revalidate);
         // The stored playlist lists up to segment 1, is fresh for 1 s and may be revalidated for 2 s.
-        for (stored, head, number, millis, expected) in [
+        for (stored, last, number, millis, expected) in [
             (full, Some(1), 0, 500, Reload::Answer(Decision::Hit)),
             (full, Some(1), 1, 500, Reload::Answer(Decision::Hit)),
             (full, Some(1), 2, 500, Reload::Wait(at(1_000))),
@@ -289,7 +289,7 @@ mod tests {
             (private, None, 2, 0, Reload::Plain),
         ] {
             assert_eq!(
-                stored.reload(head, number, at(millis)),
+                stored.reload(last, number, at(millis)),
                 expected,
                 "{stored:?}: {number} at {millis} ms"
             );
@@ -341,7 +341,7 @@ mod tests {
                     Event::Wait(millis) => now = now + Duration::from_millis(millis),
                     Event::Land { well } => {
                         let Some(generation) = under_way.take() else { continue };
-                        let facts = PlaylistFacts { first: 0, head: 9, target_duration: Duration::from_secs(2), newest: Duration::from_secs(2) };
+                        let facts = PlaylistFacts { first: 0, last: 9, target_duration: Duration::from_secs(2), newest: Duration::from_secs(2) };
                         let outcome = match well {
                             true => Outcome::Whole,
                             false => Outcome::Failed(FetchError::Connect, None),

@@ -464,19 +464,19 @@ mod tests {
         Timestamp::ZERO + Duration::from_millis(millis)
     }
 
-    /// A playlist of six segments; `head` is the number of the newest.
-    fn newest(head: u64) -> Option<PlaylistFacts> {
+    /// A playlist of six segments; `last` is the number of the newest.
+    fn newest(last: u64) -> Option<PlaylistFacts> {
         Some(PlaylistFacts {
-            first: head - 5,
-            head,
+            first: last - 5,
+            last,
             target_duration: TARGET,
             newest: TARGET,
         })
     }
 
-    fn around(head: u64) -> Surroundings {
+    fn around(last: u64) -> Surroundings {
         Surroundings {
-            newest: newest(head),
+            newest: newest(last),
             crowded: false,
         }
     }
@@ -642,8 +642,8 @@ mod tests {
             let mut flight = segment(21, Reason::Prefetch);
             let (mut now, mut retries, mut held_from) = (at(0), 0, None);
             let mut abandoned = 0;
-            for (attempt, took, granted, crowded, head, received) in answers {
-                let surroundings = Surroundings { newest: newest(head), crowded };
+            for (attempt, took, granted, crowded, last, received) in answers {
+                let surroundings = Surroundings { newest: newest(last), crowded };
                 match flight.poll() {
                     Action::Ask(class, reason) => {
                         prop_assert!(reason != Reason::Resume || flight.resumable || !flight.head_shown || flight.bytes() == 0);

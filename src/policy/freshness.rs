@@ -189,7 +189,7 @@ mod tests {
     fn a_playlist_passes_from_fresh_to_expired() {
         let facts = PlaylistFacts {
             first: 0,
-            head: 9,
+            last: 9,
             target_duration: 2 * SECOND,
             newest: 2 * SECOND,
         };
@@ -212,7 +212,7 @@ mod tests {
     fn age_upstream_shortens_every_span() {
         let facts = PlaylistFacts {
             first: 0,
-            head: 9,
+            last: 9,
             target_duration: 2 * SECOND,
             newest: 2 * SECOND,
         };
@@ -225,7 +225,7 @@ mod tests {
     fn a_playlist_is_served_no_longer_than_until_the_next_segment_can_be_there() {
         let facts = PlaylistFacts {
             first: 0,
-            head: 9,
+            last: 9,
             target_duration: 2 * SECOND,
             newest: 2 * SECOND,
         };

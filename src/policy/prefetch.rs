@@ -43,7 +43,7 @@ mod tests {
             let target = Duration::from_secs(target_s);
             let facts = PlaylistFacts {
                 first: 0,
-                head: 9,
+                last: 9,
                 target_duration: target,
                 newest: target,
             };

@@ -13,7 +13,7 @@ pub struct PlaylistFacts {
     /// Number of the oldest segment that it lists.
     pub first: u64,
     /// Number of the newest segment that it lists.
-    pub head: u64,
+    pub last: u64,
     /// EXT-X-TARGETDURATION.
     pub target_duration: Duration,
     /// Duration of the newest segment: the next segment is due that much later.
@@ -38,14 +38,14 @@ impl PlaylistFacts {
         let Some(before) = before else {
             return Fit::Newer(None);
         };
-        if self.head > before.head {
-            let first = self.first.max(before.head + 1);
-            return Fit::Newer(Some(first..=self.head));
+        if self.last > before.last {
+            let first = self.first.max(before.last + 1);
+            return Fit::Newer(Some(first..=self.last));
         }
-        if self.head == before.head {
+        if self.last == before.last {
             return Fit::Newer(None);
         }
-        if self.head < before.first {
+        if self.last < before.first {
             Fit::Reset
         } else {
             Fit::Older
@@ -56,9 +56,9 @@ impl PlaylistFacts {
     pub fn absence_of(&self, number: u64) -> Absence {
         if number < self.first {
             Absence::Past
-        } else if number <= self.head {
+        } else if number <= self.last {
             Absence::Listed
-        } else if number == self.head.saturating_add(1) {
+        } else if number == self.last.saturating_add(1) {
             Absence::Next
         } else {
             Absence::Ahead
@@ -67,7 +67,7 @@ impl PlaylistFacts {
 
     /// How urgently a segment of this number is needed. The live edge begins with the two newest segments.
     pub fn class_of(&self, number: u64) -> Class {
-        if number.saturating_add(1) >= self.head {
+        if number.saturating_add(1) >= self.last {
             Class::LiveEdge
         } else {
             Class::Older
@@ -141,7 +141,7 @@ impl Cadence {
             facts,
             ..self
         };
-        let Some(count) = facts.head.checked_sub(self.facts.head) else {
+        let Some(count) = facts.last.checked_sub(self.facts.last) else {
             return Self::begin(facts, sighting);
         };
         if count == 0 {
@@ -255,7 +255,7 @@ mod tests {
     fn lists(range: RangeInclusive<u64>) -> PlaylistFacts {
         PlaylistFacts {
             first: *range.start(),
-            head: *range.end(),
+            last: *range.end(),
             target_duration: Duration::from_secs(2),
             newest: Duration::from_secs(2),
         }
@@ -295,14 +295,14 @@ mod tests {
         // Segments are published at 0, 2, 4, ... s; the first playlist is seen late.
         let mut cadence = Cadence::begin(lists(0..=5), answered(10_900));
         let mut due = vec![cadence.due()];
-        for (head, millis) in [
+        for (last, millis) in [
             (6, 12_400),
             (6, 13_900),
             (7, 14_100),
             (8, 16_050),
             (9, 18_300),
         ] {
-            cadence = cadence.saw(lists(head - 5..=head), answered(millis));
+            cadence = cadence.saw(lists(last - 5..=last), answered(millis));
             due.push(cadence.due());
         }
         let between = |(earliest, latest)| Due {

@@ -504,17 +504,17 @@ impl Player {
     }
 
     /// Chooses the first segment, or skips segments that have left the playlist.
-    fn find_next(&mut self, head: u64, target_duration: Duration, listed: &[Listed]) {
+    fn find_next(&mut self, first: u64, target_duration: Duration, listed: &[Listed]) {
         match &mut self.next_segment {
-            Some(next) if next.0 < head => {
-                self.quality.skipped += (head - next.0) as u32;
-                *next = (head, Duration::ZERO);
+            Some(next) if next.0 < first => {
+                self.quality.skipped += (first - next.0) as u32;
+                *next = (first, Duration::ZERO);
             }
             Some(_) => {}
             None => {
                 let behind = target_duration * TARGETS_BEHIND_LIVE;
                 self.next_segment =
-                    Some(start_in(listed, behind).unwrap_or((head, Duration::ZERO)));
+                    Some(start_in(listed, behind).unwrap_or((first, Duration::ZERO)));
             }
         }
     }

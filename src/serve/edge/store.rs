@@ -35,7 +35,7 @@ pub struct Object {
     /// Until when the object may be served, and for what.
     pub validity: Validity,
     /// Number of the newest segment in the object, if it is a media playlist.
-    pub head: Option<u64>,
+    pub lists_up_to: Option<u64>,
     gzip: OnceLock<Bytes>,
     /// Whether the object was fetched ahead and no viewer has asked for it yet.
     unasked: AtomicBool,
@@ -53,15 +53,18 @@ impl Object {
             headers,
             body,
             validity,
-            head: None,
+            lists_up_to: None,
             gzip: OnceLock::new(),
             unasked: AtomicBool::new(ahead),
         }
     }
 
     /// A media playlist whose newest segment has this number.
-    pub fn listing_up_to(self, head: Option<u64>) -> Self {
-        Self { head, ..self }
+    pub fn listing_up_to(self, lists_up_to: Option<u64>) -> Self {
+        Self {
+            lists_up_to,
+            ..self
+        }
     }
 
     /// A viewer asks for the object. Returns whether this is the first time for an object that was fetched ahead.
@@ -241,7 +244,7 @@ impl Store {
             ..object.validity
         };
         let stale = Object::new(object.headers.clone(), object.body.clone(), validity, false)
-            .listing_up_to(object.head);
+            .listing_up_to(object.lists_up_to);
         let entry = Entry {
             object: Some(Arc::new(stale)),
             ..(*entry).clone()

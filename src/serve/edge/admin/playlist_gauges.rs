@@ -33,8 +33,8 @@ impl Playlists {
         }
     }
 
-    /// A playlist has landed that lists segments up to `head`.
-    pub(in crate::serve::edge) fn landed(&self, key: &Key, fit: &Fit, head: u64, now: UnixTime) {
+    /// A playlist has landed that lists segments up to `last`.
+    pub(in crate::serve::edge) fn landed(&self, key: &Key, fit: &Fit, last: u64, now: UnixTime) {
         let Key::Live {
             channel, rendition, ..
         } = key
@@ -63,7 +63,7 @@ impl Playlists {
             Fit::Newer(Some(_)) | Fit::Reset => true,
         };
         if let Some((sequence, updated)) = known.get(&name).filter(|_| brings_news) {
-            sequence.set(i64::try_from(head).unwrap_or(i64::MAX));
+            sequence.set(i64::try_from(last).unwrap_or(i64::MAX));
             updated.set(now.as_nanos() as f64 / 1e9);
         }
     }

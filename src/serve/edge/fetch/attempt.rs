@@ -255,7 +255,7 @@ impl Fetch<'_> {
             let sighting = Sighting::of_answer(begun, now, landed_age);
             let (fit, due) = edge.renditions.landed(key, facts, sighting, now);
             let seen_at = edge.clock.unix_at(now);
-            edge.playlists.landed(key, &fit, facts.head, seen_at);
+            edge.playlists.landed(key, &fit, facts.last, seen_at);
             if fit == Fit::Older {
                 edge.metrics.regressions_blocked.inc();
                 return Err(FetchError::Outdated);

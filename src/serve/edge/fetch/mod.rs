@@ -217,7 +217,7 @@ async fn bring(edge: &Arc<Edge>, key: &Key, whole: Whole, flight: &Flight) -> La
         mut validity,
         news,
     } = whole;
-    let lists_up_to = news.as_ref().map(|news| news.facts.head);
+    let lists_up_to = news.as_ref().map(|news| news.facts.last);
     if let Some(news) = news {
         if news.fit == Fit::Reset {
             forget_absences(edge, key);

@@ -127,8 +127,8 @@ fn look(
 ) -> (Outlook, Option<Arc<Entry>>) {
     let entry = asked.edge.store.get(asked.key);
     let reload = entry.as_ref().map_or(Reload::Ask, |entry| {
-        let head = entry.object.as_ref().and_then(|object| object.head);
-        entry.facts().reload(head, number, now)
+        let last = entry.object.as_ref().and_then(|object| object.lists_up_to);
+        entry.facts().reload(last, number, now)
     });
     let landing = entry.as_ref().and_then(|entry| entry.landing);
     let outlook = Outlook {
