@@ -268,11 +268,12 @@ pub enum Object {
 
 /// The kind of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Multivariant playlists.
     Multivariant,
-    /// Media playlists.
+    /// Media playlists. Summaries of version 0.1 spell it otherwise.
+    #[serde(alias = "media-playlist")]
     MediaPlaylist,
     /// Segments.
     Segment,
