@@ -15,6 +15,7 @@ fn segments(criterion: &mut Criterion) {
         layout: Layout {
             parts_per_segment: 6,
             ladder: Rendition::known().to_vec(),
+            ..Layout::default()
         },
         started_at: UnixTime::from_millis(1_790_000_000_000),
     };

@@ -9,11 +9,12 @@ use std::time::Duration;
 use anyhow::Context;
 use async_nats::jetstream;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use seawall::config::keys::JetStreamSettings;
 use seawall::likes::State;
 use seawall::likes::batch::OPERATIONS_MAX;
 use seawall::likes::fold::Rules;
 use seawall::serve::clock::Clock;
-use seawall::serve::likes::jetstream::{JetStreamConfig, Servers};
+use seawall::serve::likes::jetstream::Servers;
 use seawall::serve::likes::sqlite::Shard;
 
 use crate::process::{Ends, free_address};
@@ -50,11 +51,11 @@ pub(crate) fn batched(folder: &Path, pairs: usize, run: Duration) -> anyhow::Res
         std::thread::sleep(Duration::from_millis(50));
     }
     let url = format!("nats://{addr}");
-    let config = JetStreamConfig {
+    let config = JetStreamSettings {
         replicas: 1,
         max_bytes: 4 << 30,
         allow_unsynced_ack: true,
-        ..JetStreamConfig::new(vec![url.clone()])
+        ..JetStreamSettings::at(vec![url.clone()])
     };
     let mut log = Servers::connect(&config)?.open(Shard { index: 0, count: 1 }, &folder)?;
     log.begin_life(&State::new(Rules::default()))?;

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use seawall::likes::batch::{Encoder, Header, OPERATIONS_MAX};
+use seawall::likes::durability::Ack;
 use seawall::likes::fold::Rules;
 use seawall::likes::{Action, Identity, Operation};
 use seawall::serve::clock::Clock;
 use seawall::serve::likes::log::LikeLog;
 use seawall::serve::likes::recovery;
-use seawall::serve::likes::sqlite::{Ack, Shard, SqliteLog};
+use seawall::serve::likes::sqlite::{Shard, SqliteLog};
 use seawall::time::Timestamp;
 
 use crate::{median, row};

@@ -110,6 +110,7 @@ fn ladder(segments: u64) -> anyhow::Result<Row> {
         layout: Layout {
             parts_per_segment: 6,
             ladder: names.into_iter().filter_map(Rendition::named).collect(),
+            ..Layout::default()
         },
         started_at: UnixTime::from_millis(1_790_000_000_000),
     };

@@ -8,10 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Config;
 use crate::config::shields::Shields;
+use crate::config::target::Target;
 use crate::policy::status::MissQueue;
 use crate::report::compare;
 use crate::run::ab::Ab;
-use crate::serve::discovery::Target;
 
 /// Exit code: success.
 pub const OK: u8 = 0;
@@ -137,7 +137,7 @@ Examples:
 Example:
   seawall scenarios")]
     Scenarios(Scenarios),
-    /// Print what a configuration file comes to as TOML: every key that has a value, secrets masked.
+    /// Print the configuration as TOML, with the meaning of each key above it, secrets redacted.
     #[command(after_help = "\
 Examples:
   seawall config > seawall.toml           a file with every key that has a default

@@ -9,7 +9,8 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 
 use crate::app::cli::{self, ExportFormat, LikesCommand, LikesCounts, LikesExport, LikesTruncate};
-use crate::config::{Backend, Config};
+use crate::config::Config;
+use crate::config::keys::Backend;
 use crate::likes::fold::{Liker, Rules};
 use crate::likes::{Counts, State, snapshot};
 use crate::serve::likes::disk::{self, Locked};
@@ -265,8 +266,8 @@ fn shards(config: &Config) -> anyhow::Result<Vec<Shard>> {
 
 /// The shards of streams. Snapshots in the folder are read too, if there are any.
 fn shards_of_streams(config: &Config, folder: &Path) -> anyhow::Result<Vec<Shard>> {
-    let jetstream = config.likes.jetstream.servers();
-    let servers = Servers::connect(&jetstream)?;
+    let jetstream = &config.likes.jetstream;
+    let servers = Servers::connect(jetstream)?;
     let count = config.likes.shards;
     let open = |index| {
         let shard = sqlite::Shard { index, count };

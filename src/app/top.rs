@@ -11,9 +11,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::cli;
+use crate::config::target::Role as Found;
 use crate::run::ask;
 use crate::serve::clock::Clock;
-use crate::serve::discovery::{Group, Role as Found};
+use crate::serve::discovery::Group;
 use crate::terminal::{self, Reader};
 use crate::top::draw::{self, Palette};
 use crate::top::samples::Scrape;

@@ -34,7 +34,8 @@ pub fn of_media_playlist(body: &[u8]) -> Option<PlaylistFacts> {
         }
     }
     let target_duration = target_duration?;
-    let last = sequence.checked_add(segments)?.saturating_sub(1);
+    // A playlist that lists nothing at number 0 has no last segment.
+    let last = sequence.checked_add(segments)?.checked_sub(1)?;
     Some(PlaylistFacts {
         first: sequence,
         last,

@@ -1,5 +1,6 @@
 //! HTTP Live Streaming as values: which segments exist at an instant, their names, and what playlists say.
 
+pub mod container;
 pub mod facts;
 pub mod ladder;
 pub mod names;

@@ -9,6 +9,8 @@
 
 use std::fmt;
 
+use super::container::Container;
+
 /// A path below `/live/`, borrowed from the request so that parsing allocates nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LivePath<'a> {
@@ -51,8 +53,8 @@ impl<'a> LivePath<'a> {
         match (second, third) {
             ("main.m3u8", None) => Some(Self::Multivariant { channel }),
             ("channel.json", None) => Some(Self::Description { channel }),
-            (rendition, Some(file)) if is_name(rendition) => match file.strip_suffix(".ts") {
-                Some(digits) => Some(Self::Segment {
+            (rendition, Some(file)) if is_name(rendition) => match Container::of_file(file) {
+                Some((_, digits)) => Some(Self::Segment {
                     channel,
                     rendition,
                     number: parse_number(digits)?,
@@ -77,7 +79,10 @@ impl fmt::Display for LivePath<'_> {
                 channel,
                 rendition,
                 number,
-            } => write!(f, "/live/{channel}/{rendition}/{number}.ts"),
+            } => {
+                let suffix = Container::default().suffix();
+                write!(f, "/live/{channel}/{rendition}/{number}{suffix}")
+            }
             Self::Description { channel } => write!(f, "/live/{channel}/channel.json"),
         }
     }

@@ -160,7 +160,7 @@ fn segment(channel: &Channel, number: u64, entry: Entry) -> MediaSegment {
         rest: None,
     };
     MediaSegment {
-        uri: format!("{number}.ts"),
+        uri: channel.layout.container.file(number),
         duration: channel.layout.segment_duration().as_secs_f32(),
         program_date_time: Some(channel.begins_at(number).to_utc().fixed_offset()),
         unknown_tags: match entry {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::container::Container;
 use super::ladder::{self, Rendition};
 use crate::time::UnixTime;
 
@@ -43,6 +44,9 @@ pub struct Layout {
     pub parts_per_segment: u32,
     /// The renditions, lowest bitrate first.
     pub ladder: Vec<Rendition>,
+    /// The container of every segment.
+    #[serde(default, skip_serializing_if = "Container::is_default")]
+    pub container: Container,
 }
 
 impl Default for Layout {
@@ -50,6 +54,7 @@ impl Default for Layout {
         Self {
             parts_per_segment: 6,
             ladder: ladder::default_ladder(),
+            container: Container::default(),
         }
     }
 }

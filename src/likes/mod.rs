@@ -8,6 +8,7 @@
 
 pub mod batch;
 pub mod consistency;
+pub mod durability;
 pub mod fold;
 pub mod forward;
 pub mod gather;

@@ -175,6 +175,7 @@ async fn surge_with(
         layout: Layout {
             parts_per_segment: 3,
             ladder: vec![Rendition::named("180p").unwrap()],
+            ..Layout::default()
         },
         started_at: clock.unix() - Duration::from_secs(30),
     };

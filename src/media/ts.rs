@@ -5,8 +5,9 @@
 //! takes the number of packets that the caller asks for. Stuffing in adaptation fields fills the space that its bytes
 //! do not need.
 
-/// Size of a transport stream packet.
-pub(super) const PACKET_BYTES: usize = 188;
+pub(super) use crate::hls::container::TS_PACKET_BYTES as PACKET_BYTES;
+use crate::hls::container::TS_SYNC_BYTE;
+
 /// Continuity counters count modulo this.
 pub(super) const COUNTER_CYCLE: usize = 16;
 /// Ticks per second of PTS and of the PCR's base.
@@ -169,7 +170,7 @@ impl Mux {
 
             let pid = head.track.pid();
             self.bytes.extend([
-                0x47,
+                TS_SYNC_BYTE,
                 u8::from(first) << 6 | (pid >> 8) as u8,
                 pid as u8,
                 u8::from(field > 0) << 5 | 0x10 | (*written % COUNTER_CYCLE) as u8,
@@ -197,7 +198,7 @@ impl Mux {
     fn section(&mut self, pid: u16, counter: u8, section: &[u8]) {
         let end = self.bytes.len() + PACKET_BYTES;
         self.bytes.extend([
-            0x47,
+            TS_SYNC_BYTE,
             0x40 | (pid >> 8) as u8,
             pid as u8,
             0x10 | counter,

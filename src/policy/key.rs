@@ -35,15 +35,6 @@ impl Kind {
             Self::Other => "other",
         }
     }
-
-    /// The content type of a live object of this kind (RFC 8216bis, section 4); the rest of a channel is JSON.
-    pub const fn content_type(self) -> &'static str {
-        match self {
-            Self::Multivariant | Self::MediaPlaylist => "application/vnd.apple.mpegurl",
-            Self::Segment => "video/mp2t",
-            Self::Other => "application/json",
-        }
-    }
 }
 
 /// The name of an object in the cache and in the table of flights.

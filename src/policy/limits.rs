@@ -152,6 +152,8 @@ fn told<T: Written>(range: &RangeInclusive<T::Raw>) -> String {
     let (from, to) = (T::word(range.start()), T::word(range.end()));
     if to == T::most() {
         format!("at least {from}")
+    } else if T::most().is_empty() {
+        format!("{from} or {to}")
     } else {
         format!("{from} to {to}")
     }
@@ -291,41 +293,41 @@ limits! {
         blocked_max / blocked_max: usize = 50_000, 0..=1_000_000;
     }
     fixed {
-        /// From the begin of a connection to the origin until it stands.
+        /// The longest time until a connection to the origin is open.
         connect / connect_ms: Duration = 500, SPAN;
-        /// From the request to the origin until the head of its answer.
+        /// The longest time from a request to the origin until the head of the answer.
         first_byte / first_byte_ms: Duration = 2_000, SPAN;
         /// Requests that may be under way to the origin at once; a quarter of them, rounded down, is for the live edge alone.
         origin_at_once_max / origin_at_once_max: usize = 64, 1..=65_536;
         /// Flights that may wait for a permit to ask the origin.
         origin_queued_max / origin_queued_max: usize = 256, 0..=65_536;
-        /// The longest that a flight waits for such a permit.
+        /// The longest time that a flight waits for such a permit.
         origin_queue_wait / origin_queue_wait_ms: Duration = 1_000, SPAN;
-        /// For how long counts of likes are served before the origin is asked again.
+        /// How long counts of likes are served before the edge asks the origin again.
         counts_fresh / counts_fresh_ms: Duration = 1_000, SPAN;
         /// Readers of counts that may wait for a change; the next is shed.
         counts_waiting_max / counts_waiting_max: usize = 10_000, 1..=1_000_000;
-        /// Likes that may be under way to the origin at once where it takes no batches, in places of their own.
+        /// Likes that may be under way to an origin at once if that origin takes no batches; apart from other requests.
         likes_at_once_max / likes_at_once_max: usize = 256, 1..=1_000_000;
-        /// Likes that may be here beyond those: they wait for such a place, gather, or are in a batch; the next is shed.
+        /// Further likes that may wait at the edge, for such a place or in a batch; the next is shed.
         likes_queued_max / likes_queued_max: usize = 4_096, 1..=1_000_000;
-        /// From a like's arrival until the origin has answered it; the origin waits for its disk within that.
+        /// The longest time from a like's arrival until the origin's answer; it includes the origin's disk write.
         likes_wait / likes_wait_ms: Duration = 7_000, SPAN;
-        /// How often one flight asks again after a failure.
+        /// The most retries of one flight.
         retries_per_flight_max / retries_per_flight_max: u32 = 2, 0..=10;
         /// Retries per hundred good fills, all flights together; 0 turns them off.
         retry_budget_percent / retry_budget_percent: u32 = 10, 0..=100;
-        /// Failures in a row after which an origin is left alone.
+        /// Number of failures in a row that opens the circuit breaker: the edge stops asking that origin.
         breaker_failures / breaker_failures: u32 = 5, 1..=1_000;
-        /// How long it is left alone at first; each failed probe doubles that.
+        /// How long the circuit breaker stays open at first; each failed probe doubles the time.
         breaker_wait / breaker_wait_ms: Duration = 250, SPAN;
-        /// The longest that it is left alone before the next probe.
+        /// The longest time that the circuit breaker stays open before the next probe.
         breaker_wait_max / breaker_wait_max_ms: Duration = 1_000, SPAN;
-        /// For how much of a target duration a playlist is fresh at most, in per cent.
+        /// The longest freshness lifetime of a playlist, in per cent of its target duration.
         playlist_fresh_percent / playlist_fresh_percent: u32 = 50, 0..=100;
-        /// What the cache lets go when it is full.
+        /// Which object a full cache evicts: `lru`, the one not asked for longest; `tiny-lfu`, the one asked for least often.
         eviction / eviction: Eviction = Eviction::Lru, Eviction::Lru..=Eviction::TinyLfu;
-        /// All bodies that flights hold in memory together, in bytes.
+        /// The most memory that the bodies of all flights together may take, in bytes.
         flight_bytes_max / flight_bytes_max: u64 = 1 << 30, 1..=u64::MAX;
     }
 }

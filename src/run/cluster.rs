@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::config::target::Role;
 use crate::hls::timeline::Channel;
 use crate::policy::key::Kind;
 use crate::policy::limits::Limits;
@@ -23,7 +24,7 @@ use crate::run::tiers::{Plan, Tiers};
 use crate::scenario::{ClusterPlan, Scenario};
 use crate::serve::clock::Clock;
 use crate::serve::components::{Doors, EdgeComponent, OriginComponent};
-use crate::serve::discovery::{Directory, DirectoryEntry, Role};
+use crate::serve::discovery::{Directory, DirectoryEntry};
 use crate::serve::edge::admin::operate::Audit;
 use crate::serve::origin::hits::Snapshot;
 

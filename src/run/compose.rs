@@ -6,6 +6,7 @@ use anyhow::bail;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::config::keys::Backend;
 use crate::hls::timeline::Channel;
 use crate::serve::admin::Admin;
 use crate::serve::clock::Clock;
@@ -14,7 +15,6 @@ use crate::serve::discovery::Directory;
 use crate::serve::edge;
 use crate::serve::likes;
 use crate::serve::likes::rates::Addresses;
-use crate::serve::likes::snapshotter::Due;
 use crate::serve::origin::OriginConfig;
 use crate::serve::token::Token;
 
@@ -140,12 +140,12 @@ fn likes_config(config: &Config) -> likes::LikesConfig {
         dir: config.likes_dir(),
         shards: wanted.shards,
         limits: wanted.limits(),
-        due: Due {
-            every: Duration::from_millis(wanted.snapshot_every_ms),
-            operations: wanted.snapshot_operations,
-        },
+        due: wanted.snapshot_due(),
         loopback_counts: wanted.loopback_counts,
         edges: wanted.edges.clone(),
-        backend: wanted.kept_by(),
+        backend: match wanted.backend {
+            Backend::Sqlite => likes::Backend::Sqlite(wanted.ack),
+            Backend::JetStream => likes::Backend::JetStream(Box::new(wanted.jetstream.clone())),
+        },
     }
 }

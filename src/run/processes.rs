@@ -16,8 +16,8 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::config::target::{Role, Target};
 use crate::hls::names::LivePath;
-use crate::serve::discovery::{Role, Target};
 use crate::terminal;
 
 /// Set in the environment of a part, so that the part ends when its stdin ends.

@@ -3,12 +3,12 @@
 use anyhow::{Context, bail};
 use http::Uri;
 
+use crate::config::redacted;
 use crate::hls::names::LivePath;
 use crate::hls::reader::{self, MediaFacts, Unreadable, Variant};
 use crate::hls::timeline::Channel;
 use crate::load::Stream;
 use crate::run::ask;
-use crate::serve::redacted;
 
 /// An edge to play at.
 #[derive(Clone, Debug, PartialEq, Eq)]

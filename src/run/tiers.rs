@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 
 use crate::config::Config;
 use crate::config::shields::Shields;
+use crate::config::target::Role;
 use crate::policy::status::MissQueue;
 use crate::report::counts::Askers;
 use crate::run::compose;
 use crate::serve::admin::Admin;
 use crate::serve::clock::Clock;
 use crate::serve::components::{self, Doors, EdgeComponent};
-use crate::serve::discovery::{Directory, Role};
+use crate::serve::discovery::Directory;
 use crate::serve::edge;
 use crate::serve::workers::Workers;
 

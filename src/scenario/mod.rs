@@ -59,7 +59,7 @@ pub enum Refused {
         /// The key, with its tables.
         key: &'static str,
         /// The rule for its value.
-        rule: &'static str,
+        rule: String,
     },
 }
 

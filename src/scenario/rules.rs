@@ -1,5 +1,8 @@
 //! The range of every value in a scenario, and the message for a value outside of it.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
 use super::model::{RealProfile, Scenario};
 use crate::hls::ladder::Rendition;
 use crate::hls::timeline::PARTS_PER_SEGMENT;
@@ -8,8 +11,13 @@ use crate::viewer::arrivals::Arrivals;
 use crate::viewer::audience::Sessions;
 use crate::viewer::likes::LikesPlan;
 
+/// A share in per cent.
+const PERCENT: RangeInclusive<f64> = 0.0..=100.0;
+/// A time of a run, in seconds.
+const SPAN_S: RangeInclusive<f64> = 0.0..=86_400.0;
+
 /// The first key whose value is out of range, and the rule.
-pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)> {
+pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, String)> {
     let RealProfile {
         cluster,
         audience,
@@ -20,8 +28,8 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)
         thresholds,
         ..
     } = &scenario.real;
-    let percent = |value: f64| (0.0..=100.0).contains(&value);
-    let span = |seconds: f64| (0.0..=86_400.0).contains(&seconds);
+    let percent = |value: f64| PERCENT.contains(&value);
+    let span = |seconds: f64| SPAN_S.contains(&seconds);
     let positive = |value: f64| value > 0.0 && value <= 86_400.0;
     let arrivals_fit = match audience.arrivals {
         Arrivals::AtOnce => true,
@@ -56,62 +64,54 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)
     let last_mile = &audience.last_mile;
     let known = |name: &String| Rendition::named(name).is_some();
     let rules = [
-        (
+        rule(
             crate::hls::names::is_name(&scenario.name),
             "name",
             "must be 1 to 64 of a-z, 0-9, - and _",
         ),
-        (
+        rule(
             !scenario.about.is_empty() && !scenario.about.contains('\n'),
             "about",
             "must be one line",
         ),
-        (
-            (1..=64).contains(&cluster.edges),
-            "real.cluster.edges",
-            "must be from 1 to 64",
-        ),
-        (
-            PARTS_PER_SEGMENT.contains(&cluster.parts_per_segment),
+        within("real.cluster.edges", cluster.edges, 1..=64),
+        within(
             "real.cluster.parts_per_segment",
-            "must be from 3 to 31 (parts of 0.32 s)",
+            cluster.parts_per_segment,
+            PARTS_PER_SEGMENT,
         ),
-        (
-            (0.0..=10_000.0).contains(&cluster.origin_delay_ms),
+        within(
             "real.cluster.origin_delay_ms",
-            "must be from 0 to 10000",
+            cluster.origin_delay_ms,
+            0.0..=10_000.0,
         ),
-        (
+        rule(
             (1..=connections.viewers_max()).contains(&audience.viewers),
             "real.audience.viewers",
             "must be from 1 to 4000, where each has a connection of its own; to 100000 with real.connections.pool",
         ),
-        (
+        rule(
             arrivals_fit,
             "real.audience.arrivals",
             "must have numbers above 0 and at most 86400, per cent at most 100, and a replay as many lines as viewers",
         ),
-        (
+        rule(
             sessions_fit,
             "real.audience.sessions",
             "must have times above 0 and at most 86400 s, and a sigma of at most 10",
         ),
-        (
+        rule(
             last_mile.median_bps > 0 && last_mile.at_least_bps > 0,
             "real.audience.last_mile",
             "must have bandwidths above 0",
         ),
-        (
-            (0.0..=10.0).contains(&last_mile.sigma),
-            "real.audience.last_mile.sigma",
-            "must be from 0 to 10",
-        ),
-        (
+        within("real.audience.last_mile.sigma", last_mile.sigma, 0.0..=10.0),
+        rule(
             !audience.renditions.is_empty() && audience.renditions.iter().all(known),
             "real.audience.renditions",
             "must name at least one of 180p, 360p, 720p and 1080p, and nothing else",
         ),
-        (
+        rule(
             match &audience.abr {
                 abr::Mode::HlsJs | abr::Mode::Throughput => true,
                 abr::Mode::Fixed(name) => audience.renditions.contains(name),
@@ -119,24 +119,20 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)
             "real.audience.abr",
             "must be fixed to one of real.audience.renditions",
         ),
-        (
-            span(scenario.real.warm_up_s),
-            "real.warm_up_s",
-            "must be from 0 to 86400",
-        ),
-        (
-            percent(audience.manners.early_percent),
+        within("real.warm_up_s", scenario.real.warm_up_s, SPAN_S),
+        within(
             "real.audience.manners.early_percent",
-            "must be from 0 to 100",
+            audience.manners.early_percent,
+            PERCENT,
         ),
-        (
+        rule(
             audience.seekers.is_none_or(|seekers| {
                 percent(seekers.percent) && positive(seekers.back_s) && span(seekers.within_s)
             }),
             "real.audience.seekers",
             "must have per cent from 0 to 100, and times above 0",
         ),
-        (
+        rule(
             audience.intermission.is_none_or(|pause| {
                 let percents = [pause.leave_percent, pause.return_percent];
                 let spans = [pause.from_s, pause.over_s, pause.back_s, pause.back_over_s];
@@ -145,47 +141,35 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)
             "real.audience.intermission",
             "must have per cent from 0 to 100, and times from 0 to 86400 s",
         ),
-        (
+        rule(
             likes.as_ref().is_none_or(LikesPlan::are_in_range),
             "real.likes",
             "must have rates from 0 to 20000 per second and one above 0, per cent from 0 to 100 in sum, 1 to 100 hearts, and at \
              most 100 bursts that last longer than 0 s",
         ),
-        (
-            connections
-                .pool
-                .is_none_or(|pool| (1..=8_192).contains(&pool)),
+        within(
             "real.connections.pool",
-            "must be from 1 to 8192 connections",
+            connections.pool.unwrap_or(1),
+            1..=8_192,
         ),
-        (
-            connections.one_part_of <= 64,
+        within(
             "real.connections.one_part_of",
-            "must be from 1 to 64",
+            connections.one_part_of,
+            0..=64,
         ),
-        (
-            (1..=200).contains(&cluster.channels),
-            "real.cluster.channels",
-            "must be from 1 to 200",
-        ),
-        (
-            (4..=600).contains(&cluster.window),
-            "real.cluster.window",
-            "must be from 4 to 600 segments",
-        ),
-        (
+        within("real.cluster.channels", cluster.channels, 1..=200),
+        within("real.cluster.window", cluster.window, 4..=600),
+        rule(
             cluster.cache_bytes.is_none_or(|bytes| bytes >= 1 << 20),
             "real.cluster.cache_bytes",
             "must be at least 1048576",
         ),
-        (
-            cluster
-                .playlist_fresh_percent
-                .is_none_or(|share| share <= 100),
+        within(
             "real.cluster.playlist_fresh_percent",
-            "must be from 0 to 100",
+            cluster.playlist_fresh_percent.unwrap_or_default(),
+            0..=100,
         ),
-        (
+        rule(
             faults.iter().all(|fault| {
                 let over = fault
                     .until_s
@@ -195,7 +179,7 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)
             "real.faults",
             "must begin at 0 or later, end after they begin, name edges that there are, and have numbers in their range",
         ),
-        (
+        rule(
             faults.iter().enumerate().all(|(index, fault)| {
                 let others = &faults[index + 1..];
                 !others.iter().any(|other| fault.meets(other))
@@ -203,22 +187,22 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)
             "real.faults",
             "must not strike the same edge, origin, stream or viewers twice at the same time",
         ),
-        (
+        rule(
             cluster.channels == 1 || scenario.name.len() <= 60,
             "name",
             "must have at most 60 letters where there are several channels",
         ),
-        (
+        rule(
             thresholds.are_in_range(),
             "real.thresholds",
             "must have shares from 0 to 1, per cent from 0 to 100, and times above 0",
         ),
-        (
+        rule(
             !cluster.processes || cluster.shields.is_none(),
             "real.cluster.shields",
             "must be left out where edges are processes: there are no shields then",
         ),
-        (
+        rule(
             phases.is_sorted_by(|before, after| before.from_s < after.from_s)
                 && phases
                     .iter()
@@ -226,14 +210,27 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, &'static str)
             "real.phases",
             "must have names, and begin one after another",
         ),
-        (
-            (1..=5_000_000).contains(&scenario.real.requests_logged_max),
+        within(
             "real.requests_logged_max",
-            "must be from 1 to 5000000",
+            scenario.real.requests_logged_max,
+            1..=5_000_000,
         ),
     ];
-    rules
-        .into_iter()
-        .find(|(holds, _, _)| !holds)
-        .map(|(_, key, rule)| (key, rule))
+    rules.into_iter().flatten().next()
+}
+
+/// The key and the rule, if the rule does not hold.
+type Broken = Option<(&'static str, String)>;
+
+fn rule(holds: bool, key: &'static str, must: &str) -> Broken {
+    (!holds).then(|| (key, must.to_owned()))
+}
+
+fn within<T: PartialOrd + Display>(
+    key: &'static str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> Broken {
+    let must = format!("must be from {} to {}", range.start(), range.end());
+    rule(range.contains(&value), key, &must)
 }

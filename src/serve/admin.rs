@@ -14,10 +14,11 @@ use tokio::sync::Semaphore;
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
-use super::discovery::{Directory, Role};
+use super::discovery::Directory;
 use super::http::listener::ListenerLimits;
 use super::metrics::Registry;
 use super::token::Token;
+use crate::config::target::Role;
 
 /// Whether a component is ready to serve; else the sentence that says why not.
 pub type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;

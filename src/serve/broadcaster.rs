@@ -318,10 +318,10 @@ mod tests {
 
     const WINDOW: u64 = 6;
 
-    /// Segments of 0.64 s, so that a test of live segments is short.
+    /// Segments of 0.96 s, so that a test of live segments is short.
     fn channel(clock: &Clock) -> Channel {
         let mut layout = Layout {
-            parts_per_segment: 2,
+            parts_per_segment: 3,
             ..Layout::default()
         };
         layout.ladder.truncate(2);

@@ -14,13 +14,14 @@ use warp::{Filter, Reply};
 use super::admin::{self, Admin, Readiness};
 use super::broadcaster::{self, Broadcaster, Pace, Sink};
 use super::clock::Clock;
-use super::discovery::{Directory, DirectoryEntry, Role};
+use super::discovery::{Directory, DirectoryEntry};
 use super::edge::EdgeError;
 use super::edge::{self, Edge};
 use super::http::listener::{self, AtOnce, BindError, Counters, ListenerLimits};
 use super::metrics::Registry;
 use super::origin::{self, Origin, OriginConfig, StoreError, ingest};
 use super::workers::Workers;
+use crate::config::target::Role;
 use crate::hls::timeline::{Channel, Layout};
 
 /// Why a component could not be opened.

@@ -11,6 +11,5 @@ pub mod http;
 pub mod likes;
 pub mod metrics;
 pub mod origin;
-pub mod redacted;
 pub mod token;
 pub mod workers;

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use seawall::serve::discovery::{Group, Role};
+use seawall::config::target::Role;
+use seawall::serve::discovery::Group;
 
 use crate::support::client;
 use crate::support::program::{FREE_DOORS, Program};

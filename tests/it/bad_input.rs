@@ -47,11 +47,11 @@ async fn a_configuration_that_makes_no_sense_is_refused_with_its_place() {
         ),
         (
             "[origin]\nwindow = 3\n",
-            &["origin.window is 3, but must be 6 to 1000 segments"],
+            &["origin.window is 3, but must be 6 to 1000"],
         ),
         (
             "[channel]\nrenditions = [\"4k\"]\n",
-            &["channel.renditions is 4k, but must be some of 180p, 360p, 720p and 1080p"],
+            &["channel.renditions is [\"4k\"], but must be some of 180p, 360p, 720p and 1080p"],
         ),
     ] {
         std::fs::write(&path, text).unwrap();

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use seawall::likes::durability::Ack;
 use seawall::likes::fold::Rules;
 use seawall::serve::likes::generations::Generations;
 use seawall::serve::likes::log::LikeLog;
 use seawall::serve::likes::recovery::{RecoveryError, recover};
-use seawall::serve::likes::sqlite::{Ack, Shard, SqliteLog};
+use seawall::serve::likes::sqlite::{Shard, SqliteLog};
 
 use crate::support::client::{self, Reply};
 use crate::support::likes::{Line, counts, folder, hearts, json, like, origin};

@@ -8,14 +8,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::stream::{Config as Settings, StorageType, Stream};
+use seawall::config::keys::JetStreamSettings;
 use seawall::likes::batch::Header;
+use seawall::likes::durability::Ack;
 use seawall::likes::fold::Rules;
 use seawall::likes::{Action, Batch, Identity, Operation, State, snapshot};
 use seawall::serve::likes::jetstream;
 use seawall::serve::likes::log::{Facts, Keeper, LikeLog, LogError};
 use seawall::serve::likes::recovery;
 use seawall::serve::likes::simulated::SimulatedLog;
-use seawall::serve::likes::sqlite::{Ack, Shard, SqliteLog};
+use seawall::serve::likes::sqlite::{Shard, SqliteLog};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
@@ -464,8 +466,8 @@ async fn loose(nats: &Nats) -> Stream {
 }
 
 /// The servers in the form that a log takes.
-fn likes_at(nats: &Nats) -> jetstream::JetStreamConfig {
-    let mut config = jetstream::JetStreamConfig::new(vec![nats.url()]);
+fn likes_at(nats: &Nats) -> JetStreamSettings {
+    let mut config = JetStreamSettings::at(vec![nats.url()]);
     (config.replicas, config.max_bytes, config.allow_unsynced_ack) = (1, 64 << 20, true);
     config
 }

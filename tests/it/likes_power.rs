@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+use seawall::likes::durability::Ack;
 use seawall::likes::fold::Rules;
 use seawall::serve::likes::generations::Generations;
 use seawall::serve::likes::log::LikeLog;
 use seawall::serve::likes::recovery::recover;
-use seawall::serve::likes::sqlite::{Ack, Shard, SqliteLog};
+use seawall::serve::likes::sqlite::{Shard, SqliteLog};
 
 use crate::support::client;
 use crate::support::likes::{EASY, Line, counts, describe, hearts, json, origin, origin_command};

@@ -188,14 +188,14 @@ async fn operators_find_health_and_a_bounded_number_of_series() {
 }
 
 #[test]
-fn the_reference_of_bounds_is_the_table() {
+fn the_reference_of_keys_is_the_table() {
     let reference = include_str!("../../docs/configuration.md");
-    let rows = seawall::policy::limits::rows();
+    let rows = seawall::config::Config::rows();
     let rows = rows.iter().map(|row| {
         let live = if row.live { "yes" } else { "" };
-        let (key, range) = (row.key, &row.range);
-        let (default, sentence) = (&row.default, row.sentence);
-        format!("| `{key}` | {default} | {range} | {live} | {sentence} |\n")
+        let (key, rule, sentence) = (row.key, &row.rule, row.sentence);
+        let default = row.default.as_deref().unwrap_or("unset");
+        format!("| `{key}` | {default} | {rule} | {live} | {sentence} |\n")
     });
     let table = rows.collect::<String>();
     assert!(

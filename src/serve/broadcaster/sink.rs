@@ -12,10 +12,11 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use crate::config::redacted;
+use crate::hls::container::Container;
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
 use crate::serve::origin::{Store, StoreError};
-use crate::serve::redacted;
 use crate::serve::token::Token;
 
 /// The longest time from the first byte of an upload to the end of its answer.
@@ -149,7 +150,8 @@ impl Sink {
                     rendition,
                     number,
                 };
-                origin.put(path, "video/mp2t", body).await.map(drop)
+                let content_type = Container::default().content_type();
+                origin.put(path, content_type, body).await.map(drop)
             }
         }
     }

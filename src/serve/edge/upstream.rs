@@ -17,6 +17,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::oneshot;
 
+use crate::config::redacted;
 use crate::policy::admission::Gate;
 use crate::policy::key::Key;
 use crate::policy::limits::Limits;
@@ -24,7 +25,6 @@ use crate::policy::retry::{self, Breaker, BreakerLimits, Budget, Health};
 use crate::policy::status::{FetchError, Shed};
 use crate::policy::tier;
 use crate::serve::clock::Clock;
-use crate::serve::redacted;
 
 /// The header by which caches recognise that a request has come back to them (RFC 8586).
 pub(super) const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");

@@ -2,5 +2,6 @@
 
 pub mod conditions;
 pub mod connection;
+pub mod content_type;
 pub mod listener;
 pub mod request_filter;

@@ -10,7 +10,6 @@
 
 mod connection;
 mod preflight;
-mod settings;
 mod stream;
 mod tail;
 
@@ -24,13 +23,13 @@ use async_nats::jetstream::stream::{Info, State};
 use tokio::sync::watch;
 
 use self::connection::{Connection, Unanswered};
-pub use self::settings::{Credentials, JetStreamConfig};
 use self::stream::Wanted;
 use self::tail::Tail;
 use super::log::{AppendError, Entry, Facts, Keeper, LikeLog, LogError, LogReader, Tell};
 use super::recovery::READ_BYTES;
 use super::sqlite::Shard;
 use super::writer::Writer;
+use crate::config::keys::JetStreamSettings;
 use crate::likes;
 use crate::likes::batch::{self, Header};
 
@@ -42,7 +41,7 @@ const MESSAGE_EXTRA: usize = 1_024;
 /// A connection to the servers.
 #[derive(Clone, Debug)]
 pub struct Servers {
-    config: JetStreamConfig,
+    config: JetStreamSettings,
     connection: Connection,
 }
 
@@ -76,7 +75,7 @@ impl Servers {
     ///
     /// # Errors
     /// No server accepts the connection, or the server's message limit is smaller than a batch.
-    pub fn connect(config: &JetStreamConfig) -> Result<Self, LogError> {
+    pub fn connect(config: &JetStreamSettings) -> Result<Self, LogError> {
         let connection = Connection::open(config)?;
         let (name, _, bytes_max) = connection.server();
         let wanted = batch::BYTES_MAX + MESSAGE_EXTRA;

@@ -53,11 +53,13 @@ use self::node::{Handle, Node, Thread};
 use self::queue::Queue;
 use self::rates::{Addresses, Rates};
 use self::recovery::RecoveryError;
-use self::snapshotter::{Due, Snapshotter};
-use self::sqlite::{Ack, Shard, SqliteLog};
+use self::snapshotter::Snapshotter;
+use self::sqlite::{Shard, SqliteLog};
 use super::clock::Clock;
 use super::metrics::Registry;
 use super::token::Token;
+use crate::config::keys::JetStreamSettings;
+use crate::likes::durability::{Ack, SnapshotDue};
 use crate::likes::fold::Rules;
 use crate::likes::{LikesLimits, State};
 
@@ -86,7 +88,7 @@ pub struct LikesConfig {
     /// The bounds.
     pub limits: LikesLimits,
     /// When snapshots are written.
-    pub due: Due,
+    pub due: SnapshotDue,
     /// Whether the rate limit also applies to addresses of this machine.
     pub loopback_counts: bool,
     /// Edges on other machines, which are trusted to name their viewers' addresses.
@@ -101,7 +103,7 @@ pub enum Backend {
     /// A file in the folder, with the moment at which a batch is confirmed.
     Sqlite(Ack),
     /// Streams at these servers, which other origins use as well. The folder keeps this writer's name, and snapshots.
-    JetStream(jetstream::JetStreamConfig),
+    JetStream(Box<JetStreamSettings>),
 }
 
 impl LikesConfig {
@@ -111,7 +113,7 @@ impl LikesConfig {
             dir,
             shards: 1,
             limits: LikesLimits::default(),
-            due: Due::default(),
+            due: SnapshotDue::default(),
             loopback_counts: false,
             edges: Vec::new(),
             backend: Backend::Sqlite(Ack::Disk),

@@ -10,27 +10,10 @@ use super::generations::Generations;
 use super::log::{LogError, LogReader};
 use super::queue::Queue;
 use super::recovery::READ_BYTES;
+use crate::likes::durability::SnapshotDue;
 use crate::likes::fold::Rules;
 use crate::likes::{Batch, State};
 use crate::serve::clock::Clock;
-
-/// When a snapshot is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Due {
-    /// The longest time since the last snapshot, if anything has been counted since.
-    pub every: Duration,
-    /// The number of operations after which a snapshot is due earlier.
-    pub operations: u64,
-}
-
-impl Default for Due {
-    fn default() -> Self {
-        Self {
-            every: Duration::from_secs(30),
-            operations: 1_000_000,
-        }
-    }
-}
 
 /// The parts of the snapshotter of one shard.
 pub struct Snapshotter {
@@ -49,7 +32,7 @@ pub struct Snapshotter {
     /// The board, which tells the last counted operation.
     pub board: Arc<Board>,
     /// When a snapshot is due.
-    pub due: Due,
+    pub due: SnapshotDue,
     /// The clock.
     pub clock: Clock,
 }

@@ -8,9 +8,9 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
-use serde::{Deserialize, Serialize};
 
 use super::log::{AppendError, Entry, Facts, Keeper, LikeLog, LogError, LogReader};
+use crate::likes::durability::Ack;
 
 /// The version of the file's layout; other versions are refused.
 const FORMAT: i64 = 1;
@@ -32,17 +32,6 @@ pub struct Shard {
     pub index: u32,
     /// Number of shards.
     pub count: u32,
-}
-
-/// The moment at which a batch is confirmed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ack {
-    /// The batch is on the disk.
-    #[default]
-    Disk,
-    /// The kernel has the batch, so a loss of power loses it. For comparisons only; every answer says so.
-    Memory,
 }
 
 /// A log that this process appends to.

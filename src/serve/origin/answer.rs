@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use super::document::Document;
 use crate::policy::key::Kind;
 use crate::serve::http::conditions::{self, Wanted};
+use crate::serve::http::content_type;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 const ANYONE: HeaderValue = HeaderValue::from_static("*");
@@ -40,7 +41,7 @@ pub fn found(method: &Method, request: &HeaderMap, document: &Document) -> Respo
     }
     head.insert(
         CONTENT_TYPE,
-        HeaderValue::from_static(document.kind.content_type()),
+        HeaderValue::from_static(content_type::of(document.kind)),
     );
     head.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if gzip.is_some() && wanted != Wanted::Unsatisfiable {
@@ -77,7 +78,7 @@ pub fn refused(method: &Method, status: StatusCode, text: &'static str) -> Respo
     head.insert(CACHE_CONTROL, A_SECOND);
     head.insert(
         CONTENT_TYPE,
-        HeaderValue::from_static(Kind::Other.content_type()),
+        HeaderValue::from_static(content_type::of(Kind::Other)),
     );
     if status == StatusCode::METHOD_NOT_ALLOWED {
         head.insert(ALLOW, METHODS);

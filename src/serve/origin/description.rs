@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::store_error::StoreError;
 use crate::hls::names::is_name;
-use crate::hls::timeline::Channel;
+use crate::hls::timeline::{Channel, PARTS_PER_SEGMENT};
 use crate::time::UnixTime;
 
 /// The description of a channel, as the origin stores and sends it.
@@ -21,8 +21,8 @@ pub(super) fn check(channel: &Channel, now: UnixTime) -> Result<(), StoreError> 
     if !is_name(&channel.name) {
         return refuse("its name must be 1 to 64 of a-z, 0-9, - and _");
     }
-    if !(2..=60).contains(&channel.layout.parts_per_segment) {
-        return refuse("parts_per_segment must be from 2 to 60");
+    if !PARTS_PER_SEGMENT.contains(&channel.layout.parts_per_segment) {
+        return refuse("parts_per_segment must be from 3 to 31");
     }
     if !(1..=16).contains(&ladder.len()) {
         return refuse("the ladder must have from 1 to 16 renditions");

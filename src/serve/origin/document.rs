@@ -10,15 +10,6 @@ use http::HeaderValue;
 
 use crate::policy::key::Kind;
 
-/// Bytes of a transport stream packet (ISO/IEC 13818-1, section 2.4.3.2).
-const TS_PACKET: usize = 188;
-
-/// Whether `body` is whole transport stream packets, each with its sync byte. A cut file or another format is not.
-pub fn is_transport_stream(body: &[u8]) -> bool {
-    let (packets, rest) = body.as_chunks::<TS_PACKET>();
-    !packets.is_empty() && rest.is_empty() && packets.iter().all(|packet| packet[0] == 0x47)
-}
-
 /// One sequence of bytes and its strong entity tag (RFC 9110, section 8.8.3).
 #[derive(Clone, Debug)]
 pub struct Representation {
@@ -99,30 +90,6 @@ mod tests {
             .unwrap();
         assert_eq!(read.as_bytes(), &document.plain.body[..]);
         assert_ne!(gzip.etag, document.plain.etag);
-    }
-
-    #[test]
-    fn a_segment_is_whole_packets() {
-        let packet = |first: u8| {
-            let mut packet = vec![0; TS_PACKET];
-            packet[0] = first;
-            packet
-        };
-        let good = packet(0x47);
-        let cases = [
-            ("two packets", [good.clone(), good.clone()].concat(), true),
-            ("nothing", vec![], false),
-            (
-                "cut in the second",
-                [&good[..], &good[..99]].concat(),
-                false,
-            ),
-            ("another format", packet(b'G' + 1), false),
-            ("out of step", [good.clone(), packet(0)].concat(), false),
-        ];
-        for (name, body, expected) in cases {
-            assert_eq!(is_transport_stream(&body), expected, "{name}");
-        }
     }
 
     #[test]

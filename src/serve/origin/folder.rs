@@ -13,6 +13,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::hls::container::Container;
 use crate::hls::names;
 use crate::hls::timeline::Channel;
 
@@ -135,7 +136,7 @@ impl Folder {
         self.root
             .join(channel)
             .join(rendition)
-            .join(format!("{number}.ts"))
+            .join(Container::default().file(number))
     }
 }
 

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::description;
-use super::document::{self, Document};
+use super::document::Document;
 use super::folder::Folder;
 use super::store_error::{CHANNELS_MAX, StoreError};
 use super::window::{OnAir, SegmentId};
@@ -161,7 +161,7 @@ impl Store {
             .index(rendition)
             .ok_or_else(|| on_air.unknown(rendition))?;
         on_air.check_number(number, self.window, self.clock.unix())?;
-        if !document::is_transport_stream(&body) {
+        if !on_air.channel.layout.container.holds(&body) {
             return Err(StoreError::Malformed(body.len()));
         }
         let store = self.clone();
@@ -259,7 +259,7 @@ impl Store {
         found.sort_unstable_by_key(|&(index, number)| (number, index));
         for &(index, number) in &found {
             let body = self.folder.read(channel, on_air.rendition(index), number)?;
-            if !document::is_transport_stream(&body) {
+            if !on_air.channel.layout.container.holds(&body) {
                 tracing::warn!(channel, number, "a damaged segment on disk is removed");
                 self.folder
                     .remove(channel, on_air.rendition(index), number)?;

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::policy::key::{Key, Kind};
 use crate::serve::edge::upstream;
+use crate::serve::http::content_type;
 
 /// The headers of the origin that viewers get, with those that an edge adds to every object.
 pub(in crate::serve::edge) fn viewer_headers(
@@ -26,7 +27,7 @@ pub(in crate::serve::edge) fn viewer_headers(
             }
             // Most origins send exactly the expected type. The constant needs no reference count, which every hit would
             // touch.
-            let expected = HeaderValue::from_static(kind.content_type());
+            let expected = HeaderValue::from_static(content_type::of(*kind));
             if headers.get(CONTENT_TYPE).is_none_or(|own| own == expected) {
                 headers.insert(CONTENT_TYPE, expected);
             }

@@ -20,8 +20,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::super::log::{LogError, News, Tell};
-use super::settings::{Credentials, JetStreamConfig};
-use crate::serve::redacted;
+use crate::config::keys::{Credentials, JetStreamSettings};
+use crate::config::redacted;
 
 /// The longest time of one request.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -68,7 +68,7 @@ pub(super) enum Unanswered {
 
 impl Connection {
     /// Connects. Blocks.
-    pub(super) fn open(config: &JetStreamConfig) -> Result<Self, LogError> {
+    pub(super) fn open(config: &JetStreamSettings) -> Result<Self, LogError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("likes-nats")
@@ -272,7 +272,7 @@ impl fmt::Display for Unanswered {
     }
 }
 
-async fn connect(config: &JetStreamConfig, heard: Arc<Heard>) -> Result<Client, LogError> {
+async fn connect(config: &JetStreamSettings, heard: Arc<Heard>) -> Result<Client, LogError> {
     let mut options = ConnectOptions::new()
         .name("seawall")
         .connection_timeout(CONNECT)
@@ -285,7 +285,7 @@ async fn connect(config: &JetStreamConfig, heard: Arc<Heard>) -> Result<Client, 
             heard.hear(&event);
             std::future::ready(())
         });
-    options = match &config.credentials {
+    options = match &config.credentials() {
         Credentials::None => options,
         Credentials::File(path) => options.credentials_file(path).await.map_err(|error| {
             LogError::Broken(format!(

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::serve::redacted;
+use crate::config::redacted;
 
 /// The longest time for one monitoring port.
 const WAIT: Duration = Duration::from_secs(3);

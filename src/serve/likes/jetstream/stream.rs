@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::super::log::LogError;
 use super::super::sqlite::Shard;
 use super::connection::{Connection, Unanswered};
-use super::settings::JetStreamConfig;
+use crate::config::keys::JetStreamSettings;
 
 /// How long the servers recognise a copy of a batch and do not store it again. After that the fold still counts it
 /// once.
@@ -32,7 +32,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    pub(super) fn new(config: &JetStreamConfig, shard: Shard) -> Self {
+    pub(super) fn new(config: &JetStreamSettings, shard: Shard) -> Self {
         Self {
             name: format!("{}_{}", config.stream_prefix, shard.index),
             subject: format!("{}.{}", config.stream_prefix, shard.index),
@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     fn wanted() -> Wanted {
-        let config = JetStreamConfig::new(vec!["nats://127.0.0.1:4222".to_owned()]);
+        let config = JetStreamSettings::at(vec!["nats://127.0.0.1:4222".to_owned()]);
         Wanted::new(&config, Shard { index: 0, count: 2 })
     }
 

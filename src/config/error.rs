@@ -1,0 +1,45 @@
+//! Why a configuration was refused.
+
+use std::path::PathBuf;
+
+use crate::policy::limits;
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A limit of the edges is outside its range.
+    #[error(transparent)]
+    Limit(#[from] limits::OutOfRange),
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}; name another file with --config")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The text is not TOML, or has a key that does not exist; the message has line and column.
+    #[error(
+        "{path} is not a configuration of Seawall: {}\n`seawall config` prints one with every key",
+        source.to_string().trim_end()
+    )]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The error and its position.
+        source: Box<toml::de::Error>,
+    },
+    /// A value is outside its range.
+    #[error("{key} is {found}, but must be {rule}")]
+    OutOfRange {
+        /// The key, with its table.
+        key: &'static str,
+        /// The value.
+        found: String,
+        /// The rule for the value.
+        rule: String,
+    },
+    /// A command needs a value that has no default; the sentence says which.
+    #[error("{0}")]
+    Missing(&'static str),
+}

@@ -1,0 +1,158 @@
+//! Tables of keys: each key is declared once, with its type, its default, its rule and one sentence.
+//!
+//! From a table come the struct that a file is read into, the defaults, the check of every value, and the rows of the
+//! reference. [`keys`](super::keys) holds the tables.
+
+use std::fmt::Display;
+use std::ops::{RangeFrom, RangeInclusive};
+
+use serde::Serialize;
+
+use super::error::ConfigError;
+
+/// One key of the reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The key, with its table.
+    pub key: &'static str,
+    /// What it means.
+    pub sentence: &'static str,
+    /// The default as TOML; `None`: the key is unset.
+    pub default: Option<String>,
+    /// The values that it may have; empty if its type says it all.
+    pub rule: String,
+    /// Whether the value may change while an edge runs.
+    pub live: bool,
+}
+
+/// The values that a key may have.
+pub(super) trait Rule<T> {
+    /// Whether this is one of them.
+    fn holds(&self, value: &T) -> bool;
+    /// All of them, in words that follow "must be".
+    fn words(&self) -> String;
+}
+
+impl<T: PartialOrd + Display> Rule<T> for RangeInclusive<T> {
+    fn holds(&self, value: &T) -> bool {
+        self.contains(value)
+    }
+
+    fn words(&self) -> String {
+        format!("{} to {}", self.start(), self.end())
+    }
+}
+
+impl<T: PartialOrd + Display> Rule<T> for RangeFrom<T> {
+    fn holds(&self, value: &T) -> bool {
+        self.contains(value)
+    }
+
+    fn words(&self) -> String {
+        format!("at least {}", self.start)
+    }
+}
+
+/// A predicate, and its words.
+pub(super) struct Such<T>(pub(super) fn(&T) -> bool, pub(super) &'static str);
+
+impl<T> Rule<T> for Such<T> {
+    fn holds(&self, value: &T) -> bool {
+        self.0(value)
+    }
+
+    fn words(&self) -> String {
+        self.1.to_owned()
+    }
+}
+
+/// A rule for a key that may be unset.
+pub(super) struct IfSet<R>(pub(super) R);
+
+impl<T, R: Rule<T>> Rule<Option<T>> for IfSet<R> {
+    fn holds(&self, value: &Option<T>) -> bool {
+        value.as_ref().is_none_or(|value| self.0.holds(value))
+    }
+
+    fn words(&self) -> String {
+        self.0.words()
+    }
+}
+
+/// Refuses a value that breaks its rule.
+pub(super) fn check<T: Serialize>(
+    key: &'static str,
+    value: &T,
+    rule: &impl Rule<T>,
+) -> Result<(), ConfigError> {
+    if rule.holds(value) {
+        return Ok(());
+    }
+    Err(ConfigError::OutOfRange {
+        key,
+        found: written(value).unwrap_or_default(),
+        rule: rule.words(),
+    })
+}
+
+/// A value as TOML; `None` for an unset one.
+pub(super) fn written(value: &impl Serialize) -> Option<String> {
+    let value = toml::Value::try_from(value).ok()?;
+    Some(value.to_string())
+}
+
+/// Declares a table: `key: Type = default, rule;`. The rule may be left out. Tables inside stand behind `with`.
+macro_rules! table {
+    (
+        $(#[doc = $about:literal])+
+        $name:ident as $table:literal {
+            $($(#[doc = $doc:literal])+ $key:ident: $type:ty = $default:expr $(, $rule:expr)?;)*
+        }
+        $(with { $($(#[doc = $inner_doc:literal])+ $inner:ident: $inner_type:ty;)* })?
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name {
+            $($(#[doc = $doc])+ pub $key: $type,)*
+            $($($(#[doc = $inner_doc])+ pub $inner: $inner_type,)*)?
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self {
+                    $($key: $default,)*
+                    $($($inner: <$inner_type>::default(),)*)?
+                }
+            }
+        }
+
+        impl $name {
+            /// Checks each value of this table against its rule.
+            ///
+            /// # Errors
+            /// The first key whose value breaks its rule.
+            pub fn check(&self) -> Result<(), ConfigError> {
+                $($(table::check(concat!($table, ".", stringify!($key)), &self.$key, &$rule)?;)?)*
+                Ok(())
+            }
+
+            /// One row per key of this table.
+            pub fn rows() -> Vec<table::Row> {
+                let defaults = Self::default();
+                vec![$(table::Row {
+                    key: concat!($table, ".", stringify!($key)),
+                    sentence: concat!($($doc),+).trim_ascii(),
+                    default: table::written(&defaults.$key),
+                    rule: {
+                        let words: [String; _] = [$(table::Rule::<$type>::words(&$rule))?];
+                        words.concat()
+                    },
+                    live: false,
+                },)*]
+            }
+        }
+    };
+}
+
+pub(super) use table;
