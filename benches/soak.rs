@@ -100,7 +100,7 @@ async fn soak(length: Duration, viewers: u32, seed: u64) -> anyhow::Result<()> {
         length.as_secs()
     );
     println!(
-        "| round | requests | failed in faults | failed outside | memory of the edges, MiB | descriptors |"
+        "| round | requests | failed during a fault | failed otherwise | memory of the edges, MiB | descriptors |"
     );
     println!("|---|---|---|---|---|---|");
     let (mut settled, mut last) = (None, Level::default());
@@ -139,12 +139,10 @@ async fn soak(length: Duration, viewers: u32, seed: u64) -> anyhow::Result<()> {
     }
     off_air.cancel();
     maker.await?;
-    origin.component.stop().await;
+    origin.listeners.stop().await;
 
     let count = faults.lock().expect("nobody panics while holding it").len();
-    println!(
-        "\n{count} faults; {wrong} segments with wrong bytes; {outside_all} failures outside of faults"
-    );
+    println!("\n{count} faults; {wrong} segments with wrong bytes; {outside_all} failed otherwise");
     ensure!(wrong == 0, "a viewer got wrong bytes");
     ensure!(outside_all == 0, "requests failed while all was well");
     if let Some(settled) = settled.filter(|_| rounds > 3) {

@@ -140,8 +140,8 @@ Example:
     /// Print the configuration as TOML, with the meaning of each key above it, secrets redacted.
     #[command(after_help = "\
 Examples:
-  seawall config > seawall.toml           a file with every key that has a default
-  seawall config --config seawall.toml    what a file comes to")]
+  seawall config > seawall.toml           every key, with its default
+  seawall config --config seawall.toml    the values in force with that file")]
     Config(File),
 }
 

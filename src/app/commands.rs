@@ -11,7 +11,7 @@ use super::{compare, inspect, likes, surge, top};
 use crate::config::{Config, ConfigError};
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
-use crate::run::cluster::{ClusterRef, Edges};
+use crate::run::cluster::{Cluster, Edges};
 use crate::run::compose;
 use crate::run::processes;
 use crate::run::runner;
@@ -73,7 +73,7 @@ pub async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Likes(what) => tokio::task::spawn_blocking(move || likes::run(&what)).await?,
         Command::Scenarios(flags) => scenarios(&flags),
         Command::Config(file) => {
-            terminal::print(&file.resolve()?.redacted().commented()?)?;
+            terminal::print(&file.resolve()?.redacted().commented())?;
             Ok(cli::OK)
         }
     }
@@ -126,7 +126,7 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
     let edges = Edges::Components(tiers);
     let code = match scenario {
         Some(scenario) => {
-            let cluster = ClusterRef {
+            let cluster = Cluster {
                 origin: &origin,
                 edges: &edges,
                 channels: std::slice::from_ref(&channel),
@@ -158,7 +158,7 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
     };
     stop.cancel();
     edges.stop().await;
-    origin.component.stop().await;
+    origin.listeners.stop().await;
     Ok(code)
 }
 
@@ -213,7 +213,7 @@ async fn origin(config: Config) -> anyhow::Result<u8> {
     let mut text = format!(
         "origin   {}\nadmin    http://{}\n",
         origin.url(),
-        origin.component.admin
+        origin.listeners.admin
     );
     match origin.ingest {
         Some(addr) => text += &format!("ingest   http://{addr}\n"),
@@ -223,7 +223,7 @@ async fn origin(config: Config) -> anyhow::Result<u8> {
     }
     terminal::print(&text)?;
     stop.cancelled().await;
-    origin.component.stop().await;
+    origin.listeners.stop().await;
     Ok(cli::OK)
 }
 
@@ -253,10 +253,10 @@ async fn edge(config: Config) -> anyhow::Result<u8> {
         edge.edge.name(),
         edge.url(),
         config.edge.upstreams.join(" or "),
-        edge.component.admin
+        edge.listeners.admin
     ))?;
     stop.cancelled().await;
-    edge.component.stop().await;
+    edge.listeners.stop().await;
     Ok(cli::OK)
 }
 
@@ -322,10 +322,10 @@ fn welcome(channel: &Channel, origin: &OriginComponent, tiers: &Tiers) -> String
         channel.layout.segment_duration().as_secs_f64(),
     );
     for edge in tiers.edges.iter().chain(&tiers.shields) {
-        let (name, url, admin) = (edge.edge.name(), edge.url(), edge.component.admin);
+        let (name, url, admin) = (edge.edge.name(), edge.url(), edge.listeners.admin);
         text += &format!("  {name:<10} {url}{path}   metrics http://{admin}/metrics\n");
     }
-    let (url, admin) = (origin.url(), origin.component.admin);
+    let (url, admin) = (origin.url(), origin.listeners.admin);
     text += &format!(
         "  {:<10} {url}{path}   metrics http://{admin}/metrics\n\n\
          A Prometheus finds all of them at http://{admin}/-/targets.\n\n",

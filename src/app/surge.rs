@@ -18,7 +18,7 @@ use crate::report::summary::Summary;
 use crate::report::text::{self, Ink, Page};
 use crate::report::thresholds::Verdict;
 use crate::run::ab::{Ab, Side};
-use crate::run::cluster::{ClusterRef, Edges};
+use crate::run::cluster::{Cluster, Edges};
 use crate::run::runner::{self, Played, RunningEdges};
 use crate::scenario::{self, Scenario};
 use crate::serve::clock::Clock;
@@ -125,7 +125,7 @@ async fn compared(
 /// No port is free, or an edge cannot be reached.
 pub async fn both(
     scenario: &Scenario,
-    cluster: &ClusterRef<'_>,
+    cluster: &Cluster<'_>,
     config: &Config,
     report: Option<&Path>,
     metrics: &Metrics,
@@ -140,7 +140,7 @@ pub async fn both(
     }
     let plan = &scenario.real.cluster;
     let without = Edges::open(plan, cluster.origin, "off", MissQueue::Off, config, clock).await?;
-    let bare = ClusterRef {
+    let bare = Cluster {
         edges: &without,
         ..*cluster
     };

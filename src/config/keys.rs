@@ -1,6 +1,7 @@
 //! Every key of the configuration, except the edge's bounds, which `policy::limits` declares.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ConfigError;
 use super::shields::Shields;
-use super::table::{self, IfSet, Such, table};
+use super::table::{self, IfSet, Of, Such, Urls, table};
 use super::target::Target;
 use crate::hls::ladder::Rendition;
 use crate::hls::names;
@@ -20,10 +21,8 @@ use crate::policy::status::MissQueue;
 
 /// A name in URLs.
 const NAME: Such<String> = Such(|name| names::is_name(name), "1 to 64 of a-z, 0-9, - and _");
-/// A time that something may take, in milliseconds.
-const SPAN: std::ops::RangeInclusive<u64> = 1..=600_000;
-/// Bytes that hold something: 1 MiB at least.
-const BYTES: std::ops::RangeFrom<u64> = 1 << 20..;
+/// A time that something may take.
+const SPAN: Of<RangeInclusive<u64>> = Of(1..=600_000, "milliseconds");
 
 table! {
     /// The channel to broadcast.
@@ -33,7 +32,7 @@ table! {
         /// Seed of the picture's noise.
         seed: u64 = 1;
         /// Parts of 0.32 s per segment: 6 is 1.92 s, 9 is 2.88 s.
-        parts_per_segment: u32 = Layout::default().parts_per_segment, PARTS_PER_SEGMENT;
+        parts_per_segment: u32 = Layout::default().parts_per_segment, Of(PARTS_PER_SEGMENT, "(0.96 s to 9.92 s)");
         /// Renditions by name, lowest first: 180p, 360p, 720p, 1080p.
         renditions: Vec<String> = names_of(&Layout::default().ladder),
             Such(|names: &Vec<String>| are_known(names), "some of 180p, 360p, 720p and 1080p, each once");
@@ -66,9 +65,9 @@ table! {
         /// The folder of the live window.
         segments: PathBuf = PathBuf::from("segments");
         /// Number of segments that a playlist lists.
-        window: u64 = 10, 6..=1_000;
+        window: u64 = 10, Of(6..=1_000, "segments");
         /// How long every answer waits, in milliseconds, because on loopback a fetch would otherwise take no time.
-        delay_ms: f64 = 0.0, 0.0..=60_000.0;
+        delay_ms: f64 = 0.0, Of(0.0..=60_000.0, "milliseconds");
     }
 }
 
@@ -94,7 +93,7 @@ table! {
         /// How misses are handled: flights, off, moka, poll-500ms.
         miss_queue: MissQueue = MissQueue::Flights;
         /// Bytes that the cache may hold.
-        cache_bytes: u64 = 512 << 20, BYTES;
+        cache_bytes: u64 = 512 << 20, Of(1 << 20.., "bytes (1 MiB)");
         /// Maximum number of viewer connections; unset: 15,000, or three quarters of the descriptors.
         connections_max: Option<usize> = None, IfSet(1..=1_000_000);
         /// Whether segments are prefetched as soon as a playlist lists them, before a viewer asks.
@@ -147,9 +146,9 @@ table! {
         /// Maximum number of readers that wait for counts.
         waiting_readers_max: usize = LikesLimits::default().waiting_readers_max, 1..=1 << 30;
         /// Maximum number of operations per second of one viewer.
-        viewer_rate_max: u32 = LikesLimits::default().viewer_rate_max, 1..=1_000_000;
+        viewer_rate_max: u32 = LikesLimits::default().viewer_rate_max, Of(1..=1_000_000, "per second");
         /// Maximum number of operations per second of one address.
-        address_rate_max: u32 = LikesLimits::default().address_rate_max, 1..=1_000_000;
+        address_rate_max: u32 = LikesLimits::default().address_rate_max, Of(1..=1_000_000, "per second");
         /// Whether the rate also applies to loopback addresses.
         loopback_counts: bool = false;
         /// Addresses of edges on other machines. The origin trusts the viewer addresses that these edges report.
@@ -174,7 +173,7 @@ table! {
     JetStreamSettings as "likes.jetstream" {
         /// URLs of servers in one cluster: `nats://host:port`, or `tls://host:port`.
         servers: Vec<String> = vec!["nats://127.0.0.1:4222".to_owned()],
-            Such(|urls: &Vec<String>| are_servers(urls), "one URL or more, each nats://host:port or tls://host:port");
+            Urls(Such(|urls| are_servers(urls), "one URL or more, each nats://host:port or tls://host:port"));
         /// A file of credentials in the format of `nsc`; unset: none.
         credentials: Option<PathBuf> = None;
         /// A file that holds a token; unset: none.
@@ -190,10 +189,11 @@ table! {
         /// Number of copies that the servers keep of each stream.
         replicas: usize = 3, 1..=5;
         /// Maximum size of a stream in bytes; above it likes are refused.
-        max_bytes: u64 = 8 << 30, BYTES;
+        max_bytes: u64 = 8 << 30, Of((1 << 20)..=i64::MAX as u64, "bytes");
         /// `http://host:port` of the monitoring port of every server that keeps a copy. The port reports whether the server writes
         /// to the disk before it acknowledges.
-        monitor: Vec<String> = Vec::new(), Such(|urls: &Vec<String>| are_monitors(urls), "URLs, each http://host:port of a monitoring port");
+        monitor: Vec<String> = Vec::new(),
+            Urls(Such(|urls| are_monitors(urls), "URLs, each http://host:port of a monitoring port"));
         /// Whether servers are accepted that acknowledge before the data is on the disk.
         allow_unsynced_ack: bool = false;
     }

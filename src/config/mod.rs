@@ -66,9 +66,11 @@ impl Config {
     /// The first key whose value is out of range.
     pub fn checked(self) -> Result<Self, ConfigError> {
         self.channel.check()?;
+        self.broadcast.check()?;
         self.origin.check()?;
         self.edge.check()?;
         self.edge.limits.check()?;
+        self.admin.check()?;
         self.likes.check()?;
         let token = self.origin.token.as_deref().unwrap_or_default();
         requires(
@@ -114,13 +116,10 @@ impl Config {
 
     /// The configuration as TOML, with a comment above each key. A key that is unset stands as a comment. Secrets must be
     /// redacted before.
-    ///
-    /// # Errors
-    /// The configuration cannot be written as TOML.
-    pub fn commented(&self) -> Result<String, toml::ser::Error> {
-        let values = toml::Table::try_from(self)?;
+    pub fn commented(&self) -> String {
         let (mut table, mut text) = ("", String::new());
-        for row in Self::rows() {
+        for (row, (named, value)) in Self::rows().into_iter().zip(self.values()) {
+            debug_assert_eq!(row.key, named, "rows and values have one order");
             let (of, key) = row.key.rsplit_once('.').unwrap_or_default();
             if of != table {
                 text += &format!("{}[{of}]\n", if table.is_empty() { "" } else { "\n" });
@@ -129,12 +128,28 @@ impl Config {
             let rule = if row.rule.is_empty() { "" } else { " Must be " };
             let end = if row.rule.is_empty() { "" } else { "." };
             text += &format!("# {}{rule}{}{end}\n", row.sentence, row.rule);
-            text += &match value_at(&values, row.key) {
+            text += &match value {
                 Some(value) => format!("{key} = {value}\n"),
                 None => format!("# {key} is unset\n"),
             };
         }
-        Ok(text)
+        text
+    }
+
+    /// Each key with its value as TOML, in the order of the rows.
+    fn values(&self) -> Vec<(&'static str, Option<String>)> {
+        let bounds = self.edge.limits.values().into_iter();
+        [
+            self.channel.values(),
+            self.broadcast.values(),
+            self.origin.values(),
+            self.edge.values(),
+            bounds.map(|(key, value)| (key, Some(value))).collect(),
+            self.admin.values(),
+            self.likes.values(),
+            self.likes.jetstream.values(),
+        ]
+        .concat()
     }
 
     /// The same configuration with every secret redacted.
@@ -165,12 +180,6 @@ impl Config {
         let beside_segments = || self.origin.segments.join(".likes");
         self.likes.dir.clone().unwrap_or_else(beside_segments)
     }
-}
-
-fn value_at<'a>(values: &'a toml::Table, key: &str) -> Option<&'a toml::Value> {
-    let (table, key) = key.rsplit_once('.')?;
-    let inside = |values: &'a toml::Table, name| values.get(name)?.as_table();
-    table.split('.').try_fold(values, inside)?.get(key)
 }
 
 /// At most one way to log in, and a password for a user.
@@ -226,7 +235,7 @@ mod tests {
     #[test]
     fn the_commented_defaults_say_what_every_key_means_and_read_back() {
         let config = Config::default();
-        let text = config.commented().unwrap();
+        let text = config.commented();
         assert_eq!(read(&text).unwrap(), config);
         for said in [
             "[edge.limits]\n# Requests that may wait for one flight;",
@@ -236,30 +245,38 @@ mod tests {
         ] {
             assert!(text.contains(said), "{said} in {text}");
         }
-        // A key that a file may hold has a row, and each row is a key that a file may hold.
-        let mut file = config.clone();
-        file.admin.token = Some("token".to_owned());
-        let values = toml::Table::try_from(&file).unwrap();
-        assert!(value_at(&values, "admin.token").is_some());
+        // Each key that a file may hold has a row.
         let rows = Config::rows();
-        let keys = |table: &toml::Table| table.values().filter(|value| !value.is_table()).count();
+        let keys = |table: &toml::Value| {
+            let values = table.as_table().unwrap().values();
+            values.filter(|value| !value.is_table()).count()
+        };
+        let file = toml::Value::try_from(&config).unwrap();
+        let (edge, likes) = (&file["edge"], &file["likes"]);
         let tables = [
-            &values["channel"],
-            &values["broadcast"],
-            &values["origin"],
-            &values["edge"],
-            &values["edge"]["limits"],
-            &values["admin"],
-            &values["likes"],
-            &values["likes"]["jetstream"],
+            &file["channel"],
+            &file["broadcast"],
+            &file["origin"],
+            edge,
+            &edge["limits"],
         ];
-        let set: usize = tables
-            .map(|table| keys(table.as_table().unwrap()))
-            .iter()
-            .sum();
+        let more = [&file["admin"], likes, &likes["jetstream"]];
+        let set: usize = tables.into_iter().chain(more).map(keys).sum();
         let unset = rows.iter().filter(|row| row.default.is_none()).count();
-        assert_eq!(rows.len(), set - 1 + unset, "admin.token is set here");
+        assert_eq!(rows.len(), set + unset);
         assert!(rows.iter().all(|row| row.sentence.ends_with('.')));
+    }
+
+    #[test]
+    fn any_value_that_a_file_may_hold_is_written_so_that_it_reads_back() {
+        let mut config = Config::default();
+        config.edge.limits.body_bytes_max = u64::MAX;
+        config.edge.workers = Some(4);
+        config.admin.token = Some("a \"quoted\" # token\\ of\ntwo lines".to_owned());
+        config.admin.targets = vec!["edge/rome=10.0.0.7:9081".parse().unwrap()];
+        config.likes.edges = vec![[10, 0, 0, 7].into(), [10, 0, 0, 8].into()];
+        config.likes.dir = Some("/var/lib/likes".into());
+        assert_eq!(read(&config.commented()).unwrap(), config);
     }
 
     #[test]
@@ -292,6 +309,10 @@ mod tests {
             ("likes.shards = 17", "likes.shards"),
             ("likes.append_wait_ms = 0", "likes.append_wait_ms"),
             (
+                "likes.append_wait_ms = 18446744073709551615",
+                "likes.append_wait_ms is 18446744073709551615",
+            ),
+            (
                 "likes.backend = \"jetstream\"\nlikes.jetstream.replicas = 6",
                 "likes.jetstream.replicas",
             ),
@@ -320,10 +341,14 @@ mod tests {
              likes.jetstream.servers = [\"nats://me:hunter2@n:4222\"]",
         )
         .unwrap();
+        assert!(!config.redacted().commented().contains("hunter2"));
+        // A refused value is no place for a secret, either.
+        let servers = "[\"nats://me:hunter2@n:4222\", \"n:4222\"]";
+        let keys = format!("likes.backend = \"jetstream\"\nlikes.jetstream.servers = {servers}");
+        let told = read(&keys).unwrap_err();
         assert!(
-            !toml::to_string(&config.redacted())
-                .unwrap()
-                .contains("hunter2")
+            told.contains("***@n:4222") && !told.contains("hunter2"),
+            "{told}"
         );
     }
 }

@@ -9,6 +9,7 @@ use std::ops::{RangeFrom, RangeInclusive};
 use serde::Serialize;
 
 use super::error::ConfigError;
+use super::redacted;
 
 /// One key of the reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,14 +27,20 @@ pub struct Row {
 }
 
 /// The values that a key may have.
-pub(super) trait Rule<T> {
+pub(super) trait Rule<T: Serialize> {
     /// Whether this is one of them.
     fn holds(&self, value: &T) -> bool;
+
     /// All of them, in words that follow "must be".
     fn words(&self) -> String;
+
+    /// A refused value, as the message shows it.
+    fn shown(&self, value: &T) -> String {
+        written(value).unwrap_or_default()
+    }
 }
 
-impl<T: PartialOrd + Display> Rule<T> for RangeInclusive<T> {
+impl<T: PartialOrd + Display + Serialize> Rule<T> for RangeInclusive<T> {
     fn holds(&self, value: &T) -> bool {
         self.contains(value)
     }
@@ -43,7 +50,7 @@ impl<T: PartialOrd + Display> Rule<T> for RangeInclusive<T> {
     }
 }
 
-impl<T: PartialOrd + Display> Rule<T> for RangeFrom<T> {
+impl<T: PartialOrd + Display + Serialize> Rule<T> for RangeFrom<T> {
     fn holds(&self, value: &T) -> bool {
         self.contains(value)
     }
@@ -56,7 +63,7 @@ impl<T: PartialOrd + Display> Rule<T> for RangeFrom<T> {
 /// A predicate, and its words.
 pub(super) struct Such<T>(pub(super) fn(&T) -> bool, pub(super) &'static str);
 
-impl<T> Rule<T> for Such<T> {
+impl<T: Serialize> Rule<T> for Such<T> {
     fn holds(&self, value: &T) -> bool {
         self.0(value)
     }
@@ -66,10 +73,41 @@ impl<T> Rule<T> for Such<T> {
     }
 }
 
+/// A rule, with the unit of its numbers.
+pub(super) struct Of<R>(pub(super) R, pub(super) &'static str);
+
+impl<T: Serialize, R: Rule<T>> Rule<T> for Of<R> {
+    fn holds(&self, value: &T) -> bool {
+        self.0.holds(value)
+    }
+
+    fn words(&self) -> String {
+        format!("{} {}", self.0.words(), self.1)
+    }
+}
+
+/// URLs that may hold a password: a refused value is shown without it.
+pub(super) struct Urls(pub(super) Such<Vec<String>>);
+
+impl Rule<Vec<String>> for Urls {
+    fn holds(&self, urls: &Vec<String>) -> bool {
+        self.0.holds(urls)
+    }
+
+    fn words(&self) -> String {
+        self.0.words()
+    }
+
+    fn shown(&self, urls: &Vec<String>) -> String {
+        let shown: Vec<_> = urls.iter().map(|url| redacted::url(url)).collect();
+        written(&shown).unwrap_or_default()
+    }
+}
+
 /// A rule for a key that may be unset.
 pub(super) struct IfSet<R>(pub(super) R);
 
-impl<T, R: Rule<T>> Rule<Option<T>> for IfSet<R> {
+impl<T: Serialize, R: Rule<T>> Rule<Option<T>> for IfSet<R> {
     fn holds(&self, value: &Option<T>) -> bool {
         value.as_ref().is_none_or(|value| self.0.holds(value))
     }
@@ -90,15 +128,18 @@ pub(super) fn check<T: Serialize>(
     }
     Err(ConfigError::OutOfRange {
         key,
-        found: written(value).unwrap_or_default(),
+        found: rule.shown(value),
         rule: rule.words(),
     })
 }
 
 /// A value as TOML; `None` for an unset one.
 pub(super) fn written(value: &impl Serialize) -> Option<String> {
-    let value = toml::Value::try_from(value).ok()?;
-    Some(value.to_string())
+    let mut text = String::new();
+    value
+        .serialize(toml::ser::ValueSerializer::new(&mut text))
+        .ok()?;
+    Some(text)
 }
 
 /// Declares a table: `key: Type = default, rule;`. The rule may be left out. Tables inside stand behind `with`.
@@ -135,6 +176,11 @@ macro_rules! table {
             pub fn check(&self) -> Result<(), ConfigError> {
                 $($(table::check(concat!($table, ".", stringify!($key)), &self.$key, &$rule)?;)?)*
                 Ok(())
+            }
+
+            /// Each key with its value as TOML; `None` for one that is unset.
+            pub fn values(&self) -> Vec<(&'static str, Option<String>)> {
+                vec![$((concat!($table, ".", stringify!($key)), table::written(&self.$key)),)*]
             }
 
             /// One row per key of this table.

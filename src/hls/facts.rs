@@ -34,8 +34,8 @@ pub fn of_media_playlist(body: &[u8]) -> Option<PlaylistFacts> {
         }
     }
     let target_duration = target_duration?;
-    // A playlist that lists nothing at number 0 has no last segment.
-    let last = sequence.checked_add(segments)?.checked_sub(1)?;
+    // Of a playlist that lists nothing yet, the next segment stands for the last one at number 0: it is about to come, too.
+    let last = sequence.checked_add(segments)?.saturating_sub(1);
     Some(PlaylistFacts {
         first: sequence,
         last,

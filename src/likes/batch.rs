@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! magic "SWLK" | version u8 | writer u64 | epoch u64 | number u64 | count u32 | crc32c u32 | body
-//! body:    channels: varint, then each a text             each used, in the order of first use //!          records: `count` of them
+//! body:    channels: varint, then each a text             each used, in the order of first use
+//!          records: `count` of them
 //! record:  kind u8 | channel varint | viewer text | identity: varint, or a text if kind has KEYED | hearts varint
 //! text:    length varint | UTF-8
 //! ```

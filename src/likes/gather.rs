@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::batch::Header;
 use super::forward::{self, Filling};
-use super::operation::{Operation, TAPS_MAX};
+use super::operation::{HEARTS_PER_OPERATION_MAX, Operation};
 
 /// A viewer's request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl<T> Gathering<T> {
                 Sent::Named(operation) => filling.push(operation, &first.from, sums.len()),
                 Sent::Nameless { channel, hearts } => {
                     match sums.iter().find(|sum| sum.channel == *channel) {
-                        Some(sum) => sum.hearts + hearts <= TAPS_MAX,
+                        Some(sum) => sum.hearts + hearts <= HEARTS_PER_OPERATION_MAX,
                         None => filling.has_room(sums.len()),
                     }
                 }

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn taps_are_shed_first_then_strong_reads_then_likes() {
+    fn hearts_are_shed_first_then_strong_reads_then_likes() {
         let limits = LikesLimits::default();
         let let_in = |queued_operations: usize| {
             let load = Load {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::hls::names;
 
 /// The most hearts that one operation may add.
-pub const TAPS_MAX: u32 = 1_000_000;
+pub const HEARTS_PER_OPERATION_MAX: u32 = 1_000_000;
 /// The most hearts that a viewer may send at once.
 pub const HEARTS_MAX: u32 = 100;
 /// The longest name of a viewer, and the longest idempotency key, in bytes.
@@ -58,7 +58,7 @@ pub enum Action {
     Like,
     /// The viewer no longer likes the channel.
     Unlike,
-    /// Adds this number of hearts, 1 to [`TAPS_MAX`].
+    /// Adds this number of hearts, 1 to [`HEARTS_PER_OPERATION_MAX`].
     Hearts(u32),
 }
 
@@ -101,7 +101,9 @@ impl Operation {
                         }
                         && match update.action {
                             Action::Like | Action::Unlike => true,
-                            Action::Hearts(count) => (1..=TAPS_MAX).contains(&count),
+                            Action::Hearts(count) => {
+                                (1..=HEARTS_PER_OPERATION_MAX).contains(&count)
+                            }
                         }
                 }
             }
@@ -159,7 +161,7 @@ mod tests {
             let identity = Identity::Sequence(sequence);
             Operation::update("demo", "ann", identity, Action::Hearts(count)).is_valid()
         };
-        assert!(tap(1, 1) && tap(u64::MAX, TAPS_MAX));
-        assert!(!tap(0, 1) && !tap(1, 0) && !tap(1, TAPS_MAX + 1));
+        assert!(tap(1, 1) && tap(u64::MAX, HEARTS_PER_OPERATION_MAX));
+        assert!(!tap(0, 1) && !tap(1, 0) && !tap(1, HEARTS_PER_OPERATION_MAX + 1));
     }
 }

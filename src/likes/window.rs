@@ -28,7 +28,7 @@ pub enum Seen {
 }
 
 impl Window {
-    /// What the window tells about tap `number` (from 1), which adds `count`.
+    /// What the window tells about heart `number` (from 1), which adds `count`.
     pub fn judge(&self, number: u64, count: u32) -> Seen {
         if number > self.newest {
             return Seen::New;

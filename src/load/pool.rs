@@ -33,7 +33,7 @@ impl Pool {
         Lent {
             pool: self,
             connection: Some(connection),
-            _place: place.expect("nobody closes it"),
+            _place: place.expect("it is never closed"),
         }
     }
 

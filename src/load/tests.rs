@@ -295,7 +295,7 @@ async fn a_segment_that_ends_early_is_truncated_and_a_missing_one_a_status() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn likes_that_nobody_answers_are_bounded_and_what_had_left_is_unknown() {
+async fn likes_without_an_answer_are_bounded_and_what_had_left_is_unknown() {
     // 40,000 per second for 0.8 s: twice the number that may be under way.
     let likes = LikesPlan {
         per_s: 20_000.0,

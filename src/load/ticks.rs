@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::wheel::{Slot, Wheel};
+use super::wheel::{Position, Wheel};
 use crate::serve::clock::Clock;
 use crate::time::Timestamp;
 
@@ -86,7 +86,7 @@ struct Deadline<'a> {
     deadlines: &'a Deadlines,
     /// A whole multiple of a tick.
     at: Timestamp,
-    place: Option<Slot>,
+    place: Option<Position>,
 }
 
 impl Deadline<'_> {

@@ -19,7 +19,7 @@ pub(super) struct Wheel<T> {
 
 /// The position of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slot {
+pub(super) struct Position {
     tick: u64,
     index: usize,
 }
@@ -36,29 +36,29 @@ impl<T> Wheel<T> {
 
     /// Puts an entry in for this tick. If the tick has gone off, the entry goes to the next one; if it is beyond the reach, to
     /// the last tick within reach.
-    pub(super) fn put(&mut self, tick: u64, what: T) -> Slot {
+    pub(super) fn put(&mut self, tick: u64, what: T) -> Position {
         let tick = tick.clamp(self.next, self.next + (REACH - 1));
         self.soonest = self.soonest.min(tick);
         let at_tick = &mut self.ticks[slot(tick)];
         at_tick.push(Some(what));
-        Slot {
+        Position {
             tick,
             index: at_tick.len() - 1,
         }
     }
 
-    /// The entry at this place; `None` if it has gone off or was taken out.
-    pub(super) fn get(&self, place: Slot) -> Option<&T> {
-        let is_ahead = place.tick >= self.next;
-        let at_tick = is_ahead.then(|| &self.ticks[slot(place.tick)])?;
-        at_tick.get(place.index)?.as_ref()
+    /// The entry at this position; `None` if it has gone off or was taken out.
+    pub(super) fn get(&self, position: Position) -> Option<&T> {
+        let is_ahead = position.tick >= self.next;
+        let at_tick = is_ahead.then(|| &self.ticks[slot(position.tick)])?;
+        at_tick.get(position.index)?.as_ref()
     }
 
-    /// Takes out the entry at this place; `None` if it has gone off or was taken out before.
-    pub(super) fn take(&mut self, place: Slot) -> Option<T> {
-        let is_ahead = place.tick >= self.next;
-        let at_tick = is_ahead.then(|| &mut self.ticks[slot(place.tick)])?;
-        at_tick.get_mut(place.index)?.take()
+    /// Takes out the entry at this position; `None` if it has gone off or was taken out before.
+    pub(super) fn take(&mut self, position: Position) -> Option<T> {
+        let is_ahead = position.tick >= self.next;
+        let at_tick = is_ahead.then(|| &mut self.ticks[slot(position.tick)])?;
+        at_tick.get_mut(position.index)?.take()
     }
 
     /// The first tick at which an entry may go off.
@@ -157,16 +157,16 @@ mod tests {
             for (what, step) in (0..).zip(steps) {
                 match step {
                     Step::Put { ahead: by } => {
-                        let place = wheel.put(now + 1 + by.min(REACH - 2), what);
-                        ahead.insert((place.tick, what), ());
-                        places.push((place, what));
+                        let position = wheel.put(now + 1 + by.min(REACH - 2), what);
+                        ahead.insert((position.tick, what), ());
+                        places.push((position, what));
                     }
                     Step::Take { which } if !places.is_empty() => {
-                        let (place, what) = places[which % places.len()];
-                        let expected = ahead.remove(&(place.tick, what)).map(|()| what);
-                        prop_assert_eq!(wheel.get(place).copied(), expected);
-                        prop_assert_eq!(wheel.take(place), expected);
-                        prop_assert_eq!(wheel.take(place), None);
+                        let (position, what) = places[which % places.len()];
+                        let expected = ahead.remove(&(position.tick, what)).map(|()| what);
+                        prop_assert_eq!(wheel.get(position).copied(), expected);
+                        prop_assert_eq!(wheel.take(position), expected);
+                        prop_assert_eq!(wheel.take(position), None);
                     }
                     Step::Take { .. } => {}
                     Step::Turn { by } => {

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_waits_for_is_dropped_and_a_full_queue_says_so() {
+    fn a_flight_without_waiters_is_dropped_and_a_full_queue_says_so() {
         let mut gate = Gate::new(1, 1);
         gate.ask(Class::LiveEdge, ());
         assert_eq!(

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_flight_that_nobody_waits_for_can_be_abandoned() {
+    fn only_a_flight_without_waiters_can_be_abandoned() {
         let mut flights = Flights::new();
         let Boarding::Lead(old, ()) = flights.board(&"a", 0, &limits(10, 10), |_| ()) else {
             panic!()

@@ -546,7 +546,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefetch_without_a_permit_is_given_up_unless_somebody_waits() {
+    fn a_prefetch_without_a_permit_is_given_up_unless_a_request_waits() {
         let full = failed(FetchError::Shed(Shed::Background));
         let mut flight = segment(21, Reason::Prefetch);
         assert_eq!(

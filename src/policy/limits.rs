@@ -82,8 +82,8 @@ impl Written for Eviction {
 
     fn word(raw: &Self) -> String {
         match raw {
-            Self::Lru => "lru".to_owned(),
-            Self::TinyLfu => "tiny-lfu".to_owned(),
+            Self::Lru => "\"lru\"".to_owned(),
+            Self::TinyLfu => "\"tiny-lfu\"".to_owned(),
         }
     }
 }
@@ -201,6 +201,14 @@ macro_rules! limits {
                     $($live: <$live_type>::read(self.$live_key),)*
                     $($field: <$type>::read(self.$key),)*
                 }
+            }
+
+            /// Each key with its value as TOML.
+            pub fn values(&self) -> Vec<(&'static str, String)> {
+                vec![
+                    $((concat!("edge.limits.", stringify!($live_key)), <$live_type>::word(&self.$live_key)),)*
+                    $((concat!("edge.limits.", stringify!($key)), <$type>::word(&self.$key)),)*
+                ]
             }
 
             /// Holds every value against its range.

@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_viewer_chose_says_nothing_of_the_server_unless_nobody_is_there() {
+    fn what_a_viewer_chose_says_nothing_of_the_server_unless_it_takes_no_connection() {
         assert_eq!(
             health_after(FetchError::Status(500), false),
             Health::Failing

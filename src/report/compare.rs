@@ -379,7 +379,7 @@ const FIGURES: [Figure; 27] = [
         of: |summary| Some(likes(summary)?.acknowledged_percent() / 100.0),
     },
     Figure {
-        what: "likes that nobody knows of",
+        what: "likes with an unknown outcome",
         unit: Unit::Count,
         better: Better::Lower,
         floor: 0.5,

@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_asks_nobody_for_anything_and_runs_nothing() {
+    fn a_page_loads_nothing_and_runs_nothing() {
         for queues in [
             &[MissQueue::Flights][..],
             &[MissQueue::Flights, MissQueue::Off],

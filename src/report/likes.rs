@@ -202,7 +202,7 @@ impl LikesSummary {
                 (Some(_), _) => Ruling::Fail,
                 (None, true) => Ruling::Pass,
                 (None, false) if self.shared && !lost => Ruling::NotJudged(
-                    "somebody else may have liked the channel meanwhile".to_owned(),
+                    "other clients may have liked the channel meanwhile".to_owned(),
                 ),
                 (None, false) => Ruling::Fail,
             },

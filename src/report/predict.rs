@@ -280,7 +280,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_request_without_an_answer_leaves_room_for_doubt_unless_somebody_else_asked() {
+    fn a_request_without_an_answer_leaves_room_for_doubt_unless_another_request_asked() {
         let mut lost = request(0, 7, 0, 50, ResultWord::Unanswered);
         lost.status = 0;
         assert_eq!(totals(&[lost], MissQueue::Flights).hits, (0, 1));

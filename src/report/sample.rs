@@ -318,9 +318,9 @@ struct Edges {
 impl Edges {
     fn answer(&mut self, wanted: &Wanted, draws: &mut Draws) -> Request {
         let sent_ms = wanted.due_ms + draws.below(2);
-        let in_trouble = wanted.edge == 1 && FAULT_MS.contains(&wanted.due_ms);
-        self.refusals += u64::from(in_trouble);
-        let refused = in_trouble && self.refusals.is_multiple_of(10);
+        let in_fault = wanted.edge == 1 && FAULT_MS.contains(&wanted.due_ms);
+        self.refusals += u64::from(in_fault);
+        let refused = in_fault && self.refusals.is_multiple_of(10);
         let fetched_ms = sent_ms + FETCH_MS + draws.below(12);
         let stored = self.stored.get(&(wanted.edge, wanted.object)).copied();
         let (word, finished_ms) = match stored {

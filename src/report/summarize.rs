@@ -225,10 +225,10 @@ fn not_binding(
         ));
     }
     if edges.caches == Caches::Unknown {
-        return Some("nobody knows what the caches held at the start".to_owned());
+        return Some("it is unknown what the caches held at the start".to_owned());
     }
     if hits.uncounted {
-        return Some("nobody counted the origin's hits".to_owned());
+        return Some("the origin's hits were not counted".to_owned());
     }
     if let Some(struck) = &edges.struck {
         return Some(struck.clone());
@@ -239,7 +239,7 @@ fn not_binding(
     let others = edges
         .segment_requests
         .map_or(0, |seen| seen.saturating_sub(totals.asked));
-    (others > 0).then(|| format!("somebody else asked the edges for segments, {others} times"))
+    (others > 0).then(|| format!("other clients asked the edges for segments, {others} times"))
 }
 
 /// From the origin's own list: number of segments that differ from their prediction, and the highest number of hits for one
@@ -504,7 +504,7 @@ mod tests {
         let summary = summary(&record(MissQueue::Flights), &one_more, &watched);
         assert_eq!(failed(&summary), 0);
         let why = summary.origin.not_binding.unwrap();
-        assert_eq!(why, "somebody else asked the edges for segments, 1 times");
+        assert_eq!(why, "other clients asked the edges for segments, 1 times");
     }
 
     #[test]

@@ -17,7 +17,9 @@ use crate::policy::status::MissQueue;
 use crate::time::UnixTime;
 
 /// Version of the summary's format. It changes when a reader of the last format would misread the new one.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+/// The oldest version that can be read.
+pub const VERSION_READ_MIN: u32 = 1;
 
 /// The summary of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -279,7 +279,7 @@ fn origin_notes(summary: &Summary) -> Vec<String> {
         .map(|term| format!("{} {}", grouped(term.count), term.what))
         .collect();
     let sum = match terms.is_empty() {
-        true => "0: nobody asked for a segment".to_owned(),
+        true => "0: no viewer asked for a segment".to_owned(),
         false => terms.join("\n          + "),
     };
     let mut notes = vec![format!("predicted = {sum}")];

@@ -80,7 +80,7 @@ pub(super) fn check(summary: &Summary, thresholds: &Thresholds) -> Vec<Check> {
             limit: format!(">= {:.1} %", thresholds.offload_segments_percent_min),
             measured: format!("{offload:.2} %"),
             ruling: match summary.origin.measured.uncounted {
-                true => Ruling::NotJudged("nobody counted the origin's hits".to_owned()),
+                true => Ruling::NotJudged("the origin's hits were not counted".to_owned()),
                 false => rule(offload >= thresholds.offload_segments_percent_min),
             },
         });

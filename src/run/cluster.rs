@@ -50,7 +50,7 @@ pub struct EdgeProcess {
 }
 
 /// The cluster at which a run is played.
-pub struct ClusterRef<'a> {
+pub struct Cluster<'a> {
     /// The origin.
     pub origin: &'a OriginComponent,
     /// The edges.
@@ -186,7 +186,7 @@ impl Edges {
             let edges = futures_util::future::try_join_all(opening).await?;
             return Ok(Self::Processes(edges));
         }
-        let plan = Plan {
+        let tiers = Plan {
             config: &config,
             origin: origin.url(),
             name,
@@ -197,7 +197,7 @@ impl Edges {
             edge_doors: Doors::free(),
             shield_doors: Doors::free(),
         };
-        Ok(Self::Components(Tiers::open(&plan, clock)?))
+        Ok(Self::Components(Tiers::open(&tiers, clock)?))
     }
 
     /// The URLs for viewers.
@@ -228,8 +228,10 @@ impl Edges {
     pub async fn audits(&self) -> Vec<Option<Audit>> {
         match self {
             Self::Components(tiers) => {
-                let rooms = tiers.edges.iter().chain(&tiers.shields);
-                rooms.map(|room| Some(room.edge.audit())).collect()
+                let components = tiers.edges.iter().chain(&tiers.shields);
+                components
+                    .map(|component| Some(component.edge.audit()))
+                    .collect()
             }
             Self::Processes(edges) => {
                 let asking = edges.iter().map(|edge| async {
@@ -247,8 +249,8 @@ impl Edges {
     pub async fn waiters(&self) -> u32 {
         match self {
             Self::Components(tiers) => {
-                let rooms = tiers.edges.iter().chain(&tiers.shields);
-                rooms.map(|room| room.edge.waiters()).sum()
+                let components = tiers.edges.iter().chain(&tiers.shields);
+                components.map(|component| component.edge.waiters()).sum()
             }
             Self::Processes(_) => {
                 let audits = self.audits().await;
@@ -308,7 +310,7 @@ impl ClusterPlan {
     }
 }
 
-impl ClusterRef<'_> {
+impl Cluster<'_> {
     /// The counts so far.
     pub async fn before(&self) -> Before {
         Before {
@@ -398,8 +400,8 @@ pub fn playlist_fresh_percent(plan: &ClusterPlan) -> u32 {
     plan.playlist_fresh_percent.unwrap_or(usual)
 }
 
-/// A separate cluster for one run: opened cold, and stopped after the run.
-pub struct Cluster {
+/// An origin for one run, with its channels: opened cold, and stopped after the run.
+pub struct OwnOrigin {
     /// The origin.
     pub origin: OriginComponent,
     /// Its channels.
@@ -410,8 +412,8 @@ pub struct Cluster {
     _segments: tempfile::TempDir,
 }
 
-impl Cluster {
-    /// Opens an origin with the channels of a scenario, on free ports, without edges.
+impl OwnOrigin {
+    /// Opens an origin with the channels of a scenario, on free ports.
     ///
     /// # Errors
     /// No port is free, or the folder for temporary files cannot be written.
@@ -454,7 +456,7 @@ impl Cluster {
     pub async fn stop(&self) {
         self.origin.pace.recover();
         self.off_air.cancel();
-        self.origin.component.stop().await;
+        self.origin.listeners.stop().await;
     }
 }
 

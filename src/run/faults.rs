@@ -7,13 +7,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::load::Network;
 use crate::report::record;
-use crate::run::cluster::ClusterRef;
+use crate::run::cluster::Cluster;
 use crate::scenario::{self, FaultKind};
 use crate::serve::clock::Clock;
 use crate::serve::origin::AnswerFault;
 use crate::time::Timestamp;
 
-impl ClusterRef<'_> {
+impl Cluster<'_> {
     /// Injects the faults of a scenario when they are due, until all are done or the run ends; then repairs them. Returns the
     /// faults that were injected.
     pub async fn inject_faults(

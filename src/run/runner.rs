@@ -13,7 +13,7 @@ use crate::report::record::{Level, Phase, Process, RunRecord};
 use crate::report::summarize;
 use crate::report::summary::Summary;
 use crate::run::ask;
-use crate::run::cluster::{self, Cluster, ClusterRef, Edges};
+use crate::run::cluster::{self, Cluster, Edges, OwnOrigin};
 use crate::run::like_counts::{Counting, QueueWatch};
 use crate::run::progress::Bar;
 use crate::run::targets::{self, Target};
@@ -46,30 +46,22 @@ pub async fn at_own_cluster(
     clock: Clock,
     stop: &CancellationToken,
 ) -> anyhow::Result<Played> {
-    let opening = Cluster::open(scenario, clock);
-    let Some(cluster) = stop.run_until_cancelled(opening).await else {
+    let opening = OwnOrigin::open(scenario, clock);
+    let Some(own) = stop.run_until_cancelled(opening).await else {
         bail!("interrupted before the stream was on air");
     };
-    let cluster = cluster?;
+    let own = own?;
     let plan = &scenario.real.cluster;
-    let edges = Edges::open(
-        plan,
-        &cluster.origin,
-        "edge",
-        miss_queue,
-        &cluster.config,
-        clock,
-    )
-    .await?;
-    let played_at = ClusterRef {
-        origin: &cluster.origin,
+    let edges = Edges::open(plan, &own.origin, "edge", miss_queue, &own.config, clock).await?;
+    let cluster = Cluster {
+        origin: &own.origin,
         edges: &edges,
-        channels: &cluster.channels,
+        channels: &own.channels,
         playlist_fresh_percent: cluster::playlist_fresh_percent(plan),
     };
-    let played = at_cluster(scenario, &played_at, miss_queue, metrics, clock, stop).await;
+    let played = at_cluster(scenario, &cluster, miss_queue, metrics, clock, stop).await;
     edges.stop().await;
-    cluster.stop().await;
+    own.stop().await;
     played
 }
 
@@ -79,7 +71,7 @@ pub async fn at_own_cluster(
 /// An edge cannot be reached, or this process may not open as many descriptors as the run needs.
 pub async fn at_cluster(
     scenario: &Scenario,
-    cluster: &ClusterRef<'_>,
+    cluster: &Cluster<'_>,
     miss_queue: MissQueue,
     metrics: &Metrics,
     clock: Clock,
@@ -167,7 +159,7 @@ pub async fn at_running_edges(
 ) -> anyhow::Result<Played> {
     if !scenario.real.faults.is_empty() {
         bail!(
-            "{:?} injects faults, and edges that somebody else runs are left as they are: play it without \
+            "{:?} injects faults, and edges of another program are left as they are: play it without \
              --target, at a cluster of its own",
             scenario.name
         );
@@ -301,7 +293,7 @@ impl Levels {
     /// Reads the gauges until the run is over.
     async fn count(
         &self,
-        cluster: &ClusterRef<'_>,
+        cluster: &Cluster<'_>,
         queue: &QueueWatch<impl Fn() -> Option<Work>>,
         began: Timestamp,
         clock: Clock,

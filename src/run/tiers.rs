@@ -60,8 +60,8 @@ impl Tiers {
         let shield_count = plan
             .shields
             .map_or(0, |shields| shields.groups * shields.per_group);
-        let rooms = (plan.edges + shield_count) as usize;
-        let connections = components::connections_max(plan.config.edge.connections_max, rooms);
+        let components = (plan.edges + shield_count) as usize;
+        let connections = components::connections_max(plan.config.edge.connections_max, components);
         let admin = compose::admin(plan.config, plan.directory.clone());
         let open = |name: String, role, upstreams, prefetch, doors: Doors| {
             let setup = edge::EdgeConfig {
@@ -128,7 +128,7 @@ impl Tiers {
 
     /// Which client asks the origin for which edge.
     pub fn askers(&self) -> Askers {
-        let name = |room: &EdgeComponent| room.edge.name().to_owned();
+        let name = |component: &EdgeComponent| component.edge.name().to_owned();
         let Some(layout) = self.layout else {
             return Askers::edges(self.edges.iter().map(name));
         };
@@ -150,7 +150,8 @@ impl Tiers {
     /// Stops the servers, first those that viewers ask.
     pub async fn stop(&self) {
         for tier in [&self.edges, &self.shields] {
-            futures_util::future::join_all(tier.iter().map(|room| room.component.stop())).await;
+            futures_util::future::join_all(tier.iter().map(|component| component.listeners.stop()))
+                .await;
         }
     }
 }

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_is_given_what_was_rendered_before_they_asked() {
+    async fn no_scrape_gets_what_was_rendered_before_it_asked() {
         let registry = Registry::new(&[]);
         let gauge = registry.gauge(EDGE_HELD);
         let scrapes = Scrapes::new(registry);

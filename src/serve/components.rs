@@ -1,6 +1,6 @@
 //! Builds and stops the components (an origin, an edge) with their listeners, alone or all in one process.
 //!
-//! A [`Component`] holds a component's listeners and owns its tasks. Stopping one closes its listeners, lets answers in
+//! A [`Listeners`] holds a component's listeners and owns its tasks. Stopping one closes its listeners, lets answers in
 //! flight finish within the drain limit, and returns when its last task has ended. A cluster stops from the viewers
 //! inwards: edges, broadcaster, origin.
 
@@ -85,7 +85,7 @@ impl Doors {
 
 /// A pair of listeners and the tasks behind them.
 #[derive(Debug)]
-pub struct Component {
+pub struct Listeners {
     /// The address for viewers, or for edges.
     pub listen: SocketAddr,
     /// The address for operators.
@@ -96,7 +96,7 @@ pub struct Component {
     tasks: TaskTracker,
 }
 
-impl Component {
+impl Listeners {
     /// Binds both listeners before a request is served, so that a taken port is reported at once.
     fn open<R, F, A, B>(
         doors: Doors,
@@ -121,7 +121,7 @@ impl Component {
         };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let open = Mutex::new(stop.child_token());
-        let component = Self {
+        let listeners = Self {
             listen: addr(&viewers),
             admin: addr(&operators),
             stop,
@@ -130,7 +130,7 @@ impl Component {
         };
         // Operators keep their view while viewers drain: their listener closes with a token that is cancelled later.
         let drained = CancellationToken::new();
-        component.tasks.spawn(listener::serve(
+        listeners.tasks.spawn(listener::serve(
             operators,
             admin_routes,
             listener::nothing_at_once,
@@ -138,13 +138,13 @@ impl Component {
             None,
             drained.clone(),
         ));
-        let (stop, open) = (component.stop.clone(), component.door().clone());
-        component.tasks.spawn(async move {
+        let (stop, open) = (listeners.stop.clone(), listeners.door().clone());
+        listeners.tasks.spawn(async move {
             listener::serve(viewers, routes, at_once, limits, counters, open).await;
             stop.cancelled().await;
             drained.cancel();
         });
-        Ok(component)
+        Ok(listeners)
     }
 
     fn door(&self) -> MutexGuard<'_, CancellationToken> {
@@ -201,7 +201,7 @@ pub struct EdgeComponent {
     /// The edge.
     pub edge: Arc<Edge>,
     /// Its listeners.
-    pub component: Component,
+    pub listeners: Listeners,
     _entry: DirectoryEntry,
 }
 
@@ -238,7 +238,7 @@ impl EdgeComponent {
         };
         let counters = edge.metrics().connections.clone();
         let front = edge.clone();
-        let component = Component::open(
+        let listeners = Listeners::open(
             doors,
             edge.routes(),
             move |request: &_| front.fresh_hit(request),
@@ -246,20 +246,20 @@ impl EdgeComponent {
             limits,
             Some(counters),
         )?;
-        component.spawn(edge.clone().find_origin(component.stop.clone()));
-        component.spawn(edge.clone().see_to_health(component.stop.clone()));
-        component.spawn(edge.clone().let_readers_go(component.stop.clone()));
-        let listed = directory.list(role, edge.name(), component.admin);
+        listeners.spawn(edge.clone().find_origin(listeners.stop.clone()));
+        listeners.spawn(edge.clone().see_to_health(listeners.stop.clone()));
+        listeners.spawn(edge.clone().let_readers_go(listeners.stop.clone()));
+        let listed = directory.list(role, edge.name(), listeners.admin);
         Ok(Self {
             edge,
-            component,
+            listeners,
             _entry: listed,
         })
     }
 
     /// The base URL for viewers.
     pub fn url(&self) -> String {
-        format!("http://{}", self.component.listen)
+        format!("http://{}", self.listeners.listen)
     }
 }
 
@@ -269,7 +269,7 @@ pub struct OriginComponent {
     /// The origin.
     pub origin: Origin,
     /// Its listeners.
-    pub component: Component,
+    pub listeners: Listeners,
     /// Where broadcasters put segments; `None` without an ingest listener.
     pub ingest: Option<SocketAddr>,
     /// How its broadcasts are paced.
@@ -304,7 +304,7 @@ impl OriginComponent {
             origin
                 .admin_routes()
                 .or(admin::routes(registry.clone(), readiness, admin));
-        let component = Component::open(
+        let listeners = Listeners::open(
             doors,
             origin.routes(),
             listener::nothing_at_once,
@@ -312,13 +312,13 @@ impl OriginComponent {
             origin.limits(),
             None,
         )?;
-        let listed = directory.list(Role::Origin, "origin", component.admin);
+        let listed = directory.list(Role::Origin, "origin", listeners.admin);
         if let Some(likes) = origin.likes() {
-            component.spawn(likes.run_until(component.stop.clone()));
+            listeners.spawn(likes.run_until(listeners.stop.clone()));
         }
         let mut open = Self {
             origin,
-            component,
+            listeners,
             directory,
             _entry: listed,
             ingest: None,
@@ -335,8 +335,8 @@ impl OriginComponent {
                 connections: 256,
                 ..ListenerLimits::default()
             };
-            let stop = open.component.stop.clone();
-            open.component.spawn(listener::serve(
+            let stop = open.listeners.stop.clone();
+            open.listeners.spawn(listener::serve(
                 socket,
                 open.origin.ingest_routes(),
                 listener::nothing_at_once,
@@ -350,7 +350,7 @@ impl OriginComponent {
 
     /// Stops accepting connections, as if the origin were gone. Answers in flight may still finish.
     pub fn shut(&self) {
-        self.component.door().cancel();
+        self.listeners.door().cancel();
     }
 
     /// Accepts connections again, at the same address.
@@ -358,10 +358,10 @@ impl OriginComponent {
     /// # Errors
     /// The port is taken, as it is until the listener before has closed.
     pub fn reopen(&self) -> Result<(), BindError> {
-        let listener = listener::bind(self.component.listen, "--listen")?;
-        let open = self.component.stop.child_token();
-        *self.component.door() = open.clone();
-        self.component.spawn(listener::serve(
+        let listener = listener::bind(self.listeners.listen, "--listen")?;
+        let open = self.listeners.stop.child_token();
+        *self.listeners.door() = open.clone();
+        self.listeners.spawn(listener::serve(
             listener,
             self.origin.routes(),
             listener::nothing_at_once,
@@ -374,7 +374,7 @@ impl OriginComponent {
 
     /// The base URL for edges.
     pub fn url(&self) -> String {
-        format!("http://{}", self.component.listen)
+        format!("http://{}", self.listeners.listen)
     }
 
     /// Starts a broadcast of the channel in this process, and returns the description in force. If the channel is on
@@ -401,7 +401,7 @@ impl OriginComponent {
             self.figures.clone(),
         )
         .paced_by(self.pace.clone());
-        self.component.spawn(async move {
+        self.listeners.spawn(async move {
             if let Err(error) = broadcaster.run(stop).await {
                 tracing::error!(%error, "the broadcast has ended");
             }

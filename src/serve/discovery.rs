@@ -23,6 +23,7 @@ pub struct Group {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Labels {
     /// The component's role.
+    #[serde(alias = "room")]
     pub component: Role,
     /// The component's name.
     pub name: String,

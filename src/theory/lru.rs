@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_need_not_add_up_to_one_and_what_nobody_asks_for_changes_nothing() {
+    fn weights_need_not_add_up_to_one_and_an_object_without_requests_changes_nothing() {
         close(hit_ratio(&[5.0, 0.0, 3.0, 2.0], 2), 0.719_286, 5e-7);
         close(hit_ratio(&[1.0, 0.0], 1), 1.0, 0.0);
         close(hit_ratio(&[], 1), 0.0, 0.0);

@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_arrives_late_or_leaves_before_the_end() {
+    fn no_viewer_arrives_late_or_leaves_before_the_end() {
         let mut audience = audience(1_000);
         audience.arrivals = Arrivals::Gamma {
             shape: 2.0,

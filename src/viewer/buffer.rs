@@ -32,7 +32,7 @@ impl Playback {
 }
 
 /// The buffer of one player.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Buffer {
     playback: Playback,
     level: Duration,
@@ -92,8 +92,11 @@ impl Buffer {
         self.playback == Playback::Playing && self.drained_at + self.level >= then
     }
 
-    /// Empties the buffer, because the viewer has sought. The wait that follows is no stall.
+    /// Empties the buffer, because the viewer has sought. A stall ends here; the wait that follows is none.
     pub(super) fn clear(&mut self) {
+        if self.playback == Playback::Stalled {
+            self.note_stall();
+        }
         self.level = Duration::ZERO;
         self.playback = Playback::Starting;
     }
@@ -134,13 +137,18 @@ impl Buffer {
                 Begins::Now
             }
             Playback::Stalled => {
-                if self.stalls.len() < STALLS_MAX {
-                    self.stalls.push((self.dry_since, self.drained_at));
-                }
+                self.note_stall();
                 self.playback = Playback::Playing;
                 Begins::NotNow
             }
             Playback::Playing => Begins::NotNow,
+        }
+    }
+
+    /// A stall has ended just now.
+    fn note_stall(&mut self) {
+        if self.stalls.len() < STALLS_MAX {
+            self.stalls.push((self.dry_since, self.drained_at));
         }
     }
 }
@@ -170,5 +178,10 @@ mod tests {
         buffer.drain(at(7_500), &mut quality);
         assert_eq!((quality.played, quality.stalls), (seconds(5), 1));
         assert_eq!(buffer.stalls(), [(at(4_500), at(6_500))]);
+        // A seek ends a stall, too.
+        buffer.drain(at(10_500), &mut quality);
+        buffer.clear();
+        assert_eq!(quality.stalls, 2);
+        assert_eq!(buffer.stalls()[1..], [(at(9_500), at(10_500))]);
     }
 }

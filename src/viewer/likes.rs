@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_kept_before_in_and_after_bursts_whoever_is_there() {
+    fn the_rate_is_kept_before_in_and_after_bursts_for_any_audience() {
         let wanted = likes(20.0, &[(15.0, 10.0, 300.0), (20.0, 10.0, 100.0)]);
         for seed in SEEDS {
             let all = drawn(&wanted, seed);
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_watches_likes_and_everybody_counts_from_one() {
+    fn only_present_viewers_like_and_each_counts_from_one() {
         let wanted = likes(400.0, &[]);
         for seed in SEEDS {
             let visits = visits(seed);

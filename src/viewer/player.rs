@@ -114,7 +114,7 @@ pub struct Chances {
 }
 
 /// The player of one viewer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Player {
     seat: Seat,
     quality: Quality,
@@ -280,8 +280,7 @@ impl Player {
         let asked = self.asked.take();
         self.playlist_failures = 0;
         self.failures_here = 0;
-        let of = asked.map(|asked| asked.object);
-        if matches!(of, Some(Object::MediaPlaylist { rendition }) if rendition != self.rendition) {
+        if asked.is_some_and(|asked| self.has_left(asked.object)) {
             // The player has switched meanwhile: this playlist lists segments of the rendition that it left.
             return;
         }
@@ -369,6 +368,11 @@ impl Player {
             self.segment_due = self.playlist_due.max(now);
             return;
         }
+        if self.has_left(object) {
+            // The playlist of the rendition that it plays now is due already.
+            self.quality.retries += 1;
+            return;
+        }
         let (failures, due) = match object {
             Object::Segment { .. } => (&mut self.segment_failures, &mut self.segment_due),
             _ => (&mut self.playlist_failures, &mut self.playlist_due),
@@ -400,6 +404,11 @@ impl Player {
             // The player does not wait at another edge for the failures of this one.
             *due = now;
         }
+    }
+
+    /// Whether this is the playlist of a rendition that the player has left since it asked.
+    fn has_left(&self, object: Object) -> bool {
+        matches!(object, Object::MediaPlaylist { rendition } if rendition != self.rendition)
     }
 
     /// The run was interrupted.
@@ -850,9 +859,13 @@ mod tests {
         player.on_segment(at(451), 100_000);
         let playlist = |rendition| Object::MediaPlaylist { rendition };
         assert_eq!(player.next(at(501)), get(playlist(0), 501));
+        let mut failed = player.clone();
         player.on_playlist(at(600), TARGET, listed(1..=10));
-        assert_eq!(player.quality().switches, 1);
-        assert_eq!(player.next(at(600)), get(playlist(1), 551));
+        failed.on_failure(at(600), Some(Duration::from_secs(3)));
+        for mut player in [player, failed] {
+            assert_eq!(player.quality().switches, 1);
+            assert_eq!(player.next(at(600)), get(playlist(1), 551));
+        }
     }
 
     #[test]

@@ -523,7 +523,7 @@ fn sample(text: &str, series: &str) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_scrapes_sees_the_viewers_their_trouble_and_the_phase_while_a_surge_is_played() {
+async fn a_scrape_shows_the_viewers_their_stalls_and_the_phase_while_a_surge_is_played() {
     let mut scenario = scenario::find("origin-brownout").unwrap();
     scenario.real.audience.viewers = 80;
     scenario.real.audience.arrivals = Arrivals::AtOnce;

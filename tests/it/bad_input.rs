@@ -47,7 +47,7 @@ async fn a_configuration_that_makes_no_sense_is_refused_with_its_place() {
         ),
         (
             "[origin]\nwindow = 3\n",
-            &["origin.window is 3, but must be 6 to 1000"],
+            &["origin.window is 3, but must be 6 to 1000 segments"],
         ),
         (
             "[channel]\nrenditions = [\"4k\"]\n",

@@ -321,7 +321,7 @@ fn every_expression_reads_metrics_that_exist_over_an_interval_that_follows_the_s
         for (metric, _) in Reads::of(&target.place, &target.resolved()).metrics {
             assert!(
                 recorded.contains(&metric) || is_exposed(&metric),
-                "{}: nobody exposes or records {metric}",
+                "{}: no component exposes or records {metric}",
                 target.place
             );
         }

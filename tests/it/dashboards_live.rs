@@ -152,10 +152,10 @@ fn free_address() -> SocketAddr {
 }
 
 /// The URL after `word` in the line of this component.
-fn url(said: &str, room: &str, word: &str) -> SocketAddr {
+fn url(said: &str, component: &str, word: &str) -> SocketAddr {
     let line = said
         .lines()
-        .find(|line| line.trim_start().starts_with(room))
+        .find(|line| line.trim_start().starts_with(component))
         .unwrap();
     let (_, rest) = line.split_once(word).unwrap();
     let (_, url) = rest.split_once("http://").unwrap();
@@ -199,7 +199,7 @@ async fn prometheus_and_every_panel_show_what_the_report_of_a_surge_says() {
     let audience = free_address();
     let prometheus = Prometheus::start(folder.path(), origin, audience).await;
     let patience = Duration::from_secs(40);
-    until("four rooms are scraped", patience, async || {
+    until("four components are scraped", patience, async || {
         prometheus.value(r#"sum(up{job="seawall"})"#).await == 4.0
     })
     .await;
@@ -228,7 +228,7 @@ async fn prometheus_and_every_panel_show_what_the_report_of_a_surge_says() {
     })
     .await;
     promtool_finds_nothing_in(audience).await;
-    let likes = somebody_likes(url(&said, "edge-1", ""));
+    let likes = a_viewer_likes(url(&said, "edge-1", ""));
     let surge = surge.ended().await;
     assert_eq!(likes.ended().await.code, Some(0));
     // A machine that is busy with other tests may make a run invalid; its counts are the same nevertheless.
@@ -252,7 +252,7 @@ async fn prometheus_and_every_panel_show_what_the_report_of_a_surge_says() {
 }
 
 /// A viewer that likes again and again, through an edge, while the surge is played.
-fn somebody_likes(edge: SocketAddr) -> Program {
+fn a_viewer_likes(edge: SocketAddr) -> Program {
     let often = format!(
         "for n in $(seq 40); do curl -sSf -o /dev/null -X PUT -H \"Like-Seq: $n\" \
          http://{edge}/live/demo/likes/ann; sleep 0.2; done"
@@ -260,8 +260,8 @@ fn somebody_likes(edge: SocketAddr) -> Program {
     Program::start(Command::new("sh").args(["-ec", &often]))
 }
 
-async fn promtool_finds_nothing_in(room: SocketAddr) {
-    let check = format!("curl -sS http://{room}/metrics | promtool check metrics");
+async fn promtool_finds_nothing_in(component: SocketAddr) {
+    let check = format!("curl -sS http://{component}/metrics | promtool check metrics");
     let ended = Program::start(Command::new("sh").args(["-c", &check]))
         .ended()
         .await;
@@ -424,7 +424,7 @@ fn check_labels(
     let mut all: BTreeSet<_> = TARGET_LABELS.map(str::to_owned).into();
     for (metric, labels) in &reads.metrics {
         let Some(has) = known.get(metric) else {
-            wrong.push(format!("{place}: nobody exposes {metric}"));
+            wrong.push(format!("{place}: no component exposes {metric}"));
             continue;
         };
         all.extend(has.iter().cloned());

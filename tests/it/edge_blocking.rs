@@ -20,15 +20,15 @@ fn for_segment(number: usize) -> String {
     format!("{PLAYLIST}?_HLS_msn={number}")
 }
 
-/// An origin whose playlist ends with segment `head`, with segments of `target` seconds.
-async fn playlists(head: &Arc<AtomicUsize>, target: u32) -> FaultOrigin {
-    let head = head.clone();
+/// An origin whose playlist ends with segment `last`, with segments of `target` seconds.
+async fn playlists(last: &Arc<AtomicUsize>, target: u32) -> FaultOrigin {
+    let last = last.clone();
     FaultOrigin::start(move |_, _| {
-        let head = head.load(Ordering::Relaxed);
-        let first = head - 2;
+        let last = last.load(Ordering::Relaxed);
+        let first = last - 2;
         let mut text =
             format!("#EXTM3U\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
-        for number in first..=head {
+        for number in first..=last {
             text += &format!("#EXTINF:{target},\n{number}.ts\n");
         }
         Behaviour::ok(text)
@@ -39,8 +39,8 @@ async fn playlists(head: &Arc<AtomicUsize>, target: u32) -> FaultOrigin {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_who_wait_for_a_segment_are_answered_together_by_a_playlist_that_lists_it() {
     const VIEWERS: usize = 500;
-    let head = Arc::new(AtomicUsize::new(10));
-    let origin = playlists(&head, 4).await;
+    let last = Arc::new(AtomicUsize::new(10));
+    let origin = playlists(&last, 4).await;
     // A request that waits for a future playlist has no seat on its flight.
     let limits = Limits {
         waiters_per_flight_max: VIEWERS as u32,
@@ -66,12 +66,12 @@ async fn many_who_wait_for_a_segment_are_answered_together_by_a_playlist_that_li
         plain.status == 200 && plain.whole,
         "who names no segment does not wait"
     );
-    head.store(11, Ordering::Relaxed);
+    last.store(11, Ordering::Relaxed);
     eventually("half of them are answered", || {
         edge.metric(BLOCKED) == VIEWERS as f64 / 2.0
     })
     .await;
-    head.store(12, Ordering::Relaxed);
+    last.store(12, Ordering::Relaxed);
     for (viewer, reply) in viewers.into_iter().enumerate() {
         let reply = reply.await.unwrap();
         let wanted = format!("\n{}.ts\n", 11 + viewer % 2);
@@ -101,8 +101,8 @@ async fn many_who_wait_for_a_segment_are_answered_together_by_a_playlist_that_li
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_come_is_said_and_never_answered_by_an_older_playlist() {
-    let head = Arc::new(AtomicUsize::new(10));
-    let origin = playlists(&head, 1).await;
+    let last = Arc::new(AtomicUsize::new(10));
+    let origin = playlists(&last, 1).await;
     let limits = Limits {
         blocked_max: 1,
         ..Limits::default()

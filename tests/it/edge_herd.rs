@@ -352,7 +352,7 @@ async fn waiters_that_poll_cost_one_hit_and_wait_for_their_next_look() {
     let replies = all(viewers).await;
     assert!(
         begun.elapsed() >= Duration::from_millis(500),
-        "nobody looks sooner"
+        "no request looks sooner"
     );
     assert!(
         replies

@@ -21,13 +21,13 @@ fn segment(number: u64) -> String {
     format!("/live/demo/720p/{number}.ts")
 }
 
-/// A playlist of six segments; `head` is the newest.
-fn list(head: u64) -> Behaviour {
-    let first = head - 5;
+/// A playlist of six segments; `last` is the newest.
+fn list(last: u64) -> Behaviour {
+    let first = last - 5;
     let mut text = format!(
         "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{first}\n"
     );
-    for number in first..=head {
+    for number in first..=last {
         text += &format!("#EXTINF:1.0,\n{number}.ts\n");
     }
     Behaviour::ok(text)
@@ -283,13 +283,13 @@ async fn a_viewer_never_sees_a_playlist_older_than_one_that_was_served() {
     assert_eq!(blocked, 3.0);
 }
 
-/// An origin whose newest segment is `head`; it has no later one.
-async fn growing(head: &Arc<AtomicUsize>) -> FaultOrigin {
-    let head = head.clone();
+/// An origin whose newest segment is `last`; it has no later one.
+async fn growing(last: &Arc<AtomicUsize>) -> FaultOrigin {
+    let last = last.clone();
     FaultOrigin::start(move |arrived, _| {
-        let head = head.load(Ordering::Relaxed) as u64;
+        let last = last.load(Ordering::Relaxed) as u64;
         if arrived.target == PLAYLIST {
-            return list(head);
+            return list(last);
         }
         let number = arrived
             .target
@@ -297,7 +297,7 @@ async fn growing(head: &Arc<AtomicUsize>) -> FaultOrigin {
             .next()
             .and_then(|file| file.strip_suffix(".ts")?.parse::<u64>().ok());
         match number {
-            Some(number) if number <= head => Behaviour::ok(format!("segment {number}")),
+            Some(number) if number <= last => Behaviour::ok(format!("segment {number}")),
             _ => Behaviour::status(404),
         }
     })
@@ -306,8 +306,8 @@ async fn growing(head: &Arc<AtomicUsize>) -> FaultOrigin {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_segment_is_held_until_it_is_published() {
-    let head = Arc::new(AtomicUsize::new(20));
-    let origin = growing(&head).await;
+    let last = Arc::new(AtomicUsize::new(20));
+    let origin = growing(&last).await;
     let edge = TestEdge::start(&origin.url());
     client::get(edge.addr, PLAYLIST).await;
     let path = segment(21);
@@ -321,7 +321,7 @@ async fn the_next_segment_is_held_until_it_is_published() {
         edge.edge.waiters() == 20 && edge.metric("seawall_edge_held_fetches") == 1.0
     })
     .await;
-    head.store(21, Ordering::Relaxed);
+    last.store(21, Ordering::Relaxed);
     for reply in early {
         let reply = reply.await.unwrap();
         assert_eq!((reply.status, reply.body), (200, b"segment 21".to_vec()));
@@ -337,7 +337,7 @@ async fn the_next_segment_is_held_until_it_is_published() {
         "{again:?}"
     );
     assert_eq!(origin.hits(&ahead), 1);
-    head.store(23, Ordering::Relaxed);
+    last.store(23, Ordering::Relaxed);
     eventually_asking(&edge, PLAYLIST, "23.ts").await;
     assert_eq!(client::get(edge.addr, &ahead).await.status, 200);
     assert!(edge.metric("seawall_edge_negatives_purged_total") >= 1.0);
@@ -391,8 +391,8 @@ async fn nobody_is_held_while_half_of_the_places_are_taken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_never_comes_is_404_after_a_target_duration() {
-    let head = Arc::new(AtomicUsize::new(20));
-    let origin = growing(&head).await;
+    let last = Arc::new(AtomicUsize::new(20));
+    let origin = growing(&last).await;
     let edge = TestEdge::start(&origin.url());
     client::get(edge.addr, PLAYLIST).await;
     let begun = Instant::now();
@@ -408,11 +408,11 @@ async fn what_never_comes_is_404_after_a_target_duration() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newly_listed_segment_is_fetched_before_anybody_asks() {
-    let head = Arc::new(AtomicUsize::new(20));
-    let origin = growing(&head).await;
+    let last = Arc::new(AtomicUsize::new(20));
+    let origin = growing(&last).await;
     let edge = TestEdge::start(&origin.url());
     client::get(edge.addr, PLAYLIST).await;
-    head.store(21, Ordering::Relaxed);
+    last.store(21, Ordering::Relaxed);
     eventually_asking(&edge, PLAYLIST, "21.ts").await;
     eventually("it has been fetched ahead", || {
         origin.hits(&segment(21)) == 1 && edge.quiet()
@@ -472,8 +472,8 @@ async fn readers_of_another_length_are_cut_off_and_not_deceived() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_playlist_is_not_handed_out_before_what_it_lists_is_here() {
-    let head = Arc::new(AtomicUsize::new(20));
-    let newest = head.clone();
+    let last = Arc::new(AtomicUsize::new(20));
+    let newest = last.clone();
     let origin = FaultOrigin::start(move |arrived, _| match arrived.target.as_str() {
         PLAYLIST => list(newest.load(Ordering::Relaxed) as u64),
         _ => Behaviour::Late(
@@ -485,7 +485,7 @@ async fn a_playlist_is_not_handed_out_before_what_it_lists_is_here() {
     let edge = TestEdge::start(&origin.url());
     client::get(edge.addr, PLAYLIST).await;
     for number in 21..24 {
-        head.store(number, Ordering::Relaxed);
+        last.store(number, Ordering::Relaxed);
         eventually_asking(&edge, PLAYLIST, &format!("\n{number}.ts")).await;
         let reply = client::get(edge.addr, &segment(number as u64)).await;
         assert!(reply.header("cache-status").contains("; hit"), "{reply:?}");
@@ -600,8 +600,8 @@ async fn a_playlist_that_breaks_off_begins_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_request_ends_when_the_stream_begins_anew() {
-    let head = Arc::new(AtomicUsize::new(20));
-    let origin = growing(&head).await;
+    let last = Arc::new(AtomicUsize::new(20));
+    let origin = growing(&last).await;
     let edge = TestEdge::start(&origin.url());
     client::get(edge.addr, PLAYLIST).await;
     let addr = edge.addr;
@@ -610,7 +610,7 @@ async fn a_held_request_ends_when_the_stream_begins_anew() {
         edge.metric("seawall_edge_held_fetches") == 1.0
     })
     .await;
-    head.store(9, Ordering::Relaxed);
+    last.store(9, Ordering::Relaxed);
     eventually_asking(&edge, PLAYLIST, "9.ts").await;
     assert_eq!(early.await.unwrap().status, 404);
     assert!(

@@ -409,9 +409,9 @@ async fn ten_times_what_the_queue_holds_is_shed_at_once_and_has_no_effect() {
     .await;
     assert_eq!(node.queued(), QUEUE as u64);
     // Hearts and strong reads are shed, and plain reads are served.
-    let taps = hearts(addr, "ann", "k", 1).await;
-    assert_eq!(word(&taps), refused(503, "overloaded"));
-    assert_eq!(json(&taps)["reason"], "queue-full");
+    let bundle = hearts(addr, "ann", "k", 1).await;
+    assert_eq!(word(&bundle), refused(503, "overloaded"));
+    assert_eq!(json(&bundle)["reason"], "queue-full");
     let strong = client::get(addr, "/live/demo/counts?consistency=strong").await;
     assert_eq!(word(&strong), refused(503, "overloaded"));
     assert_eq!(counts(addr, "").await["likes"], 0);

@@ -877,7 +877,7 @@ async fn cluster() -> Vec<Nats> {
     while operator.create_stream(settings.clone()).await.is_err() {
         assert!(
             begun.elapsed() < Duration::from_secs(30),
-            "the cluster elects nobody"
+            "the cluster elects no leader"
         );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -897,6 +897,6 @@ async fn leader(nodes: &[Nats]) -> usize {
                 return leader.trim_start_matches('n').parse::<usize>().unwrap() - 1;
             }
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "nobody leads");
+        assert!(begun.elapsed() < Duration::from_secs(30), "no server leads");
     }
 }

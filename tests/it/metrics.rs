@@ -56,11 +56,11 @@ fn value(text: &str, series: &str) -> f64 {
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-fn edge_room(name: &str, upstream: String, clock: Clock) -> EdgeComponent {
-    edge_room_with(name, upstream, clock, Limits::default(), Admin::default())
+fn edge_component(name: &str, upstream: String, clock: Clock) -> EdgeComponent {
+    edge_component_with(name, upstream, clock, Limits::default(), Admin::default())
 }
 
-fn edge_room_with(
+fn edge_component_with(
     name: &str,
     upstream: String,
     clock: Clock,
@@ -115,7 +115,7 @@ async fn eight_edges_and_four_channels_expose_the_whole_table_in_600_series_each
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let edges: Vec<_> = (1..=8)
-        .map(|index| edge_room(&format!("edge-{index}"), origin.url(), clock))
+        .map(|index| edge_component(&format!("edge-{index}"), origin.url(), clock))
         .collect();
     for edge in &edges {
         for channel in &channels {
@@ -125,7 +125,7 @@ async fn eight_edges_and_four_channels_expose_the_whole_table_in_600_series_each
                 for file in ["media.m3u8".to_owned(), format!("{newest}.ts")] {
                     let path = format!("{base}/{}/{file}", rendition.name);
                     assert_eq!(
-                        client::get(edge.component.listen, &path).await.status,
+                        client::get(edge.listeners.listen, &path).await.status,
                         200,
                         "{path}"
                     );
@@ -136,16 +136,16 @@ async fn eight_edges_and_four_channels_expose_the_whole_table_in_600_series_each
                 format!("{base}/180p/1.ts"),
                 "/foreign".to_owned(),
             ] {
-                client::get(edge.component.listen, &path).await;
+                client::get(edge.listeners.listen, &path).await;
             }
         }
     }
-    let of_origin = scrape(origin.component.admin).await;
+    let of_origin = scrape(origin.listeners.admin).await;
     let counted = samples(&of_origin).len();
     assert!(counted <= SERIES_MAX, "{counted} series of the origin");
     let renditions = channels.len() * layout.ladder.len();
     for edge in &edges {
-        let text = scrape(edge.component.admin).await;
+        let text = scrape(edge.listeners.admin).await;
         // The sixteenth rendition is the last that adds series.
         let counted = samples(&text).len() + 2 * (RENDITIONS_MAX - renditions);
         assert!(
@@ -209,7 +209,7 @@ async fn eight_edges_and_four_channels_expose_the_whole_table_in_600_series_each
     };
     let _audience = load::Metrics::new(&of_audience, plot, clock);
     let of_audience = String::from_utf8(of_audience.render()).unwrap();
-    let all = of_origin + &scrape(edges[0].component.admin).await + &of_audience;
+    let all = of_origin + &scrape(edges[0].listeners.admin).await + &of_audience;
     // This origin keeps no likes.
     let elsewhere = ["seawall_likes_"];
     for metric in TABLE {
@@ -252,7 +252,7 @@ async fn names_that_join_alike_stay_apart_end_to_end() {
     })
     .await;
     let clock = Clock::start();
-    let [first, second] = ["edge1", "edge11"].map(|name| edge_room(name, origin.url(), clock));
+    let [first, second] = ["edge1", "edge11"].map(|name| edge_component(name, origin.url(), clock));
     for (edge, stream, rendition) in [
         (&first, "1a", "720p"),
         (&second, "a", "720p"),
@@ -261,14 +261,14 @@ async fn names_that_join_alike_stay_apart_end_to_end() {
     ] {
         let path = format!("/live/{stream}/{rendition}/media.m3u8");
         assert_eq!(
-            client::get(edge.component.listen, &path).await.status,
+            client::get(edge.listeners.listen, &path).await.status,
             200,
             "{path}"
         );
     }
     let (of_first, of_second) = (
-        scrape(first.component.admin).await,
-        scrape(second.component.admin).await,
+        scrape(first.listeners.admin).await,
+        scrape(second.listeners.admin).await,
     );
     for (text, edge, stream, rendition, newest) in [
         (&of_first, "edge1", "1a", "720p", 11.0),
@@ -346,7 +346,7 @@ async fn a_flight_that_everybody_left_or_whose_key_was_purged_is_counted_as_canc
         token: Some(Token::new("open-sesame")),
         ..Admin::default()
     };
-    let room = edge_room_with(
+    let component = edge_component_with(
         "edge-t",
         origin.url(),
         Clock::start(),
@@ -356,7 +356,7 @@ async fn a_flight_that_everybody_left_or_whose_key_was_purged_is_counted_as_canc
         },
         admin,
     );
-    let (viewers, admin) = (room.component.listen, room.component.admin);
+    let (viewers, admin) = (component.listeners.listen, component.listeners.admin);
     let cancelled = |text: &str, why: &str| {
         value(
             text,
@@ -370,10 +370,10 @@ async fn a_flight_that_everybody_left_or_whose_key_was_purged_is_counted_as_canc
     .await;
     // A foreign request is not urgent: it waits for the permit, and is given up when no viewer waits for it.
     let leaver = client::send(viewers, "GET", "/foreign", "", b"").await;
-    eventually("it waits, too", || room.edge.waiters() == 2).await;
+    eventually("it waits, too", || component.edge.waiters() == 2).await;
     client::reset(leaver);
-    eventually("it is given up", || room.edge.flights_under_way() == 1).await;
-    eventually("its task has ended", || room.edge.tasks() == 1).await;
+    eventually("it is given up", || component.edge.flights_under_way() == 1).await;
+    eventually("its task has ended", || component.edge.tasks() == 1).await;
 
     let bearer = "authorization: Bearer open-sesame\r\n";
     let purge = client::request(admin, "POST", "/-/purge?channel=demo", bearer, b"").await;
@@ -390,7 +390,7 @@ async fn a_flight_that_everybody_left_or_whose_key_was_purged_is_counted_as_canc
 }
 
 /// Fails with promtool's message about a scrape, if there is one.
-fn promtool_finds_nothing(room: &str, text: &str) {
+fn promtool_finds_nothing(component: &str, text: &str) {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -407,7 +407,10 @@ fn promtool_finds_nothing(room: &str, text: &str) {
     let ended = promtool.wait_with_output().unwrap();
     let said = [ended.stdout, ended.stderr].concat();
     let said = String::from_utf8_lossy(&said);
-    assert!(ended.status.success() && said.is_empty(), "{room}: {said}");
+    assert!(
+        ended.status.success() && said.is_empty(),
+        "{component}: {said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -433,10 +436,10 @@ async fn promtool_finds_nothing_wrong_with_the_metrics_of_a_live_edge_and_its_or
             .parse::<SocketAddr>()
             .unwrap()
     };
-    for room in ["edge-1", "origin"] {
+    for component in ["edge-1", "origin"] {
         let line = said
             .lines()
-            .find(|line| line.trim_start().starts_with(room));
+            .find(|line| line.trim_start().starts_with(component));
         let urls: Vec<_> = line
             .unwrap()
             .split("http://")
@@ -449,7 +452,7 @@ async fn promtool_finds_nothing_wrong_with_the_metrics_of_a_live_edge_and_its_or
         for path in ["/live/demo/180p/media.m3u8", "/live/demo/180p/1.ts"] {
             client::get(viewers, path).await;
         }
-        promtool_finds_nothing(room, &scrape(admin).await);
+        promtool_finds_nothing(component, &scrape(admin).await);
     }
 }
 

@@ -159,14 +159,14 @@ async fn ffplay_plays_picture_and_sound_for_ten_seconds() {
         })
         .await;
     let logged = player.logged();
-    let trouble: Vec<_> = logged
+    let complaints: Vec<_> = logged
         .split(['\r', '\n'])
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.contains(" fd="))
         // A message about a missing feature of SDL's dummy driver.
         .filter(|line| !line.contains("hardware accelerated renderer"))
         .collect();
-    assert_eq!(trouble, Vec::<&str>::new());
+    assert_eq!(complaints, Vec::<&str>::new());
 }
 
 /// Modules whose complaints do not concern the stream, on a machine without a screen: control by hotkeys; displays and
@@ -211,13 +211,13 @@ async fn vlc_plays_picture_and_sound_for_fifteen_seconds() {
     let folder = tempfile::tempdir().unwrap();
     let ended = played_by_vlc(&stage.main(), folder.path()).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    let trouble: Vec<_> = ended
+    let complaints: Vec<_> = ended
         .err
         .lines()
         .filter(|line| line.contains("error") || line.contains("warning"))
         .filter(|line| !OF_NO_STREAM.iter().any(|known| line.contains(known)))
         .collect();
-    assert_eq!(trouble, Vec::<&str>::new());
+    assert_eq!(complaints, Vec::<&str>::new());
     let bytes = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().len();
     let lowest = &stage.channel.layout.ladder[0];
     // Luma, and two chroma planes of a quarter of its size each.

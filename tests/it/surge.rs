@@ -226,7 +226,7 @@ async fn play(
 
 /// The number of the newest segment that an edge lists, and the age of its playlist; `None` while it has no answer.
 async fn newest_listed(edge: &EdgeComponent) -> Option<(u64, u64)> {
-    let reply = client::get(edge.component.listen, "/live/trouble/360p/media.m3u8").await;
+    let reply = client::get(edge.listeners.listen, "/live/trouble/360p/media.m3u8").await;
     if reply.status != 200 {
         return None;
     }
@@ -256,13 +256,13 @@ impl Outage {
         edges: &[EdgeComponent],
     ) -> Self {
         let doors = Doors {
-            listen: origin.component.listen,
-            admin: origin.component.admin,
+            listen: origin.listeners.listen,
+            admin: origin.listeners.admin,
             ..Doors::free()
         };
         let (newest, _) = newest_listed(&edges[0]).await.unwrap();
         off_air.cancel();
-        origin.component.stop().await;
+        origin.listeners.stop().await;
         Self { doors, newest }
     }
 
@@ -293,7 +293,7 @@ impl Outage {
     }
 }
 
-fn nobody_gave_up(record: &RunRecord) {
+fn no_player_gave_up(record: &RunRecord) {
     let gave_up: Vec<_> = record
         .viewers
         .iter()
@@ -336,7 +336,7 @@ async fn an_origin_that_is_gone_for_eight_seconds_costs_no_viewer_the_stream() {
     let (origin, off_air, _) = outage.end(folder.path(), &channel, &edges, clock).await;
     let record = surge.await.unwrap();
     assert_eq!(record.viewers.len(), 300);
-    nobody_gave_up(&record);
+    no_player_gave_up(&record);
     assert!(
         record
             .requests
@@ -346,14 +346,14 @@ async fn an_origin_that_is_gone_for_eight_seconds_costs_no_viewer_the_stream() {
     );
     off_air.cancel();
     for edge in edges.iter() {
-        edge.component.stop().await;
+        edge.listeners.stop().await;
         // A fetch without waiters, such as a prefetch, goes on when the viewers are gone, and lands by itself.
-        eventually("no fetch and nobody who waits is left", || {
+        eventually("no fetch and no waiter is left", || {
             edge.edge.tasks() == 0 && edge.edge.flights_under_way() == 0 && edge.edge.waiters() == 0
         })
         .await;
     }
-    origin.component.stop().await;
+    origin.listeners.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -382,11 +382,11 @@ async fn an_origin_that_truncates_in_mid_surge_leaves_nothing_wrong_behind() {
             .filter(|request| request.outcome == wanted)
             .count()
     };
-    assert!(outcomes(Outcome::Truncated) > 0, "the trouble was felt");
+    assert!(outcomes(Outcome::Truncated) > 0, "the faults were felt");
     assert_eq!(outcomes(Outcome::WrongBytes), 0);
-    nobody_gave_up(&record);
+    no_player_gave_up(&record);
     // Every segment that is still listed is now whole at both edges.
-    let playlist = client::get(edges[0].component.listen, "/live/trouble/360p/media.m3u8").await;
+    let playlist = client::get(edges[0].listeners.listen, "/live/trouble/360p/media.m3u8").await;
     let rendition = channel.rendition("360p").unwrap();
     for name in String::from_utf8(playlist.body)
         .unwrap()
@@ -396,7 +396,7 @@ async fn an_origin_that_truncates_in_mid_surge_leaves_nothing_wrong_behind() {
         let number = name.trim_end_matches(".ts").parse().unwrap();
         for edge in edges.iter() {
             let reply =
-                client::get(edge.component.listen, &format!("/live/trouble/360p/{name}")).await;
+                client::get(edge.listeners.listen, &format!("/live/trouble/360p/{name}")).await;
             assert!(
                 reply.whole && reply.body == seawall::media::segment(&channel, rendition, number),
                 "{name}"
@@ -405,9 +405,9 @@ async fn an_origin_that_truncates_in_mid_surge_leaves_nothing_wrong_behind() {
     }
     off_air.cancel();
     for edge in edges.iter() {
-        edge.component.stop().await;
+        edge.listeners.stop().await;
     }
-    origin.component.stop().await;
+    origin.listeners.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -429,11 +429,11 @@ async fn a_shield_that_is_killed_in_mid_surge_costs_no_viewer_a_request() {
     let edges = open_edges(&urls, clock);
     let viewers = small(200, 14.0);
     let surge = play(&edges, &channel, &viewers, clock);
-    let trouble = async {
+    let injecting = async {
         tokio::time::sleep(Duration::from_secs(6)).await; // the surge is in full swing
         shields[0].kill();
     };
-    let (record, ()) = tokio::join!(surge, trouble);
+    let (record, ()) = tokio::join!(surge, injecting);
     let failed: Vec<_> = record
         .requests
         .iter()
@@ -446,12 +446,12 @@ async fn a_shield_that_is_killed_in_mid_surge_costs_no_viewer_a_request() {
         record.requests.len(),
         failed.first()
     );
-    nobody_gave_up(&record);
+    no_player_gave_up(&record);
     for edge in &edges {
-        edge.component.stop().await;
+        edge.listeners.stop().await;
     }
     off_air.cancel();
-    origin.component.stop().await;
+    origin.listeners.stop().await;
 }
 
 /// Accepts connections at an address without a server, counts them, and closes them at once.
@@ -483,7 +483,7 @@ async fn an_origin_that_is_out_for_thirty_seconds_is_left_alone_and_found_again(
     let (stopped, mut words) = (Instant::now(), BTreeMap::<u16, u32>::new());
     while stopped.elapsed() < Duration::from_secs(30) {
         for edge in edges.iter() {
-            let reply = client::get(edge.component.listen, "/live/trouble/360p/media.m3u8").await;
+            let reply = client::get(edge.listeners.listen, "/live/trouble/360p/media.m3u8").await;
             *words.entry(reply.status).or_default() += 1;
             match reply.status {
                 // Three target durations of 2 s, by whole seconds of Age.
@@ -542,7 +542,7 @@ async fn an_origin_that_is_out_for_thirty_seconds_is_left_alone_and_found_again(
     );
     off_air.cancel();
     for edge in edges.iter() {
-        edge.component.stop().await;
+        edge.listeners.stop().await;
     }
-    origin.component.stop().await;
+    origin.listeners.stop().await;
 }

@@ -5,7 +5,7 @@ use seawall::policy::status::MissQueue;
 use seawall::report::likes::LikesSummary;
 use seawall::report::summary::Summary;
 use seawall::report::thresholds::{Ruling, Verdict};
-use seawall::run::cluster::{Cluster, Edges};
+use seawall::run::cluster::{Edges, OwnOrigin};
 use seawall::scenario::{self, Fault, FaultKind, Scenario};
 use seawall::serve::clock::Clock;
 use seawall::viewer::arrivals::Arrivals;
@@ -132,7 +132,7 @@ async fn edges_of_somebody_else_are_sent_likes_if_they_take_them_and_each_run_ha
     std::fs::write(&path, toml::to_string(&scenario).unwrap()).unwrap();
     let path = path.to_str().unwrap();
     let clock = Clock::start();
-    let cluster = Cluster::open(&scenario, clock).await.unwrap();
+    let cluster = OwnOrigin::open(&scenario, clock).await.unwrap();
     let stage = &scenario.real.cluster;
     let (origin, config) = (&cluster.origin, &cluster.config);
     let edges = Edges::open(stage, origin, "edge", MissQueue::Flights, config, clock)

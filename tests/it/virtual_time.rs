@@ -48,10 +48,11 @@ pub(crate) struct Schedule {
 pub(crate) struct Counters {
     /// Viewers' requests by object and by result.
     answers: BTreeMap<(&'static str, ResultWord), u32>,
-    /// The origin's hits by object.
-    origin: BTreeMap<&'static str, u32>,
+    /// The origin's answers by object and by status.
+    origin: BTreeMap<(&'static str, u16), u32>,
     /// Number of viewers that started, of stalls, of retries, of skipped segments.
     players: [u32; 4],
+    /// The origin's hits of each object.
     asked: HashMap<Object, u32>,
 }
 
@@ -62,10 +63,13 @@ impl Counters {
 
     /// Counts one more request at the origin. Returns the number of earlier requests for the same object.
     pub(crate) fn asks_origin(&mut self, object: Object) -> u32 {
-        *self.origin.entry(name(object)).or_default() += 1;
         let asked = self.asked.entry(object).or_default();
         *asked += 1;
         *asked - 1
+    }
+
+    pub(crate) fn origin_answers(&mut self, object: Object, status: u16) {
+        *self.origin.entry((name(object), status)).or_default() += 1;
     }
 
     pub(crate) fn plays(&mut self, player: &Player) {
@@ -145,7 +149,7 @@ impl Schedule {
             Object::Segment { number, .. } if number == first + 4 && nth == 0 => (404, Vec::new()),
             Object::Segment { number, .. } if number == first + 5 && nth < 2 => (500, Vec::new()),
             Object::Segment { number, .. } if number > newest => (404, Vec::new()),
-            Object::Segment { .. } => (200, vec![0x47; 1_000]),
+            Object::Segment { number, .. } => (200, segment(number)),
         }
     }
 
@@ -197,11 +201,17 @@ pub(crate) fn hear(player: &mut Player, now: Timestamp, object: Object, body: Op
             });
             player.on_playlist(now, facts.target_duration, listed.collect());
         }
-        (Object::Segment { .. }, Some(body)) => {
+        (Object::Segment { number, .. }, Some(body)) => {
+            assert_eq!(body, segment(number), "another segment's bytes");
             player.on_first_byte(now);
             player.on_segment(now, body.len() as u64);
         }
     }
+}
+
+/// The bytes of a segment: its number, again and again.
+fn segment(number: u64) -> Vec<u8> {
+    format!("{number} ").repeat(100).into_bytes()
 }
 
 fn path(object: Object) -> String {
@@ -231,6 +241,7 @@ async fn over_sockets(schedule: Arc<Schedule>, limits: Limits, clock: Clock) -> 
         let object = object(&arrived.target);
         let nth = counts.lock().unwrap().asks_origin(object);
         let (status, body) = script.origin(object, clock.now(), nth);
+        counts.lock().unwrap().origin_answers(object, status);
         let answer = Behaviour::Answer {
             status,
             headers: String::new(),
@@ -250,6 +261,7 @@ async fn over_sockets(schedule: Arc<Schedule>, limits: Limits, clock: Clock) -> 
                     Action::WakeAt(at) => tokio::time::sleep_until(clock.instant(at)).await,
                     Action::Get { object, .. } => {
                         let reply = client::get(addr, &path(object)).await;
+                        assert!(reply.whole, "{object:?}");
                         let word = cache_status::word(&reply.header("cache-status"));
                         counters.lock().unwrap().answered(object, word);
                         let body = Some(&*reply.body).filter(|_| reply.status == 200);
@@ -286,6 +298,9 @@ async fn fifty_viewers_count_the_same_in_virtual_time_and_over_sockets() {
         answers("media playlist", ResultWord::Stale) > 0,
         "{virtually:#?}"
     );
+    for failed in [("segment", 404), ("segment", 500), ("media playlist", 500)] {
+        assert!(virtually.origin.contains_key(&failed), "{virtually:#?}");
+    }
     let really = over_sockets(schedule.clone(), limits, clock).await;
     assert_eq!(
         virtually, really,

@@ -192,13 +192,13 @@ impl LikeRefusal {
             Self::UnknownChannel => "there is no such channel here",
             Self::Conflict => "another operation was sent under this number or key",
             Self::TooOld => {
-                "the number lies more than 63 behind your newest, so nobody knows whether it has been counted"
+                "the number lies more than 63 behind your newest, so it is unknown whether this one was counted"
             }
             Self::Closed => "this channel takes no more likes",
             Self::Limited => "too many in too short a time: this one does not count",
             Self::Overloaded(_) => "this one does not count: come back later",
             Self::Unknown => {
-                "nobody knows whether this one counts: if it has a number or a key, send it again with the same, which is safe"
+                "it is unknown whether this one counts: if it has a number or a key, send it again with the same, which is safe"
             }
             Self::NotCaughtUp => "this server has not counted that far yet",
             Self::NoEdge => {

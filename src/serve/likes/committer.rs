@@ -495,8 +495,8 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_while_a_batch_is_written_is_the_next_batch_and_nobody_hears_before_it_is_durable()
-    {
+    fn what_comes_while_a_batch_is_written_is_the_next_batch_and_no_sender_hears_before_it_is_durable()
+     {
         let log = SimulatedLog::default();
         log.stall();
         let life = Life::begin(&log).unwrap();
@@ -556,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn an_append_of_which_nobody_knows_ends_the_shard_and_a_retry_counts_once() {
+    fn an_append_with_an_unknown_outcome_ends_the_shard_and_a_retry_counts_once() {
         for (fault, known) in [
             (LogFault::Unconfirmed, Effect::Duplicate),
             (LogFault::Dropped, Effect::Counted),
@@ -569,7 +569,7 @@ mod tests {
             until("the first append", || log.appends() == 1);
             let behind = life.send(hearts("b")).unwrap();
             log.go_on();
-            assert!(unknown.blocking_recv().is_err(), "nobody knows");
+            assert!(unknown.blocking_recv().is_err(), "its outcome is unknown");
             assert_eq!(behind.blocking_recv(), Ok(Told::Shed(Shed::Down)));
             assert_eq!(life.send(hearts("c")).unwrap_err(), Shed::Down);
             assert!(life.queue.barrier().is_err());
@@ -658,7 +658,7 @@ mod tests {
         let unknown = life.send(hearts("a")).unwrap();
         until("a second attempt", || log.appends() > 2);
         life.end();
-        assert!(unknown.blocking_recv().is_err(), "nobody knows");
+        assert!(unknown.blocking_recv().is_err(), "its outcome is unknown");
     }
 
     /// A batch of another writer.

@@ -271,7 +271,7 @@ impl JetStreamLog {
             Unanswered::Nobody => {
                 // The stream may be gone or without a leader. The follower will find out.
                 self.reader.connection.nudge();
-                AppendError::Refused(format!("nobody takes {}", self.reader.wanted.subject))
+                AppendError::Refused(format!("no stream takes {}", self.reader.wanted.subject))
             }
             Unanswered::Refused(error)
                 if error.error_code() == ErrorCode::STREAM_STORE_FAILED

@@ -119,11 +119,11 @@ pub enum AppendError {
     #[error("the log is full: {0}")]
     Full(String),
     /// The batch may be in the log. Nothing can be appended before the log has been read again.
-    #[error("nobody knows whether the log has a batch: {0}")]
+    #[error("it is unknown whether the log has a batch: {0}")]
     Unknown(String),
     /// The batch may be in the log, and nothing else can be appended before that is known. The same bytes may be
     /// appended again until then: they count once.
-    #[error("nobody knows yet whether the log has a batch: {0}")]
+    #[error("it is not known yet whether the log has a batch: {0}")]
     AskAgain(String),
 }
 

@@ -323,7 +323,7 @@ mod tests {
         assert!(!work.ended && work.waiting.len() == 1);
         assert!(queue.take(100, SOON).ended);
         drop(work);
-        assert!(told.try_recv().is_err(), "nobody knows");
+        assert!(told.try_recv().is_err(), "its outcome is unknown");
 
         let queue = small();
         let mut told = queue.push(like(1), Timestamp::ZERO).unwrap();

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn edges_say_whose_address_counts_and_nobody_else_does() {
+    fn only_edges_say_whose_address_counts() {
         let edge: IpAddr = [198, 51, 100, 7].into();
         let rates = behind(edge);
         let address = |peer: &str, listed: &[&str]| {

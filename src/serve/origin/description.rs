@@ -22,7 +22,8 @@ pub(super) fn check(channel: &Channel, now: UnixTime) -> Result<(), StoreError> 
         return refuse("its name must be 1 to 64 of a-z, 0-9, - and _");
     }
     if !PARTS_PER_SEGMENT.contains(&channel.layout.parts_per_segment) {
-        return refuse("parts_per_segment must be from 3 to 31");
+        let (least, most) = (PARTS_PER_SEGMENT.start(), PARTS_PER_SEGMENT.end());
+        return refuse(&format!("parts_per_segment must be from {least} to {most}"));
     }
     if !(1..=16).contains(&ladder.len()) {
         return refuse("the ladder must have from 1 to 16 renditions");

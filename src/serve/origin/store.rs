@@ -66,7 +66,8 @@ impl Store {
             writing: Semaphore::new(WRITERS),
         };
         for channel in store.folder.channels()? {
-            description::check(&channel, store.clock.unix())?;
+            description::check(&channel, store.clock.unix())
+                .map_err(|error| stored(&channel.name, error))?;
             store.pick_up(&store.put_on_air(channel))?;
         }
         Ok(Arc::new(store))
@@ -270,6 +271,16 @@ impl Store {
         }
         tracing::info!(channel, segments = found.len(), "picked up from disk");
         Ok(())
+    }
+}
+
+/// The description came from the disk: the message says where it lies.
+fn stored(channel: &str, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Description(why) => StoreError::Description(format!(
+            "{why} (it is {channel}/channel.json in the folder for segments: remove the folder {channel})"
+        )),
+        other => other,
     }
 }
 

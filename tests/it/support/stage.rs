@@ -85,7 +85,7 @@ impl Stage {
 
     /// The address for viewers.
     pub(crate) fn addr(&self) -> SocketAddr {
-        self.edge.component.listen
+        self.edge.listeners.listen
     }
 
     /// The URL of the multivariant playlist.

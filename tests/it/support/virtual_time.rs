@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use http::StatusCode;
 use seawall::hls::facts;
 use seawall::policy::collapse::{Boarding, Flights, Generation};
-use seawall::policy::edge::{Decision, Stored, WhyStale};
+use seawall::policy::edge::{self, Decision, Stored, WhyStale};
 use seawall::policy::flight::{self, Attempt, Flight, Outcome, Reason, Subject, Surroundings};
 use seawall::policy::freshness::Validity;
 use seawall::policy::key::Kind;
@@ -32,7 +32,7 @@ enum Event {
     /// The pause before the next attempt is over.
     Paused(Object),
     /// A playlist is no longer held back.
-    Released(Object),
+    Released(Object, Generation),
 }
 
 /// A flight under way.
@@ -94,7 +94,12 @@ impl<'a> World<'a> {
                     world.flight(object).handle_wait(newest);
                     world.drive(object);
                 }
-                Event::Released(object) => world.release(object),
+                Event::Released(object, generation) => {
+                    let under_way = world.under_way.get(&object);
+                    if under_way.is_some_and(|flight| flight.generation == generation) {
+                        world.release(object);
+                    }
+                }
             }
         }
         world
@@ -224,17 +229,20 @@ impl<'a> World<'a> {
                     self.under_way.get_mut(&object).unwrap().asked_at = now;
                     let nth = self.counters.asks_origin(object);
                     let (status, body) = self.schedule.origin(object, now, nth);
+                    self.counters.origin_answers(object, status);
                     return self.at(now + DELAY, Event::Answer(object, status, body));
                 }
                 flight::Action::TakeRetry(error, retry_after) => {
                     let granted = self.flight(object).failures()
                         < self.limits.retries_per_flight_max
                         && retry::is_worth_repeating(error, retry_after)
+                        && error != FetchError::Outdated
                         && self.budget.take();
                     self.flight(object).handle_retry(granted, now);
                 }
                 flight::Action::TakeHold => self.flight(object).handle_hold(true, now, around),
-                flight::Action::Wait(until, _) => return self.at(until, Event::Paused(object)),
+                flight::Action::Wait(until, None) => return self.at(until, Event::Paused(object)),
+                flight::Action::Wait(_, Some(_)) => panic!("no viewer asks early here"),
                 flight::Action::Abandon => panic!("a permit is always free here"),
                 flight::Action::Land(Outcome::Whole) => return self.bring(object),
                 flight::Action::Land(outcome) => return self.land(object, outcome),
@@ -259,6 +267,7 @@ impl<'a> World<'a> {
                 Some(rendition) => fit = rendition.saw(facts, sighting, now),
                 None => *known = Some(Rendition::begin(facts, sighting, now)),
             }
+            assert_ne!(fit, Fit::Reset, "the stream never begins anew here");
             if fit == Fit::Older {
                 attempt = Attempt::Failed(FetchError::Outdated, None);
             }
@@ -304,14 +313,16 @@ impl<'a> World<'a> {
         }
         self.under_way.get_mut(&object).unwrap().waits_for = waits_for;
         let held_back_max = prefetch::held_back_max(facts, &self.limits, flown);
-        self.at(self.now + held_back_max, Event::Released(object));
+        let generation = self.under_way[&object].generation;
+        self.at(
+            self.now + held_back_max,
+            Event::Released(object, generation),
+        );
     }
 
     /// Hands a playlist out, unless this was done before.
     fn release(&mut self, object: Object) {
-        let Some(under_way) = self.under_way.get_mut(&object) else {
-            return;
-        };
+        let under_way = self.under_way.get_mut(&object).expect("a flight under way");
         if let (Some(validity), Some((facts, due, _))) = (under_way.validity, &under_way.news) {
             under_way.validity = Some(validity.until_due(self.now, *due, *facts));
         }
@@ -322,6 +333,7 @@ impl<'a> World<'a> {
     fn land(&mut self, object: Object, outcome: Outcome) {
         let UnderWay {
             generation,
+            flight,
             waiters,
             body,
             validity,
@@ -332,6 +344,11 @@ impl<'a> World<'a> {
         let keep = landing::keep(&outcome, before.negative, self.now);
         let after = keep.facts(before, validity);
         let kept = if outcome == Outcome::Whole { body } else { old };
+        let deadline = flight.began() + edge::wait_max(subject(object).kind, &self.limits);
+        assert!(
+            waiters.is_empty() || self.now < deadline,
+            "no waiter reaches its deadline here"
+        );
         for (viewer, word) in waiters {
             match outcome {
                 Outcome::Whole => self.tell(viewer, object, word, Some(&kept)),

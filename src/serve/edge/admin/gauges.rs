@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peak_is_shown_for_half_a_minute_however_often_somebody_looks() {
+    fn a_peak_is_shown_for_half_a_minute_however_often_it_is_scraped() {
         let mut peak = RecentPeak::default();
         let mut look = |second, since| {
             let now = Timestamp::ZERO + Duration::from_secs(second);
