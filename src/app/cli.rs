@@ -73,7 +73,7 @@ Examples:
   seawall edge --name edge-paris --upstream http://origin.example:80 --cache-bytes 2147483648
   seawall edge --name edge-rome --upstream http://127.0.0.1:8091 --upstream http://127.0.0.1:8092    two shields")]
     Edge(EdgeArguments),
-    /// Play a surge: at a cluster of its own with cold caches, or at edges that are running.
+    /// Play a surge: at a new cluster with cold caches, or at edges that run already.
     #[command(after_help = "\
 Examples:
   seawall surge celebrity-live                          at a cluster of its own
@@ -88,7 +88,7 @@ Examples:
 Exit codes: 0 all thresholds held, 1 failed, 2 usage, 3 configuration, 4 a threshold was missed or the run is not
 valid, 130 interrupted.")]
     Surge(Surge),
-    /// Hold two runs against each other, or two sets of runs: what is better, what is worse, what is noise.
+    /// Compare two runs, or two sets of runs: what is better, what is worse, what is noise.
     #[command(after_help = "\
 Examples:
   seawall compare reports/monday reports/tuesday
@@ -97,7 +97,7 @@ Examples:
 
 Exit codes: 0 nothing is worse, 1 failed, 2 usage, 4 something is worse by more than noise.")]
     Compare(Compare),
-    /// Watch a cluster that is running, in a terminal: viewers, edge against origin requests, waiters, each edge.
+    /// Watch a running cluster in a terminal: viewers, requests at edges and origin, waiters, each edge.
     #[command(after_help = "\
 Examples:
   seawall top                                                the cluster of `seawall up`; q quits
@@ -108,20 +108,20 @@ Examples:
 
 Colours follow NO_COLOR. Exit codes: 0 quit, 1 nothing is there at the start, 2 usage.")]
     Top(Top),
-    /// Say what an edge knows of one object: state, age, flight, waiters, last landing.
+    /// Show what an edge knows of one object: state, age, flight, waiters, last landing.
     #[command(after_help = "\
 Examples:
   seawall inspect http://127.0.0.1:8081/live/demo/720p/media.m3u8
   seawall inspect http://127.0.0.1:8081/live/demo/main.m3u8 --admin http://127.0.0.1:9081 --json")]
     Inspect(Inspect),
-    /// Make an edge forget an object, or all that a prefix or a channel covers.
+    /// Purge an object from an edge, or all objects of a prefix or of a channel.
     #[command(after_help = "\
 Examples (with the edge's token in SEAWALL_ADMIN_TOKEN):
   seawall purge http://127.0.0.1:8081/live/demo/main.m3u8
   seawall purge http://127.0.0.1:8081/live/demo/ --prefix --soft
   seawall purge http://127.0.0.1:8081 --channel demo")]
     Purge(Purge),
-    /// Look into a folder of likes: count, verify, export, or give up its damaged end.
+    /// Inspect a folder of likes: print counts, verify, export, or truncate a damaged log.
     #[command(
         subcommand,
         after_help = "\
@@ -132,7 +132,7 @@ Examples:
   seawall likes truncate --at 17             give up entry 17 and all behind it"
     )]
     Likes(LikesCommand),
-    /// List the scenarios that are built in.
+    /// List the built-in scenarios.
     #[command(after_help = "\
 Example:
   seawall scenarios")]
@@ -148,7 +148,7 @@ Examples:
 /// Flags of `seawall top`.
 #[derive(Debug, Args)]
 pub struct Top {
-    /// An admin listener: the origin's of `seawall up` names all components. Repeat it for several.
+    /// The address of an admin listener. That of the origin of `seawall up` names all components. Repeat the flag for several.
     #[arg(
         long,
         value_name = "ADDR",
@@ -156,16 +156,17 @@ pub struct Top {
         value_delimiter = ','
     )]
     pub admin: Vec<String>,
-    /// Where a surge shows its viewers (`seawall surge --metrics ADDR`); nothing is said of them if nobody is there.
+    /// The address at which a surge serves the metrics of its viewers (`seawall surge --metrics ADDR`). Without a surge there, the
+    /// viewers are left out.
     #[arg(long, value_name = "ADDR", default_value = "http://127.0.0.1:9070")]
     pub audience: String,
-    /// Seconds from one look to the next.
+    /// Seconds between two updates of the view.
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = interval)]
     pub interval: f64,
-    /// Lines of text instead of a picture, one per interval. So it is where stdout is no terminal.
+    /// Print one line of text per interval instead of the picture. This is the default if stdout is no terminal.
     #[arg(long)]
     pub plain: bool,
-    /// Print one such line, and end.
+    /// Print one such line and exit.
     #[arg(long)]
     pub once: bool,
 }
@@ -176,7 +177,7 @@ pub struct Inspect {
     /// The object's URL at an edge.
     #[arg(value_name = "URL")]
     pub url: String,
-    /// The edge's admin listener; left out: a thousand ports above the URL's.
+    /// The edge's admin listener. Default: the port of the URL plus 1,000.
     #[arg(long, env = "SEAWALL_ADMIN_URL", value_name = "URL")]
     pub admin: Option<String>,
     /// Print one JSON document.
@@ -190,19 +191,19 @@ pub struct Purge {
     /// The object's URL at an edge.
     #[arg(value_name = "URL")]
     pub url: String,
-    /// Everything whose path begins like the URL's.
+    /// Purge every object whose path begins with the path of the URL.
     #[arg(long, conflicts_with = "channel")]
     pub prefix: bool,
-    /// Everything of this channel.
+    /// Purge every object of this channel.
     #[arg(long, value_name = "NAME")]
     pub channel: Option<String>,
-    /// Make it stale and keep it: served once more while it is refreshed, or when the origin fails.
+    /// Make objects stale instead of removing them. The edge serves them during the refresh, or when the origin fails.
     #[arg(long)]
     pub soft: bool,
-    /// The edge's admin listener; left out: a thousand ports above the URL's.
+    /// The edge's admin listener. Default: the port of the URL plus 1,000.
     #[arg(long, env = "SEAWALL_ADMIN_URL", value_name = "URL")]
     pub admin: Option<String>,
-    /// The edge's admin token. Better in SEAWALL_ADMIN_TOKEN than here, where `ps` shows it.
+    /// The edge's admin token. SEAWALL_ADMIN_TOKEN is safer: `ps` shows this flag.
     #[arg(
         long,
         env = "SEAWALL_ADMIN_TOKEN",
@@ -242,8 +243,8 @@ pub struct Stream {
 /// Flags of the admin listener of a component that runs alone.
 #[derive(Debug, Args)]
 pub struct Operators {
-    /// What an operator must bring to change anything, or to see the configuration. Better in SEAWALL_ADMIN_TOKEN than
-    /// here, where `ps` shows it.
+    /// The token that an operator must send to change anything, or to see the configuration. SEAWALL_ADMIN_TOKEN is safer:
+    /// `ps` shows this flag.
     #[arg(
         long,
         env = "SEAWALL_ADMIN_TOKEN",
@@ -251,8 +252,8 @@ pub struct Operators {
         hide_env_values = true
     )]
     admin_token: Option<String>,
-    /// A component elsewhere that `/-/targets` names too, for a Prometheus that knows this address alone: COMPONENT/NAME=HOST:PORT,
-    /// such as edge/edge-1=127.0.0.1:9081. Repeat it for several.
+    /// A component in another program that `/-/targets` lists too, so that Prometheus needs this address alone:
+    /// COMPONENT/NAME=HOST:PORT, such as edge/edge-1=127.0.0.1:9081. Repeat the flag for several.
     #[arg(
         long = "targets",
         env = "SEAWALL_ADMIN_TARGETS",
@@ -269,10 +270,11 @@ pub struct Up {
     file: File,
     #[command(flatten)]
     stream: Stream,
-    /// How many edges.
+    /// Number of edges.
     #[arg(long, env = "SEAWALL_EDGES", value_name = "COUNT")]
     edges: Option<u32>,
-    /// What an operator must bring to change anything, or to see the configuration. Better in SEAWALL_ADMIN_TOKEN.
+    /// The token that an operator must send to change anything, or to see the configuration. SEAWALL_ADMIN_TOKEN is safer:
+    /// `ps` shows this flag.
     #[arg(
         long,
         env = "SEAWALL_ADMIN_TOKEN",
@@ -280,10 +282,10 @@ pub struct Up {
         hide_env_values = true
     )]
     admin_token: Option<String>,
-    /// Shields between edges and origin: groups and shields per group, as 2x2. Each group asks the origin once.
+    /// Shields between edges and origin: number of groups and shields per group, as 2x2. Each group asks the origin once.
     #[arg(long, env = "SEAWALL_SHIELDS", value_name = "GROUPSxN")]
     shields: Option<Shields>,
-    /// What happens to misses.
+    /// How misses are handled.
     #[arg(long, env = "SEAWALL_MISS_QUEUE", value_name = "HOW", value_parser = miss_queue(), conflicts_with = "surge")]
     miss_queue: Option<MissQueue>,
     /// Bytes that each edge's cache may hold.
@@ -292,32 +294,32 @@ pub struct Up {
     /// How long every answer of the origin waits, in milliseconds.
     #[arg(long, env = "SEAWALL_ORIGIN_DELAY_MS", value_name = "MS")]
     origin_delay_ms: Option<f64>,
-    /// Where the origin listens.
+    /// The address at which the origin listens.
     #[arg(long, env = "SEAWALL_ORIGIN_LISTEN", value_name = "ADDR", value_parser = address)]
     origin_listen: Option<SocketAddr>,
-    /// Where the origin's metrics and health are.
+    /// The address of the origin's metrics and health.
     #[arg(long, env = "SEAWALL_ORIGIN_ADMIN", value_name = "ADDR", value_parser = address)]
     origin_admin: Option<SocketAddr>,
-    /// Where the first edge listens; the others take the ports above it. Port 0: any free ones.
+    /// The address at which the first edge listens; the others take the ports above it. Port 0: any free ports.
     #[arg(long, env = "SEAWALL_EDGE_LISTEN", value_name = "ADDR", value_parser = address)]
     edge_listen: Option<SocketAddr>,
-    /// Where the first edge's metrics and health are; the others take the ports above it.
+    /// The address of the first edge's metrics and health; the others take the ports above it.
     #[arg(long, env = "SEAWALL_EDGE_ADMIN", value_name = "ADDR", value_parser = address)]
     edge_admin: Option<SocketAddr>,
-    /// Where the live window is kept on disk.
+    /// The folder of the live window.
     #[arg(long, env = "SEAWALL_SEGMENTS", value_name = "DIR")]
     segments: Option<PathBuf>,
-    /// Start each part as a process of its own, so that one can be killed, stopped or watched alone.
+    /// Start each part as a separate process, so that one can be killed, stopped or watched alone.
     #[arg(long, conflicts_with_all = ["surge", "shields"])]
     pub processes: bool,
     /// Play this scenario at the edges, with the miss queue and then without, and print the report. With a terminal the
     /// stream then stays up; without one the program ends with the run's exit code.
     #[arg(long, value_name = "SCENARIO")]
     pub surge: Option<String>,
-    /// Leave the report of that surge in this folder: report.html, report.md, summary.json, timeseries.csv.
+    /// Write the report of that surge to this folder: report.html, report.md, summary.json, timeseries.csv.
     #[arg(long, env = "SEAWALL_REPORT", value_name = "DIR", requires = "surge")]
     pub report: Option<PathBuf>,
-    /// Let a Prometheus scrape what the audience of that surge lives through, here: 127.0.0.1:9070.
+    /// The address at which Prometheus can scrape the audience of that surge, such as 127.0.0.1:9070.
     #[arg(long, env = "SEAWALL_METRICS", value_name = "ADDR", value_parser = address, requires = "surge")]
     pub metrics: Option<SocketAddr>,
 }
@@ -332,7 +334,7 @@ pub struct Broadcast {
     /// The origin's ingest listener.
     #[arg(long, env = "SEAWALL_TO", value_name = "URL")]
     to: Option<String>,
-    /// The token that it wants. Better in SEAWALL_TOKEN than here, where `ps` shows it.
+    /// The token of that listener. SEAWALL_TOKEN is safer: `ps` shows this flag.
     #[arg(
         long,
         env = "SEAWALL_TOKEN",
@@ -340,7 +342,7 @@ pub struct Broadcast {
         hide_env_values = true
     )]
     token: Option<String>,
-    /// How many segments the origin lists: so many are sent at the start.
+    /// Number of segments that the origin lists. The broadcaster sends this many at the start.
     #[arg(long, env = "SEAWALL_WINDOW", value_name = "COUNT")]
     window: Option<u64>,
 }
@@ -350,16 +352,16 @@ pub struct Broadcast {
 pub struct OriginArguments {
     #[command(flatten)]
     file: File,
-    /// Where edges and viewers ask. Port 0: any free one.
+    /// The address for edges and viewers. Port 0: any free port.
     #[arg(long, env = "SEAWALL_LISTEN", value_name = "ADDR", value_parser = address)]
     listen: Option<SocketAddr>,
-    /// Where its metrics and health are.
+    /// The address for metrics and health.
     #[arg(long, env = "SEAWALL_ADMIN", value_name = "ADDR", value_parser = address)]
     admin: Option<SocketAddr>,
-    /// Where a broadcaster puts segments; needs a token.
+    /// The address at which a broadcaster uploads segments; it needs a token.
     #[arg(long, env = "SEAWALL_INGEST", value_name = "ADDR", value_parser = address)]
     ingest: Option<SocketAddr>,
-    /// The token that a broadcaster must bring. Better in SEAWALL_TOKEN than here, where `ps` shows it.
+    /// The token that a broadcaster must send. SEAWALL_TOKEN is safer: `ps` shows this flag.
     #[arg(
         long,
         env = "SEAWALL_TOKEN",
@@ -367,10 +369,10 @@ pub struct OriginArguments {
         hide_env_values = true
     )]
     token: Option<String>,
-    /// Where the live window is kept on disk.
+    /// The folder of the live window.
     #[arg(long, env = "SEAWALL_SEGMENTS", value_name = "DIR")]
     segments: Option<PathBuf>,
-    /// Segments that a playlist lists.
+    /// Number of segments that a playlist lists.
     #[arg(long, env = "SEAWALL_WINDOW", value_name = "COUNT")]
     window: Option<u64>,
     /// How long every answer waits, in milliseconds.
@@ -388,14 +390,14 @@ pub struct EdgeArguments {
     /// Its name in metrics, `Via` and `Cache-Status`.
     #[arg(long, env = "SEAWALL_NAME", value_name = "NAME")]
     name: Option<String>,
-    /// Where viewers ask. Port 0: any free one.
+    /// The address for viewers. Port 0: any free port.
     #[arg(long, env = "SEAWALL_LISTEN", value_name = "ADDR", value_parser = address)]
     listen: Option<SocketAddr>,
-    /// Where its metrics and health are.
+    /// The address for metrics and health.
     #[arg(long, env = "SEAWALL_ADMIN", value_name = "ADDR", value_parser = address)]
     admin: Option<SocketAddr>,
-    /// The origin, or a shield before it. Given several times: each key has its own first server among them, and the
-    /// others stand in where that one fails.
+    /// The origin, or a shield before it. With several, each object has its own first server; the others are asked if
+    /// that server fails.
     #[arg(
         long,
         env = "SEAWALL_UPSTREAM",
@@ -403,7 +405,7 @@ pub struct EdgeArguments {
         value_delimiter = ','
     )]
     upstream: Vec<String>,
-    /// What happens to misses.
+    /// How misses are handled.
     #[arg(long, env = "SEAWALL_MISS_QUEUE", value_name = "HOW", value_parser = miss_queue())]
     miss_queue: Option<MissQueue>,
     /// Bytes that the cache may hold.
@@ -419,8 +421,8 @@ pub struct Surge {
     /// A built-in scenario, or the path of a TOML file.
     #[arg(value_name = "SCENARIO")]
     pub scenario: String,
-    /// An edge that is running, or the URL of a playlist at any other server; repeat it for several. Nothing in it is
-    /// changed.
+    /// A running edge, or the URL of a playlist at any other server. Repeat the flag for several. The surge changes
+    /// nothing there.
     #[arg(
         long = "target",
         env = "SEAWALL_TARGET",
@@ -445,14 +447,14 @@ pub struct Surge {
         requires = "targets"
     )]
     pub channel: String,
-    /// Put shields between the edges and the origin of the cluster that is started for this run, as 2x2.
+    /// Shields between the edges and the origin of this run's cluster, as 2x2.
     #[arg(long, value_name = "GROUPSxN", conflicts_with = "targets")]
     pub shields: Option<Shields>,
-    /// Edges of the cluster that is started for this run.
+    /// Number of edges of this run's cluster.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=64), conflicts_with = "targets")]
     pub edges: Option<u32>,
-    /// What happens to misses at the cluster that is started for this run; with --target, what the edges were started
-    /// with, so that the report predicts the right number.
+    /// How misses are handled by this run's cluster. With --target: the setting with which those edges were started, so that
+    /// the report predicts the right number.
     #[arg(
         long,
         value_name = "HOW",
@@ -460,20 +462,20 @@ pub struct Surge {
         conflicts_with = "targets"
     )]
     pub miss_queue: MissQueue,
-    /// Play the scenario twice with one seed, each time at a cold cluster of its own, with one knob set differently:
+    /// Play the scenario twice with one seed, each time at a new cold cluster, with one setting changed:
     /// miss-queue=flights,off, shield=none,2x2, freshness=0,50, eviction=lru,tiny-lfu or likes=on,off.
     #[arg(long, value_name = "KNOB=A,B", conflicts_with = "targets")]
     pub ab: Option<Ab>,
-    /// Draws another audience of the same kind.
+    /// The seed: another one draws another audience of the same kind.
     #[arg(long, env = "SEAWALL_SEED", value_name = "NUMBER")]
     pub seed: Option<u64>,
-    /// Viewers, instead of the scenario's number.
+    /// Number of viewers, instead of the scenario's.
     #[arg(long, env = "SEAWALL_VIEWERS", value_name = "COUNT")]
     pub viewers: Option<u32>,
-    /// Leave a report in this folder: report.html, report.md, summary.json, timeseries.csv.
+    /// Write a report to this folder: report.html, report.md, summary.json, timeseries.csv.
     #[arg(long, env = "SEAWALL_REPORT", value_name = "DIR")]
     pub report: Option<PathBuf>,
-    /// Let a Prometheus scrape what the audience lives through while the surge is played, here: 127.0.0.1:9070.
+    /// The address at which Prometheus can scrape the audience during the surge, such as 127.0.0.1:9070.
     #[arg(long, env = "SEAWALL_METRICS", value_name = "ADDR", value_parser = address)]
     pub metrics: Option<SocketAddr>,
     /// Print the summary as one JSON document.
@@ -484,16 +486,16 @@ pub struct Surge {
 /// Flags of `seawall compare`.
 #[derive(Debug, Args)]
 pub struct Compare {
-    /// What a run was before: its summary.json, or the folder with its report. Several, of other seeds, with commas.
+    /// The earlier run: its summary.json, or the folder with its report. Several runs with other seeds are separated by commas.
     #[arg(value_name = "A", required = true, num_args = 1, value_delimiter = ',')]
     pub a: Vec<PathBuf>,
-    /// What it is now, likewise.
+    /// The later run, in the same form.
     #[arg(value_name = "B", required = true, num_args = 1, value_delimiter = ',')]
     pub b: Vec<PathBuf>,
-    /// Changes of so many per cent and less are noise.
+    /// Changes of at most this many per cent are noise.
     #[arg(long, value_name = "PERCENT", default_value_t = compare::NOISE * 100.0)]
     pub noise: f64,
-    /// Write the comparison as a page to this file, too.
+    /// Also write the comparison as a page to this file.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
     /// Print it as one JSON document.
@@ -509,19 +511,19 @@ pub enum LikesCommand {
 Example:
   seawall likes counts --dir segments/.likes --json")]
     Counts(LikesCounts),
-    /// Read all that the log holds, check it, replay it, and compare hashes. The origin may run meanwhile.
+    /// Read the whole log, check it, replay it, and compare hashes. The origin may run meanwhile.
     #[command(after_help = "\
 Example:
   seawall likes verify --dir segments/.likes
 
 Exit codes: 0 all of it is whole, 1 something is damaged; what and where is said.")]
     Verify(LikesFolder),
-    /// Give up an entry of the log and all behind it, for good. The origin must not run.
+    /// Remove an entry of the log and all later ones, for good. The origin must not run.
     #[command(after_help = "\
 Example:
   seawall likes truncate --dir segments/.likes --shard 0 --at 17")]
     Truncate(LikesTruncate),
-    /// Write down who likes what. The origin may run meanwhile.
+    /// Export the likes of every viewer. The origin may run meanwhile.
     #[command(after_help = "\
 Example:
   seawall likes export --channel demo --format csv > likes.csv")]
@@ -533,7 +535,7 @@ Example:
 pub struct LikesFolder {
     #[command(flatten)]
     file: File,
-    /// The folder of likes; left out: that of the configuration.
+    /// The folder of likes. Default: that of the configuration.
     #[arg(long, env = "SEAWALL_LIKES", value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -555,10 +557,10 @@ pub struct LikesTruncate {
     /// Which likes.
     #[command(flatten)]
     pub folder: LikesFolder,
-    /// Which of the logs.
+    /// The number of the shard.
     #[arg(long, value_name = "INDEX", default_value_t = 0)]
     pub shard: u32,
-    /// The first entry that is given up.
+    /// The first entry to remove.
     #[arg(long, value_name = "ENTRY", value_parser = clap::value_parser!(u64).range(1..))]
     pub at: u64,
 }
@@ -569,10 +571,10 @@ pub struct LikesExport {
     /// Which likes.
     #[command(flatten)]
     pub folder: LikesFolder,
-    /// This channel alone.
+    /// Export only this channel.
     #[arg(long, value_name = "NAME")]
     pub channel: Option<String>,
-    /// How it is written.
+    /// The format.
     #[arg(long, value_enum, default_value_t = ExportFormat::Csv)]
     pub format: ExportFormat,
 }

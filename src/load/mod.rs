@@ -20,8 +20,8 @@ mod numbering;
 mod partition;
 mod playlists;
 mod pool;
-mod seen;
 mod stream;
+mod stream_view;
 #[cfg(test)]
 mod tests;
 mod ticks;

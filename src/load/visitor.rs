@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use super::client::{Connection, Sink, Trace, Wanted};
 use super::log::Log;
 use super::metrics::Counted;
-use super::seen::{Came, Seen};
 use super::stream::Watched;
+use super::stream_view::{Came, StreamView};
 use super::ticks::TICK;
 use super::world::World;
 use crate::report::record::{self, Outcome, Request};
@@ -23,7 +23,7 @@ pub(super) struct Visitor<'a> {
     visit: Visit,
     player: Player,
     counted: Counted<'a>,
-    seen: Seen,
+    view: StreamView,
     /// When the viewer was to wake up; `None` once it has acted on the wake-up.
     wakes: Option<Timestamp>,
     /// The edge where it is now.
@@ -73,9 +73,9 @@ impl<'a> Visitor<'a> {
             world,
             player,
             counted: world.metrics.joins(),
-            seen: Seen {
+            view: StreamView {
                 channel: visit.channel,
-                ..Seen::default()
+                ..StreamView::default()
             },
             wakes: None,
             at: visit.edge,
@@ -95,7 +95,7 @@ impl<'a> Visitor<'a> {
             self.player.buffered(),
             quality.media,
             quality.stalled,
-            self.seen.channel,
+            self.view.channel,
         ));
     }
 
@@ -151,7 +151,7 @@ impl<'a> Visitor<'a> {
             clock,
             viewer: self.visit.viewer,
             edge: self.at,
-            object: self.seen.name(object),
+            object: self.view.name(object),
             due,
             began,
             trace: Trace::default(),
@@ -167,13 +167,13 @@ impl<'a> Visitor<'a> {
         match ended {
             Ok(Came::Multivariant(came)) => {
                 self.player.on_multivariant(clock.now(), came.needs.clone());
-                self.seen.multivariant = came;
+                self.view.multivariant = came;
             }
             Ok(Came::Media(came)) => {
                 let target_duration = came.facts.target_duration;
                 self.player
                     .on_playlist(clock.now(), target_duration, came.listed.clone());
-                self.seen.playlist = Some(came);
+                self.view.playlist = Some(came);
             }
             // A player cannot know that bytes are wrong; only the log records it.
             Ok(Came::Segment) | Err(Outcome::WrongBytes) => {
@@ -197,10 +197,10 @@ impl<'a> Visitor<'a> {
     /// Asks for an object and reads the answer.
     async fn ask(&mut self, object: Object, entry: &mut Entry<'_>) -> Result<Came, Outcome> {
         let world = self.world;
-        let path = self.seen.path(&world.watched, self.at, object);
+        let path = self.view.path(&world.watched, self.at, object);
         let wanted = Wanted {
             path: &path,
-            first_bytes: self.seen.first_bytes(object, world.one_part_of),
+            first_bytes: self.view.first_bytes(object, world.one_part_of),
             told: self.told(object),
         };
         let logged = entry.object;
@@ -240,7 +240,7 @@ impl<'a> Visitor<'a> {
             };
             connection.get(world.clock, &wanted, sink, trace).await?;
             let text = connection.text();
-            self.seen.read(world, self.at, logged, &path, text)
+            self.view.read(world, self.at, logged, &path, text)
         });
         tokio::select! {
             biased;
@@ -258,7 +258,7 @@ impl<'a> Visitor<'a> {
         }
         let (kind, of_rendition) = match object {
             Object::Multivariant | Object::MediaPlaylist { .. } => ("m", None),
-            Object::Segment { rendition, .. } => ("av", Some(self.seen.offered(rendition))),
+            Object::Segment { rendition, .. } => ("av", Some(self.view.offered(rendition))),
         };
         let mut about_object = format!("ot={kind}");
         if let Some(rendition) = of_rendition {

@@ -6,8 +6,8 @@ pub(crate) mod edge;
 pub(crate) mod fault_origin;
 pub(crate) mod likes;
 pub(crate) mod nats;
+pub(crate) mod played;
 pub(crate) mod program;
-pub(crate) mod rehearse;
 pub(crate) mod stage;
 pub(crate) mod virtual_time;
 

@@ -16,7 +16,7 @@ const PART_BYTES_MIN: u64 = 1_024;
 
 /// What a viewer has seen.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct StreamView {
     /// The viewer's channel.
     pub(super) channel: u32,
     /// The multivariant playlist that the viewer has.
@@ -32,7 +32,7 @@ pub(super) enum Came {
     Segment,
 }
 
-impl Seen {
+impl StreamView {
     /// The log's name of an object.
     pub(super) fn name(&self, object: Object) -> record::Object {
         match object {
