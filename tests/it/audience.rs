@@ -32,7 +32,7 @@ use crate::support::client;
 use crate::support::edge::TestEdge;
 use crate::support::eventually;
 use crate::support::fault_origin::{Behaviour, FaultOrigin};
-use crate::support::played::play;
+use crate::support::played::play_scenario;
 use crate::support::program::{Program, run};
 
 /// Writes a scenario into its own file.
@@ -330,7 +330,7 @@ async fn one_seed_is_one_schedule_and_another_seed_is_another() {
     let mut schedules = Vec::new();
     for seed in [7, 7, 8] {
         scenario.seed = seed;
-        let played = play(&scenario, MissQueue::Flights).await;
+        let played = play_scenario(&scenario, MissQueue::Flights).await;
         assert_eq!(played.record.viewers_dropped, 0);
         schedules.push(schedule(&played.record));
     }
@@ -426,7 +426,7 @@ async fn what_leaks_without_the_queue_is_a_fetch_over_a_segment_in_the_mean_of_f
     let mut surplus = Vec::new();
     for seed in 1..=SEEDS {
         scenario.seed = seed;
-        let played = play(&scenario, MissQueue::Off).await;
+        let played = play_scenario(&scenario, MissQueue::Off).await;
         let origin = &played.summary.origin;
         assert_eq!(
             origin.measured.segment, origin.predicted.0,

@@ -29,7 +29,7 @@ use seawall::viewer::audience::Sessions;
 use seawall::viewer::quality::Exit;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::played::play;
+use crate::support::played::play_scenario;
 use crate::support::program::Program;
 use crate::support::{client, eventually};
 
@@ -56,7 +56,7 @@ fn small(viewers: u32, until_s: f64) -> Scenario {
 async fn five_hundred_viewers_cost_the_origin_what_their_log_says_with_the_queue_and_without() {
     let scenario = small(500, 14.0);
     for miss_queue in [MissQueue::Flights, MissQueue::Off] {
-        let played = play(&scenario, miss_queue).await;
+        let played = play_scenario(&scenario, miss_queue).await;
         let summary = played.summary;
         let origin = &summary.origin;
         assert_eq!(origin.not_binding, None, "{miss_queue}");
@@ -118,7 +118,7 @@ async fn behind_shields_the_origin_is_asked_once_per_group_however_many_edges() 
     scenario.real.cluster.shields = Some("2x2".parse().unwrap());
     let renditions = ["180p", "360p", "720p"].map(str::to_owned);
     scenario.real.audience.renditions = renditions.to_vec();
-    let played = play(&scenario, MissQueue::Flights).await;
+    let played = play_scenario(&scenario, MissQueue::Flights).await;
     let summary = played.summary;
     let origin = &summary.origin;
     assert_eq!(origin.not_binding, None);

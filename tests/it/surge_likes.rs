@@ -12,7 +12,7 @@ use seawall::viewer::arrivals::Arrivals;
 use seawall::viewer::audience::Sessions;
 use seawall::viewer::likes::Burst;
 
-use crate::support::played::play;
+use crate::support::played::play_scenario;
 use crate::support::program::run;
 use crate::support::stage::Stage;
 
@@ -64,7 +64,7 @@ async fn what_viewers_were_told_through_two_edges_is_what_the_origin_has_counted
         over_s: 2.0,
         per_s: 80.0,
     }];
-    let played = play(&scenario, MissQueue::Flights).await;
+    let played = play_scenario(&scenario, MissQueue::Flights).await;
     let (likes, ruling) = judged(&played.summary);
     assert_eq!(*ruling, Ruling::Pass);
     equals_its_tally(likes);
@@ -115,7 +115,7 @@ async fn an_edge_is_killed_in_mid_run_and_every_like_counts_once() {
 async fn who_likes_too_often_is_refused_comes_back_and_counts_once() {
     // 40 per second from each viewer: twice the limit for one viewer.
     let scenario = short(3, 5.0, 120.0);
-    let played = play(&scenario, MissQueue::Flights).await;
+    let played = play_scenario(&scenario, MissQueue::Flights).await;
     let (likes, ruling) = judged(&played.summary);
     assert_eq!(*ruling, Ruling::Pass);
     equals_its_tally(likes);

@@ -7,7 +7,7 @@ use seawall::scenario::Scenario;
 use seawall::serve::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) async fn play(scenario: &Scenario, miss_queue: MissQueue) -> Played {
+pub(crate) async fn play_scenario(scenario: &Scenario, miss_queue: MissQueue) -> Played {
     let (clock, stop) = (Clock::start(), CancellationToken::new());
     let metrics = Metrics::unseen(clock);
     runner::at_own_cluster(scenario, miss_queue, &metrics, clock, &stop)
