@@ -7,9 +7,9 @@ use crate::policy::limits;
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A limit of the edges is outside its range.
+    /// A value is outside its range.
     #[error(transparent)]
-    Limit(#[from] limits::OutOfRange),
+    OutOfRange(#[from] limits::OutOfRange),
     /// The file cannot be read.
     #[error("cannot read {path}: {source}; name another file with --config")]
     Unreadable {
@@ -28,16 +28,6 @@ pub enum ConfigError {
         path: PathBuf,
         /// The error and its position.
         source: Box<toml::de::Error>,
-    },
-    /// A value is outside its range.
-    #[error("{key} is {found}, but must be {rule}")]
-    OutOfRange {
-        /// The key, with its table.
-        key: &'static str,
-        /// The value.
-        found: String,
-        /// The rule for the value.
-        rule: String,
     },
     /// A command needs a value that has no default; the sentence says which.
     #[error("{0}")]

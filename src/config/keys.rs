@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::ConfigError;
 use super::shields::Shields;
 use super::table::{self, IfSet, Of, Such, Urls, table};
 use super::target::Target;
@@ -16,7 +15,7 @@ use crate::hls::names;
 use crate::hls::timeline::{Layout, PARTS_PER_SEGMENT};
 use crate::likes::LikesLimits;
 use crate::likes::durability::{Ack, SnapshotDue};
-use crate::policy::limits;
+use crate::policy::limits::{self, OutOfRange};
 use crate::policy::status::MissQueue;
 
 /// A name in URLs.

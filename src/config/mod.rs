@@ -19,9 +19,8 @@ use self::keys::{
     AdminSettings, Backend, BroadcastSettings, ChannelSettings, EdgeSettings, JetStreamSettings,
     LikesSettings, OriginSettings,
 };
-pub use self::table::Row;
 use crate::likes::durability::Ack;
-use crate::policy::limits;
+use crate::policy::limits::{self, OutOfRange, Row};
 
 /// Everything that can be configured; each key has a default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -94,19 +93,12 @@ impl Config {
 
     /// One row per key, in the order of a file.
     pub fn rows() -> Vec<Row> {
-        let bounds = limits::rows().into_iter().map(|bound| Row {
-            key: bound.key,
-            sentence: bound.sentence,
-            default: Some(bound.default),
-            rule: bound.range,
-            live: bound.live,
-        });
         [
             ChannelSettings::rows(),
             BroadcastSettings::rows(),
             OriginSettings::rows(),
             EdgeSettings::rows(),
-            bounds.collect(),
+            limits::rows(),
             AdminSettings::rows(),
             LikesSettings::rows(),
             JetStreamSettings::rows(),
@@ -125,9 +117,13 @@ impl Config {
                 text += &format!("{}[{of}]\n", if table.is_empty() { "" } else { "\n" });
                 table = of;
             }
-            let rule = if row.rule.is_empty() { "" } else { " Must be " };
-            let end = if row.rule.is_empty() { "" } else { "." };
-            text += &format!("# {}{rule}{}{end}\n", row.sentence, row.rule);
+            let rule = if row.range.is_empty() {
+                ""
+            } else {
+                " Must be "
+            };
+            let end = if row.range.is_empty() { "" } else { "." };
+            text += &format!("# {}{rule}{}{end}\n", row.sentence, row.range);
             text += &match value {
                 Some(value) => format!("{key} = {value}\n"),
                 None => format!("# {key} is unset\n"),
@@ -183,7 +179,7 @@ impl Config {
 }
 
 /// At most one way to log in, and a password for a user.
-fn check_login(jetstream: &JetStreamSettings) -> Result<(), ConfigError> {
+fn check_login(jetstream: &JetStreamSettings) -> Result<(), OutOfRange> {
     let ways = [
         jetstream.credentials.is_some(),
         jetstream.token_file.is_some(),
@@ -205,14 +201,14 @@ fn check_login(jetstream: &JetStreamSettings) -> Result<(), ConfigError> {
 }
 
 /// A rule that depends on several keys.
-fn requires(holds: bool, key: &'static str, found: &str, rule: &str) -> Result<(), ConfigError> {
+fn requires(holds: bool, key: &'static str, found: &str, rule: &str) -> Result<(), OutOfRange> {
     if holds {
         return Ok(());
     }
-    Err(ConfigError::OutOfRange {
+    Err(OutOfRange {
         key,
         found: found.to_owned(),
-        rule: rule.to_owned(),
+        range: rule.to_owned(),
     })
 }
 

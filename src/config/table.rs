@@ -8,23 +8,9 @@ use std::ops::{RangeFrom, RangeInclusive};
 
 use serde::Serialize;
 
-use super::error::ConfigError;
 use super::redacted;
-
-/// One key of the reference.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// The key, with its table.
-    pub key: &'static str,
-    /// What it means.
-    pub sentence: &'static str,
-    /// The default as TOML; `None`: the key is unset.
-    pub default: Option<String>,
-    /// The values that it may have; empty if its type says it all.
-    pub rule: String,
-    /// Whether the value may change while an edge runs.
-    pub live: bool,
-}
+use crate::policy::limits::OutOfRange;
+pub(super) use crate::policy::limits::Row;
 
 /// The values that a key may have.
 pub(super) trait Rule<T: Serialize> {
@@ -122,14 +108,14 @@ pub(super) fn check<T: Serialize>(
     key: &'static str,
     value: &T,
     rule: &impl Rule<T>,
-) -> Result<(), ConfigError> {
+) -> Result<(), OutOfRange> {
     if rule.holds(value) {
         return Ok(());
     }
-    Err(ConfigError::OutOfRange {
+    Err(OutOfRange {
         key,
         found: rule.shown(value),
-        rule: rule.words(),
+        range: rule.words(),
     })
 }
 
@@ -173,7 +159,7 @@ macro_rules! table {
             ///
             /// # Errors
             /// The first key whose value breaks its rule.
-            pub fn check(&self) -> Result<(), ConfigError> {
+            pub fn check(&self) -> Result<(), OutOfRange> {
                 $($(table::check(concat!($table, ".", stringify!($key)), &self.$key, &$rule)?;)?)*
                 Ok(())
             }
@@ -190,7 +176,7 @@ macro_rules! table {
                     key: concat!($table, ".", stringify!($key)),
                     sentence: concat!($($doc),+).trim_ascii(),
                     default: table::written(&defaults.$key),
-                    rule: {
+                    range: {
                         let words: [String; _] = [$(table::Rule::<$type>::words(&$rule))?];
                         words.concat()
                     },

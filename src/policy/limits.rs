@@ -117,16 +117,16 @@ pub struct OutOfRange {
     pub range: String,
 }
 
-/// A bound in the reference.
+/// A key in the reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The key, as a file names it.
     pub key: &'static str,
     /// What it means.
     pub sentence: &'static str,
-    /// Its default.
-    pub default: String,
-    /// What it may be.
+    /// Its default as TOML; `None`: the key is unset.
+    pub default: Option<String>,
+    /// The values that it may have; empty if its type says it all.
     pub range: String,
     /// Whether an operator may change it while the edge runs.
     pub live: bool,
@@ -260,14 +260,14 @@ macro_rules! limits {
                 $(Row {
                     key: concat!("edge.limits.", stringify!($live_key)),
                     sentence: concat!($($live_doc),*).trim_ascii(),
-                    default: <$live_type>::word(&Keys::default().$live_key),
+                    default: Some(<$live_type>::word(&Keys::default().$live_key)),
                     range: told::<$live_type>(&$live_range),
                     live: true,
                 },)*
                 $(Row {
                     key: concat!("edge.limits.", stringify!($key)),
                     sentence: concat!($($doc),*).trim_ascii(),
-                    default: <$type>::word(&Keys::default().$key),
+                    default: Some(<$type>::word(&Keys::default().$key)),
                     range: told::<$type>(&$range),
                     live: false,
                 },)*
@@ -384,8 +384,8 @@ mod tests {
         assert!(rows.iter().all(|row| row.sentence.ends_with('.')));
         let wait = &rows[2];
         assert_eq!(
-            (wait.key, wait.default.as_str(), wait.range.as_str()),
-            ("edge.limits.segment_wait_ms", "4000", "1 to 600000")
+            (wait.key, wait.default.as_deref(), wait.range.as_str()),
+            ("edge.limits.segment_wait_ms", Some("4000"), "1 to 600000")
         );
     }
 }

@@ -193,7 +193,7 @@ fn the_reference_of_keys_is_the_table() {
     let rows = seawall::config::Config::rows();
     let rows = rows.iter().map(|row| {
         let live = if row.live { "yes" } else { "" };
-        let (key, rule, sentence) = (row.key, &row.rule, row.sentence);
+        let (key, rule, sentence) = (row.key, &row.range, row.sentence);
         let default = row.default.as_deref().unwrap_or("unset");
         format!("| `{key}` | {default} | {rule} | {live} | {sentence} |\n")
     });

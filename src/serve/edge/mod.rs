@@ -19,6 +19,7 @@ mod likes;
 pub mod metrics;
 mod node;
 pub mod permit;
+mod place;
 mod renditions;
 mod request;
 pub mod store;

@@ -8,7 +8,6 @@ mod order;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
 use http::StatusCode;
@@ -18,6 +17,7 @@ use self::attempt::{Fetch, Whole};
 pub(super) use self::order::{Ask, Listing};
 use super::flights::{Landing, Progress, Watch};
 use super::node::Edge;
+use super::place::Place;
 use super::store::{Entry, Failure, LastLanding, Object};
 use crate::hls::names::LivePath;
 use crate::policy::collapse::Generation;
@@ -139,7 +139,7 @@ pub(super) async fn fetch(
                 }
             }
             Action::TakeHold => {
-                held = Held::take(edge);
+                held = Place::take(&edge.held, edge.limits().held_max);
                 let (now, around) = (edge.clock.now(), surroundings(edge, key));
                 fetch.flight.handle_hold(held.is_some(), now, around);
             }
@@ -188,23 +188,6 @@ async fn wait(edge: &Edge, key: &Key, until: Timestamp, next: Option<u64>) {
             let _ = tokio::time::timeout_at(until, told).await;
         }
         None => tokio::time::sleep_until(until).await,
-    }
-}
-
-/// A place among the held fetches; dropping it gives the place back.
-struct Held<'a>(&'a AtomicUsize);
-
-impl<'a> Held<'a> {
-    fn take(edge: &'a Edge) -> Option<Self> {
-        let held = Self(&edge.held);
-        let before = held.0.fetch_add(1, Ordering::Relaxed);
-        (before < edge.limits().held_max).then_some(held)
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

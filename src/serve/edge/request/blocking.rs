@@ -4,7 +4,6 @@
 //! plain requests keep their places.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -15,7 +14,7 @@ use crate::policy::edge::Reload;
 use crate::policy::flight::Reason;
 use crate::policy::status::{FetchError, MissQueue, Served, Shed, Way};
 use crate::serve::edge::fetch::{self, Listing};
-use crate::serve::edge::node::Edge;
+use crate::serve::edge::place::Place;
 use crate::serve::edge::request::answer::{self, Waited};
 use crate::serve::edge::request::asked::{Answered, Asked, Role};
 use crate::serve::edge::request::pass::RequestStream;
@@ -34,7 +33,7 @@ pub(in crate::serve::edge) async fn once_listed(
     if edge.miss_queue != MissQueue::Flights {
         return shared::serve(asked, body).await;
     }
-    let Some(_place) = BlockedPlace::take(edge) else {
+    let Some(_place) = Place::take(&edge.blocked, edge.limits().blocked_max) else {
         return asked.unserved(FetchError::Shed(Shed::BlockedFull), None, Role::Follower);
     };
     let mut blocked = Blocked::new(asked.began);
@@ -152,22 +151,5 @@ fn listed_now(asked: Asked<'_>, entry: &Entry) -> Answered {
     Answered {
         served: Served::Collapsed,
         response: warp::Reply::into_response(response),
-    }
-}
-
-/// A place among the requests that wait for a playlist which is still to come. Dropping it gives the place back.
-struct BlockedPlace<'a>(&'a AtomicUsize);
-
-impl<'a> BlockedPlace<'a> {
-    fn take(edge: &'a Edge) -> Option<Self> {
-        let place = Self(&edge.blocked);
-        let before = place.0.fetch_add(1, Ordering::Relaxed);
-        (before < edge.limits().blocked_max).then_some(place)
-    }
-}
-
-impl Drop for BlockedPlace<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
