@@ -300,10 +300,10 @@ pub struct Up {
     /// The address of the origin's metrics and health.
     #[arg(long, env = "SEAWALL_ORIGIN_ADMIN", value_name = "ADDR", value_parser = address)]
     origin_admin: Option<SocketAddr>,
-    /// The address at which the first edge listens; the others take the ports above it. Port 0: any free ports.
+    /// The address at which the first edge listens. Further edges take the ports above it. Port 0: any free ports.
     #[arg(long, env = "SEAWALL_EDGE_LISTEN", value_name = "ADDR", value_parser = address)]
     edge_listen: Option<SocketAddr>,
-    /// The address of the first edge's metrics and health; the others take the ports above it.
+    /// The address of the first edge's metrics and health. Further edges take the ports above it.
     #[arg(long, env = "SEAWALL_EDGE_ADMIN", value_name = "ADDR", value_parser = address)]
     edge_admin: Option<SocketAddr>,
     /// The folder of the live window.
@@ -396,8 +396,8 @@ pub struct EdgeArguments {
     /// The address for metrics and health.
     #[arg(long, env = "SEAWALL_ADMIN", value_name = "ADDR", value_parser = address)]
     admin: Option<SocketAddr>,
-    /// The origin, or a shield before it. With several, each object has its own first server; the others are asked if
-    /// that server fails.
+    /// The origin, or a shield before it. With several, each object has a first server of its own. The edge
+    /// asks another one if that server fails.
     #[arg(
         long,
         env = "SEAWALL_UPSTREAM",

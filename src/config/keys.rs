@@ -77,9 +77,9 @@ table! {
         name: String = "edge".to_owned(), NAME;
         /// Groups of shields between edges and origin, and shields per group, as GROUPSxN; unset: none. Only for `seawall up`.
         shields: Option<Shields> = None;
-        /// The address of the first shield; the others take the ports above it.
+        /// The address of the first shield. Further shields take the ports above it.
         shield_listen: SocketAddr = loopback(8281);
-        /// The address for metrics and health of the first shield; the others take the ports above it.
+        /// The address for metrics and health of the first shield. Further shields take the ports above it.
         shield_admin: SocketAddr = loopback(9281);
         /// Number of edges that `seawall up` starts.
         count: u32 = 3, 1..=64;
