@@ -1,7 +1,7 @@
 # Seawall: every command that a user or a developer needs. `make` alone lists them.
 
 CARGO   ?= cargo
-SEAWALL := target/release/seawall
+SEAWALL := $(or $(CARGO_TARGET_DIR),target)/release/seawall
 EDGE    ?= http://127.0.0.1:8081
 CHANNEL ?= demo
 URL     ?= $(EDGE)/live/$(CHANNEL)/main.m3u8
