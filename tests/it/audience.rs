@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
-use rand_distr::{Distribution, Exp};
+use rand_distr::{Distribution, Exp, Uniform};
 use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
 use seawall::report::record::{Object, RunRecord};
@@ -413,43 +413,54 @@ async fn poisson_polls_cost_the_origin_what_renewal_theory_says_with_the_queue_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes three minutes"]
-async fn what_leaks_without_the_queue_is_a_fetch_over_a_segment_in_the_mean_of_five_seeds() {
-    const SEEDS: u64 = 5;
-    let mut scenario = short(600, 30.0);
-    let real = &mut scenario.real;
-    real.cluster.edges = 1;
-    // Reloads keep the phase of the arrival, so arrivals are even over four segments, and even over each.
-    real.audience.arrivals = Arrivals::Steady { over_s: 4.0 * 2.88 };
-    real.audience.abr = abr::Mode::Fixed("180p".to_owned());
-    real.audience.last_mile.at_least_bps = 1_000_000;
-    let mut surplus = Vec::new();
-    for seed in 1..=SEEDS {
-        scenario.seed = seed;
-        let played = play_scenario(&scenario, MissQueue::Off).await;
-        let origin = &played.summary.origin;
-        assert_eq!(
-            origin.measured.segment, origin.predicted.0,
-            "exactly, in each run"
-        );
-        // (fetches - floor) / requests compared with L / D, with the fetch time as viewers saw it.
-        let asked = played.summary.requests[2].total as f64;
-        let leak = (origin.measured.segment - origin.keys) as f64 / asked;
-        let segment = Duration::from_secs_f64(origin.window_ms / 1e3);
-        let fetch = Duration::from_secs_f64(origin.fetch_ms.unwrap() / 1e3);
-        let expected = leak_share(fetch, segment);
-        println!(
-            "seed {seed}: {:.3} % leak, {:.3} % expected",
-            leak * 1e2,
-            expected * 1e2
-        );
-        surplus.push(leak - expected);
+async fn what_leaks_of_a_segment_without_the_queue_is_a_fetch_over_the_time_in_which_it_is_asked_for()
+ {
+    const SEGMENTS: u64 = 30;
+    const REQUESTS: usize = 200;
+    const WINDOW: Duration = Duration::from_secs(6);
+    let origin = FaultOrigin::start(|_, _| {
+        let body = Behaviour::ok("segment");
+        Behaviour::Late(Duration::from_millis(120), Box::new(body))
+    })
+    .await;
+    let edge = TestEdge::start_with(&origin.url(), MissQueue::Off, Limits::default());
+    let mut requests = tokio::task::JoinSet::new();
+    let begins = tokio::time::Instant::now() + Duration::from_millis(100);
+    for number in 0..SEGMENTS {
+        let mut chance = ChaCha8Rng::seed_from_u64(number);
+        let evenly = Uniform::new(0.0, WINDOW.as_secs_f64()).unwrap();
+        for _ in 0..REQUESTS {
+            let due = begins + Duration::from_secs_f64(evenly.sample(&mut chance));
+            let addr = edge.addr;
+            requests.spawn(async move {
+                tokio::time::sleep_until(due).await;
+                let asked = Instant::now();
+                let path = format!("/live/demo/180p/{number}.ts");
+                let reply = client::get(addr, &path).await;
+                assert_eq!(reply.status, 200);
+                let missed = !reply.header("cache-status").contains("hit");
+                (number, missed, asked.elapsed())
+            });
+        }
     }
-    let interval = Interval::of(&surplus, Confidence::Percent99).unwrap();
-    println!("{interval:?}");
+    let mut fetches = [0_u32; SEGMENTS as usize];
+    let (mut missed, mut waited) = (0_u32, Duration::ZERO);
+    while let Some(ended) = requests.join_next().await {
+        let (number, is_miss, took) = ended.unwrap();
+        if is_miss {
+            fetches[number as usize] += 1;
+            missed += 1;
+            waited += took;
+        }
+    }
+    assert_eq!(origin.arrived().len(), missed as usize);
+    // With the fetch time as clients saw it.
+    let expected = leak_share(waited / missed, WINDOW);
+    let beyond = fetches.map(|fetches| f64::from(fetches - 1) / REQUESTS as f64 - expected);
+    let interval = Interval::of(&beyond, Confidence::Percent99).unwrap();
     assert!(
-        interval.contains(0.0),
-        "the mean of what leaks beyond L/D is not zero: {surplus:?}, {interval:?}"
+        interval.contains(0.0) && interval.half_width < expected / 3.0,
+        "what leaks differs from L/W = {expected:.4}: {interval:?}, {fetches:?}"
     );
 }
 
