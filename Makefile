@@ -18,7 +18,7 @@ help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 	@echo "  make surge-NAME       play another scenario: $(SCENARIOS) (AB=KNOB=A,B: twice)"
 
-demo: build ## start everything, play the celebrity surge with the miss queue and without, print the report
+demo: build ## start everything, play the celebrity surge without the miss queue and with it, print the report
 	@$(SEAWALL) up --surge celebrity-live --report reports/demo --metrics $(METRICS)
 
 run: build ## a live stream behind three edges, until Ctrl-C
@@ -28,8 +28,8 @@ top: build ## watch what `make run` has started, in a terminal (q quits)
 	@$(SEAWALL) top
 
 # With TARGET="http://127.0.0.1:8081 ..." at edges that `make run` has started; else at a cluster of its own.
-surge-celebrity: build ## play the celebrity surge (MISS_QUEUE=off: without the queue; TARGET=URLs: at running edges)
-	@$(SEAWALL) surge celebrity-live $(if $(MISS_QUEUE),--miss-queue $(MISS_QUEUE)) $(if $(SEED),--seed $(SEED)) \
+surge-celebrity: build ## play the celebrity surge in each variant (MISS_QUEUE=off: one run without the queue; TARGET=URLs: at running edges)
+	@$(SEAWALL) surge celebrity-live $(if $(MISS_QUEUE),--miss-queue $(MISS_QUEUE),$(if $(TARGET),,--compare)) $(if $(SEED),--seed $(SEED)) \
 		--metrics $(METRICS) $(foreach url,$(TARGET),--target $(url)) $(if $(TARGET),--origin-admin $(or $(ORIGIN_ADMIN),http://127.0.0.1:9000))
 
 # MISS_QUEUE=, SEED= and AB=KNOB=A,B as above; each at a cluster of its own, with a report under reports/.

@@ -283,7 +283,7 @@ requests_logged_max = 1000000
 [real.cluster]
 edges = 2
 parts_per_segment = 12
-origin_delay_ms = 0.0
+origin = { latency_ms = 0.0 }
 
 [real.connections]
 pool = 1024

@@ -105,6 +105,7 @@ fn edge() -> Arc<Edge> {
         miss_queue: MissQueue::Flights,
         cache_bytes: 512 << 20,
         prefetch: true,
+        refresh: true,
         limits: Limits::default(),
         access_log: None,
         likes: Addresses::default(),

@@ -17,6 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use seawall::hls::timeline::Layout;
 use seawall::load::{self, Metrics, Network, RunPlan, Stream};
+use seawall::policy::capacity::Capacity;
 use seawall::policy::key::Kind;
 use seawall::policy::status::MissQueue;
 use seawall::report::record::{Outcome, Process, Request, RunRecord};
@@ -71,7 +72,7 @@ async fn soak(length: Duration, viewers: u32, seed: u64) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let clock = Clock::start();
     let config = OriginConfig {
-        delay: Duration::from_millis(20),
+        capacity: Capacity::unbounded(Duration::from_millis(20)),
         segments_dir: folder.path().to_owned(),
         ..OriginConfig::default()
     };

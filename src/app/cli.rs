@@ -7,8 +7,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Config;
+use crate::config::keys::CapacitySettings;
 use crate::config::shields::Shields;
 use crate::config::target::Target;
+use crate::policy::capacity::Law;
 use crate::policy::status::MissQueue;
 use crate::report::compare;
 use crate::run::ab::Ab;
@@ -291,9 +293,8 @@ pub struct Up {
     /// Bytes that each edge's cache may hold.
     #[arg(long, env = "SEAWALL_CACHE_BYTES", value_name = "BYTES")]
     cache_bytes: Option<u64>,
-    /// How long every answer of the origin waits, in milliseconds.
-    #[arg(long, env = "SEAWALL_ORIGIN_DELAY_MS", value_name = "MS")]
-    origin_delay_ms: Option<f64>,
+    #[command(flatten)]
+    capacity: Capacity,
     /// The address at which the origin listens.
     #[arg(long, env = "SEAWALL_ORIGIN_LISTEN", value_name = "ADDR", value_parser = address)]
     origin_listen: Option<SocketAddr>,
@@ -312,7 +313,7 @@ pub struct Up {
     /// Start each part as a separate process, so that one can be killed, stopped or watched alone.
     #[arg(long, conflicts_with_all = ["surge", "shields"])]
     pub processes: bool,
-    /// Play this scenario at the edges, with the miss queue and then without, and print the report. With a terminal the
+    /// Play this scenario at the edges, in each of its variants or without the miss queue and with it, and print the report. With a terminal the
     /// stream then stays up; without one the program ends with the run's exit code.
     #[arg(long, value_name = "SCENARIO")]
     pub surge: Option<String>,
@@ -322,6 +323,38 @@ pub struct Up {
     /// The address at which Prometheus can scrape the audience of that surge, such as 127.0.0.1:9070.
     #[arg(long, env = "SEAWALL_METRICS", value_name = "ADDR", value_parser = address, requires = "surge")]
     pub metrics: Option<SocketAddr>,
+}
+
+/// Flags for what an origin can do.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "What the origin can do")]
+pub struct Capacity {
+    /// Mean time that the origin works on a request, in milliseconds.
+    #[arg(long, env = "SEAWALL_ORIGIN_LATENCY_MS", value_name = "MS")]
+    origin_latency_ms: Option<f64>,
+    /// How single requests differ from that mean.
+    #[arg(long, env = "SEAWALL_ORIGIN_LAW", value_name = "LAW", value_parser = law())]
+    origin_law: Option<Law>,
+    /// Number of requests that the origin works on at once.
+    #[arg(long, env = "SEAWALL_ORIGIN_SLOTS", value_name = "COUNT")]
+    origin_slots: Option<u32>,
+    /// Number of requests that wait for a slot. A request beyond them gets 503.
+    #[arg(long, env = "SEAWALL_ORIGIN_QUEUE", value_name = "COUNT")]
+    origin_queue: Option<u32>,
+    /// Bits per second that all answers of the origin share.
+    #[arg(long, env = "SEAWALL_ORIGIN_BANDWIDTH_BPS", value_name = "BPS")]
+    origin_bandwidth_bps: Option<u64>,
+}
+
+impl Capacity {
+    /// Sets what the user gave.
+    pub fn lay_over(&self, settings: &mut CapacitySettings) {
+        set(&mut settings.latency_ms, &self.origin_latency_ms);
+        set(&mut settings.law, &self.origin_law);
+        settings.slots = self.origin_slots.or(settings.slots);
+        set(&mut settings.queue, &self.origin_queue);
+        settings.bandwidth_bps = self.origin_bandwidth_bps.or(settings.bandwidth_bps);
+    }
 }
 
 /// Flags of `seawall broadcast`.
@@ -375,9 +408,8 @@ pub struct OriginArguments {
     /// Number of segments that a playlist lists.
     #[arg(long, env = "SEAWALL_WINDOW", value_name = "COUNT")]
     window: Option<u64>,
-    /// How long every answer waits, in milliseconds.
-    #[arg(long, env = "SEAWALL_ORIGIN_DELAY_MS", value_name = "MS")]
-    delay_ms: Option<f64>,
+    #[command(flatten)]
+    capacity: Capacity,
     #[command(flatten)]
     operators: Operators,
 }
@@ -462,10 +494,16 @@ pub struct Surge {
         conflicts_with = "targets"
     )]
     pub miss_queue: MissQueue,
-    /// Play the scenario twice with one seed, each time at a new cold cluster, with one setting changed:
-    /// miss-queue=flights,off, shield=none,2x2, freshness=0,50, eviction=lru,tiny-lfu or likes=on,off.
+    /// Play the scenario two to five times with one seed, each time at a new cold cluster, with one setting changed:
+    /// miss-queue=flights,off, prefetch=on,off, refresh=on,off, shield=none,2x2, freshness=0,50, eviction=lru,tiny-lfu,
+    /// likes=on,off, edges=1,3, origin-slots=none,16, origin-queue=0,32, origin-latency-ms=50,300, parts=6,9 or window=6,10.
     #[arg(long, value_name = "KNOB=A,B", conflicts_with = "targets")]
     pub ab: Option<Ab>,
+    /// Play each variant that the scenario names, with one seed, each at a new cold cluster.
+    #[arg(long, conflicts_with_all = ["targets", "ab", "miss_queue"])]
+    pub compare: bool,
+    #[command(flatten)]
+    pub capacity: Capacity,
     /// The seed: another one draws another audience of the same kind.
     #[arg(long, env = "SEAWALL_SEED", value_name = "NUMBER")]
     pub seed: Option<u64>,
@@ -478,6 +516,9 @@ pub struct Surge {
     /// The address at which Prometheus can scrape the audience during the surge, such as 127.0.0.1:9070.
     #[arg(long, env = "SEAWALL_METRICS", value_name = "ADDR", value_parser = address)]
     pub metrics: Option<SocketAddr>,
+    /// Print every table instead of one screen.
+    #[arg(long, conflicts_with = "json")]
+    pub full: bool,
     /// Print the summary as one JSON document.
     #[arg(long)]
     pub json: bool,
@@ -658,7 +699,7 @@ impl Up {
             set(&mut config.edge.cache_bytes, &self.cache_bytes);
             set(&mut config.edge.listen, &self.edge_listen);
             set(&mut config.edge.admin, &self.edge_admin);
-            set(&mut config.origin.delay_ms, &self.origin_delay_ms);
+            self.capacity.lay_over(&mut config.origin.capacity);
             set(&mut config.origin.listen, &self.origin_listen);
             set(&mut config.origin.admin, &self.origin_admin);
             set(&mut config.origin.segments, &self.segments);
@@ -695,7 +736,7 @@ impl OriginArguments {
             origin.token = self.token.clone().or(origin.token.take());
             set(&mut origin.segments, &self.segments);
             set(&mut origin.window, &self.window);
-            set(&mut origin.delay_ms, &self.delay_ms);
+            self.capacity.lay_over(&mut origin.capacity);
             self.operators.lay_over(config);
         })
     }
@@ -740,6 +781,14 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 fn miss_queue() -> impl TypedValueParser<Value = MissQueue> {
     PossibleValuesParser::new(MissQueue::ALL.map(MissQueue::word))
         .try_map(|word| word.parse::<MissQueue>())
+}
+
+/// The names of the laws of latency, listed in `--help`.
+fn law() -> impl TypedValueParser<Value = Law> {
+    PossibleValuesParser::new(Law::ALL.map(Law::word)).map(|word| {
+        let named = Law::ALL.into_iter().find(|law| law.word() == word);
+        named.unwrap_or_default()
+    })
 }
 
 fn set<T: Clone>(place: &mut T, given: &Option<T>) {

@@ -102,7 +102,7 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
         config.edge.shields = plan.shields;
         config.channel.name.clone_from(&scenario.name);
         config.channel.parts_per_segment = plan.parts_per_segment;
-        config.origin.delay_ms = plan.origin_delay_ms;
+        config.origin.capacity = plan.origin.clone();
         config.origin.window = plan.window;
     }
     // Likes of simulated viewers go into a temporary folder, because they do not belong in the folder for segments.
@@ -135,7 +135,7 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
             let registry = Registry::new(&[]);
             let metrics = runner::metrics(&scenario, &registry, clock);
             let _door = surge::door(flags.metrics, registry)?;
-            let code = surge::both(
+            let code = surge::all(
                 &scenario,
                 &cluster,
                 &config,

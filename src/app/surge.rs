@@ -17,7 +17,7 @@ use crate::report::series::Series;
 use crate::report::summary::Summary;
 use crate::report::text::{self, Ink, Page};
 use crate::report::thresholds::Verdict;
-use crate::run::ab::{Ab, Side};
+use crate::run::ab::{self, PlannedRun};
 use crate::run::cluster::{Cluster, Edges};
 use crate::run::runner::{self, Played, RunningEdges};
 use crate::scenario::{self, Scenario};
@@ -26,7 +26,7 @@ use crate::serve::components::MetricsDoor;
 use crate::serve::metrics::Registry;
 use crate::terminal;
 
-/// `seawall surge`: one run, or two of one seed beside each other, at separate clusters or at running edges.
+/// `seawall surge`: one run, or several of one seed beside each other, at separate clusters or at running edges.
 ///
 /// # Errors
 /// The error, in sentences for the user.
@@ -36,6 +36,7 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
         scenario.seed = seed;
     }
     let plan = &mut scenario.real.cluster;
+    flags.capacity.lay_over(&mut plan.origin);
     plan.shields = flags.shields.or(plan.shields);
     plan.edges = flags.edges.unwrap_or(plan.edges);
     scenario.real.audience.viewers = flags.viewers.unwrap_or(scenario.real.audience.viewers);
@@ -44,86 +45,70 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
     let registry = Registry::new(&[]);
     let metrics = runner::metrics(&scenario, &registry, clock);
     let _door = door(flags.metrics, registry)?;
-    let metrics = &metrics;
-    if let Some(comparison) = &flags.ab {
-        return compared(&scenario, comparison, flags, metrics, clock, &stop).await;
-    }
-    let played = if flags.targets.is_empty() {
-        runner::at_own_cluster(&scenario, flags.miss_queue, metrics, clock, &stop).await?
-    } else {
+    let report = flags.report.as_deref().map(Folder::open).transpose()?;
+    let format = match (flags.json, flags.full) {
+        (true, _) => Format::Json,
+        (false, true) => Format::Full,
+        (false, false) => Format::Screen,
+    };
+    let mut reported = Reported::default();
+    if !flags.targets.is_empty() {
         let edges = RunningEdges {
             targets: &flags.targets,
             channel: &flags.channel,
             origin_admin: flags.origin_admin.as_deref(),
             miss_queue: flags.miss_queue,
         };
-        runner::at_running_edges(&scenario, edges, metrics, clock, &stop).await?
-    };
-    let summary = &played.summary;
-    if let Some(folder) = &flags.report {
-        leave(
-            folder,
-            &[(&played, &format!("miss queue {}", summary.miss_queue))],
-        )?;
+        let played = runner::at_running_edges(&scenario, edges, &metrics, clock, &stop).await?;
+        reported.push(played, format!("miss queue {}", flags.miss_queue));
+        return reported.finish(report, format);
     }
-    if flags.json {
-        terminal::print(&format!("{}\n", serde_json::to_string_pretty(summary)?))?;
-    } else {
-        terminal::print(&text::render(summary, page()))?;
-    }
-    Ok(code_of(&[summary]))
-}
-
-/// Both sides of a comparison, each at its own cold cluster, with the same seed.
-async fn compared(
-    scenario: &Scenario,
-    comparison: &Ab,
-    flags: &cli::Surge,
-    metrics: &Metrics,
-    clock: Clock,
-    stop: &CancellationToken,
-) -> anyhow::Result<u8> {
-    let mut played = Vec::new();
-    for side in [Side::A, Side::B] {
-        let mut miss_queue = flags.miss_queue;
-        let mut varied = scenario.clone();
-        comparison.lay_over(side, &mut varied, &mut miss_queue);
-        let varied = varied.checked(&flags.scenario)?;
-        played.push(runner::at_own_cluster(&varied, miss_queue, metrics, clock, stop).await?);
+    for run in planned(&scenario, flags)? {
+        let (what, how) = (&run.scenario, run.miss_queue);
+        let played = runner::at_own_cluster(what, how, &metrics, clock, &stop).await?;
+        reported.push(played, run.label);
         if stop.is_cancelled() {
             break;
         }
     }
-    let labels = [Side::A, Side::B].map(|side| comparison.label(side));
-    if let Some(folder) = &flags.report {
-        let runs: Vec<_> = played
-            .iter()
-            .zip(labels.iter().map(String::as_str))
-            .collect();
-        leave(folder, &runs)?;
-    }
-    let summaries: Vec<_> = played.iter().map(|played| &played.summary).collect();
-    if flags.json {
-        terminal::print(&format!("{}\n", serde_json::to_string_pretty(&summaries)?))?;
-    } else if let [one, other] = summaries[..] {
-        terminal::print(&format!(
-            "{}\n{}\n{}",
-            text::render(one, page()),
-            text::render(other, page()),
-            text::beside(one, other, [&labels[0], &labels[1]], page())
-        ))?;
-    } else {
-        terminal::print(&text::render(summaries[0], page()))?;
-    }
-    Ok(code_of(&summaries))
+    reported.finish(report, format)
 }
 
-/// Plays a scenario at a cluster, and with the same seed at as many edges without the miss queue. Prints the whole report of
-/// the first run, the verdict of the second, and both beside each other.
+/// The runs that the user wants: those of `--ab`, the scenario's variants, or one.
+fn planned(scenario: &Scenario, flags: &cli::Surge) -> anyhow::Result<Vec<PlannedRun>> {
+    let miss_queue = flags.miss_queue;
+    let runs = match &flags.ab {
+        Some(comparison) => comparison.runs(scenario, miss_queue),
+        None if flags.compare => {
+            let variants = ab::variants(scenario);
+            anyhow::ensure!(
+                !variants.is_empty(),
+                "{:?} has no variants to compare: it needs [[real.variants]], or play it with --ab KNOB=A,B",
+                scenario.name
+            );
+            variants
+        }
+        None => vec![PlannedRun {
+            label: format!("miss queue {miss_queue}"),
+            scenario: scenario.clone(),
+            miss_queue,
+        }],
+    };
+    let checked = runs.into_iter().map(|run| {
+        Ok(PlannedRun {
+            scenario: run.scenario.checked(&flags.scenario)?,
+            ..run
+        })
+    });
+    checked.collect()
+}
+
+/// Plays what a scenario compares, or the scenario with the miss queue and without, each run with the same seed and at cold
+/// edges. The last run is played at the edges of the cluster, and the others at as many edges beside them.
 ///
 /// # Errors
 /// No port is free, or an edge cannot be reached.
-pub async fn both(
+pub async fn all(
     scenario: &Scenario,
     cluster: &Cluster<'_>,
     config: &Config,
@@ -132,60 +117,130 @@ pub async fn both(
     clock: Clock,
     stop: &CancellationToken,
 ) -> anyhow::Result<u8> {
-    let on =
-        runner::at_cluster(scenario, cluster, MissQueue::Flights, metrics, clock, stop).await?;
-    if stop.is_cancelled() {
-        terminal::print(&text::render(&on.summary, page()))?;
-        return Ok(code_of(&[&on.summary]));
+    let report = report.map(Folder::open).transpose()?;
+    let mut runs = ab::variants(scenario);
+    if runs.is_empty() {
+        runs = [MissQueue::Off, MissQueue::Flights]
+            .map(|miss_queue| PlannedRun {
+                label: format!("miss queue {miss_queue}"),
+                scenario: scenario.clone(),
+                miss_queue,
+            })
+            .to_vec();
     }
-    let plan = &scenario.real.cluster;
-    let without = Edges::open(plan, cluster.origin, "off", MissQueue::Off, config, clock).await?;
-    let bare = Cluster {
-        edges: &without,
-        ..*cluster
-    };
-    let off = runner::at_cluster(scenario, &bare, MissQueue::Off, metrics, clock, stop).await;
-    without.stop().await;
-    let off = off?;
-    let labels = ["miss queue on", "miss queue off"];
-    if let Some(folder) = report {
-        leave(folder, &[(&on, labels[0]), (&off, labels[1])])?;
+    let mut reported = Reported::default();
+    let last = runs.len().saturating_sub(1);
+    for (index, run) in runs.into_iter().enumerate() {
+        let (what, how) = (&run.scenario, run.miss_queue);
+        let played = if index == last {
+            runner::at_cluster(what, cluster, how, metrics, clock, stop).await?
+        } else {
+            let plan = &what.real.cluster;
+            let name = format!("run-{}", index + 1);
+            let beside = Edges::open(plan, cluster.origin, &name, how, config, clock).await?;
+            let beside_it = Cluster {
+                edges: &beside,
+                ..*cluster
+            };
+            let played = runner::at_cluster(what, &beside_it, how, metrics, clock, stop).await;
+            beside.stop().await;
+            played?
+        };
+        reported.push(played, run.label);
+        if stop.is_cancelled() {
+            break;
+        }
     }
-    let (on, off) = (on.summary, off.summary);
-    terminal::print(&format!(
-        "\n{}\n{}\n{}",
-        text::render(&on, page()),
-        text::verdict(&off, page()),
-        text::beside(&on, &off, labels, page())
-    ))?;
-    Ok(code_of(&[&on, &off]))
+    reported.finish(report, Format::Screen)
 }
 
-/// Writes the documents of one or two runs, under their labels, into a folder.
-fn leave(folder: &Path, runs: &[(&Played, &str)]) -> anyhow::Result<()> {
-    let series: Vec<_> = runs
-        .iter()
-        .map(|(played, _)| Series::of(&played.record))
-        .collect();
-    let runs: Vec<_> = runs
-        .iter()
-        .zip(&series)
-        .map(|((played, label), series)| Run {
-            summary: &played.summary,
-            series,
-            label,
-        })
-        .collect();
-    let cannot = || format!("cannot write the report to {}", folder.display());
-    std::fs::create_dir_all(folder).with_context(cannot)?;
-    for (name, text) in documents::documents(&runs) {
-        std::fs::write(folder.join(name), text).with_context(cannot)?;
+/// What is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    /// What fits on a screen.
+    Screen,
+    /// Every table.
+    Full,
+    /// The summaries.
+    Json,
+}
+
+/// The folder for a report. It is tried before the run, because a run takes long.
+struct Folder<'a>(&'a Path);
+
+impl<'a> Folder<'a> {
+    fn open(path: &'a Path) -> anyhow::Result<Self> {
+        let cannot = || {
+            format!(
+                "cannot write a report to {}: is it a folder that you may write to?",
+                path.display()
+            )
+        };
+        std::fs::create_dir_all(path).with_context(cannot)?;
+        tempfile::tempfile_in(path).with_context(cannot)?;
+        Ok(Self(path))
     }
-    terminal::remark(&format!(
-        "the report is in {}",
-        folder.join("report.html").display()
-    ));
-    Ok(())
+
+    fn write(&self, runs: &[Run<'_>]) -> anyhow::Result<()> {
+        for (name, text) in documents::documents(runs) {
+            let path = self.0.join(name);
+            std::fs::write(&path, text)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// The runs that were played, with their labels.
+#[derive(Default)]
+struct Reported {
+    played: Vec<(Played, Series, String)>,
+}
+
+impl Reported {
+    fn push(&mut self, played: Played, label: String) {
+        let series = Series::of(&played.record);
+        self.played.push((played, series, label));
+    }
+
+    /// Prints the runs and writes their report. Returns the exit code. A report that cannot be written takes no figure away.
+    fn finish(&self, folder: Option<Folder<'_>>, format: Format) -> anyhow::Result<u8> {
+        let runs: Vec<_> = self
+            .played
+            .iter()
+            .map(|(played, series, label)| Run {
+                summary: &played.summary,
+                series,
+                label,
+            })
+            .collect();
+        let summaries: Vec<_> = runs.iter().map(|run| run.summary).collect();
+        let text = match (format, &runs[..]) {
+            (Format::Json, [run]) => serde_json::to_string_pretty(run.summary)? + "\n",
+            (Format::Json, _) => serde_json::to_string_pretty(&summaries)? + "\n",
+            (Format::Full, runs) => {
+                let each = runs
+                    .iter()
+                    .map(|run| text::render(run.summary, page()) + "\n");
+                let beside = (runs.len() > 1).then(|| text::beside(runs, page()));
+                each.chain(beside).collect()
+            }
+            (Format::Screen, runs) => text::screen(runs, page()),
+        };
+        terminal::print(&text)?;
+        if let Some(folder) = folder {
+            folder.write(&runs)?;
+            terminal::remark(&format!(
+                "the report is in {}",
+                folder.0.join("report.html").display()
+            ));
+        } else if format == Format::Screen {
+            terminal::remark(
+                "more: --full prints every table, --report DIR writes a page with charts",
+            );
+        }
+        Ok(code_of(&summaries))
+    }
 }
 
 /// The exit code of one or more runs.

@@ -15,6 +15,7 @@ use crate::hls::names;
 use crate::hls::timeline::{Layout, PARTS_PER_SEGMENT};
 use crate::likes::LikesLimits;
 use crate::likes::durability::{Ack, SnapshotDue};
+use crate::policy::capacity::{Capacity, Latency, Law};
 use crate::policy::limits::{self, OutOfRange};
 use crate::policy::status::MissQueue;
 
@@ -65,8 +66,26 @@ table! {
         segments: PathBuf = PathBuf::from("segments");
         /// Number of segments that a playlist lists.
         window: u64 = 10, Of(6..=1_000, "segments");
-        /// How long every answer waits, in milliseconds, because on loopback a fetch would otherwise take no time.
-        delay_ms: f64 = 0.0, Of(0.0..=60_000.0, "milliseconds");
+    }
+    with {
+        /// What it can do for edges and viewers.
+        capacity: CapacitySettings;
+    }
+}
+
+table! {
+    /// What the origin can do for edges and viewers.
+    CapacitySettings as "origin.capacity" {
+        /// Number of requests that it works on at once; unset: no bound.
+        slots: Option<u32> = None, IfSet(1..=100_000);
+        /// Number of requests that wait for a slot, if slots are set. A request beyond them gets 503.
+        queue: u32 = 0, 0..=1_000_000;
+        /// Mean time that it works on a request, in milliseconds, because on loopback a fetch would otherwise take no time.
+        latency_ms: f64 = 0.0, Of(0.0..=60_000.0, "milliseconds");
+        /// How single requests differ from that mean: `fixed`, `exponential` or `log-normal`.
+        law: Law = Law::Fixed;
+        /// Bits per second that all its answers share; unset: no bound.
+        bandwidth_bps: Option<u64> = None, IfSet(Of(8_000..=1_000_000_000_000, "bits per second"));
     }
 }
 
@@ -97,6 +116,8 @@ table! {
         connections_max: Option<usize> = None, IfSet(1..=1_000_000);
         /// Whether segments are prefetched as soon as a playlist lists them, before a viewer asks.
         prefetch: bool = true;
+        /// Whether a stale playlist is served while the edge refreshes it in the background.
+        refresh: bool = true;
         /// The file for the log of answered requests, one JSON object per line; unset: no log.
         access_log: Option<PathBuf> = None;
         /// One request in this many is logged.
@@ -229,6 +250,21 @@ impl ChannelSettings {
             parts_per_segment: self.parts_per_segment,
             ladder: ladder(&self.renditions),
             ..Layout::default()
+        }
+    }
+}
+
+impl CapacitySettings {
+    /// The settings in the form that the origin takes.
+    pub fn capacity(&self) -> Capacity {
+        Capacity {
+            slots: self.slots,
+            queue: self.queue,
+            latency: Latency {
+                mean: Duration::try_from_secs_f64(self.latency_ms / 1e3).unwrap_or_default(),
+                law: self.law,
+            },
+            bandwidth_bps: self.bandwidth_bps,
         }
     }
 }

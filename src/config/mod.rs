@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::error::ConfigError;
 use self::keys::{
-    AdminSettings, Backend, BroadcastSettings, ChannelSettings, EdgeSettings, JetStreamSettings,
-    LikesSettings, OriginSettings,
+    AdminSettings, Backend, BroadcastSettings, CapacitySettings, ChannelSettings, EdgeSettings,
+    JetStreamSettings, LikesSettings, OriginSettings,
 };
 use crate::likes::durability::Ack;
 use crate::policy::limits::{self, OutOfRange, Row};
@@ -67,6 +67,7 @@ impl Config {
         self.channel.check()?;
         self.broadcast.check()?;
         self.origin.check()?;
+        self.origin.capacity.check()?;
         self.edge.check()?;
         self.edge.limits.check()?;
         self.admin.check()?;
@@ -97,6 +98,7 @@ impl Config {
             ChannelSettings::rows(),
             BroadcastSettings::rows(),
             OriginSettings::rows(),
+            CapacitySettings::rows(),
             EdgeSettings::rows(),
             limits::rows(),
             AdminSettings::rows(),
@@ -139,6 +141,7 @@ impl Config {
             self.channel.values(),
             self.broadcast.values(),
             self.origin.values(),
+            self.origin.capacity.values(),
             self.edge.values(),
             bounds.map(|(key, value)| (key, Some(value))).collect(),
             self.admin.values(),
@@ -253,6 +256,7 @@ mod tests {
             &file["channel"],
             &file["broadcast"],
             &file["origin"],
+            &file["origin"]["capacity"],
             edge,
             &edge["limits"],
         ];
@@ -294,7 +298,10 @@ mod tests {
                 "channel.renditions",
             ),
             ("origin.window = 3", "origin.window"),
-            ("origin.delay_ms = -1.0", "origin.delay_ms"),
+            (
+                "origin.capacity.latency_ms = -1.0",
+                "origin.capacity.latency_ms",
+            ),
             ("origin.ingest = \"127.0.0.1:8001\"", "origin.token"),
             ("edge.count = 0", "edge.count"),
             ("edge.limits.total_ms = 0", "edge.limits.total_ms"),

@@ -27,7 +27,7 @@ use crate::report::predict;
 use crate::report::record::{Kind, Outcome, Process, RunRecord};
 use crate::report::summarize;
 use crate::report::summary::Summary;
-use crate::report::thresholds::{FlightThresholds, Thresholds, Verdict};
+use crate::report::thresholds::{Thresholds, Verdict};
 use crate::scenario::connections::Connections;
 use crate::serve::clock::Clock;
 use crate::serve::workers::Workers;
@@ -236,9 +236,10 @@ impl Ran {
             start_failures_max: 0,
             playlists_went_back_max: 0,
             stalled_share_max: 1.0,
-            flights: FlightThresholds {
+            flights: Some(Box::new(Thresholds {
                 origin_hits_per_object_max: 1,
-            },
+                ..Thresholds::default()
+            })),
             ..Thresholds::default()
         };
         summarize::summarize(&self.record, &hits, &EdgeCounts::default(), &thresholds)

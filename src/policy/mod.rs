@@ -5,6 +5,7 @@
 
 pub mod admission;
 pub mod blocking;
+pub mod capacity;
 pub mod collapse;
 pub mod edge;
 pub mod flight;

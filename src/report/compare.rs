@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::latency;
 use super::likes::LikesSummary;
 use super::record::Outcome;
+use super::settings;
 use super::summary::Summary;
 use super::tables::{Cell, Table, Tone};
 use super::thresholds::{Verdict, grouped};
@@ -203,7 +204,7 @@ struct Figure {
     of: fn(&Summary) -> Option<f64>,
 }
 
-const FIGURES: [Figure; 27] = [
+const FIGURES: [Figure; 29] = [
     Figure {
         what: "viewer requests",
         unit: Unit::Count,
@@ -244,6 +245,20 @@ const FIGURES: [Figure; 27] = [
             let hits = &summary.origin.measured;
             Some((hits.media_playlist + hits.multivariant) as f64)
         },
+    },
+    Figure {
+        what: "beyond the origin's capacity",
+        unit: Unit::Share,
+        better: Better::Lower,
+        floor: 0.005,
+        of: |summary| summary.origin.shed_share,
+    },
+    Figure {
+        what: "requests that waited",
+        unit: Unit::Count,
+        better: Better::Neither,
+        floor: 1.5,
+        of: |summary| Some(summary.waiters.waited as f64),
     },
     Figure {
         what: "offload, all requests",
@@ -553,6 +568,9 @@ fn warnings(a: &[Summary], b: &[Summary]) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect();
+    if let ([first_a, ..], [first_b, ..]) = (a, b) {
+        warnings.extend(settings::differences(&first_a.settings, &first_b.settings));
+    }
     for (side, runs) in [("A", a), ("B", b)] {
         for run in runs {
             if matches!(run.verdict, Verdict::Invalid | Verdict::Interrupted) {
@@ -616,39 +634,98 @@ pub(super) fn table(comparison: &Comparison) -> Table {
     table
 }
 
-/// Two runs beside each other under their labels, without a judgement, because one of them may be a baseline that is meant to
-/// be worse.
-pub(super) fn beside(runs: [&Summary; 2], labels: [&str; 2]) -> Table {
-    let [a, b] = runs.map(std::slice::from_ref);
-    let mut table = Table::new(
-        "Headline figures",
-        ["", labels[0], labels[1], "second / first"],
-    );
-    for row in Comparison::of(a, b, NOISE).rows {
-        // A ratio of two values that both print as zero has no meaning.
-        let ratio = match row.a > 0.0005 {
-            true => format!("{:.2}", row.b / row.a),
-            false => "-".to_owned(),
-        };
-        table.rows.push(vec![
-            Cell::words(&row.what),
-            Cell::figure(row.unit.write(row.a)),
-            Cell::figure(row.unit.write(row.b)),
-            Cell::figure(ratio),
-        ]);
+/// The figures of a comparison at a glance.
+const AT_A_GLANCE: [&str; 14] = [
+    "viewer requests",
+    "origin hits, segments",
+    "predicted",
+    "most for one segment",
+    "origin hits, playlists",
+    "beyond the origin's capacity",
+    "requests that waited",
+    "segment latency p99",
+    "startup p95",
+    "players that failed to start",
+    "viewers stalled",
+    "stalled share",
+    "requests that failed",
+    "perfect visits",
+];
+
+/// How much of a comparison is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// The most important figures.
+    AtAGlance,
+    /// Every figure.
+    All,
+}
+
+/// Runs beside each other under their labels, without a judgement, because some of them may be baselines that are meant to be
+/// worse.
+pub(super) fn beside(runs: &[&Summary], labels: &[&str], detail: Detail) -> Table {
+    let mut table = Table::new("Beside each other", [""]);
+    table
+        .header
+        .extend(labels.iter().map(|&label| label.to_owned()));
+    for figure in &FIGURES {
+        if detail == Detail::AtAGlance && !AT_A_GLANCE.contains(&figure.what) {
+            continue;
+        }
+        let values: Vec<_> = runs.iter().map(|run| (figure.of)(run)).collect();
+        if values.iter().all(Option::is_none) {
+            continue;
+        }
+        let cells = values.into_iter().map(|value| {
+            Cell::figure(value.map_or_else(|| "-".to_owned(), |value| figure.unit.write(value)))
+        });
+        table.rows.push(
+            std::iter::once(Cell::words(figure.what))
+                .chain(cells)
+                .collect(),
+        );
     }
-    let [first, second] = runs;
-    if (first.miss_queue, second.miss_queue) == (MissQueue::Flights, MissQueue::Off) {
-        let hits = |run: &Summary| run.origin.measured.segment;
+    table.notes.extend(shares(runs, labels));
+    if let Some(first) = runs.first() {
         table.notes.push(format!(
-            "The miss queue kept {} of {} segment requests from the origin. Both runs drew the same {} viewers (seed {}).",
-            grouped(hits(second).saturating_sub(hits(first))),
-            grouped(hits(second)),
+            "All runs drew the same {} viewers (seed {}).",
             grouped(u64::from(first.viewers.scheduled)),
             first.seed,
         ));
     }
     table
+}
+
+/// What each step from one run to the next has done for the origin: each mechanism gets its own share.
+fn shares(runs: &[&Summary], labels: &[&str]) -> Vec<String> {
+    let pairs = runs.windows(2).zip(labels.windows(2));
+    let told = pairs.filter_map(|(pair, labels)| {
+        let ([before, after], [from, to]) = (pair, labels) else {
+            return None;
+        };
+        let hits = |run: &Summary| {
+            let hits = &run.origin.measured;
+            (!hits.uncounted).then_some(hits.segment + hits.media_playlist + hits.multivariant)
+        };
+        let (before_hits, after_hits) = (hits(before)?, hits(after)?);
+        let change = match after_hits.cmp(&before_hits) {
+            std::cmp::Ordering::Less => {
+                format!("{} fewer", grouped(before_hits - after_hits))
+            }
+            std::cmp::Ordering::Equal => "as many".to_owned(),
+            std::cmp::Ordering::Greater => format!("{} more", grouped(after_hits - before_hits)),
+        };
+        let waited = |run: &Summary| run.waiters.waited;
+        Some(format!(
+            "From \"{from}\" to \"{to}\": {change} requests at the origin ({} instead of {}); {} instead of {} requests waited for \
+             the fetch of another.",
+            grouped(after_hits),
+            grouped(before_hits),
+            grouped(waited(after)),
+            grouped(waited(before)),
+        ))
+    });
+    told.collect()
 }
 
 impl Unit {

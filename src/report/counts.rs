@@ -16,6 +16,9 @@ pub struct OriginHits {
     pub multivariant: u64,
     /// For anything else.
     pub other: u64,
+    /// Requests among them that were beyond the origin's capacity and got 503.
+    #[serde(default)]
+    pub shed: u64,
     /// All requests, by the name of the client that asked.
     pub per_client: BTreeMap<String, u64>,
     /// The highest number of requests for one segment, over all clients.
@@ -52,6 +55,8 @@ pub struct EdgeCounts {
     pub waiters_peak: Option<u64>,
     /// Attempts within flights for segments, without the first attempts.
     pub segment_retries: u64,
+    /// Prefetches of segments.
+    pub segment_prefetches: u64,
     /// Segments that an edge has prefetched and that no viewer of that edge has asked for.
     pub unasked: Vec<Unasked>,
     /// How long a media playlist stays fresh at an edge; `None` if unknown.

@@ -22,13 +22,16 @@ pub struct Distributions {
     pub stalled: Vec<Share>,
     /// Collapsed answers per segment flight, measured and expected by theory; empty without a miss queue.
     pub waiters: Vec<Beyond>,
+    /// How long requests took that waited for the fetch of another request, from when they were sent.
+    #[serde(default)]
+    pub waits: Vec<Share>,
 }
 
 /// A point of a cumulative distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Share {
     pub at_most_s: f64,
-    /// Share of viewers with at most this value.
+    /// Share of the viewers, or of the requests, with at most this value.
     pub share: f64,
 }
 
@@ -61,6 +64,17 @@ pub fn gather(
             MissQueue::Off => Vec::new(),
             _ => waiters(keys, fetch, segment_duration),
         },
+        waits: Vec::new(),
+    }
+}
+
+impl Distributions {
+    /// With the times that requests waited for the fetch of another request.
+    pub(super) fn with_waits(self, waits: Vec<Duration>) -> Self {
+        Self {
+            waits: cumulative(waits.into_iter()),
+            ..self
+        }
     }
 }
 

@@ -4,13 +4,13 @@ use super::html;
 use super::markdown;
 use super::run::Run;
 
-/// The documents of one run, or of two overlaid runs; further runs are left out.
+/// The documents of one run, or of up to five runs that are compared; further runs are left out.
 ///
-/// `summary.json`, `timeseries.csv` and `report.md` describe the first run. A second run has its own files: `summary-b.json`,
-/// `timeseries-b.csv` and `report-b.md`. `report.html` shows both.
+/// `summary.json`, `timeseries.csv` and `report.md` describe the first run. Each further run has its own files, from
+/// `summary-b.json`, `timeseries-b.csv` and `report-b.md` on. `report.html` shows all runs.
 pub fn documents(runs: &[Run<'_>]) -> Vec<(String, String)> {
     let mut documents = Vec::new();
-    for (run, suffix) in runs.iter().zip(["", "-b"]) {
+    for (run, suffix) in runs.iter().zip(["", "-b", "-c", "-d", "-e"]) {
         // Writing the JSON cannot fail, because every key is a string and every figure is finite or null.
         let json = serde_json::to_string_pretty(run.summary).unwrap_or_default();
         documents.extend([

@@ -28,6 +28,12 @@ pub struct Experience {
     pub stalls: u64,
     /// Viewers with at least one rebuffering event.
     pub viewers_stalled: u64,
+    /// The longest that one viewer was stalled, in seconds, over all its rebuffering events.
+    #[serde(default)]
+    pub stalled_most_s: f64,
+    /// How often players went to another edge.
+    #[serde(default)]
+    pub failovers: u64,
     /// Stalled share of all time after the first frame.
     pub stalled_share: f64,
     /// Changes of rendition.
@@ -76,6 +82,12 @@ pub fn gather(viewers: &[Viewer]) -> Experience {
         retries: all().map(|quality| u64::from(quality.retries)).sum(),
         stalls: all().map(|quality| u64::from(quality.stalls)).sum(),
         viewers_stalled: count(&|quality| quality.stalls > 0) as u64,
+        stalled_most_s: all()
+            .map(|quality| quality.stalled)
+            .max()
+            .unwrap_or_default()
+            .as_secs_f64(),
+        failovers: all().map(|quality| u64::from(quality.failovers)).sum(),
         stalled_share: ratio(stalled_s, played_s + stalled_s),
         switches: all().map(|quality| u64::from(quality.switches)).sum(),
         skipped: all().map(|quality| u64::from(quality.skipped)).sum(),
@@ -101,7 +113,7 @@ fn sorted(spans: impl Iterator<Item = Duration>) -> Vec<Duration> {
 }
 
 /// The smallest value that at least this share of all values does not exceed, in seconds.
-fn quantile(sorted: &[Duration], share: f64) -> Option<f64> {
+pub(super) fn quantile(sorted: &[Duration], share: f64) -> Option<f64> {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted
         .get(rank.saturating_sub(1))

@@ -1,4 +1,4 @@
-//! The charts of a report: over time and as distributions, for one run or for two overlaid runs.
+//! The charts of a report: over time and as distributions, for one run or for several overlaid runs.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ pub(super) struct Backdrop {
 }
 
 impl Backdrop {
-    /// The phases and faults of a run. Two overlaid runs have the same ones, because they have the same scenario.
+    /// The phases and faults of a run. Overlaid runs have the same ones, because they have the same scenario.
     pub(super) fn of(run: Run<'_>) -> Self {
         let bands = run.summary.phases.iter().map(|phase| Band {
             name: phase.name.clone(),
@@ -32,7 +32,7 @@ impl Backdrop {
     }
 }
 
-/// Charts over time. A chart with one curve per run shows both runs. A chart with several curves per run is drawn once for each
+/// Charts over time. A chart with one curve per run shows all runs. A chart with several curves per run is drawn once for each
 /// run.
 pub(super) fn over_time<'a>(runs: &[Run<'_>], backdrop: &'a Backdrop) -> Vec<Chart<'a>> {
     let chart = |id: &str, title: String, description: &str, y: Axis, curves: Vec<Curve>| Chart {
@@ -146,12 +146,14 @@ pub(super) fn distributions(runs: &[Run<'_>]) -> Vec<Chart<'static>> {
             .collect::<Points>()
     };
     let each = |of: &dyn Fn(&Run<'_>) -> Points| {
-        let forms = [Form::Steps, Form::DashedSteps];
-        let curves = runs.iter().zip(OF_RUN).zip(forms);
-        let curves = curves.map(|((run, (ink, _)), form)| Curve {
+        let curves = runs.iter().zip(OF_RUN).map(|(run, (ink, form))| Curve {
             name: run.label.to_owned(),
             ink,
-            form,
+            form: if form.is_dashed() {
+                Form::DashedSteps
+            } else {
+                Form::Steps
+            },
             points: of(run),
         });
         curves.collect::<Vec<_>>()
@@ -181,7 +183,32 @@ pub(super) fn distributions(runs: &[Run<'_>]) -> Vec<Chart<'static>> {
             each(&|run| shares(&run.summary.distributions.stalled)),
         ),
     ];
+    if runs
+        .iter()
+        .any(|run| !run.summary.distributions.waits.is_empty())
+    {
+        charts.push(chart(
+            "waits",
+            "Time in the miss queue",
+            "Share of the requests that waited for the fetch of another that took no more than so many seconds.",
+            (
+                Axis {
+                    least_end: 0.1,
+                    ..axis("seconds from sent to whole", Scale::Linear)
+                },
+                axis("share of the waiting requests", Scale::Share),
+            ),
+            each(&|run| match run.summary.distributions.waits.is_empty() {
+                true => Points::new(),
+                false => shares(&run.summary.distributions.waits),
+            }),
+        ));
+    }
     for (index, run) in runs.iter().enumerate() {
+        let of_run = match runs.len() {
+            1 => String::new(),
+            _ => format!(", {}", run.label),
+        };
         let beyond = &run.summary.distributions.waiters;
         if beyond.is_empty() {
             continue;
@@ -197,7 +224,7 @@ pub(super) fn distributions(runs: &[Run<'_>]) -> Vec<Chart<'static>> {
         };
         charts.push(chart(
             &format!("waiters-{index}-beyond"),
-            "Waiters per segment flight",
+            &format!("Waiters per segment flight{of_run}"),
             "Share of the segment flights that more than so many requests waited for, measured beside what theory expects of \
              arrivals that are spread evenly.",
             (axis("waiters", Scale::Linear), axis("share of flights with more", Scale::Share)),
@@ -212,8 +239,14 @@ pub(super) fn distributions(runs: &[Run<'_>]) -> Vec<Chart<'static>> {
     charts
 }
 
-/// How the curves of two runs differ: in colour and in line style.
-const OF_RUN: [(Ink, Form); 2] = [(Ink::Blue, Form::Line), (Ink::Orange, Form::Dashed)];
+/// How the curves of several runs differ: in colour and in line style.
+const OF_RUN: [(Ink, Form); 5] = [
+    (Ink::Blue, Form::Line),
+    (Ink::Orange, Form::Dashed),
+    (Ink::Green, Form::Line),
+    (Ink::Purple, Form::Dashed),
+    (Ink::Grey, Form::Line),
+];
 
 fn axis(name: &'static str, scale: Scale) -> Axis {
     Axis {
@@ -364,6 +397,6 @@ mod tests {
             .map(|curve| curve.name.as_str())
             .collect();
         assert_eq!(names, ["on", "off"]);
-        assert_eq!(distributions(&[run(0), run(1)]).len(), 3);
+        assert_eq!(distributions(&[run(0), run(1)]).len(), 4);
     }
 }

@@ -5,17 +5,21 @@
 use std::fmt::Write;
 
 use super::chart::{self, Chart, Form};
-use super::compare::{self, Comparison, Trend};
+use super::compare::{self, Comparison, Detail, Trend};
 use super::figures::{self, Backdrop};
+use super::headline;
 use super::markup::escape;
 use super::run::Run;
 use super::summary::Summary;
 use super::tables::{self, Align, Cell, Table, Tone};
 use super::thresholds::Verdict;
 
-/// The page of one run, or of two overlaid runs of one scenario and seed. Further runs are left out.
+/// The most runs on one page.
+const RUNS_MAX: usize = 5;
+
+/// The page of one run, or of up to five overlaid runs of one scenario and seed. Further runs are left out.
 pub fn render(runs: &[Run<'_>]) -> String {
-    let runs = &runs[..runs.len().min(2)];
+    let runs = &runs[..runs.len().min(RUNS_MAX)];
     let Some(&first) = runs.first() else {
         return page("No run", "<p>There is no run to report on.</p>");
     };
@@ -43,6 +47,7 @@ pub fn render(runs: &[Run<'_>]) -> String {
             tables::results(run.summary),
             tables::phases(run.summary),
             tables::edges(run.summary),
+            tables::settings(run.summary),
         ])
     }));
     body.push_str(
@@ -109,6 +114,8 @@ fn opening(runs: &[Run<'_>]) -> String {
     for run in runs {
         let summary = run.summary;
         let (tone, mark) = match summary.verdict {
+            // A baseline is meant to hurt: that its thresholds hold does not mean that all was well.
+            Verdict::Pass if summary.is_baseline() => ("unsure", "baseline ·"),
             Verdict::Pass => ("good", "✓"),
             Verdict::Fail => ("bad", "✕"),
             Verdict::Invalid | Verdict::Interrupted => ("unsure", "!"),
@@ -123,7 +130,7 @@ fn opening(runs: &[Run<'_>]) -> String {
              </div>\n<p class=\"headline\">{}</p>\n<p class=\"small\">{}</p>\n",
             summary.verdict,
             escape(&summary.scenario),
-            escape(&tables::headline(summary)),
+            escape(&headline::headline(summary)),
             escape(&tables::title(summary)),
         );
         for caution in tables::cautions(summary) {
@@ -132,8 +139,10 @@ fn opening(runs: &[Run<'_>]) -> String {
         text.push_str("</header>\n");
         text.push_str(&tiles(summary));
     }
-    if let [a, b] = runs {
-        let table = compare::beside([a.summary, b.summary], [a.label, b.label]);
+    if runs.len() > 1 {
+        let summaries: Vec<_> = runs.iter().map(|run| run.summary).collect();
+        let labels: Vec<_> = runs.iter().map(|run| run.label).collect();
+        let table = compare::beside(&summaries, &labels, Detail::All);
         text.push_str("<h2>Beside each other</h2>\n");
         text.push_str(&tables_of(&[table]));
     }
@@ -160,7 +169,7 @@ fn tiles(summary: &Summary) -> String {
          <span><span class=\"big\">{}</span><span class=\"small\">measured</span></span>\
          <span><span class=\"big\">{}</span><span class=\"small\">predicted from the log{}</span></span></dd></dl>\n",
         tables::measured(&origin.measured, origin.measured.segment),
-        tables::predicted(summary),
+        headline::predicted(summary),
         if origin.not_binding.is_some() {
             ", not binding"
         } else {

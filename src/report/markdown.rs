@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::headline;
 use super::summary::Summary;
 use super::tables::{self, Align, Table, Tone};
 
@@ -11,7 +12,7 @@ pub fn render(summary: &Summary) -> String {
         "# {}: {}\n\n{}\n\n{}\n",
         escape(&summary.scenario),
         summary.verdict,
-        escape(&tables::headline(summary)),
+        escape(&headline::headline(summary)),
         escape(&tables::title(summary)),
     );
     for caution in tables::cautions(summary) {

@@ -77,7 +77,7 @@ impl Page {
 
     /// Breaks lines between words where they are too long; tables already fit.
     pub(super) fn wrap(self, text: &str) -> String {
-        let width = usize::from(self.width.max(60));
+        let width = usize::from(self.width.max(40));
         let mut wrapped = String::with_capacity(text.len());
         for line in text.lines() {
             let mut column = 0;
@@ -94,6 +94,24 @@ impl Page {
             wrapped.push('\n');
         }
         wrapped
+    }
+
+    /// Lines that begin with a name; what is said beside a name stays beside it.
+    pub(super) fn lines(self, lines: Vec<(&'static str, String)>) -> String {
+        const NAMES: usize = 11;
+        let beside = Self {
+            width: self.width.max(60) - NAMES as u16,
+            ..self
+        };
+        let mut text = String::new();
+        for (name, said) in lines {
+            for (index, line) in beside.wrap(&said).lines().enumerate() {
+                let name = if index == 0 { name } else { "" };
+                text.push_str(format!("{name:NAMES$}{}", line.trim()).trim_end());
+                text.push('\n');
+            }
+        }
+        text
     }
 
     pub(super) fn title(self, text: &str) -> String {

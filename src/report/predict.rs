@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::counts::Askers;
-use super::record::{Object, Outcome, Request, ResultWord};
+use super::record::{Level, Object, Outcome, Request, ResultWord};
+use crate::policy::capacity::Capacity;
 use crate::policy::status::MissQueue;
-use crate::theory::collapse;
+use crate::theory::{collapse, erlang};
 use crate::time::Timestamp;
 
 /// A segment at a group of edges that ask the origin together; without shields each edge is a group.
@@ -34,6 +35,8 @@ pub struct KeyLog {
     pub asked_in_window: u64,
     /// Answers, whole or failed, of requests that went to the origin.
     pub misses: u64,
+    /// Answers of requests that found nothing fresh: without a queue each of them went to the origin.
+    pub not_stored: u64,
     /// Misses that brought no 200.
     pub misses_failed: u64,
     /// Answers that had waited for the fetch of another request.
@@ -83,10 +86,13 @@ fn read_key(requests: &[&Request], segment_duration: Duration) -> KeyLog {
         .map(|request| request.finished)
         .min();
     let is_miss = |request: &Request| request.word == ResultWord::Miss;
+    // Segments never become stale by age: an edge serves a stale one, or refuses, only after a fetch that took too long.
+    let went = [ResultWord::Miss, ResultWord::Stale, ResultWord::Shed];
     KeyLog {
         asked: requests.len() as u64,
         asked_in_window: count(&|request| request.sent <= window_ends),
         misses: count(&is_miss),
+        not_stored: count(&|request| went.contains(&request.word)),
         misses_failed: count(&|request| is_miss(request) && !request.is_success()),
         collapsed: count(&|request| request.word == ResultWord::Collapsed),
         delivered: requests.iter().any(|request| request.is_success()),
@@ -106,7 +112,7 @@ impl KeyLog {
             MissQueue::Flights | MissQueue::Moka | MissQueue::Poll500ms => {
                 self.misses_failed + u64::from(self.delivered)
             }
-            MissQueue::Off => self.misses,
+            MissQueue::Off => self.not_stored,
         };
         let perhaps = match miss_queue {
             MissQueue::Flights | MissQueue::Moka | MissQueue::Poll500ms if self.delivered => 0,
@@ -119,6 +125,31 @@ impl KeyLog {
     pub fn expected_uncollapsed(&self, fetch: Duration, segment_duration: Duration) -> f64 {
         collapse::fetches_uncollapsed(self.asked_in_window, fetch, segment_duration)
     }
+}
+
+/// The share of the requests at the origin that theory says are beyond its capacity: the M/M/c/K queue, for the requests of each
+/// second and the mean time for which they held a slot in that second. `None` if the origin has no bound, or its requests were
+/// not counted.
+pub fn shed_share(levels: &[Level], capacity: Capacity) -> Option<f64> {
+    let slots = capacity.slots?;
+    let (mut shed, mut all) = (0.0, 0.0);
+    for pair in levels.windows(2) {
+        let [before, after] = pair else { continue };
+        let requests = after.origin_hits?.saturating_sub(before.origin_hits?) as f64;
+        let span_s = after.at.saturating_sub(before.at).as_secs_f64();
+        if span_s > 0.0 {
+            let refused = after.origin_shed?.saturating_sub(before.origin_shed?) as f64;
+            let busy = after.origin_busy?.saturating_sub(before.origin_busy?);
+            let each_s = match requests > refused {
+                true => busy.as_secs_f64() / (requests - refused),
+                false => capacity.latency.mean.as_secs_f64(),
+            };
+            let offered = requests / span_s * each_s;
+            shed += requests * erlang::shed_share_queued(slots, capacity.queue, offered);
+            all += requests;
+        }
+    }
+    (all > 0.0).then(|| shed / all)
 }
 
 /// The sum over all keys.

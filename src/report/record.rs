@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::news::Part;
+use super::settings::Setting;
+use crate::policy::capacity::Capacity;
 use crate::policy::status::MissQueue;
 use crate::time::{Timestamp, UnixTime};
 use crate::viewer::asking::Fate;
@@ -52,6 +55,14 @@ pub struct RunRecord {
     pub faults: Vec<FaultRecord>,
     /// Gauges read once a second, sorted by time.
     pub levels: Vec<Level>,
+    /// What the origin can do; `None` if unknown.
+    pub capacity: Option<Capacity>,
+    /// The figures that the headline is made of.
+    pub headline: Vec<Part>,
+    /// What was set.
+    pub settings: Vec<Setting>,
+    /// The scenario as TOML.
+    pub scenario_text: Option<String>,
     /// How well the generator kept its own schedule.
     pub generator: Generator,
     /// The viewers' likes; `None` if the scenario has none.
@@ -217,6 +228,12 @@ pub struct Level {
     pub viewers: u32,
     /// Requests of every kind that the origin has had since the start; `None` if the origin does not report them.
     pub origin_hits: Option<u64>,
+    /// Requests among them that were beyond the origin's capacity.
+    #[serde(default)]
+    pub origin_shed: Option<u64>,
+    /// How long requests have held the origin's slots since the start, in sum.
+    #[serde(default)]
+    pub origin_busy: Option<Duration>,
     /// Requests that wait for a flight, over all edges; `None` if the edges do not report them.
     pub waiters: Option<u32>,
 }

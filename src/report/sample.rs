@@ -8,9 +8,10 @@ use super::record::{
     Counted, FaultRecord, Generator, HeldAgainst, Kind, Level, LikesRecord, Liking, Object,
     Operation, Outcome, Phase, Queue, Request, ResultWord, RunRecord, Tally, Viewer,
 };
+use super::settings::Setting;
 use super::summarize::summarize;
 use super::summary::Summary;
-use super::thresholds::{FlightThresholds, Thresholds};
+use super::thresholds::Thresholds;
 use crate::policy::status::MissQueue;
 use crate::time::{Timestamp, UnixTime};
 use crate::viewer::asking::Fate;
@@ -80,6 +81,10 @@ pub(super) fn record(miss_queue: MissQueue) -> RunRecord {
             until: Some(Duration::from_millis(FAULT_MS.end)),
             what: "edge-2 refuses every tenth request".to_owned(),
         }],
+        capacity: None,
+        headline: Vec::new(),
+        settings: vec![Setting::new("edges", 2)],
+        scenario_text: None,
         generator: Generator {
             wakes: 41_234,
             lag_p50_ms: 0.4,
@@ -187,9 +192,10 @@ pub(super) fn summary(record: &RunRecord) -> Summary {
         start_failures_max: 0,
         playlists_went_back_max: 0,
         stalled_share_max: 0.05,
-        flights: FlightThresholds {
+        flights: Some(Box::new(Thresholds {
             origin_hits_per_object_max: 1,
-        },
+            ..Thresholds::default()
+        })),
         ..Thresholds::default()
     };
     summarize(record, &hits, &edges, &thresholds)
@@ -382,6 +388,8 @@ fn levels(visits: &[Visit], requests: &[Request]) -> Vec<Level> {
                 at: millis(now_ms),
                 viewers: watching.count() as u32,
                 origin_hits: Some(asked.count() as u64),
+                origin_shed: Some(0),
+                origin_busy: None,
                 waiters: Some(waiting.count() as u32),
             }
         })

@@ -423,6 +423,8 @@ mod tests {
             at: Duration::from_millis(at_ms),
             viewers: 0,
             origin_hits: Some(hits),
+            origin_shed: None,
+            origin_busy: None,
             waiters: None,
         };
         let count = OriginCount::of(&[level(1_000, 10), level(2_000, 30)]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::counts::{Caches, EdgeCounts, OriginHits};
 use super::predict::{self, Key, KeyLog, Totals};
-use super::record::{Kind, Object, Process, Request, RunRecord};
+use super::record::{Kind, Object, Process, Request, ResultWord, RunRecord};
 use super::summary::{KindRow, Origin, Summary, Term, VERSION, Viewers, Waiters};
 use super::thresholds::{Thresholds, Verdict};
 use super::{distributions, edges as by_edge, experience, latency, likes, phases, verdict};
@@ -37,6 +37,9 @@ pub fn summarize(
         held_against: record.held_against,
         interrupted: record.interrupted,
         verdict: Verdict::Pass,
+        headline: record.headline.clone(),
+        settings: record.settings.clone(),
+        scenario_text: record.scenario_text.clone(),
         checks: Vec::new(),
         viewers: Viewers {
             scheduled: record.viewers_scheduled,
@@ -50,7 +53,7 @@ pub fn summarize(
             .collect(),
         requests_unlogged: record.requests_unlogged,
         origin: origin(record, hits, edges, &keys, &ahead, &totals, fetch),
-        waiters: waiters(record.miss_queue, edges, &totals),
+        waiters: waiters(record, edges, &totals),
         warm_up_s: record.warm_up.as_secs_f64(),
         latency: latency::rows(warmed_up(record)),
         experience: experience::gather(&record.viewers),
@@ -65,7 +68,8 @@ pub fn summarize(
             record.miss_queue,
             fetch.unwrap_or_default(),
             record.segment_duration,
-        ),
+        )
+        .with_waits(waits(record)),
         likes: likes::gather(record),
     };
     if edges.evicted > 0 && !thresholds.origin_hits_exact {
@@ -125,12 +129,17 @@ fn origin(
         whole => part as f64 / whole as f64,
     };
     let all_hits = hits.segment + hits.media_playlist + hits.multivariant + hits.other;
-    let beside_log = edges.segment_retries + ahead.len() as u64;
+    let fetched_ahead = match record.miss_queue {
+        // Without the queue a viewer's request does not join a prefetch, so each prefetch is a request more.
+        MissQueue::Off => edges.segment_prefetches,
+        MissQueue::Flights | MissQueue::Moka | MissQueue::Poll500ms => ahead.len() as u64,
+    };
+    let beside_log = edges.segment_retries + fetched_ahead;
     let per_key = per_key(record, hits, edges, keys, ahead);
     Origin {
         measured: hits.clone(),
         predicted: (totals.hits.0 + beside_log, totals.hits.1 + beside_log),
-        terms: terms(record.miss_queue, edges, ahead, totals),
+        terms: terms(record.miss_queue, edges, fetched_ahead, totals),
         not_binding: not_binding(record, hits, edges, totals),
         segments_off: per_key.map(|(off, _)| off),
         most_per_key: per_key.map(|(_, most)| most),
@@ -143,6 +152,10 @@ fn origin(
         expected_media_playlists: edges
             .playlist_lifetime
             .map(|lifetime| expected_playlists(record, lifetime, fetch.unwrap_or_default())),
+        shed_share: (!hits.uncounted).then(|| ratio(hits.shed, all_hits)),
+        shed_share_expected: record
+            .capacity
+            .and_then(|capacity| predict::shed_share(&record.levels, capacity)),
         offload: 1.0 - ratio(all_hits, record.requests.len() as u64),
         offload_segments: 1.0 - ratio(hits.segment, totals.asked),
         amplification: ratio(hits.segment, totals.keys),
@@ -178,7 +191,7 @@ fn ahead(record: &RunRecord, edges: &EdgeCounts, keys: &BTreeMap<Key, KeyLog>) -
 fn terms(
     miss_queue: MissQueue,
     edges: &EdgeCounts,
-    ahead: &BTreeSet<Ahead>,
+    fetched_ahead: u64,
     totals: &Totals,
 ) -> Vec<Term> {
     let distinct = if edges.askers.shielded {
@@ -196,14 +209,17 @@ fn terms(
             term(totals.misses_failed, "fetches that failed"),
         ],
         MissQueue::Off => vec![term(
-            totals.misses,
+            totals.hits.0,
             "requests that came before their edge had the segment",
         )],
     };
     terms.push(term(edges.segment_retries, "retries of the edges"));
     terms.push(term(
-        ahead.len() as u64,
-        "fetched ahead and never asked for",
+        fetched_ahead,
+        match miss_queue {
+            MissQueue::Off => "prefetches",
+            _ => "fetched ahead and never asked for",
+        },
     ));
     terms
 }
@@ -264,6 +280,7 @@ fn per_key(
         *asked.entry(key).or_default() += segment.hits;
     }
     let mut unseen: BTreeSet<Key> = keys.keys().copied().collect();
+    let prefetches = record.miss_queue == MissQueue::Off && edges.segment_prefetches > 0;
     let (mut off, mut most) = (0, 0);
     for ((group, name, number), hits) in asked {
         most = most.max(hits);
@@ -281,7 +298,12 @@ fn per_key(
             })
             .and_then(|key| keys.get(&key))
             .map_or((0, 0), |log| log.hits(record.miss_queue));
-        let expected = if fetched_ahead { (1, 1) } else { expected };
+        let expected = match (fetched_ahead, prefetches) {
+            (true, _) => (1, 1),
+            // Which segments were prefetched beside the viewers' own requests is known only in sum.
+            (false, true) => (expected.0, expected.1 + 1),
+            (false, false) => expected,
+        };
         off += u64::from(!(expected.0..=expected.1).contains(&hits));
     }
     off += unseen
@@ -323,8 +345,23 @@ fn expected_playlists(record: &RunRecord, lifetime: Duration, fetch: Duration) -
         .sum()
 }
 
-fn waiters(miss_queue: MissQueue, edges: &EdgeCounts, totals: &Totals) -> Waiters {
-    let per_flight = |count: f64| match (miss_queue, totals.keys) {
+/// How long each request that waited for the fetch of another request took, from when it was sent; the shortest first.
+fn waits(record: &RunRecord) -> Vec<Duration> {
+    let waited = record
+        .requests
+        .iter()
+        .filter(|request| request.word == ResultWord::Collapsed);
+    let mut waits: Vec<_> = waited
+        .map(|request| request.finished.since(request.sent))
+        .collect();
+    waits.sort_unstable();
+    waits
+}
+
+fn waiters(record: &RunRecord, edges: &EdgeCounts, totals: &Totals) -> Waiters {
+    let waits = waits(record);
+    let quantile = |share: f64| experience::quantile(&waits, share).map(|seconds| seconds * 1e3);
+    let per_flight = |count: f64| match (record.miss_queue, totals.keys) {
         (MissQueue::Off, _) | (_, 0) => 0.0,
         (_, keys) => count / keys as f64,
     };
@@ -333,6 +370,10 @@ fn waiters(miss_queue: MissQueue, edges: &EdgeCounts, totals: &Totals) -> Waiter
         collapsed_most: totals.collapsed_most,
         mean: per_flight(totals.collapsed as f64),
         expected_mean: per_flight(totals.expected_uncollapsed - totals.keys as f64),
+        waited: waits.len() as u64,
+        wait_p50_ms: quantile(0.5),
+        wait_p95_ms: quantile(0.95),
+        wait_max_ms: quantile(1.0),
     }
 }
 
@@ -372,10 +413,11 @@ fn generator_faults(record: &RunRecord) -> Vec<String> {
 mod tests {
     use super::super::counts::{Askers, SegmentHits};
     use super::super::distributions::Distributions;
+    use super::super::headline;
     use super::super::predict::tests::request;
-    use super::super::record::{Generator, HeldAgainst, ResultWord};
+    use super::super::record::{Generator, HeldAgainst};
     use super::super::text;
-    use super::super::thresholds::{FlightThresholds, Ruling};
+    use super::super::thresholds::Ruling;
     use super::*;
     use crate::time::Timestamp;
     use crate::time::UnixTime;
@@ -412,6 +454,10 @@ mod tests {
             phases: Vec::new(),
             faults: Vec::new(),
             levels: Vec::new(),
+            capacity: None,
+            headline: Vec::new(),
+            settings: Vec::new(),
+            scenario_text: None,
             generator: Generator::default(),
             likes: None,
             interrupted: false,
@@ -449,9 +495,10 @@ mod tests {
             start_failures_max: 0,
             playlists_went_back_max: 0,
             stalled_share_max: 0.0,
-            flights: FlightThresholds {
+            flights: Some(Box::new(Thresholds {
                 origin_hits_per_object_max: 1,
-            },
+                ..Thresholds::default()
+            })),
             ..Thresholds::default()
         };
         summarize(record, hits, edges, &thresholds)
@@ -469,7 +516,7 @@ mod tests {
         assert_eq!(summary.verdict, Verdict::Pass, "{:?}", summary.checks);
         assert_eq!(summary.origin.predicted, (3, 3));
         assert_eq!(summary.origin.most_per_key, Some(1));
-        assert!(text::headline(&summary).contains("exactly the 3 predicted"));
+        assert!(headline::headline(&summary).contains("exactly the 3 predicted"));
     }
 
     #[test]
@@ -521,7 +568,7 @@ mod tests {
         );
         let loose = Thresholds::default();
         let loose = summarize(&record(MissQueue::Flights), &twice, &full, &loose);
-        assert!(text::headline(&loose).contains("let 3 objects go"));
+        assert!(headline::headline(&loose).contains("let 3 objects go"));
     }
 
     #[test]

@@ -10,8 +10,10 @@ use super::edges::EdgeRow;
 use super::experience::Experience;
 use super::latency;
 use super::likes::LikesSummary;
+use super::news::Part;
 use super::phases::{FaultRow, PhaseRow};
 use super::record::{Generator, HeldAgainst, Kind, Outcome, ResultWord};
+use super::settings::Setting;
 use super::thresholds::{Check, Verdict};
 use crate::policy::status::MissQueue;
 use crate::time::UnixTime;
@@ -37,6 +39,15 @@ pub struct Summary {
     /// The run was stopped before its end: the figures below cover a part of it.
     pub interrupted: bool,
     pub verdict: Verdict,
+    /// The figures that the run's headline is made of; the origin's hits, if empty.
+    #[serde(default)]
+    pub headline: Vec<Part>,
+    /// What was set.
+    #[serde(default)]
+    pub settings: Vec<Setting>,
+    /// The scenario as TOML, as it was played; `None` if unknown.
+    #[serde(default)]
+    pub scenario_text: Option<String>,
     pub checks: Vec<Check>,
     pub viewers: Viewers,
     /// One row per kind of object that was asked for.
@@ -122,6 +133,12 @@ pub struct Origin {
     pub window_ms: f64,
     /// The number of media playlist requests expected by theory; `None` if the playlists' lifetime at the edges is unknown.
     pub expected_media_playlists: Option<f64>,
+    /// Share of the requests at the origin that were beyond its capacity; `None` if they were not counted.
+    #[serde(default)]
+    pub shed_share: Option<f64>,
+    /// The same share by theory (M/M/c/K), from the requests of each second; `None` if the origin has no bound or it is unknown.
+    #[serde(default)]
+    pub shed_share_expected: Option<f64>,
     /// Share of viewer requests that the origin did not see.
     pub offload: f64,
     /// The same share for segments alone.
@@ -150,9 +167,26 @@ pub struct Waiters {
     pub mean: f64,
     /// The mean expected by theory, rL, if requests came evenly over a segment duration.
     pub expected_mean: f64,
+    /// Requests for any object that waited for the fetch of another request.
+    #[serde(default)]
+    pub waited: u64,
+    /// How long they took, from when they were sent, in milliseconds: median; `None` if none waited.
+    #[serde(default)]
+    pub wait_p50_ms: Option<f64>,
+    /// The 95th percentile.
+    #[serde(default)]
+    pub wait_p95_ms: Option<f64>,
+    /// The longest.
+    #[serde(default)]
+    pub wait_max_ms: Option<f64>,
 }
 
 impl Summary {
+    /// Whether misses were handled as a baseline does, for comparison.
+    pub fn is_baseline(&self) -> bool {
+        self.miss_queue != MissQueue::Flights
+    }
+
     /// All logged requests.
     pub fn requests_total(&self) -> u64 {
         self.requests.iter().map(|row| row.total).sum()

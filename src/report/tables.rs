@@ -1,6 +1,7 @@
 //! The statements of a report about a run, made once for all formats: sentences and tables.
 
 use super::counts::OriginHits;
+use super::headline::{self, predicted};
 use super::latency::Since;
 use super::likes::{LikesSummary, interval, signed};
 use super::phases::{FaultRow, PhaseRow};
@@ -97,38 +98,10 @@ pub(super) fn all(summary: &Summary) -> Vec<Table> {
         likes(summary),
         phases(summary),
         edges(summary),
+        settings(summary),
     ];
     let says = |table: &Table| !table.rows.is_empty();
     tables.into_iter().filter(says).collect()
-}
-
-/// The result of a run, in one sentence.
-pub(super) fn headline(summary: &Summary) -> String {
-    let origin = &summary.origin;
-    if origin.measured.uncounted {
-        return format!(
-            "{} viewers, {} requests; how many of them reached the origin is unknown.",
-            grouped(u64::from(summary.viewers.started)),
-            grouped(summary.requests_total()),
-        );
-    }
-    let measured = origin.measured.segment;
-    let (least, most) = origin.predicted;
-    let predicted = predicted(summary);
-    let beside = match &origin.not_binding {
-        Some(why) => format!(
-            "{} were predicted, which does not bind: {why}",
-            grouped(least)
-        ),
-        None if least == most && measured == least => format!("exactly the {predicted} predicted"),
-        None => format!("{predicted} were predicted"),
-    };
-    format!(
-        "{} viewers, {} requests; the origin answered {} for segments: {beside}.",
-        grouped(u64::from(summary.viewers.started)),
-        grouped(summary.requests_total()),
-        grouped(measured),
-    )
 }
 
 /// The scenario, seed and start time of the run.
@@ -138,6 +111,12 @@ pub(super) fn title(summary: &Summary) -> String {
         "{} · miss queue {} · seed {} · {began} · {:.1} s",
         summary.scenario, summary.miss_queue, summary.seed, summary.elapsed_s
     )
+}
+
+/// The scenario, seed and start time of runs that are compared.
+pub(super) fn title_of_several(first: &Summary) -> String {
+    let began = first.began.to_utc().format("%Y-%m-%d %H:%M:%S UTC");
+    format!("{} · seed {} · {began}", first.scenario, first.seed)
 }
 
 /// Reasons to read the figures with care, if there are any.
@@ -200,15 +179,6 @@ pub(super) fn results(summary: &Summary) -> Table {
         summary.held_against
     ));
     table
-}
-
-/// The prediction for segments, as one number or two.
-pub(super) fn predicted(summary: &Summary) -> String {
-    let (least, most) = summary.origin.predicted;
-    match least == most {
-        true => grouped(least),
-        false => format!("{} to {}", grouped(least), grouped(most)),
-    }
 }
 
 /// A count of the origin, if the origin has reported any.
@@ -301,6 +271,8 @@ fn origin_notes(summary: &Summary) -> Vec<String> {
         origin.amplification,
         origin.excess,
     ));
+    notes.extend(shed(summary));
+    notes.extend(headline::waiting(summary).map(|waiting| format!("{waiting}.")));
     let waiters = &summary.waiters;
     if summary.miss_queue != MissQueue::Off {
         let peak = waiters.peak.map_or(String::new(), |peak| {
@@ -315,6 +287,29 @@ fn origin_notes(summary: &Summary) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// The requests beyond the origin's capacity, beside what theory expects; `None` if the origin has no bound or none are counted.
+pub(super) fn shed(summary: &Summary) -> Option<String> {
+    let origin = &summary.origin;
+    let (share, expected) = (origin.shed_share?, origin.shed_share_expected?);
+    Some(format!(
+        "beyond the origin's capacity: {} requests, {:.1} % of those that reached it; theory (M/M/c/K, second by second) expects \
+         {:.1} %",
+        grouped(origin.measured.shed),
+        share * 100.0,
+        expected * 100.0
+    ))
+}
+
+/// What was set for the run.
+pub(super) fn settings(summary: &Summary) -> Table {
+    let mut table = Table::new("What was set", ["setting", "value"]);
+    let settings = summary.settings.iter();
+    table.rows = settings
+        .map(|setting| vec![Cell::words(&setting.name), Cell::words(&setting.value)])
+        .collect();
+    table
 }
 
 /// Latency percentiles.
@@ -382,18 +377,20 @@ pub(super) fn experience(summary: &Summary) -> Table {
         (
             "rebuffering",
             format!(
-                "{:.2} % of the time; {} events at {} viewers",
+                "{:.2} % of the time; {} events at {} viewers, at most {:.1} s for one",
                 experience.stalled_share * 100.0,
                 grouped(experience.stalls),
                 grouped(experience.viewers_stalled),
+                experience.stalled_most_s,
             ),
         ),
         (
             "failures",
             format!(
-                "{} fatal, {} retried requests, {} segments stepped over",
+                "{} fatal, {} retried requests, {} moves to another edge, {} segments stepped over",
                 grouped(experience.fatal),
                 grouped(experience.retries),
+                grouped(experience.failovers),
                 grouped(experience.skipped),
             ),
         ),

@@ -4,15 +4,13 @@ use std::fmt::Write;
 
 use comfy_table::{Attribute, CellAlignment, Color};
 
-use super::compare::{self, Comparison};
+use super::compare::{self, Comparison, Detail};
+use super::headline;
 pub use super::page::{Ink, Page};
+use super::run::Run;
+use super::screen;
 use super::summary::Summary;
 use super::tables::{self, Align, Cell, Table, Tone};
-
-/// The result of a run, in one sentence.
-pub fn headline(summary: &Summary) -> String {
-    tables::headline(summary)
-}
 
 /// The whole report of one run.
 pub fn render(summary: &Summary, page: Page) -> String {
@@ -30,18 +28,65 @@ pub fn render(summary: &Summary, page: Page) -> String {
     page.wrap(&text)
 }
 
-/// The result of a run and its thresholds, without the rest of the report.
-pub fn verdict(summary: &Summary, page: Page) -> String {
-    let text = opening(summary, page) + "\n" + &write(&tables::checks(summary), page);
-    page.wrap(&text)
+/// One run, or several runs of one scenario and seed, on one screen.
+pub fn screen(runs: &[Run<'_>], page: Page) -> String {
+    let [first, rest @ ..] = runs else {
+        return String::new();
+    };
+    let title = match rest {
+        [] => tables::title(first.summary),
+        _ => tables::title_of_several(first.summary),
+    };
+    let mut text = page.title(&title) + "\n";
+    if rest.is_empty() {
+        text.push_str(&page.wrap(&news(first.summary, page)));
+        text.push_str(&page.lines(screen::lines(first.summary)));
+        return text;
+    }
+    for run in runs {
+        let told = format!("{}: {}", page.title(run.label), news(run.summary, page));
+        text.push_str(&page.wrap(&told));
+    }
+    let mut table = screen::beside(runs);
+    let notes = std::mem::take(&mut table.notes);
+    text.push_str(&write(&table, page));
+    for note in notes {
+        text.push_str(&page.wrap(&note));
+    }
+    let said = |run: &Run<'_>| screen::lines(run.summary);
+    let last = runs.last().map(said).unwrap_or_default();
+    let last = last
+        .into_iter()
+        .filter(|(name, _)| ["likes", "set"].contains(name));
+    let failed = runs
+        .iter()
+        .flat_map(|run| said(run).into_iter().filter(|(name, _)| *name == "failed"));
+    text.push_str(&page.lines(failed.chain(last).collect()));
+    text
 }
 
-/// Two runs of one scenario and seed beside each other, under their labels.
-pub fn beside(first: &Summary, second: &Summary, labels: [&str; 2], page: Page) -> String {
-    let table = compare::beside([first, second], labels);
-    let [one, other] = labels;
-    let title = page.title(&format!("{}: {one} against {other}", first.scenario));
-    page.wrap(&format!("{title}\n{}", write(&table, page)))
+/// Runs of one scenario and seed beside each other, with every figure.
+pub fn beside(runs: &[Run<'_>], page: Page) -> String {
+    let summaries: Vec<_> = runs.iter().map(|run| run.summary).collect();
+    let labels: Vec<_> = runs.iter().map(|run| run.label).collect();
+    let table = compare::beside(&summaries, &labels, Detail::All);
+    page.wrap(&write(&table, page))
+}
+
+fn news(summary: &Summary, page: Page) -> String {
+    let baseline = match summary.is_baseline() {
+        true => " (a baseline)",
+        false => "",
+    };
+    let mut text = format!(
+        "{}{baseline}  {}\n",
+        page.verdict(summary.verdict),
+        headline::headline(summary)
+    );
+    for caution in tables::cautions(summary) {
+        let _ = writeln!(text, "{caution}");
+    }
+    text
 }
 
 /// Any two sides, compared.
@@ -56,13 +101,11 @@ pub fn comparison(comparison: &Comparison, page: Page) -> String {
 }
 
 fn opening(summary: &Summary, page: Page) -> String {
-    let title = page.title(&tables::title(summary));
-    let verdict = page.verdict(summary.verdict);
-    let mut text = format!("{title}\n{verdict}  {}\n", headline(summary));
-    for caution in tables::cautions(summary) {
-        let _ = writeln!(text, "{caution}");
-    }
-    text
+    format!(
+        "{}\n{}",
+        page.title(&tables::title(summary)),
+        news(summary, page)
+    )
 }
 
 /// A table and the sentences below it.

@@ -21,18 +21,61 @@ pub(super) fn of(summary: &Summary) -> Verdict {
     }
 }
 
-/// Judges every threshold.
+/// Judges every threshold that applies to the run.
 pub(super) fn check(summary: &Summary, thresholds: &Thresholds) -> Vec<Check> {
+    let applying = thresholds.applying(summary.miss_queue);
+    let mut checks: Vec<_> = applying
+        .flat_map(|thresholds| check_table(summary, thresholds))
+        .collect();
+    // A table that repeats a threshold, or its default, says nothing new.
+    let mut known = Vec::new();
+    checks.retain(|check| {
+        let named = (check.what.clone(), check.limit.clone());
+        let is_new = !known.contains(&named);
+        known.push(named);
+        is_new
+    });
+    checks.extend(seen(summary));
+    let failed = failed_percent(summary);
+    let limit = thresholds.failed_percent_max(summary.miss_queue);
+    if limit < 100.0 {
+        checks.push(Check {
+            what: "viewer requests that ended badly".to_owned(),
+            limit: format!("<= {limit:.1} %"),
+            measured: format!("{failed:.2} %"),
+            ruling: rule(failed <= limit),
+        });
+    }
+    if let Some(likes) = &summary.likes {
+        checks.extend(likes.check());
+    }
+    checks
+}
+
+/// Whether any viewer has seen anything: a run without a frame proves nothing, whatever the scenario's thresholds are.
+fn seen(summary: &Summary) -> Option<Check> {
+    let started = summary.experience.started;
+    let arrived = u64::from(summary.viewers.started);
+    (arrived > 0 && !summary.interrupted).then(|| Check {
+        what: "viewers that saw a first frame".to_owned(),
+        limit: ">= 1".to_owned(),
+        measured: format!("{} of {}", grouped(started), grouped(arrived)),
+        ruling: rule(started > 0),
+    })
+}
+
+fn check_table(summary: &Summary, thresholds: &Thresholds) -> Vec<Check> {
     let experience = &summary.experience;
     let wrong = summary.outcomes(Kind::Segment, Outcome::WrongBytes);
     let mut checks = Vec::new();
     if thresholds.origin_hits_exact {
         checks.extend(exact(summary));
     }
-    let per_object = thresholds.flights.origin_hits_per_object_max;
-    if summary.miss_queue == MissQueue::Flights && per_object < u64::MAX {
+    let per_object = thresholds.origin_hits_per_object_max;
+    if per_object < u64::MAX {
         checks.push(most_per_object(summary, per_object));
     }
+    checks.extend(shed(summary, thresholds));
     let counted = [
         at_most(
             &format!("segments that differ from {}", summary.held_against),
@@ -62,15 +105,6 @@ pub(super) fn check(summary: &Summary, thresholds: &Thresholds) -> Vec<Check> {
             limit: format!("<= {:.1} %", thresholds.stalled_share_max * 100.0),
             measured: format!("{:.2} %", experience.stalled_share * 100.0),
             ruling: rule(experience.stalled_share <= thresholds.stalled_share_max),
-        });
-    }
-    if thresholds.failed_percent_max < 100.0 {
-        let failed = failed_percent(summary);
-        checks.push(Check {
-            what: "viewer requests that ended badly".to_owned(),
-            limit: format!("<= {:.1} %", thresholds.failed_percent_max),
-            measured: format!("{failed:.2} %"),
-            ruling: rule(failed <= thresholds.failed_percent_max),
         });
     }
     if thresholds.offload_segments_percent_min > 0.0 {
@@ -105,10 +139,41 @@ pub(super) fn check(summary: &Summary, thresholds: &Thresholds) -> Vec<Check> {
         ));
     }
     if let Some(likes) = &summary.likes {
-        checks.extend(likes.check());
         checks.extend(of_likes(likes, thresholds));
     }
     checks
+}
+
+/// The share of the requests at the origin that were beyond its capacity.
+fn shed(summary: &Summary, thresholds: &Thresholds) -> Vec<Check> {
+    let share = summary.origin.shed_share;
+    let check = |limit: String, holds: fn(f64, f64) -> bool, percent: f64| Check {
+        what: "requests beyond the origin's capacity, of those that reached it".to_owned(),
+        limit,
+        measured: share.map_or_else(
+            || "unknown".to_owned(),
+            |share| format!("{:.2} %", share * 100.0),
+        ),
+        ruling: match share {
+            Some(share) => rule(holds(share * 100.0, percent)),
+            None => Ruling::NotJudged("the origin's hits were not counted".to_owned()),
+        },
+    };
+    let (least, most) = (
+        thresholds.origin_shed_percent_min,
+        thresholds.origin_shed_percent_max,
+    );
+    let at_least = check(
+        format!(">= {least:.1} %"),
+        |share, least| share >= least,
+        least,
+    );
+    let at_most = check(format!("<= {most:.1} %"), |share, most| share <= most, most);
+    let binding = [(at_least, least > 0.0), (at_most, most < 100.0)];
+    binding
+        .into_iter()
+        .filter_map(|(check, binds)| binds.then_some(check))
+        .collect()
 }
 
 /// The scenario's thresholds for likes; not judged if the servers take no likes.

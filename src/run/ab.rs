@@ -1,78 +1,188 @@
-//! `--ab KNOB=A,B`: one scenario and seed twice, with one knob set differently.
+//! The runs of a comparison: one scenario and seed, several times, with something set differently each time.
+//!
+//! `--ab KNOB=A,B` names the settings of one knob. A scenario may name variants of its own.
 
+use std::fmt;
 use std::str::FromStr;
 
 use crate::config::shields::Shields;
 use crate::policy::limits::Eviction;
 use crate::policy::status::MissQueue;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Variant};
 
-/// Two settings of one knob: A and B.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Ab {
+/// The most runs in one comparison.
+pub const RUNS_MAX: usize = 5;
+
+/// Settings of one knob, in the order in which they are played.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ab(Vec<Setting>);
+
+/// A run to be played.
+#[derive(Clone, Debug)]
+pub struct PlannedRun {
+    /// Its name in the report.
+    pub label: String,
+    /// What is played.
+    pub scenario: Scenario,
     /// How misses are handled.
-    MissQueue([MissQueue; 2]),
-    /// Shields between the edges and the origin.
-    Shields([Option<Shields>; 2]),
+    pub miss_queue: MissQueue,
+}
+
+/// One knob, set.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Setting {
+    MissQueue(MissQueue),
+    Shields(Option<Shields>),
     /// Percentage of a target duration for which playlists are fresh.
-    Freshness([u32; 2]),
-    /// How an edge evicts objects when its cache is full.
-    Eviction([Eviction; 2]),
+    Freshness(u32),
+    Eviction(Eviction),
     /// Whether viewers like.
-    Likes([Liking; 2]),
+    Likes(bool),
+    Prefetch(bool),
+    Refresh(bool),
+    Edges(u32),
+    /// The origin's slots; `None`: no bound.
+    Slots(Option<u32>),
+    /// The origin's queue.
+    Queue(u32),
+    /// The origin's mean latency, in milliseconds.
+    LatencyMs(f64),
+    /// Parts of 0.32 s per segment.
+    Parts(u32),
+    /// Segments that a playlist lists.
+    Window(u64),
 }
 
-/// Whether viewers send the likes of the scenario.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Liking {
-    /// Viewers send them.
-    On,
-    /// Viewers send no likes.
-    Off,
-}
-
-/// One side of a comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The first setting.
-    A,
-    /// The second setting.
-    B,
-}
+/// Every knob, with an example.
+const FORMS: &str = "miss-queue=flights,off · prefetch=on,off · refresh=on,off · shield=none,2x2 · \
+                     freshness=0,50 (per cent of a target duration) · eviction=lru,tiny-lfu · likes=on,off · edges=1,3 · \
+                     origin-slots=none,16 · origin-queue=0,32 · origin-latency-ms=50,300 · parts=6,9 (of 0.32 s per segment) · \
+                     window=6,10 (segments)";
 
 impl Ab {
-    /// Sets the knob to this side's setting.
-    pub fn lay_over(&self, side: Side, scenario: &mut Scenario, miss_queue: &mut MissQueue) {
-        let place = side as usize;
+    /// The runs. `miss_queue` is how misses are handled where the knob does not say.
+    pub fn runs(&self, scenario: &Scenario, miss_queue: MissQueue) -> Vec<PlannedRun> {
+        let run = |setting: &Setting| {
+            let mut run = PlannedRun {
+                label: setting.to_string(),
+                scenario: scenario.clone(),
+                miss_queue,
+            };
+            setting.lay_over(&mut run);
+            run
+        };
+        self.0.iter().map(run).collect()
+    }
+}
+
+/// The variants that a scenario names, as runs.
+pub fn variants(scenario: &Scenario) -> Vec<PlannedRun> {
+    let run = |variant: &Variant| {
+        let mut scenario = scenario.clone();
         let plan = &mut scenario.real.cluster;
+        plan.prefetch = variant.prefetch.or(plan.prefetch);
+        plan.refresh = variant.refresh.or(plan.refresh);
+        PlannedRun {
+            label: variant.name.clone(),
+            scenario,
+            miss_queue: variant.miss_queue,
+        }
+    };
+    scenario.real.variants.iter().map(run).collect()
+}
+
+impl Setting {
+    fn lay_over(self, run: &mut PlannedRun) {
+        let real = &mut run.scenario.real;
+        let plan = &mut real.cluster;
         match self {
-            Self::MissQueue(settings) => *miss_queue = settings[place],
-            Self::Shields(settings) => plan.shields = settings[place],
-            Self::Freshness(settings) => plan.playlist_fresh_percent = Some(settings[place]),
-            Self::Eviction(settings) => plan.eviction = Some(settings[place]),
-            Self::Likes(settings) if settings[place] == Liking::Off => scenario.real.likes = None,
-            Self::Likes(_) => {}
+            Self::MissQueue(miss_queue) => run.miss_queue = miss_queue,
+            Self::Shields(shields) => plan.shields = shields,
+            Self::Freshness(percent) => plan.playlist_fresh_percent = Some(percent),
+            Self::Eviction(eviction) => plan.eviction = Some(eviction),
+            Self::Likes(true) => {}
+            Self::Likes(false) => real.likes = None,
+            Self::Prefetch(on) => plan.prefetch = Some(on),
+            Self::Refresh(on) => plan.refresh = Some(on),
+            Self::Edges(count) => plan.edges = count,
+            Self::Slots(slots) => plan.origin.slots = slots,
+            Self::Queue(queue) => plan.origin.queue = queue,
+            Self::LatencyMs(millis) => plan.origin.latency_ms = millis,
+            Self::Parts(parts) => plan.parts_per_segment = parts,
+            Self::Window(window) => plan.window = window,
         }
     }
 
-    /// This side's name in the report.
-    pub fn label(&self, side: Side) -> String {
-        let place = side as usize;
-        match self {
-            Self::MissQueue(settings) => format!("miss queue {}", settings[place]),
-            Self::Shields(settings) => match settings[place] {
-                Some(shields) => format!("shields {shields}"),
-                None => "no shields".to_owned(),
-            },
-            Self::Freshness(settings) => format!("playlists fresh {} %", settings[place]),
-            Self::Eviction([one, other]) => match [one, other][place] {
-                Eviction::Lru => "LRU".to_owned(),
-                Eviction::TinyLfu => "TinyLFU".to_owned(),
-            },
-            Self::Likes([one, other]) => match [one, other][place] {
-                Liking::On => "with likes".to_owned(),
-                Liking::Off => "without likes".to_owned(),
-            },
+    fn parse(knob: &str, text: &str) -> Result<Self, String> {
+        let number = |what: &str| format!("{text:?} is no {what}");
+        Ok(match knob {
+            "miss-queue" => Self::MissQueue(text.parse()?),
+            "shield" | "shields" if text == "none" => Self::Shields(None),
+            "shield" | "shields" => Self::Shields(Some(text.parse()?)),
+            "freshness" => {
+                let percent = text.trim_end_matches('%').parse().ok();
+                let percent = percent.filter(|&percent| percent <= 100);
+                Self::Freshness(percent.ok_or_else(|| number("per cent from 0 to 100"))?)
+            }
+            "eviction" => Self::Eviction(match text {
+                "lru" => Eviction::Lru,
+                "tiny-lfu" => Eviction::TinyLfu,
+                _ => return Err(format!("{text:?} is neither lru nor tiny-lfu")),
+            }),
+            "likes" => Self::Likes(on(text)?),
+            "prefetch" => Self::Prefetch(on(text)?),
+            "refresh" => Self::Refresh(on(text)?),
+            "edges" => Self::Edges(text.parse().map_err(|_| number("number of edges"))?),
+            "origin-slots" if text == "none" => Self::Slots(None),
+            "origin-slots" => {
+                Self::Slots(Some(text.parse().map_err(|_| number("number of slots"))?))
+            }
+            "origin-queue" => Self::Queue(text.parse().map_err(|_| number("length of a queue"))?),
+            "origin-latency-ms" => {
+                Self::LatencyMs(text.parse().map_err(|_| number("time in milliseconds"))?)
+            }
+            "parts" => Self::Parts(text.parse().map_err(|_| number("number of parts"))?),
+            "window" => Self::Window(text.parse().map_err(|_| number("number of segments"))?),
+            _ => {
+                return Err(format!(
+                    "there is no knob {knob:?} to compare; one of: {FORMS}"
+                ));
+            }
+        })
+    }
+}
+
+fn on(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("{text:?} is neither on nor off")),
+    }
+}
+
+/// The name of the run in the report.
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = |on: bool| if on { "on" } else { "off" };
+        match *self {
+            Self::MissQueue(miss_queue) => write!(f, "miss queue {miss_queue}"),
+            Self::Shields(Some(shields)) => write!(f, "shields {shields}"),
+            Self::Shields(None) => f.write_str("no shields"),
+            Self::Freshness(percent) => write!(f, "playlists fresh {percent} %"),
+            Self::Eviction(Eviction::Lru) => f.write_str("LRU"),
+            Self::Eviction(Eviction::TinyLfu) => f.write_str("TinyLFU"),
+            Self::Likes(true) => f.write_str("with likes"),
+            Self::Likes(false) => f.write_str("without likes"),
+            Self::Prefetch(on) => write!(f, "prefetch {}", word(on)),
+            Self::Refresh(on) => write!(f, "refresh {}", word(on)),
+            Self::Edges(1) => f.write_str("1 edge"),
+            Self::Edges(count) => write!(f, "{count} edges"),
+            Self::Slots(Some(slots)) => write!(f, "origin slots {slots}"),
+            Self::Slots(None) => f.write_str("origin unbounded"),
+            Self::Queue(queue) => write!(f, "origin queue {queue}"),
+            Self::LatencyMs(millis) => write!(f, "origin {millis} ms"),
+            Self::Parts(parts) => write!(f, "segments {:.2} s", f64::from(parts) * 0.32),
+            Self::Window(window) => write!(f, "window {window}"),
         }
     }
 }
@@ -81,88 +191,95 @@ impl FromStr for Ab {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const FORMS: &str = "miss-queue=flights,off · shield=none,2x2 · freshness=0,50 (per cent of a target duration) · \
-                             eviction=lru,tiny-lfu · likes=on,off";
-        let halves = || {
-            let (knob, settings) = text.split_once('=')?;
-            let (one, other) = settings.split_once(',')?;
-            Some((knob, [one, other]))
-        };
-        let (knob, settings) =
-            halves().ok_or_else(|| format!("it is KNOB=A,B, one of: {FORMS}"))?;
-        let comparison = match knob {
-            "miss-queue" => Self::MissQueue(each(settings, str::parse)?),
-            "shield" | "shields" => Self::Shields(each(settings, |setting| match setting {
-                "none" => Ok(None),
-                shields => shields.parse().map(Some),
-            })?),
-            "freshness" => Self::Freshness(each(settings, |setting| {
-                let percent = setting.trim_end_matches('%').parse::<u32>().ok();
-                let percent = percent.filter(|&percent| percent <= 100);
-                percent.ok_or_else(|| format!("{setting:?} is no per cent from 0 to 100"))
-            })?),
-            "eviction" => Self::Eviction(each(settings, |setting| match setting {
-                "lru" => Ok(Eviction::Lru),
-                "tiny-lfu" => Ok(Eviction::TinyLfu),
-                _ => Err(format!("{setting:?} is neither lru nor tiny-lfu")),
-            })?),
-            "likes" => Self::Likes(each(settings, |setting| match setting {
-                "on" => Ok(Liking::On),
-                "off" => Ok(Liking::Off),
-                _ => Err(format!("{setting:?} is neither on nor off")),
-            })?),
-            _ => {
-                return Err(format!(
-                    "there is no knob {knob:?} to compare; one of: {FORMS}"
-                ));
-            }
-        };
-        Ok(comparison)
+        let form = || format!("it is KNOB=A,B with 2 to {RUNS_MAX} settings, one of: {FORMS}");
+        let (knob, settings) = text.split_once('=').ok_or_else(form)?;
+        let settings = settings
+            .split(',')
+            .map(|setting| Setting::parse(knob.trim(), setting.trim()))
+            .collect::<Result<Vec<_>, _>>()?;
+        if !(2..=RUNS_MAX).contains(&settings.len()) {
+            return Err(form());
+        }
+        Ok(Self(settings))
     }
-}
-
-fn each<T>(
-    [one, other]: [&str; 2],
-    parse: impl Fn(&str) -> Result<T, String>,
-) -> Result<[T; 2], String> {
-    Ok([parse(one.trim())?, parse(other.trim())?])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn labels(text: &str) -> Vec<String> {
+        let scenario = crate::scenario::find("celebrity-live").unwrap();
+        let ab: Ab = text.parse().unwrap();
+        let runs = ab.runs(&scenario, MissQueue::Flights);
+        // Every setting is a scenario that can be played.
+        for run in &runs {
+            run.scenario.clone().checked(text).unwrap();
+        }
+        runs.into_iter().map(|run| run.label).collect()
+    }
+
     #[test]
     fn knobs_are_read_and_named() {
-        for (text, labels) in [
+        for (text, expected) in [
             (
-                "miss-queue=flights,off",
-                ["miss queue flights", "miss queue off"],
+                "miss-queue=flights,off,moka",
+                &["miss queue flights", "miss queue off", "miss queue moka"][..],
             ),
-            ("shield=none,2x2", ["no shields", "shields 2x2"]),
+            ("shield=none,2x2", &["no shields", "shields 2x2"]),
             (
                 "freshness=0,50%",
-                ["playlists fresh 0 %", "playlists fresh 50 %"],
+                &["playlists fresh 0 %", "playlists fresh 50 %"],
             ),
-            ("eviction=lru,tiny-lfu", ["LRU", "TinyLFU"]),
-            ("likes=on,off", ["with likes", "without likes"]),
+            ("eviction=lru,tiny-lfu", &["LRU", "TinyLFU"]),
+            ("likes=on,off", &["with likes", "without likes"]),
+            ("prefetch=on, off", &["prefetch on", "prefetch off"]),
+            ("refresh=off,on", &["refresh off", "refresh on"]),
+            (
+                "edges=1,2,3,4,5",
+                &["1 edge", "2 edges", "3 edges", "4 edges", "5 edges"],
+            ),
+            (
+                "origin-slots=none,16",
+                &["origin unbounded", "origin slots 16"],
+            ),
+            ("origin-queue=0,32", &["origin queue 0", "origin queue 32"]),
+            (
+                "origin-latency-ms=50,300.5",
+                &["origin 50 ms", "origin 300.5 ms"],
+            ),
+            ("parts=6,9", &["segments 1.92 s", "segments 2.88 s"]),
+            ("window=6,10", &["window 6", "window 10"]),
         ] {
-            let comparison: Ab = text.parse().unwrap();
-            assert_eq!(
-                [Side::A, Side::B].map(|side| comparison.label(side)),
-                labels
-            );
+            assert_eq!(labels(text), expected);
         }
         for text in [
             "",
             "miss-queue",
             "miss-queue=on,off",
-            "shield=2",
+            "miss-queue=off",
+            "edges=1,2,3,4,5,6",
+            "edges=1,many",
+            "shield=2,none",
             "freshness=200,0",
             "likes=on,many",
+            "origin-slots=-1,2",
             "colour=red,blue",
         ] {
             assert!(text.parse::<Ab>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_run_differs_from_the_scenario_in_its_setting_alone() {
+        let scenario = crate::scenario::find("celebrity-live").unwrap();
+        let ab: Ab = "origin-slots=7,none".parse().unwrap();
+        let runs = ab.runs(&scenario, MissQueue::Moka);
+        assert_eq!(runs[0].miss_queue, MissQueue::Moka);
+        assert_eq!(runs[0].scenario.real.cluster.origin.slots, Some(7));
+        let mut same = runs[1].scenario.clone();
+        assert_eq!(same.real.cluster.origin.slots, None);
+        same.real.cluster.origin.slots = scenario.real.cluster.origin.slots;
+        assert_eq!(same, scenario);
     }
 }

@@ -302,6 +302,8 @@ impl ClusterPlan {
     pub fn lay_over(&self, config: &mut Config) {
         let edge = &mut config.edge;
         edge.cache_bytes = self.cache_bytes.unwrap_or(edge.cache_bytes);
+        edge.prefetch = self.prefetch.unwrap_or(edge.prefetch);
+        edge.refresh = self.refresh.unwrap_or(edge.refresh);
         let limits = &mut edge.limits;
         limits.playlist_fresh_percent = self
             .playlist_fresh_percent
@@ -379,6 +381,7 @@ impl Cluster<'_> {
                 .map(|audit| u64::from(audit.followers_peak))
                 .max(),
             segment_retries: grown(|audit| audit.segment_retries, first_asker, usize::MAX),
+            segment_prefetches: grown(|audit| audit.segment_prefetches, first_asker, usize::MAX),
             evicted: grown(|audit| audit.evicted, 0, usize::MAX),
             unasked: unasked.collect(),
             playlist_lifetime,
@@ -430,7 +433,7 @@ impl OwnOrigin {
                 .renditions
                 .clone_from(&scenario.real.audience.renditions);
         }
-        config.origin.delay_ms = plan.origin_delay_ms;
+        config.origin.capacity = plan.origin.clone();
         config.origin.window = plan.window;
         config.origin.segments = segments.path().to_owned();
         let config = config.checked()?;
@@ -496,6 +499,7 @@ pub fn origin_hits(snapshot: &Snapshot, clients: Option<&[String]>, several: boo
         media_playlist: of_kind(Kind::MediaPlaylist),
         multivariant: of_kind(Kind::Multivariant),
         other: of_kind(Kind::Other),
+        shed: snapshot.shed.values().sum(),
         per_client: snapshot
             .clients
             .iter()

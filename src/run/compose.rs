@@ -89,6 +89,7 @@ pub(crate) fn edge_config(
         miss_queue: config.edge.miss_queue,
         cache_bytes: config.edge.cache_bytes,
         prefetch: config.edge.prefetch,
+        refresh: config.edge.refresh,
         limits: config.edge.limits.limits(),
         access_log: config.edge.access_log.clone().map(|path| {
             edge::admin::access::AccessLogConfig {
@@ -125,7 +126,7 @@ pub(crate) fn directory(config: &Config) -> Directory {
 pub(crate) fn origin_config(config: &Config) -> OriginConfig {
     OriginConfig {
         window: config.origin.window,
-        delay: Duration::try_from_secs_f64(config.origin.delay_ms / 1_000.0).unwrap_or_default(),
+        capacity: config.origin.capacity.capacity(),
         segments_dir: config.origin.segments.clone(),
         ingest_token: config.origin.token.as_deref().map(Token::new),
         likes: config.likes.enabled.then(|| likes_config(config)),

@@ -10,5 +10,6 @@ pub mod like_counts;
 pub mod processes;
 mod progress;
 pub mod runner;
+pub mod settings;
 pub mod targets;
 pub mod tiers;

@@ -16,6 +16,7 @@ use crate::run::ask;
 use crate::run::cluster::{self, Cluster, Edges, OwnOrigin};
 use crate::run::like_counts::{Counting, QueueWatch};
 use crate::run::progress::Bar;
+use crate::run::settings;
 use crate::run::targets::{self, Target};
 use crate::scenario::{Fault, FaultKind, Scenario};
 use crate::serve::clock::Clock;
@@ -121,6 +122,10 @@ pub async fn at_cluster(
     record.phases = phases(scenario, record.elapsed);
     record.faults = done.into_iter().map(|(_, fault)| fault).collect();
     record.levels = levels.take(&record);
+    record.capacity = Some(scenario.real.cluster.origin.capacity());
+    record.headline.clone_from(&scenario.real.headline);
+    record.settings = settings::of_own_cluster(scenario, miss_queue);
+    record.scenario_text = toml::to_string(scenario).ok();
     counting.finish(&mut record).await;
     if let Some(likes) = &mut record.likes {
         likes.queue = queue.figures();
@@ -206,6 +211,9 @@ pub async fn at_running_edges(
     bar.finish();
     record.warm_up = warm_up(scenario);
     record.phases = phases(scenario, record.elapsed);
+    record.headline.clone_from(&scenario.real.headline);
+    record.settings = settings::of_running_edges(scenario);
+    record.scenario_text = toml::to_string(scenario).ok();
     counting.finish(&mut record).await;
     if let Some(likes) = &mut record.likes {
         likes.shared = true;
@@ -299,15 +307,25 @@ impl Levels {
         clock: Clock,
         over: &CancellationToken,
     ) {
-        let first = cluster.origin.origin.hits().total();
+        let counts = || {
+            let hits = cluster.origin.origin.hits();
+            (
+                hits.total(),
+                hits.total_shed(),
+                cluster.origin.origin.busy(),
+            )
+        };
+        let first = counts();
         for second in 0.. {
             queue.look();
             let waiters = cluster.edges.waiters().await;
-            let hits = cluster.origin.origin.hits().total();
+            let (hits, shed, busy) = counts();
             self.lock().push(Level {
                 at: clock.now().since(began),
                 viewers: 0,
-                origin_hits: Some(hits.saturating_sub(first)),
+                origin_hits: Some(hits.saturating_sub(first.0)),
+                origin_shed: Some(shed.saturating_sub(first.1)),
+                origin_busy: Some(busy.saturating_sub(first.2)),
                 waiters: Some(waiters),
             });
             let next = clock.instant(began + Duration::from_secs(second + 1));

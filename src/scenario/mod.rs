@@ -11,7 +11,7 @@ mod rules;
 use std::path::Path;
 
 pub use self::fault::{Fault, FaultKind};
-pub use self::model::{ClusterPlan, Phase, RealProfile, Scenario, SimProfile};
+pub use self::model::{ClusterPlan, Phase, RealProfile, Scenario, SimProfile, Variant};
 use crate::viewer::arrivals::Arrivals;
 
 /// Why a scenario cannot be played.
@@ -216,14 +216,17 @@ mod tests {
     }
 
     #[test]
-    fn celebrity_live_is_a_thousand_viewers_at_three_cold_edges() {
+    fn celebrity_live_is_two_thousand_viewers_at_three_cold_edges() {
         let scenario = find("celebrity-live").unwrap();
         let RealProfile {
             cluster, audience, ..
         } = scenario.real;
-        assert_eq!((audience.viewers, cluster.edges), (1_000, 3));
+        assert_eq!((audience.viewers, cluster.edges), (2_000, 3));
         assert_eq!(cluster.parts_per_segment, 9);
-        assert_eq!(cluster.origin_delay(), Duration::from_micros(51_800));
+        assert_eq!(
+            cluster.origin.capacity().latency.mean,
+            Duration::from_millis(300)
+        );
     }
 
     #[test]
@@ -252,7 +255,7 @@ mod tests {
     #[test]
     fn a_value_out_of_range_is_refused_with_its_key_and_range() {
         for (from, to, key) in [
-            ("viewers = 1000", "viewers = 0", "real.audience.viewers"),
+            ("viewers = 2000", "viewers = 0", "real.audience.viewers"),
             ("edges = 3", "edges = 0", "real.cluster.edges"),
             ("shape = 2.0", "shape = -2.0", "real.audience.arrivals"),
             ("shape = 2.0", "shape = nan", "real.audience.arrivals"),
@@ -261,6 +264,8 @@ mod tests {
             ("hearts_max = ", "hearts_max = 99", "real.likes"),
             ("like_percent = ", "like_percent = 99", "real.likes"),
             ("\"hls.js\"", "{ fixed = \"720p\" }", "real.audience.abr"),
+            ("slots = 16", "slots = 0", "real.cluster.origin"),
+            ("queue = 32", "queue = 2000000", "real.cluster.origin"),
             (
                 "stalled_share_max = 0.05",
                 "stalled_share_max = nan",

@@ -1,13 +1,14 @@
 //! The content of a scenario.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use super::connections::Connections;
 use super::fault::Fault;
+use crate::config::keys::CapacitySettings;
 use crate::config::shields::Shields;
 use crate::policy::limits::Eviction;
+use crate::policy::status::MissQueue;
+use crate::report::news::Part;
 use crate::report::thresholds::Thresholds;
 use crate::viewer::arrivals::Arrivals;
 use crate::viewer::audience::{Audience, Sessions};
@@ -86,11 +87,35 @@ pub struct RealProfile {
     /// The named phases that label figures; each lasts until the next begins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub phases: Vec<Phase>,
+    /// The figures that the headline of a report is made of; the origin's hits, if left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headline: Vec<Part>,
+    /// The runs that are compared with each other, each at a cold cluster with the same seed: at most five.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<Variant>,
     /// The conditions that a run must meet.
     pub thresholds: Thresholds,
     /// Maximum number of requests in the generator's log. Requests beyond it are only counted, and the run is not judged
     /// exactly.
+    #[serde(default = "usual_log")]
     pub requests_logged_max: usize,
+}
+
+/// One of the runs that a scenario compares.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// Its name, in a word or three.
+    pub name: String,
+    /// How misses are handled.
+    #[serde(default)]
+    pub miss_queue: MissQueue,
+    /// Whether the edges prefetch segments; as the cluster does, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefetch: Option<bool>,
+    /// Whether the edges refresh stale playlists in the background; as the cluster does, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<bool>,
 }
 
 /// The cluster of a scenario.
@@ -104,8 +129,9 @@ pub struct ClusterPlan {
     pub shields: Option<Shields>,
     /// Parts of 0.32 s per segment.
     pub parts_per_segment: u32,
-    /// How long the origin waits before it answers, because on loopback a fetch would otherwise take no time.
-    pub origin_delay_ms: f64,
+    /// What the origin can do.
+    #[serde(default)]
+    pub origin: CapacitySettings,
     /// Number of channels, the most popular first: their shares of the viewers follow Zipf's law.
     #[serde(default = "one")]
     pub channels: u32,
@@ -121,9 +147,19 @@ pub struct ClusterPlan {
     /// How an edge evicts objects when its cache is full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eviction: Option<Eviction>,
+    /// Whether the edges prefetch segments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefetch: Option<bool>,
+    /// Whether the edges refresh stale playlists in the background.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<bool>,
     /// Whether each edge is its own process. This is always so where a fault kills, silences or restarts an edge.
     #[serde(default)]
     pub processes: bool,
+}
+
+fn usual_log() -> usize {
+    500_000
 }
 
 fn usual_window() -> u64 {
@@ -138,11 +174,4 @@ pub struct Phase {
     pub name: String,
     /// When it begins, counted from the start of the run.
     pub from_s: f64,
-}
-
-impl ClusterPlan {
-    /// The origin's delay.
-    pub fn origin_delay(&self) -> Duration {
-        Duration::try_from_secs_f64(self.origin_delay_ms / 1e3).unwrap_or_default()
-    }
 }

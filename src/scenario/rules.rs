@@ -25,6 +25,7 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, String)> {
         likes,
         faults,
         phases,
+        variants,
         thresholds,
         ..
     } = &scenario.real;
@@ -80,11 +81,13 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, String)> {
             cluster.parts_per_segment,
             PARTS_PER_SEGMENT,
         ),
-        within(
-            "real.cluster.origin_delay_ms",
-            cluster.origin_delay_ms,
-            0.0..=10_000.0,
-        ),
+        cluster.origin.check().err().map(|refused| {
+            let key = refused.key.rsplit('.').next().unwrap_or_default();
+            (
+                "real.cluster.origin",
+                format!("must have a {key} of {}", refused.range),
+            )
+        }),
         rule(
             (1..=connections.viewers_max()).contains(&audience.viewers),
             "real.audience.viewers",
@@ -191,6 +194,15 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(&'static str, String)> {
             cluster.channels == 1 || scenario.name.len() <= 60,
             "name",
             "must have at most 60 letters where there are several channels",
+        ),
+        rule(
+            variants.len() != 1
+                && variants.len() <= 5
+                && variants
+                    .iter()
+                    .all(|variant| (1..=40).contains(&variant.name.chars().count())),
+            "real.variants",
+            "must be 2 to 5, each with a name of 1 to 40 letters",
         ),
         rule(
             thresholds.are_in_range(),

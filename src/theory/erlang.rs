@@ -1,4 +1,5 @@
-//! An origin that answers a limited number of requests at once and refuses the others: Erlang's loss formula.
+//! An origin that answers a limited number of requests at once, lets some wait, and refuses the others: Erlang's loss formula
+//! and the M/M/c/K queue.
 
 /// Share of requests that find all `slots` taken and are shed (Erlang-B). Requests arrive as a Poisson process.
 /// `offered` is the mean number under way if none were shed: arrival rate times mean fetch time. The distribution of
@@ -9,6 +10,24 @@ pub fn shed_share(slots: u32, offered: f64) -> f64 {
         let waiting = offered * share;
         waiting / (f64::from(slots) + waiting)
     })
+}
+
+/// Share of requests that find all `slots` and all `queue` places taken (M/M/c/K). It holds for exponential fetch times; for
+/// other laws it is near where the origin is far from or far beyond its capacity. Without a queue it is [`shed_share`].
+pub fn shed_share_queued(slots: u32, queue: u32, offered: f64) -> f64 {
+    let all_busy = shed_share(slots, offered);
+    if slots == 0 || offered <= 0.0 {
+        return all_busy;
+    }
+    // B / (x^q + B (1 + x + ... + x^(q-1))) with x = c/a, which does not overflow above capacity; below it, x^q may become
+    // infinite, and the share is zero.
+    let spare = f64::from(slots) / offered;
+    let (mut power, mut sum) = (1.0, 0.0);
+    for _ in 0..queue {
+        sum += power;
+        power *= spare;
+    }
+    all_busy / (power + all_busy * sum)
 }
 
 #[cfg(test)]
@@ -34,6 +53,23 @@ mod tests {
     fn with_more_slots_than_any_factorial_holds_it_is_still_a_share() {
         close(shed_share(20_000, 25_000.0), 0.2, 1e-3);
         close(shed_share(20_000, 10_000.0), 0.0, 1e-300);
+    }
+
+    #[test]
+    fn a_queue_lets_fewer_requests_go_and_none_where_there_is_no_load() {
+        // (slots, queue, offered load, share): M/M/1/K is (1 - a) a^K / (1 - a^(K+1)), or 1 / (K + 1) for a = 1.
+        for (slots, queue, offered, share) in [
+            (1, 0, 1.0, 0.5),
+            (1, 3, 1.0, 0.2),
+            (1, 2, 0.5, 0.066_667),
+            (1, 2, 2.0, 0.533_333),
+            (10, 20, 0.0, 0.0),
+            (0, 5, 3.0, 1.0),
+            (10, 1_000, 40.0, 0.75),
+            (10, 100_000, 1.0, 0.0),
+        ] {
+            close(shed_share_queued(slots, queue, offered), share, 5e-6);
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ use crate::support::client;
 use crate::support::edge::TestEdge;
 use crate::support::eventually;
 use crate::support::fault_origin::{Behaviour, FaultOrigin};
-use crate::support::played::play_scenario;
+use crate::support::played::{celebrity_live, play_scenario};
 use crate::support::program::{Program, run};
 
 /// Writes a scenario into its own file.
@@ -44,7 +44,7 @@ fn written(folder: &tempfile::TempDir, scenario: &Scenario) -> String {
 
 /// `viewers` that arrive within two seconds and leave all together.
 fn short(viewers: u32, until_s: f64) -> Scenario {
-    let mut scenario = scenario::find("celebrity-live").unwrap();
+    let mut scenario = celebrity_live();
     scenario.name = "short".to_owned();
     let real = &mut scenario.real;
     real.audience.viewers = viewers;

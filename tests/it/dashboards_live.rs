@@ -23,7 +23,7 @@ requests_logged_max = 200000
 [real.cluster]
 edges = 3
 parts_per_segment = 6
-origin_delay_ms = 50.0
+origin = { latency_ms = 50.0 }
 
 [real.audience]
 viewers = 100
@@ -183,7 +183,7 @@ async fn prometheus_and_every_panel_show_what_the_report_of_a_surge_says() {
     let folder = tempfile::tempdir().unwrap();
     let segments = folder.path().join("segments");
     let own = ["up", "--edges", "3", "--renditions", "180p,360p"];
-    let stage = ["--origin-delay-ms", "50", "--segments"];
+    let stage = ["--origin-latency-ms", "50", "--segments"];
     let up = Program::seawall(
         &[
             &own[..],

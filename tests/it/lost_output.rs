@@ -59,11 +59,11 @@ async fn a_surge_whose_log_is_lost_prints_its_result() {
     let scenario = std::fs::read_to_string("scenarios/celebrity-live.toml").unwrap();
     let short = scenario
         .replace(
-            "scale_s = 4.0, within_s = 20.0",
-            "scale_s = 1.0, within_s = 2.0",
+            "scale_s = 0.4, within_s = 4.0",
+            "scale_s = 0.4, within_s = 2.0",
         )
-        .replace("until_s = 34.0", "until_s = 6.0")
-        .replace("from_s = 20.0", "from_s = 3.0");
+        .replace("until_s = 23.0", "until_s = 6.0")
+        .replace("from_s = 8.0", "from_s = 3.0");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("short.toml");
     std::fs::write(&path, short).unwrap();

@@ -14,6 +14,7 @@ mod support;
 mod admin;
 mod audience;
 mod bad_input;
+mod celebrity;
 mod dashboards;
 mod dashboards_live;
 mod edge_batches;

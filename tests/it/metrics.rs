@@ -73,6 +73,7 @@ fn edge_component_with(
         miss_queue: MissQueue::Flights,
         cache_bytes: 32 << 20,
         prefetch: true,
+        refresh: true,
         limits,
         access_log: None,
         likes: Addresses::default(),

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use seawall::hls::timeline::{Channel, Layout};
 use seawall::load::{self, Metrics, Network, RunPlan, Stream};
+use seawall::policy::capacity::Capacity;
 use seawall::policy::key::Kind;
 use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
 use seawall::report::record::{Outcome, Process, RunRecord};
 use seawall::report::thresholds::Ruling;
+use seawall::scenario::Scenario;
 use seawall::scenario::connections::Connections;
-use seawall::scenario::{self, Scenario};
 use seawall::serve::admin::Admin;
 use seawall::serve::clock::Clock;
 use seawall::serve::components::{Doors, EdgeComponent, OriginComponent};
@@ -29,13 +30,13 @@ use seawall::viewer::audience::Sessions;
 use seawall::viewer::quality::Exit;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::played::play_scenario;
+use crate::support::played::{celebrity_live, play_scenario};
 use crate::support::program::Program;
 use crate::support::{client, eventually};
 
 /// `celebrity-live`, smaller and shorter.
 fn small(viewers: u32, until_s: f64) -> Scenario {
-    let mut scenario = scenario::find("celebrity-live").unwrap();
+    let mut scenario = celebrity_live();
     let audience = &mut scenario.real.audience;
     audience.viewers = viewers;
     audience.arrivals = Arrivals::Gamma {
@@ -150,7 +151,7 @@ async fn on_air(
     clock: Clock,
 ) -> (OriginComponent, Channel, CancellationToken) {
     let config = OriginConfig {
-        delay: Duration::from_millis(20),
+        capacity: Capacity::unbounded(Duration::from_millis(20)),
         segments_dir: folder.to_owned(),
         ..OriginConfig::default()
     };
@@ -181,6 +182,7 @@ fn open_edges(upstreams: &[String], clock: Clock) -> Vec<EdgeComponent> {
             miss_queue: MissQueue::Flights,
             cache_bytes: 256 << 20,
             prefetch: true,
+            refresh: true,
             limits: Limits::default(),
             access_log: None,
             likes: Addresses::default(),

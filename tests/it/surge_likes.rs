@@ -6,19 +6,19 @@ use seawall::report::likes::LikesSummary;
 use seawall::report::summary::Summary;
 use seawall::report::thresholds::{Ruling, Verdict};
 use seawall::run::cluster::{Edges, OwnOrigin};
-use seawall::scenario::{self, Fault, FaultKind, Scenario};
+use seawall::scenario::{Fault, FaultKind, Scenario};
 use seawall::serve::clock::Clock;
 use seawall::viewer::arrivals::Arrivals;
 use seawall::viewer::audience::Sessions;
 use seawall::viewer::likes::Burst;
 
-use crate::support::played::play_scenario;
+use crate::support::played::{celebrity_live, play_scenario};
 use crate::support::program::run;
 use crate::support::stage::Stage;
 
 /// `viewers` at two edges that arrive within a second, send `likes_per_s` likes, and leave all together.
 fn short(viewers: u32, until_s: f64, likes_per_s: f64) -> Scenario {
-    let mut scenario = scenario::find("celebrity-live").unwrap();
+    let mut scenario = celebrity_live();
     scenario.name = "liked".to_owned();
     let real = &mut scenario.real;
     real.cluster.edges = 2;

@@ -37,6 +37,8 @@ pub struct EdgeConfig {
     pub cache_bytes: u64,
     /// Whether segments are fetched as soon as a playlist lists them.
     pub prefetch: bool,
+    /// Whether a stale playlist is served while the edge refreshes it in the background.
+    pub refresh: bool,
     /// Its bounds.
     pub limits: Limits,
     /// The log of its requests, if there is one.
@@ -66,6 +68,7 @@ pub struct Edge {
     pub(super) limits: RwLock<Limits>,
     pub(super) access_log: Option<AccessLog>,
     pub(super) prefetch: bool,
+    pub(super) refresh: bool,
     pub(super) store: Store,
     pub(super) flights: Arc<Table>,
     pub(super) renditions: Renditions,
@@ -98,6 +101,7 @@ impl Edge {
             miss_queue,
             cache_bytes,
             prefetch,
+            refresh,
             limits,
             access_log,
             likes: addresses,
@@ -133,6 +137,7 @@ impl Edge {
             limits: RwLock::new(limits),
             access_log,
             prefetch,
+            refresh,
             store,
             flights,
             renditions: Renditions::default(),

@@ -122,6 +122,8 @@ table! {
         labels: &["kind"],
         buckets: SECONDS,
     };
+    ORIGIN_SHED = plain("seawall_origin_shed_total", "Requests that the origin answered with 503 because its slots and its queue were full.", &["kind"]);
+    ORIGIN_WAITING = plain("seawall_origin_waiting", "Requests that wait for one of the origin's slots.", &[]);
     ORIGIN_REJECTED = plain("seawall_origin_rejected_total", "Requests that the origin refused, by why.", &["reason"]);
     ORIGIN_MEDIA_SEQUENCE = plain("seawall_origin_media_sequence", "Newest segment number that the origin lists.", &[]);
     BROADCAST_PUBLISHED = plain("seawall_broadcaster_segments_published_total", "Segments handed to the origin, by stream and rendition.", &[]);

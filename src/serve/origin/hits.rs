@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hls::names::{LivePath, is_name};
 use crate::policy::key::Kind;
-use crate::serve::metrics::{ORIGIN_HITS, Registry};
+use crate::serve::metrics::{ORIGIN_HITS, ORIGIN_SHED, Registry};
 
 /// Clients that have counters of their own. The hits of further clients are counted under [`OTHERS`].
 pub const CLIENTS_MAX: usize = 64;
@@ -31,6 +31,8 @@ pub struct Hits {
     registry: Registry,
     clients: Arc<RwLock<HashMap<Arc<str>, Client>>>,
     objects: Arc<Mutex<Objects>>,
+    /// Requests beyond the origin's capacity, in the order of [`Kind::ALL`].
+    shed: [IntCounter; Kind::ALL.len()],
 }
 
 /// Hits of one client, in the order of [`Kind::ALL`].
@@ -74,6 +76,9 @@ pub struct Snapshot {
     pub total: u64,
     /// Requests per client and kind.
     pub clients: BTreeMap<String, BTreeMap<Kind, u64>>,
+    /// Requests among them that were beyond the origin's capacity and got 503, per kind.
+    #[serde(default)]
+    pub shed: BTreeMap<Kind, u64>,
     /// For each kind, the object that one client requested most often, among those not yet forgotten.
     pub most: Vec<ObjectHits>,
     /// Every object not yet forgotten, in order.
@@ -83,10 +88,12 @@ pub struct Snapshot {
 impl Hits {
     /// Counters at 0, without any client except [`DIRECT`].
     pub fn new(registry: &Registry) -> Self {
+        let shed = registry.counters(ORIGIN_SHED);
         let hits = Self {
             registry: registry.clone(),
             clients: Arc::default(),
             objects: Arc::default(),
+            shed: Kind::ALL.map(|kind| shed.with_label_values(&[kind.word()])),
         };
         hits.client(DIRECT);
         hits
@@ -127,6 +134,16 @@ impl Hits {
             .count(object);
     }
 
+    /// Counts a request that was beyond the origin's capacity.
+    pub(super) fn count_shed(&self, kind: Kind) {
+        self.shed[kind as usize].inc();
+    }
+
+    /// Number of requests so far that were beyond the origin's capacity.
+    pub fn total_shed(&self) -> u64 {
+        self.shed.iter().map(IntCounter::get).sum()
+    }
+
     /// Number of requests so far.
     pub fn total(&self) -> u64 {
         let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
@@ -149,7 +166,11 @@ impl Hits {
             object: object.clone(),
             hits,
         });
-        Snapshot::new(clients, objects.collect())
+        let shed = Kind::ALL.map(|kind| (kind, self.shed[kind as usize].get()));
+        Snapshot {
+            shed: BTreeMap::from(shed),
+            ..Snapshot::new(clients, objects.collect())
+        }
     }
 
     fn client(&self, name: &str) -> Client {
@@ -208,6 +229,7 @@ impl Snapshot {
             total: clients.values().flat_map(BTreeMap::values).sum(),
             most: most.into_values().cloned().collect(),
             clients,
+            shed: BTreeMap::new(),
             objects,
         }
     }
@@ -235,7 +257,14 @@ impl Snapshot {
                 .hits
                 .saturating_sub(before.get(&object.object).copied().unwrap_or(0)),
         });
-        Self::new(clients, objects.filter(|object| object.hits > 0).collect())
+        let mut shed = self.shed.clone();
+        for (kind, count) in &mut shed {
+            *count = count.saturating_sub(earlier.shed.get(kind).copied().unwrap_or(0));
+        }
+        Self {
+            shed,
+            ..Self::new(clients, objects.filter(|object| object.hits > 0).collect())
+        }
     }
 }
 

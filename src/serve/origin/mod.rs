@@ -2,6 +2,7 @@
 //! reaches it.
 
 pub mod answer;
+mod capacity;
 mod description;
 pub mod document;
 pub mod faults;
@@ -27,6 +28,7 @@ pub use hits::Hits;
 pub use store::Store;
 pub use store_error::StoreError;
 
+use self::capacity::Desk;
 use self::ingest::Ingest;
 use self::routes::{Counter, Figures};
 use super::clock::Clock;
@@ -34,14 +36,15 @@ use super::http::listener::ListenerLimits;
 use super::likes::{self, Likes, Neighbours};
 use super::metrics::Registry;
 use super::token::Token;
+use crate::policy::capacity::Capacity;
 
 /// The settings of an origin.
 #[derive(Clone, Debug)]
 pub struct OriginConfig {
     /// Number of segments that a playlist lists: at least 6, and at least three target durations of them.
     pub window: u64,
-    /// Delay of every answer before its head: on loopback a fetch would otherwise take no time.
-    pub delay: Duration,
+    /// What it can do for viewers and edges. Without a latency a fetch would take no time on loopback.
+    pub capacity: Capacity,
     /// The folder in which the window survives a restart.
     pub segments_dir: PathBuf,
     /// The token of broadcasters on other machines; without it ingest is refused.
@@ -56,7 +59,7 @@ impl Default for OriginConfig {
     fn default() -> Self {
         Self {
             window: 10,
-            delay: Duration::ZERO,
+            capacity: Capacity::default(),
             segments_dir: PathBuf::from("segments"),
             ingest_token: None,
             ingest_stall: Duration::from_secs(60),
@@ -114,7 +117,7 @@ impl Origin {
             store,
             hits: Hits::new(registry),
             faults: OriginFaults::default(),
-            delay: config.delay,
+            desk: Desk::new(config.capacity, clock, registry),
             clock,
             figures: Figures::new(registry),
         };
@@ -138,6 +141,11 @@ impl Origin {
     /// The counters of requests.
     pub fn hits(&self) -> Hits {
         self.counter.hits.clone()
+    }
+
+    /// How long requests have held its slots so far, in sum.
+    pub fn busy(&self) -> Duration {
+        self.counter.desk.busy()
     }
 
     /// The injected faults.

@@ -9,7 +9,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
@@ -17,6 +16,7 @@ use prometheus::{Histogram, IntCounter, IntGauge};
 use warp::{Filter, Reply};
 
 use super::answer;
+use super::capacity::Desk;
 use super::faults::{AnswerFault, OriginFaults};
 use super::hits::{self, Hits, Snapshot};
 use super::store::Store;
@@ -33,8 +33,7 @@ pub(super) struct Counter {
     pub(super) store: Arc<Store>,
     pub(super) hits: Hits,
     pub(super) faults: OriginFaults,
-    /// Delay of every answer before its head.
-    pub(super) delay: Duration,
+    pub(super) desk: Desk,
     pub(super) clock: Clock,
     pub(super) figures: Figures,
 }
@@ -121,10 +120,15 @@ impl Counter {
             _ => None,
         };
         self.hits.count(request, path, version);
-        if !self.delay.is_zero() {
-            tokio::time::sleep(self.delay).await;
-        }
         let kind = hits::kind_of(path);
+        let Ok(slot) = self.desk.slot().await else {
+            self.hits.count_shed(kind);
+            return unavailable(method, "the origin is at its capacity\n").into_response();
+        };
+        let latency = self.desk.latency();
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
         let fault = self.faults.take(kind);
         let response = match fault {
             None => self.answer(method, path, request),
@@ -134,7 +138,9 @@ impl Counter {
             }
             Some(AnswerFault::Hangs) => std::future::pending().await,
             Some(AnswerFault::Stopped) => return cut_short(Response::default(), 0),
-            Some(AnswerFault::Unavailable) => unavailable(method),
+            Some(AnswerFault::Unavailable) => {
+                unavailable(method, "the origin was told to be unavailable\n")
+            }
             Some(AnswerFault::Truncated) => self.answer(method, path, request),
         };
         self.figures.bytes[kind as usize].inc_by(response.body().len() as u64);
@@ -145,7 +151,7 @@ impl Counter {
                 let half = response.body().len() / 2;
                 cut_short(response, half)
             }
-            _ => response.into_response(),
+            _ => self.desk.send(response, slot),
         }
     }
 
@@ -169,8 +175,7 @@ impl Counter {
     }
 }
 
-fn unavailable(method: &Method) -> Response<Bytes> {
-    let text = "the origin was told to be unavailable\n";
+fn unavailable(method: &Method, text: &'static str) -> Response<Bytes> {
     let mut response = answer::refused(method, StatusCode::SERVICE_UNAVAILABLE, text);
     let head = response.headers_mut();
     head.insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -233,6 +238,8 @@ impl Drop for Answering<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::serve::origin::testing::Fixture;
 
@@ -382,13 +389,71 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_answer_waits_for_the_delay() {
-        let delay = Duration::from_millis(20);
-        let origin = Fixture::listening(|config| config.delay = delay).await;
+    async fn every_answer_takes_the_latency() {
+        let mean = Duration::from_millis(20);
+        let origin = Fixture::listening(|config| config.capacity.latency.mean = mean).await;
         for (path, status) in [("/live/demo/main.m3u8", 200), ("/nothing", 404)] {
             let asked = origin.clock.now();
             assert_eq!(origin.get(path, "").await.status, status);
-            assert!(origin.clock.now().since(asked) >= delay);
+            assert!(origin.clock.now().since(asked) >= mean);
         }
+    }
+
+    #[tokio::test]
+    async fn one_request_is_answered_one_waits_and_a_third_gets_503() {
+        let origin = Fixture::listening(|config| {
+            config.capacity.slots = Some(1);
+            config.capacity.queue = 1;
+        })
+        .await;
+        let faults = origin.origin.faults();
+        let figures = origin.origin.figures();
+        let waiting = || async {
+            while origin.origin.counter.desk.waiting() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        // The first request keeps the slot until its client leaves.
+        faults.begin(AnswerFault::Hangs);
+        let first = origin.send("GET", "/live/demo/main.m3u8", "", b"").await;
+        while figures.inflight.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let second = origin.get("/live/demo/main.m3u8", "");
+        let third = async {
+            waiting().await;
+            let shed = origin.get("/live/demo/main.m3u8", "").await;
+            faults.end();
+            socket2::SockRef::from(&first)
+                .set_linger(Some(Duration::ZERO))
+                .unwrap();
+            drop(first);
+            shed
+        };
+        let (second, third) = tokio::join!(second, third);
+        assert_eq!((second.status, third.status), (200, 503));
+        assert!(third.head.contains("retry-after: 1\r\n"), "{}", third.head);
+        let hits = origin.origin.hits().snapshot();
+        assert_eq!(hits.shed[&Kind::Multivariant], 1);
+        assert_eq!(hits.clients["direct"][&Kind::Multivariant], 3);
+        // A client that leaves while it waits gives its place back.
+        assert_eq!(origin.origin.counter.desk.waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_body_leaves_at_the_bandwidth_and_arrives_whole() {
+        let origin = Fixture::listening(|config| {
+            config.capacity.bandwidth_bps = Some(8_000_000);
+        })
+        .await;
+        origin.publish_all(origin.newest).await;
+        let path = format!("/live/demo/180p/{}.ts", origin.newest);
+        let asked = origin.clock.now();
+        let answer = origin.get(&path, "").await;
+        assert_eq!(answer.body, origin.body("180p", origin.newest));
+        let least = Duration::from_micros(answer.body.len() as u64);
+        assert!(origin.clock.now().since(asked) >= least);
+        let length = format!("content-length: {}\r\n", answer.body.len());
+        assert!(answer.head.contains(&length), "{}", answer.head);
     }
 }

@@ -80,6 +80,7 @@ impl TestEdge {
             miss_queue,
             cache_bytes: 64 << 20,
             prefetch: true,
+            refresh: true,
             limits,
             access_log: None,
             likes: Addresses::default(),

@@ -53,6 +53,7 @@ impl Stage {
             miss_queue: MissQueue::Flights,
             cache_bytes: 256 << 20,
             prefetch: true,
+            refresh: true,
             limits: Limits::default(),
             access_log: None,
             likes: Addresses::default(),

@@ -90,6 +90,9 @@ pub struct Audit {
     pub segment_requests: u64,
     /// Number of attempts within flights for segments so far, beyond the first.
     pub segment_retries: u64,
+    /// Number of prefetches of segments so far.
+    #[serde(default)]
+    pub segment_prefetches: u64,
     /// Number of objects that the cache has evicted for lack of room so far.
     pub evicted: u64,
     /// The most followers of one flight so far.
@@ -145,6 +148,7 @@ impl Edge {
             miss_queue: self.miss_queue.to_string(),
             segment_requests: self.metrics.requests(Kind::Segment),
             segment_retries: self.metrics.segment_fetches(&again),
+            segment_prefetches: self.metrics.segment_fetches(&[Reason::Prefetch]),
             evicted: self.store.evicted(Cause::Size),
             followers_peak: self.metrics.followers_peak(),
             waiters: self.waiters(),

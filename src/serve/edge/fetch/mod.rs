@@ -249,7 +249,7 @@ fn listed(edge: &Arc<Edge>, playlist: &Key, number: u64) -> Option<Watch> {
         }
         Some(known)
     });
-    if known == Some(true) || !edge.prefetch || edge.miss_queue != MissQueue::Flights {
+    if known == Some(true) || !edge.prefetch {
         return None;
     }
     let path = LivePath::Segment {
@@ -261,6 +261,13 @@ fn listed(edge: &Arc<Edge>, playlist: &Key, number: u64) -> Option<Watch> {
         path: path.to_string().parse().expect("names are path-safe"),
         came_through: None,
     };
+    match edge.miss_queue {
+        MissQueue::Flights | MissQueue::Poll500ms => {}
+        // Its flight would be in no table: requests for the segment go to the origin until it has landed.
+        MissQueue::Off => return Some(begin(edge, &owned, ask, Listing::Alone, Reason::Prefetch)),
+        // moka's own collapsing fetches within a viewer's request alone.
+        MissQueue::Moka => return None,
+    }
     let settled = || {
         let entry = edge.store.get(key);
         entry.is_some_and(|entry| entry.object.is_some())
@@ -309,6 +316,10 @@ fn publish(edge: &Edge, key: &Key, generation: Option<Generation>, landing: &Lan
         Landing::Failed(error, _) => error.status(),
         Landing::Object(..) | Landing::Private => StatusCode::OK,
     };
+    if edge.miss_queue == MissQueue::Off && !matches!(keep, Keep::Object | Keep::Pass(_)) {
+        // This baseline remembers no failure.
+        return;
+    }
     let mut entry = Entry::default();
     match (keep, landing) {
         (Keep::Object, Landing::Object(object, _)) => entry.object = Some(object.clone()),
@@ -354,6 +365,7 @@ mod tests {
             name: "edge-t".to_owned(),
             upstreams: vec!["http://127.0.0.1:9".to_owned()],
             prefetch: true,
+            refresh: true,
             miss_queue: MissQueue::Flights,
             cache_bytes: 1 << 20,
             limits: Limits::default(),

@@ -11,7 +11,7 @@ use warp::reply::Response;
 use crate::policy::edge::{Decision, WhyStale};
 use crate::policy::key::KeyRef;
 use crate::policy::retry;
-use crate::policy::status::{CacheStatus, FetchError, MissQueue, Served, Way};
+use crate::policy::status::{CacheStatus, FetchError, Served, Way};
 use crate::serve::edge::fetch::Ask;
 use crate::serve::edge::node::Edge;
 use crate::serve::edge::request::answer::{self, Request};
@@ -69,10 +69,9 @@ impl Asked<'_> {
     pub(in crate::serve::edge) fn look(&self, now: Timestamp) -> Option<(Arc<Entry>, Decision)> {
         let entry = self.edge.store.get(self.key)?;
         let decision = entry.facts().glance(now);
-        // Without the miss queue no stale object is refreshed in the background: a request that finds one fetches it.
-        let alone = self.edge.miss_queue != MissQueue::Flights
-            && decision == Decision::Stale(WhyStale::Revalidate);
-        (decision != Decision::Ask && !alone).then_some((entry, decision))
+        // An edge that refreshes nothing in the background has the request wait for the origin.
+        let waits = !self.edge.refresh && decision == Decision::Stale(WhyStale::Revalidate);
+        (decision != Decision::Ask && !waits).then_some((entry, decision))
     }
 
     pub(in crate::serve::edge) fn without(

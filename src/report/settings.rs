@@ -1,0 +1,62 @@
+//! What was set for a run, as names and values for a reader.
+
+use serde::{Deserialize, Serialize};
+
+/// One setting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// Its name, in a word or two.
+    pub name: String,
+    /// Its value, with the unit.
+    pub value: String,
+}
+
+impl Setting {
+    /// A setting with this name.
+    pub fn new(name: &str, value: impl ToString) -> Self {
+        Self {
+            name: name.to_owned(),
+            value: value.to_string(),
+        }
+    }
+}
+
+/// All settings in one line.
+pub(super) fn line(settings: &[Setting]) -> String {
+    let named = settings
+        .iter()
+        .map(|setting| format!("{} {}", setting.name, setting.value));
+    named.collect::<Vec<_>>().join(" · ")
+}
+
+/// The names of the settings that differ, each with both values. A setting that one side does not know is left out.
+pub(super) fn differences(a: &[Setting], b: &[Setting]) -> Vec<String> {
+    let value_in_b = |name: &str| b.iter().find(|other| other.name == name);
+    let differing = a.iter().filter_map(|setting| {
+        let other = value_in_b(&setting.name)?;
+        (other.value != setting.value).then(|| {
+            format!(
+                "{}: {} in A, {} in B",
+                setting.name, setting.value, other.value
+            )
+        })
+    });
+    differing.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_one_line_and_differences_are_named() {
+        let a = [Setting::new("edges", 3), Setting::new("origin slots", 8)];
+        let b = [
+            Setting::new("edges", 3),
+            Setting::new("origin slots", "none"),
+        ];
+        assert_eq!(line(&a), "edges 3 · origin slots 8");
+        assert_eq!(differences(&a, &b), ["origin slots: 8 in A, none in B"]);
+        assert!(differences(&a, &[]).is_empty());
+    }
+}

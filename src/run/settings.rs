@@ -1,0 +1,72 @@
+//! What is set for a run, in words for its report.
+
+use crate::policy::limits::{Eviction, Limits};
+use crate::policy::status::MissQueue;
+use crate::report::settings::Setting;
+use crate::scenario::Scenario;
+
+/// The settings of a run at a cluster of this program. Each has a name of its own, so that two reports can be compared.
+pub fn of_own_cluster(scenario: &Scenario, miss_queue: MissQueue) -> Vec<Setting> {
+    let plan = &scenario.real.cluster;
+    let origin = &plan.origin;
+    let limits = Limits::default();
+    let or_none = |bound: Option<String>| bound.unwrap_or_else(|| "none".to_owned());
+    let on = |on: bool| if on { "on" } else { "off" };
+    let mut settings = vec![
+        Setting::new("edges", plan.edges),
+        Setting::new("miss queue", miss_queue),
+        Setting::new("prefetch", on(plan.prefetch.unwrap_or(true))),
+        Setting::new("refresh", on(plan.refresh.unwrap_or(true))),
+        Setting::new(
+            "playlists fresh",
+            format!(
+                "{} %",
+                plan.playlist_fresh_percent
+                    .unwrap_or(limits.playlist_fresh_percent)
+            ),
+        ),
+        Setting::new(
+            "shields",
+            or_none(plan.shields.map(|shields| shields.to_string())),
+        ),
+        Setting::new(
+            "eviction",
+            match plan.eviction.unwrap_or(limits.eviction) {
+                Eviction::Lru => "lru",
+                Eviction::TinyLfu => "tiny-lfu",
+            },
+        ),
+        Setting::new(
+            "origin latency",
+            format!("{} ms {}", origin.latency_ms, origin.law.word()),
+        ),
+        Setting::new(
+            "origin slots",
+            or_none(origin.slots.map(|slots| slots.to_string())),
+        ),
+        Setting::new("origin queue", origin.queue),
+        Setting::new(
+            "origin bandwidth",
+            or_none(origin.bandwidth_bps.map(|bps| format!("{bps} b/s"))),
+        ),
+        Setting::new(
+            "segments",
+            format!("{:.2} s", f64::from(plan.parts_per_segment) * 0.32),
+        ),
+        Setting::new("window", plan.window),
+        Setting::new("channels", plan.channels),
+        Setting::new("viewers", scenario.real.audience.viewers),
+    ];
+    settings.extend(version());
+    settings
+}
+
+/// The settings that are known of a run at edges of another program.
+pub fn of_running_edges(scenario: &Scenario) -> Vec<Setting> {
+    let viewers = Setting::new("viewers", scenario.real.audience.viewers);
+    std::iter::once(viewers).chain(version()).collect()
+}
+
+fn version() -> [Setting; 1] {
+    [Setting::new("seawall", env!("CARGO_PKG_VERSION"))]
+}
