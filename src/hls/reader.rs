@@ -1,10 +1,12 @@
 //! Playlists read as a player reads them: the body of an answer becomes facts, with every URI resolved to a path.
 //!
-//! m3u8-rs parses the text but does not validate it: it turns a malformed number into zero, and a last line without a
-//! newline into a URI. So `check_lines` checks the text first, and playlists that are then empty or without URIs are
-//! refused.
+//! m3u8-rs parses the text but does not validate it: it turns a malformed number into zero. So `clean` checks the text first,
+//! and playlists that are then empty or without URIs are refused. What servers write and players take is taken here, too: a
+//! byte order mark, CRLF, blanks at the end of a line, no newline at the end of the text, `EXTINF:0`.
 
 use std::time::Duration;
+
+use url::Url;
 
 use crate::time::UnixTime;
 
@@ -41,6 +43,8 @@ pub struct Listed {
     pub begins_at: Option<UnixTime>,
     /// Path of the segment.
     pub path: String,
+    /// Whether the segment is missing on purpose (EXT-X-GAP): players do not load it.
+    pub gap: bool,
 }
 
 /// Why a text is no playable playlist.
@@ -49,9 +53,6 @@ pub enum Unreadable {
     /// The first line is not `#EXTM3U`, or the text is not UTF-8.
     #[error("not a playlist")]
     NotAPlaylist,
-    /// The text ends in the middle of a line: the answer was cut.
-    #[error("the playlist ends in the middle of a line")]
-    Cut,
     /// A number that the protocol requires is missing or malformed.
     #[error("a tag of the playlist is malformed")]
     Malformed,
@@ -66,8 +67,9 @@ pub enum Unreadable {
 /// Reads a multivariant playlist that was fetched from `base`. `base` is a path, or a URL if absolute addresses on the
 /// same host are allowed.
 pub fn multivariant(base: &str, text: &[u8]) -> Result<Vec<Variant>, Unreadable> {
-    check_lines(text)?;
-    let (_, playlist) = m3u8_rs::parse_master_playlist(text).map_err(|_| Unreadable::Malformed)?;
+    let text = clean(text)?;
+    let (_, playlist) =
+        m3u8_rs::parse_master_playlist(text.as_bytes()).map_err(|_| Unreadable::Malformed)?;
     let variants: Vec<_> = playlist
         .variants
         .into_iter()
@@ -88,8 +90,9 @@ pub fn multivariant(base: &str, text: &[u8]) -> Result<Vec<Variant>, Unreadable>
 
 /// Reads a media playlist that was fetched from `base`: a path, or a URL as above.
 pub fn media(base: &str, text: &[u8]) -> Result<MediaFacts, Unreadable> {
-    check_lines(text)?;
-    let (_, playlist) = m3u8_rs::parse_media_playlist(text).map_err(|_| Unreadable::Malformed)?;
+    let text = clean(text)?;
+    let (_, playlist) =
+        m3u8_rs::parse_media_playlist(text.as_bytes()).map_err(|_| Unreadable::Malformed)?;
     if !(1..=3_600).contains(&playlist.target_duration) {
         return Err(Unreadable::Malformed);
     }
@@ -97,7 +100,7 @@ pub fn media(base: &str, text: &[u8]) -> Result<MediaFacts, Unreadable> {
     let listed = (playlist.media_sequence..)
         .zip(playlist.segments)
         .map(|(number, segment)| {
-            if !(segment.duration > 0.0 && segment.duration < 3_600.0) {
+            if !(segment.duration >= 0.0 && segment.duration < 3_600.0) {
                 return Err(Unreadable::Malformed);
             }
             if segment.byte_range.is_some() {
@@ -117,6 +120,7 @@ pub fn media(base: &str, text: &[u8]) -> Result<MediaFacts, Unreadable> {
                 duration,
                 begins_at,
                 path: resolve(base, &segment.uri).ok_or(Unreadable::Empty)?,
+                gap: segment.unknown_tags.iter().any(|tag| tag.tag == "X-GAP"),
             })
         })
         .collect::<Result<_, _>>()?;
@@ -127,68 +131,51 @@ pub fn media(base: &str, text: &[u8]) -> Result<MediaFacts, Unreadable> {
     })
 }
 
-/// Refuses text that m3u8-rs would misread silently.
-fn check_lines(text: &[u8]) -> Result<(), Unreadable> {
+/// The text as m3u8-rs reads it well: lines without blanks at their ends, each with a newline. Refuses what m3u8-rs would misread
+/// silently.
+fn clean(text: &[u8]) -> Result<String, Unreadable> {
     let text = std::str::from_utf8(text).map_err(|_| Unreadable::NotAPlaylist)?;
-    if text.lines().next() != Some("#EXTM3U") {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut clean = String::with_capacity(text.len() + 1);
+    for line in text.lines() {
+        clean.push_str(line.trim_end());
+        clean.push('\n');
+    }
+    if clean.lines().next() != Some("#EXTM3U") {
         return Err(Unreadable::NotAPlaylist);
     }
-    if !text.ends_with('\n') {
-        return Err(Unreadable::Cut);
-    }
     let numeric = ["#EXT-X-TARGETDURATION:", "#EXT-X-MEDIA-SEQUENCE:"];
-    let malformed = text.lines().any(|line| {
+    let malformed = clean.lines().any(|line| {
         numeric
             .iter()
             .filter_map(|tag| line.strip_prefix(tag))
-            .any(|value| value.parse::<u64>().is_err())
+            .any(|value| value.trim().parse::<u64>().is_err())
     });
     match malformed {
         true => Err(Unreadable::Malformed),
-        false => Ok(()),
+        false => Ok(clean),
     }
 }
 
-/// Resolves `uri` against `base` (RFC 3986, section 5.2) to a path. `None` for an absolute URL of another host, because
-/// a viewer stays with the edge that it was given.
+/// The host that stands for the server if only a path is known. No playlist names it.
+const HERE: &str = "http://seawall.invalid";
+
+/// Resolves `uri` against `base` (RFC 3986, section 5.2) to a path and query, without a fragment, in the form that may be sent.
+/// `None` for an absolute URL of another host, because a viewer stays with the edge that it was given.
 fn resolve(base: &str, uri: &str) -> Option<String> {
-    let (host, base) = match base.strip_prefix("http://") {
-        Some(url) => {
-            let (host, _) = url.split_once('/')?;
-            (Some(host), &url[host.len()..])
-        }
-        None => (None, base),
+    let base = match base.starts_with('/') {
+        true => Url::parse(HERE).ok()?.join(base).ok()?,
+        false => Url::parse(base).ok()?,
     };
-    let base = base.split('?').next().unwrap_or(base);
-    let rest = uri.strip_prefix("http://").or(uri.strip_prefix("//"));
-    let uri = match (rest, host) {
-        (Some(url), Some(host)) => {
-            let (named, _) = url.split_once('/')?;
-            // HTTP's default port may be omitted.
-            let same = named == host || Some(named) == host.strip_suffix(":80");
-            same.then(|| &url[named.len()..])?
-        }
-        (Some(_), None) => return None,
-        (None, _) => uri,
-    };
-    let path = uri.split('?').next().unwrap_or(uri);
-    if uri.is_empty() || path.contains("://") {
+    let resolved = base.join(uri).ok()?;
+    if uri.is_empty() || resolved.origin() != base.origin() {
         return None;
     }
-    if uri.starts_with('/') {
-        return Some(uri.to_owned());
-    }
-    let folder = &base[..base.rfind('/')? + 1];
-    let mut steps: Vec<&str> = folder.split('/').collect();
-    steps.pop();
-    for step in uri.split('/') {
-        match step {
-            "." => {}
-            ".." => drop((steps.len() > 1).then(|| steps.pop())),
-            step => steps.push(step),
-        }
-    }
-    Some(steps.join("/"))
+    let path = resolved.path();
+    Some(match resolved.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -235,6 +222,14 @@ mod tests {
             ("http://host:80/a/b.m3u8", "http://host/c.ts", Some("/c.ts")),
             ("http://host:80/a/b.m3u8", "http://other/c.ts", None),
             ("http://host:80/a/b.m3u8", "https://host:80/c.ts", None),
+            ("HTTP://host/a/b.m3u8", "c.ts", Some("/a/c.ts")),
+            ("/a/b.m3u8", "?x=1", Some("/a/b.m3u8?x=1")),
+            ("/a/b.m3u8", "c.ts?up=/../d", Some("/a/c.ts?up=/../d")),
+            ("/a/b.m3u8", "c d.ts#t=1", Some("/a/c%20d.ts")),
+            ("/a/b.m3u8", "é.ts", Some("/a/%C3%A9.ts")),
+            ("/a/b.m3u8", "c%20d.ts", Some("/a/c%20d.ts")),
+            ("/a/b.m3u8", "../../../c.ts", Some("/c.ts")),
+            ("/a/b.m3u8", "", None),
         ] {
             assert_eq!(resolve(base, uri).as_deref(), path, "{uri} from {base}");
         }
@@ -268,13 +263,38 @@ mod tests {
     }
 
     #[test]
+    fn what_servers_write_and_players_take_is_taken() {
+        let plain = "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:2.5,\na.ts\n#EXT-X-GAP\n\
+                     #EXTINF:0,\nb.ts\n";
+        let expected = media("/live/media.m3u8", plain.as_bytes()).unwrap();
+        let of = |segment: &Listed| (segment.number, segment.path.clone(), segment.gap);
+        let told: Vec<_> = expected.listed.iter().map(of).collect();
+        assert_eq!(
+            told,
+            [
+                (7, "/live/a.ts".to_owned(), false),
+                (8, "/live/b.ts".to_owned(), true)
+            ]
+        );
+        assert_eq!(expected.listed[1].duration, Duration::ZERO);
+        for text in [
+            plain.trim_end().to_owned(),
+            plain.replace('\n', "\r\n"),
+            plain.replace('\n', "  \n"),
+            format!("\u{feff}{plain}"),
+        ] {
+            assert_eq!(
+                media("/live/media.m3u8", text.as_bytes()),
+                Ok(expected.clone()),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
     fn what_cannot_be_played_is_refused() {
-        let cases: [(&[u8], Unreadable); 5] = [
+        let cases: [(&[u8], Unreadable); 4] = [
             (b"<html>", Unreadable::NotAPlaylist),
-            (
-                b"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:2.88,\n41.t",
-                Unreadable::Cut,
-            ),
             (
                 b"#EXTM3U\n#EXT-X-TARGETDURATION:three\n",
                 Unreadable::Malformed,

@@ -40,7 +40,7 @@ thread_local! {
 }
 
 /// The longest playlist that is read, in bytes; a longer one counts as unreadable.
-const PLAYLIST_BYTES_MAX: usize = 256 * 1024;
+const PLAYLIST_BYTES_MAX: usize = 16 << 20;
 /// The longest error body that is read to keep the connection, in bytes. Beyond it a new connection is cheaper.
 const ERROR_BYTES_MAX: u64 = 64 * 1024;
 /// The longest answer to a like that is read, in bytes.
@@ -85,11 +85,10 @@ pub(super) enum Sink<'a> {
         rendition: u32,
         number: u64,
     },
-    /// Compared with the first body of this segment, by checksum, and not kept.
+    /// Compared with the first body at this path, by checksum, and not kept.
     Fingerprint {
         bodies: &'a Fingerprints,
-        rendition: u32,
-        number: u64,
+        path: &'a str,
     },
 }
 
@@ -437,17 +436,12 @@ impl Reception<'_> {
             (Received::Compared { expected, .. }, _) if !expected.is_empty() => {
                 Err(Outcome::Truncated)
             }
-            (
-                Received::Digested(body),
-                Sink::Fingerprint {
-                    bodies,
-                    rendition,
-                    number,
-                },
-            ) => match bodies.agrees(rendition, number, body.into()) {
-                true => Ok(()),
-                false => Err(Outcome::WrongBytes),
-            },
+            (Received::Digested(body), Sink::Fingerprint { bodies, path }) => {
+                match bodies.agrees(path, body.into()) {
+                    true => Ok(()),
+                    false => Err(Outcome::WrongBytes),
+                }
+            }
             _ => Ok(()),
         }
     }

@@ -53,6 +53,7 @@ impl From<MediaFacts> for Media {
             number: segment.number,
             duration: segment.duration,
             begins_at: segment.begins_at,
+            gap: segment.gap,
         });
         Self {
             listed: listed.collect(),

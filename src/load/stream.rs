@@ -284,10 +284,11 @@ impl Watched {
     }
 }
 
-/// Length and checksum of each segment of a foreign stream when it was first received.
+/// Length and checksum of each segment of a foreign stream when it was first received, by its path and query. A number says
+/// nothing: each rendition, and each session, may count for itself (RFC 8216bis, section 6.3.2).
 #[derive(Default)]
 pub(super) struct Fingerprints {
-    seen: Mutex<HashMap<(u32, u64), Fingerprint>>,
+    seen: Mutex<HashMap<Box<str>, Fingerprint>>,
 }
 
 /// Maximum number of segments that are remembered; further segments are not compared.
@@ -310,14 +311,14 @@ impl From<Crc> for Fingerprint {
 }
 
 impl Fingerprints {
-    /// Whether a body equals the first body of the same segment. The first body itself always does.
-    pub(super) fn agrees(&self, rendition: u32, number: u64, body: Fingerprint) -> bool {
+    /// Whether a body equals the first body at the same path. The first body itself always does.
+    pub(super) fn agrees(&self, path: &str, body: Fingerprint) -> bool {
         let mut seen = self.seen.lock().expect("no holder of this lock panics");
-        if let Some(first) = seen.get(&(rendition, number)) {
+        if let Some(first) = seen.get(path) {
             return *first == body;
         }
         if seen.len() < REMEMBERED_MAX {
-            seen.insert((rendition, number), body);
+            seen.insert(path.into(), body);
         }
         true
     }
@@ -337,10 +338,10 @@ mod tests {
             Fingerprint::from(body)
         };
         let bodies = Fingerprints::default();
-        assert!(bodies.agrees(0, 7, body(&[b"segment ", b"seven"])));
-        assert!(bodies.agrees(0, 7, body(&[b"segm", b"ent seve", b"n"])));
-        assert!(!bodies.agrees(0, 7, body(&[b"segment ", b"eight"])));
-        assert!(bodies.agrees(1, 7, body(&[b"another"])));
+        assert!(bodies.agrees("/low/7.ts", body(&[b"segment ", b"seven"])));
+        assert!(bodies.agrees("/low/7.ts", body(&[b"segm", b"ent seve", b"n"])));
+        assert!(!bodies.agrees("/low/7.ts", body(&[b"segment ", b"eight"])));
+        assert!(bodies.agrees("/high/7.ts", body(&[b"another"])));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::report::record::{self, Outcome, Request};
 use crate::serve::clock::Clock;
 use crate::time::Timestamp;
 use crate::viewer::audience::Visit;
+use crate::viewer::failure::Failure;
 use crate::viewer::player::{self, Action, Object, Player, Seat, TIMEOUT};
 
 /// A viewer that is present. It leaves when this is dropped, so a viewer that is cut off in the middle is logged too.
@@ -157,7 +158,8 @@ impl<'a> Visitor<'a> {
             trace: Trace::default(),
             outcome: Outcome::Cut,
         };
-        let ended = self.ask(object, &mut entry).await;
+        let mut offline = false;
+        let ended = self.ask(object, &mut entry, &mut offline).await;
         entry.outcome = match ended {
             Ok(_) => Outcome::Ok,
             // No byte of the request had been sent.
@@ -187,15 +189,27 @@ impl<'a> Visitor<'a> {
                 if outcome == Outcome::Reset {
                     self.own = None;
                 }
-                self.player.on_failure(clock.now(), entry.trace.retry_after);
+                let failure = match outcome {
+                    _ if offline => Failure::Offline,
+                    Outcome::Timeout => Failure::Timeout,
+                    Outcome::Status => Failure::Status(entry.trace.status),
+                    _ => Failure::Closed,
+                };
+                let retry_after = entry.trace.retry_after;
+                self.player.on_failure(clock.now(), failure, retry_after);
             }
         }
         drop(entry);
         self
     }
 
-    /// Asks for an object and reads the answer.
-    async fn ask(&mut self, object: Object, entry: &mut Entry<'_>) -> Result<Came, Outcome> {
+    /// Asks for an object and reads the answer. Sets `offline` if the viewer's own network fails meanwhile.
+    async fn ask(
+        &mut self,
+        object: Object,
+        entry: &mut Entry<'_>,
+        offline: &mut bool,
+    ) -> Result<Came, Outcome> {
         let world = self.world;
         let path = self.view.path(&world.watched, self.at, object);
         let wanted = Wanted {
@@ -212,11 +226,10 @@ impl<'a> Visitor<'a> {
                     number,
                 }
             }
-            (record::Object::Segment { rendition, number }, Watched::Foreign { bodies, .. }) => {
+            (record::Object::Segment { .. }, Watched::Foreign { bodies, .. }) => {
                 Sink::Fingerprint {
                     bodies,
-                    rendition,
-                    number,
+                    path: &path,
                 }
             }
             _ => Sink::Keep,
@@ -244,7 +257,10 @@ impl<'a> Visitor<'a> {
         });
         tokio::select! {
             biased;
-            () = world.network.breaks_for(self.visit.viewer) => Err(Outcome::Reset),
+            () = world.network.breaks_for(self.visit.viewer) => {
+                *offline = true;
+                Err(Outcome::Reset)
+            }
             ended = deadlines.timeout_at(entry.began + TIMEOUT, exchange) => {
                 ended.unwrap_or(Err(Outcome::Timeout))
             }

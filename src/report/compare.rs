@@ -217,7 +217,7 @@ const FIGURES: [Figure; 29] = [
         unit: Unit::Count,
         better: Better::Lower,
         floor: 1.5,
-        of: |summary| Some(summary.origin.measured.segment as f64),
+        of: |summary| counted(summary, summary.origin.measured.segment),
     },
     Figure {
         what: "predicted",
@@ -226,7 +226,7 @@ const FIGURES: [Figure; 29] = [
         floor: 1.5,
         of: |summary| {
             let (least, most) = summary.origin.predicted;
-            Some((least + most) as f64 / 2.0)
+            counted(summary, 1).map(|_| (least + most) as f64 / 2.0)
         },
     },
     Figure {
@@ -234,7 +234,7 @@ const FIGURES: [Figure; 29] = [
         unit: Unit::Count,
         better: Better::Lower,
         floor: 0.5,
-        of: |summary| Some(summary.origin.measured.most_per_segment as f64),
+        of: |summary| counted(summary, summary.origin.measured.most_per_segment),
     },
     Figure {
         what: "origin hits, playlists",
@@ -243,7 +243,7 @@ const FIGURES: [Figure; 29] = [
         floor: 1.5,
         of: |summary| {
             let hits = &summary.origin.measured;
-            Some((hits.media_playlist + hits.multivariant) as f64)
+            counted(summary, hits.media_playlist + hits.multivariant)
         },
     },
     Figure {
@@ -265,28 +265,28 @@ const FIGURES: [Figure; 29] = [
         unit: Unit::Share,
         better: Better::Higher,
         floor: 0.0005,
-        of: |summary| Some(summary.origin.offload),
+        of: |summary| summary.origin.offload,
     },
     Figure {
         what: "offload, segments",
         unit: Unit::Share,
         better: Better::Higher,
         floor: 0.0005,
-        of: |summary| Some(summary.origin.offload_segments),
+        of: |summary| summary.origin.offload_segments,
     },
     Figure {
         what: "amplification: hits per segment and edge",
         unit: Unit::Ratio,
         better: Better::Lower,
         floor: 0.01,
-        of: |summary| Some(summary.origin.amplification),
+        of: |summary| summary.origin.amplification,
     },
     Figure {
         what: "excess: hits per segment",
         unit: Unit::Ratio,
         better: Better::Lower,
         floor: 0.01,
-        of: |summary| Some(summary.origin.excess),
+        of: |summary| summary.origin.excess,
     },
     Figure {
         what: "segment latency p50",
@@ -363,7 +363,7 @@ const FIGURES: [Figure; 29] = [
         unit: Unit::Bps,
         better: Better::Higher,
         floor: 10_000.0,
-        of: |summary| Some(summary.experience.bitrate_mean_bps),
+        of: |summary| summary.experience.bitrate_mean_bps,
     },
     Figure {
         what: "behind live p50",
@@ -415,6 +415,11 @@ const FIGURES: [Figure; 29] = [
         of: |summary| Some(likes(summary)?.p99_ms),
     },
 ];
+
+/// A count of the origin, if it counted.
+fn counted(summary: &Summary, count: u64) -> Option<f64> {
+    (!summary.origin.measured.uncounted).then_some(count as f64)
+}
 
 fn segments(summary: &Summary) -> Option<&latency::Row> {
     latency::of_segments(&summary.latency)

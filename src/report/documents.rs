@@ -39,9 +39,10 @@ mod tests {
     const MANUAL: &str = include_str!("../../docs/summary.md");
 
     /// Maps whose keys are names, not fields.
-    const MAPS: [&str; 7] = [
+    const MAPS: [&str; 8] = [
         "requests[].words",
         "requests[].outcomes",
+        "requests[].statuses",
         "origin.measured.per_client",
         "phases[].words",
         "edges[].words",

@@ -42,8 +42,9 @@ pub struct Experience {
     pub skipped: u64,
     /// Playlists that were older than the one before them.
     pub playlists_went_back: u64,
-    /// Mean bit rate of the renditions played, weighted by time, in bits per second.
-    pub bitrate_mean_bps: f64,
+    /// Mean bit rate of the renditions played, weighted by time, in bits per second; `None` if nothing was played, or no playlist
+    /// tells bit rates.
+    pub bitrate_mean_bps: Option<f64>,
     /// Distance from the live edge in seconds: median.
     pub live_latency_p50_s: Option<f64>,
     /// Distance from the live edge in seconds: the 95th percentile.
@@ -94,10 +95,11 @@ pub fn gather(viewers: &[Viewer]) -> Experience {
         playlists_went_back: all()
             .map(|quality| u64::from(quality.playlists_went_back))
             .sum(),
-        bitrate_mean_bps: ratio(
+        bitrate_mean_bps: Some(ratio(
             all().map(|quality| quality.media_bits).sum(),
             seconds(|quality| quality.media),
-        ),
+        ))
+        .filter(|&bps| bps > 0.0),
         live_latency_p50_s: quantile(&latencies, 0.5),
         live_latency_p95_s: quantile(&latencies, 0.95),
         live_latency_drift_s: (!drifts.is_empty())

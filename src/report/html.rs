@@ -176,26 +176,31 @@ fn tiles(summary: &Summary) -> String {
             ""
         },
     );
-    if !origin.measured.uncounted {
+    if let (Some(offload), Some(of_segments), Some(amplification), Some(excess)) = (
+        origin.offload,
+        origin.offload_segments,
+        origin.amplification,
+        origin.excess,
+    ) {
         text.push_str(&tile(
             "tile",
             "Offload, segments",
-            &format!("{:.2} %", origin.offload_segments * 100.0),
+            &format!("{:.2} %", of_segments * 100.0),
             &format!(
                 "of segment requests never reached the origin; {:.2} % of all requests",
-                origin.offload * 100.0
+                offload * 100.0
             ),
         ));
         text.push_str(&tile(
             "tile",
             "Amplification",
-            &format!("{:.2}", origin.amplification),
+            &format!("{amplification:.2}"),
             "origin hits per segment and edge; 1 is the best that separate edges can do",
         ));
         text.push_str(&tile(
             "tile",
             "Excess",
-            &format!("{:.2}", origin.excess),
+            &format!("{excess:.2}"),
             "origin hits per segment; 1 is the floor of theory",
         ));
     }

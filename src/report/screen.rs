@@ -18,10 +18,11 @@ pub(super) fn lines(summary: &Summary) -> Vec<Line> {
     let all = [
         ("failed", failed_checks(summary)),
         ("waiting", headline::waiting(summary)),
-        ("origin", origin(summary)),
+        ("origin", Some(origin(summary))),
         ("capacity", tables::shed(summary)),
         ("viewers", Some(viewers(summary))),
         ("trouble", trouble(summary)),
+        ("answers", answers(summary)),
         ("segments", segments(summary)),
         ("likes", likes(summary)),
         ("generator", Some(generator(summary))),
@@ -59,19 +60,19 @@ fn failed_checks(summary: &Summary) -> Option<String> {
     (!failed.is_empty()).then(|| failed.join("; "))
 }
 
-fn origin(summary: &Summary) -> Option<String> {
+fn origin(summary: &Summary) -> String {
     let origin = &summary.origin;
     let hits = &origin.measured;
-    (!hits.uncounted).then(|| {
-        format!(
-            "{} for segments, {} predicted from the viewers' log; {} for playlists; {:.2} % of the segment requests never \
-             reached it",
-            grouped(hits.segment),
-            headline::predicted(summary),
-            grouped(hits.media_playlist + hits.multivariant),
-            origin.offload_segments * 100.0,
-        )
-    })
+    if hits.uncounted {
+        return "unknown: no origin of Seawall counted the requests (--origin-admin URL, where there is one)".to_owned();
+    }
+    format!(
+        "{} for segments, {} predicted from the viewers' log; {} for playlists; {:.2} % of the segment requests never reached it",
+        grouped(hits.segment),
+        headline::predicted(summary),
+        grouped(hits.media_playlist + hits.multivariant),
+        origin.offload_segments.unwrap_or_default() * 100.0,
+    )
 }
 
 fn viewers(summary: &Summary) -> String {
@@ -102,6 +103,14 @@ fn trouble(summary: &Summary) -> Option<String> {
         .map(|(count, what)| format!("{} {what}", grouped(count)))
         .collect();
     (!told.is_empty()).then(|| told.join("; "))
+}
+
+/// The answers by status; `None` if all were good.
+fn answers(summary: &Summary) -> Option<String> {
+    let mut statuses = summary.requests.iter().flat_map(|row| row.statuses.keys());
+    statuses
+        .any(|status| !matches!(status, 200 | 206))
+        .then(|| summary.answers())
 }
 
 fn segments(summary: &Summary) -> Option<String> {

@@ -101,6 +101,7 @@ fn kind_row(requests: &[Request], kind: Kind) -> Option<KindRow> {
         bytes: 0,
         words: BTreeMap::new(),
         outcomes: BTreeMap::new(),
+        statuses: BTreeMap::new(),
     };
     for request in requests
         .iter()
@@ -110,6 +111,7 @@ fn kind_row(requests: &[Request], kind: Kind) -> Option<KindRow> {
         row.bytes += request.bytes;
         *row.words.entry(request.word).or_default() += 1;
         *row.outcomes.entry(request.outcome).or_default() += 1;
+        *row.statuses.entry(request.status).or_default() += 1;
     }
     (row.total > 0).then_some(row)
 }
@@ -128,6 +130,7 @@ fn origin(
         0 => 0.0,
         whole => part as f64 / whole as f64,
     };
+    let counted = |figure: f64| (!hits.uncounted).then_some(figure);
     let all_hits = hits.segment + hits.media_playlist + hits.multivariant + hits.other;
     let fetched_ahead = match record.miss_queue {
         // Without the queue a viewer's request does not join a prefetch, so each prefetch is a request more.
@@ -152,14 +155,14 @@ fn origin(
         expected_media_playlists: edges
             .playlist_lifetime
             .map(|lifetime| expected_playlists(record, lifetime, fetch.unwrap_or_default())),
-        shed_share: (!hits.uncounted).then(|| ratio(hits.shed, all_hits)),
+        shed_share: counted(ratio(hits.shed, all_hits)),
         shed_share_expected: record
             .capacity
             .and_then(|capacity| predict::shed_share(&record.levels, capacity)),
-        offload: 1.0 - ratio(all_hits, record.requests.len() as u64),
-        offload_segments: 1.0 - ratio(hits.segment, totals.asked),
-        amplification: ratio(hits.segment, totals.keys),
-        excess: ratio(hits.segment, segments.len() as u64),
+        offload: counted(1.0 - ratio(all_hits, record.requests.len() as u64)),
+        offload_segments: counted(1.0 - ratio(hits.segment, totals.asked)),
+        amplification: counted(ratio(hits.segment, totals.keys)),
+        excess: counted(ratio(hits.segment, segments.len() as u64)),
     }
 }
 

@@ -14,7 +14,7 @@ use super::news::Part;
 use super::phases::{FaultRow, PhaseRow};
 use super::record::{Generator, HeldAgainst, Kind, Outcome, ResultWord};
 use super::settings::Setting;
-use super::thresholds::{Check, Verdict};
+use super::thresholds::{Check, Verdict, grouped};
 use crate::policy::status::MissQueue;
 use crate::time::UnixTime;
 
@@ -100,6 +100,9 @@ pub struct KindRow {
     pub words: BTreeMap<ResultWord, u64>,
     /// By how the requests ended for the viewer.
     pub outcomes: BTreeMap<Outcome, u64>,
+    /// By the status of the answer; 0 without an answer.
+    #[serde(default)]
+    pub statuses: BTreeMap<u16, u64>,
 }
 
 /// Origin hits, measured beside predicted.
@@ -139,14 +142,14 @@ pub struct Origin {
     /// The same share by theory (M/M/c/K), from the requests of each second; `None` if the origin has no bound or it is unknown.
     #[serde(default)]
     pub shed_share_expected: Option<f64>,
-    /// Share of viewer requests that the origin did not see.
-    pub offload: f64,
+    /// Share of viewer requests that the origin did not see; `None`, as the three figures below, if its hits were not counted.
+    pub offload: Option<f64>,
     /// The same share for segments alone.
-    pub offload_segments: f64,
+    pub offload_segments: Option<f64>,
     /// Segment hits per (edge, rendition, number): 1 is the best that separate edges can do.
-    pub amplification: f64,
+    pub amplification: Option<f64>,
     /// Segment hits per (rendition, number): 1 is the floor of theory.
-    pub excess: f64,
+    pub excess: Option<f64>,
 }
 
 /// A term of a prediction.
@@ -190,6 +193,21 @@ impl Summary {
     /// All logged requests.
     pub fn requests_total(&self) -> u64 {
         self.requests.iter().map(|row| row.total).sum()
+    }
+
+    /// The answers to all logged requests, by status, the most frequent first; in words.
+    pub fn answers(&self) -> String {
+        let mut counts: BTreeMap<u16, u64> = BTreeMap::new();
+        for (status, count) in self.requests.iter().flat_map(|row| &row.statuses) {
+            *counts.entry(*status).or_default() += count;
+        }
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+        let told = counts.into_iter().map(|(status, count)| match status {
+            0 => format!("{} without an answer", grouped(count)),
+            status => format!("{} with {status}", grouped(count)),
+        });
+        told.collect::<Vec<_>>().join(", ")
     }
 
     /// Logged requests with this outcome, for objects of `kind`.

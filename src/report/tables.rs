@@ -261,15 +261,19 @@ fn origin_notes(summary: &Summary) -> Vec<String> {
             origin.window_ms,
         ));
     }
-    if origin.measured.uncounted {
-        return notes;
-    }
-    notes.push(format!(
-        "offload {:.3} % of all requests, {:.3} % of segments · {:.3} hits per segment and edge · {:.3} per segment",
-        origin.offload * 100.0,
-        origin.offload_segments * 100.0,
+    let (Some(offload), Some(of_segments), Some(amplification), Some(excess)) = (
+        origin.offload,
+        origin.offload_segments,
         origin.amplification,
         origin.excess,
+    ) else {
+        return notes;
+    };
+    notes.push(format!(
+        "offload {:.3} % of all requests, {:.3} % of segments · {amplification:.3} hits per segment and edge · {excess:.3} per \
+         segment",
+        offload * 100.0,
+        of_segments * 100.0,
     ));
     notes.extend(shed(summary));
     notes.extend(headline::waiting(summary).map(|waiting| format!("{waiting}.")));
@@ -397,8 +401,10 @@ pub(super) fn experience(summary: &Summary) -> Table {
         (
             "bitrate",
             format!(
-                "{:.0} kb/s on average; {} switches",
-                experience.bitrate_mean_bps / 1e3,
+                "{} kb/s on average; {} switches",
+                experience
+                    .bitrate_mean_bps
+                    .map_or("-".to_owned(), |bps| format!("{:.0}", bps / 1e3)),
                 grouped(experience.switches),
             ),
         ),

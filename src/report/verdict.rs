@@ -59,7 +59,14 @@ fn seen(summary: &Summary) -> Option<Check> {
     (arrived > 0 && !summary.interrupted).then(|| Check {
         what: "viewers that saw a first frame".to_owned(),
         limit: ">= 1".to_owned(),
-        measured: format!("{} of {}", grouped(started), grouped(arrived)),
+        measured: match started {
+            0 => format!(
+                "none of {}; of all requests {}",
+                grouped(arrived),
+                summary.answers()
+            ),
+            started => format!("{} of {}", grouped(started), grouped(arrived)),
+        },
         ruling: rule(started > 0),
     })
 }
@@ -108,14 +115,15 @@ fn check_table(summary: &Summary, thresholds: &Thresholds) -> Vec<Check> {
         });
     }
     if thresholds.offload_segments_percent_min > 0.0 {
-        let offload = summary.origin.offload_segments * 100.0;
+        let offload = summary.origin.offload_segments.map(|share| share * 100.0);
         checks.push(Check {
             what: "segment requests that the origin did not see".to_owned(),
             limit: format!(">= {:.1} %", thresholds.offload_segments_percent_min),
-            measured: format!("{offload:.2} %"),
-            ruling: match summary.origin.measured.uncounted {
-                true => Ruling::NotJudged("the origin's hits were not counted".to_owned()),
-                false => rule(offload >= thresholds.offload_segments_percent_min),
+            measured: offload
+                .map_or_else(|| "unknown".to_owned(), |offload| format!("{offload:.2} %")),
+            ruling: match offload {
+                None => Ruling::NotJudged("the origin's hits were not counted".to_owned()),
+                Some(offload) => rule(offload >= thresholds.offload_segments_percent_min),
             },
         });
     }

@@ -1,7 +1,7 @@
 //! Running edges: the meaning of their URLs, and the streams that can be watched there.
 
 use anyhow::{Context, bail};
-use http::Uri;
+use url::Url;
 
 use crate::config::redacted;
 use crate::hls::names::LivePath;
@@ -26,27 +26,31 @@ impl Target {
     /// The text is no `http://` URL.
     pub fn parse(url: &str) -> anyhow::Result<Self> {
         let refused = "try something like http://127.0.0.1:8081, or the URL of a playlist";
-        let uri: Uri = url
-            .parse()
-            .with_context(|| format!("{:?} is no URL; {refused}", redacted::url(url)))?;
-        match (uri.scheme_str(), uri.authority()) {
-            (_, Some(authority)) if authority.as_str().contains('@') => {
+        let shown = redacted::url(url);
+        let parsed = Url::parse(url).with_context(|| format!("{shown:?} is no URL; {refused}"))?;
+        if !parsed.username().is_empty() || parsed.password().is_some() {
+            bail!("{shown}: no name and password can be sent; {refused}");
+        }
+        match (parsed.scheme(), parsed.host_str()) {
+            ("http", Some(host)) => {
+                let port = parsed
+                    .port()
+                    .map_or_else(String::new, |port| format!(":{port}"));
+                let query = parsed
+                    .query()
+                    .map_or_else(String::new, |query| format!("?{query}"));
+                let path = format!("{}{query}", parsed.path());
+                Ok(Self {
+                    base: format!("http://{host}{port}"),
+                    playlist: Some(path).filter(|path| path != "/"),
+                })
+            }
+            ("https", _) => {
                 bail!(
-                    "{}: no name and password can be sent; {refused}",
-                    redacted::url(url)
+                    "{shown}: Seawall speaks no TLS; play at the listener behind it, over http://"
                 )
             }
-            (Some("http"), Some(authority)) => Ok(Self {
-                base: format!("http://{authority}"),
-                playlist: uri
-                    .path_and_query()
-                    .map(ToString::to_string)
-                    .filter(|path| path != "/"),
-            }),
-            (Some("https"), _) => {
-                bail!("{url}: Seawall speaks no TLS; play at the listener behind it, over http://")
-            }
-            _ => bail!("{url:?} is no URL with http:// in front; {refused}"),
+            _ => bail!("{shown:?} is no URL with http:// in front; {refused}"),
         }
     }
 }
@@ -138,6 +142,9 @@ mod tests {
         let playlist = Target::parse("http://host/a/b.m3u8?token=1").unwrap();
         assert_eq!(playlist.base, "http://host");
         assert_eq!(playlist.playlist.as_deref(), Some("/a/b.m3u8?token=1"));
+        let odd = Target::parse("HTTP://Host:80/a b.m3u8?x=/../1#t=3").unwrap();
+        assert_eq!(odd.base, "http://host");
+        assert_eq!(odd.playlist.as_deref(), Some("/a%20b.m3u8?x=/../1"));
         for url in [
             "https://host/a.m3u8",
             "host:80",

@@ -47,7 +47,7 @@ pub struct Manners {
     pub polling: Polling,
     /// How long players wait before they try again.
     pub retries: Retries,
-    /// Whether players go to the next edge after two failures in a row.
+    /// Whether players go to the next edge: after two failures in a row, and at once after 404 or a closed connection.
     pub failover: bool,
     /// Percentage of viewers that ask for the next segment before a playlist lists it.
     pub early_percent: f64,
@@ -71,7 +71,7 @@ pub enum Polling {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Retries {
-    /// 1, 2, 4 and 8 s, like hls.js: viewers that failed together come back together.
+    /// As hls.js (1, 2, 4 and 8 s for segments): viewers that failed together come back together.
     #[default]
     Doubling,
     /// Drawn evenly from zero to the wait of [`Retries::Doubling`].

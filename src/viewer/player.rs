@@ -5,8 +5,8 @@
 //!                         WakeAt(time)
 //!                         Leave
 //! ```
-//! The constants are those of hls.js 1.7.4, with the option's name beside each. The waits after a failure are the exception,
-//! see `RETRY_AFTER`. A viewer has one connection, so one request is under way at a time. Of two requests that are due, the one
+//! The constants are those of hls.js 1.7.4, with the option's name beside each; what follows a failure stands in [`failure`]. A
+//! viewer has one connection, so one request is under way at a time. Of two requests that are due, the one
 //! that was due first goes first. The last mile is modelled here: a segment enters the buffer bytes / bandwidth after it came
 //! from the wire. Until then the player asks for no other segment.
 
@@ -17,6 +17,8 @@ use super::abr;
 use super::audience::{Manners, Polling, Retries};
 use super::buffer::{Begins, Buffer, Playback};
 use super::chance::{self, Purpose};
+use super::failure::{self, Failure, Reaction};
+pub use super::object::Object;
 use super::quality::{Exit, Quality};
 use crate::time::{Timestamp, UnixTime};
 
@@ -30,34 +32,10 @@ const BUFFER_MAX: Duration = Duration::from_secs(30);
 /// A request whose answer is not whole after this time has failed. hls.js has two limits: 10 s for the first byte
 /// (`fragLoadPolicy.default.maxTimeToFirstByteMs`), and 120 s for a whole segment (`maxLoadTimeMs`).
 pub const TIMEOUT: Duration = Duration::from_secs(10);
-/// Waits before the second to the fifth attempt, for any object and any failure; the fifth failure in a row is fatal.
-///
-/// Here the player differs from hls.js, which distinguishes kinds of failures. hls.js asks for a segment again at once after a
-/// time-out, up to 4 times (`fragLoadPolicy.default.timeoutRetry`). After an error it asks up to 6 times, 1 s doubling to 8 s
-/// apart (`errorRetry`). It asks for a playlist again up to twice (`playlistLoadPolicy`). In between it tries other renditions,
-/// and it gives up at once a segment that is answered with 404.
-const RETRY_AFTER: [Duration; 4] = [
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-];
-
 /// How often an aggressive player reloads a playlist.
 const AGGRESSIVE_RELOAD: Duration = Duration::from_millis(500);
 /// Failures in a row at one edge after which a player with failover goes to the next edge.
 const FAILURES_PER_EDGE: u32 = 2;
-
-/// An object that a player asks for. Renditions are indices into the list that [`Player::on_multivariant`] received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Object {
-    /// The multivariant playlist.
-    Multivariant,
-    /// The media playlist of a rendition.
-    MediaPlaylist { rendition: usize },
-    /// A segment of a rendition.
-    Segment { rendition: usize, number: u64 },
-}
 
 /// What a player wants its performer to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +57,8 @@ pub struct Listed {
     pub duration: Duration,
     /// When the segment begins in UNIX time, if the playlist says so.
     pub begins_at: Option<UnixTime>,
+    /// Whether the segment is missing on purpose: it is stepped over.
+    pub gap: bool,
 }
 
 /// What a player needs to know about its viewer and the run.
@@ -126,6 +106,8 @@ pub struct Player {
     newest_seen: u64,
     /// The next segment to fetch, and how far into it playback begins.
     next_segment: Option<(u64, Duration)>,
+    /// The place of that segment in the stream, whatever its number is.
+    next_place: Place,
     /// When the player may next ask for a playlist and for a segment.
     playlist_due: Timestamp,
     segment_due: Timestamp,
@@ -134,10 +116,26 @@ pub struct Player {
     /// Failures in a row at the current edge, and how often the player has gone to the next edge.
     failures_here: u32,
     moves: u32,
+    /// One bit for each rendition that has failed since the last segment came.
+    failed_renditions: u64,
     asked: Option<Asked>,
     in_transit: Option<Transit>,
     buffer: Buffer,
     left: bool,
+}
+
+/// The bit of a rendition; those beyond the 64th share the last one.
+fn bit(rendition: usize) -> u64 {
+    1 << rendition.min(63)
+}
+
+/// A place in the stream that does not depend on numbers: each rendition may count for itself (RFC 8216bis, section 6.3.2).
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    /// When the media there was made, if playlists say so.
+    begins_at: Option<UnixTime>,
+    /// Media from there to the end of the newest playlist.
+    before_end: Duration,
 }
 
 /// A request under way.
@@ -180,12 +178,14 @@ impl Player {
             listed: Arc::default(),
             newest_seen: 0,
             next_segment: None,
+            next_place: Place::default(),
             playlist_due: seat.arrives,
             segment_due: seat.arrives,
             playlist_failures: 0,
             segment_failures: 0,
             failures_here: 0,
             moves: 0,
+            failed_renditions: 0,
             asked: None,
             in_transit: None,
             buffer: Buffer::new(seat.arrives),
@@ -284,6 +284,9 @@ impl Player {
             // The player has switched meanwhile: this playlist lists segments of the rendition that it left.
             return;
         }
+        if self.listed.is_empty() {
+            self.find_place(&listed);
+        }
         let due = asked.map_or(now, |asked| asked.due);
         let newest = listed.last().map_or(0, |segment| segment.number);
         let unchanged = newest <= self.newest_seen && !self.listed.is_empty();
@@ -295,6 +298,11 @@ impl Player {
             .last()
             .map_or(target_duration, |segment| segment.duration);
         let near_live = target_duration * TARGETS_NEAR_LIVE;
+        let last = if last.is_zero() {
+            target_duration
+        } else {
+            last
+        };
         let interval = match self.seat.manners.polling {
             Polling::Aggressive => AGGRESSIVE_RELOAD,
             Polling::Spec if unchanged => target_duration / 2,
@@ -308,6 +316,7 @@ impl Player {
         }
         let known = self.lists_next();
         self.listed = listed;
+        self.step_over_gaps();
         if !known {
             self.segment_due = self.segment_due.max(now);
         }
@@ -334,6 +343,7 @@ impl Player {
         };
         self.segment_failures = 0;
         self.failures_here = 0;
+        self.failed_renditions = 0;
         let known = self.listed.iter().find(|segment| segment.number == number);
         let Some(segment) = known.copied().or_else(|| self.next_to_come(number)) else {
             return;
@@ -342,6 +352,11 @@ impl Player {
             .next_segment
             .map_or(Duration::ZERO, |(_, offset)| offset);
         self.next_segment = Some((number + 1, Duration::ZERO));
+        let ends_at = segment
+            .begins_at
+            .map(|begins_at| begins_at + segment.duration);
+        self.next_place.begins_at = ends_at;
+        self.step_over_gaps();
         let nanos =
             u128::from(bytes) * 8 * 1_000_000_000 / u128::from(self.seat.last_mile_bps.max(1));
         self.in_transit = Some(Transit {
@@ -355,7 +370,7 @@ impl Player {
     }
 
     /// The request failed. `retry_after` is the wait that the answer asked for, if it did.
-    pub fn on_failure(&mut self, now: Timestamp, retry_after: Option<Duration>) {
+    pub fn on_failure(&mut self, now: Timestamp, failure: Failure, retry_after: Option<Duration>) {
         self.advance(now);
         let Some(Asked { object, .. }) = self.asked.take() else {
             return;
@@ -373,18 +388,61 @@ impl Player {
             self.quality.retries += 1;
             return;
         }
-        let (failures, due) = match object {
-            Object::Segment { .. } => (&mut self.segment_failures, &mut self.segment_due),
-            _ => (&mut self.playlist_failures, &mut self.playlist_due),
+        let earlier = match object {
+            Object::Segment { .. } => self.segment_failures,
+            _ => self.playlist_failures,
         };
-        let Some(&longest) = RETRY_AFTER.get(*failures) else {
-            return self.end(match self.quality.startup {
-                Some(_) => Exit::Fatal,
-                None => Exit::StartFailed,
-            });
+        self.failures_here += 1;
+        let reaction = failure::react(object, failure, earlier);
+        let moves = reaction == Reaction::Elsewhere || self.failures_here >= FAILURES_PER_EDGE;
+        if self.seat.manners.failover && moves {
+            // The player does not wait at another edge for the failures of this one.
+            self.failures_here = 0;
+            self.segment_failures = 0;
+            self.playlist_failures = 0;
+            self.moves += 1;
+            self.quality.failovers += 1;
+            return self.try_again(object, now);
+        }
+        let wait = match reaction {
+            Reaction::Again(wait) => wait,
+            Reaction::Elsewhere => match self.another_rendition() {
+                Some(other) => {
+                    self.quality.retries += 1;
+                    self.segment_failures = 0;
+                    return self.switch_to(other, now);
+                }
+                None => match failure::react_at_last(object, earlier) {
+                    Some(wait) => wait,
+                    None => {
+                        return self.end(match self.quality.startup {
+                            Some(_) => Exit::Fatal,
+                            None => Exit::StartFailed,
+                        });
+                    }
+                },
+            },
         };
-        *failures += 1;
-        let wait = match self.seat.manners.retries {
+        match object {
+            Object::Segment { .. } => self.segment_failures += 1,
+            _ => self.playlist_failures += 1,
+        }
+        let wait = self.jittered(wait).max(retry_after.unwrap_or_default());
+        self.try_again(object, now + wait);
+    }
+
+    /// The player asks for the object again at `due`.
+    fn try_again(&mut self, object: Object, due: Timestamp) {
+        self.quality.retries += 1;
+        match object {
+            Object::Segment { .. } => self.segment_due = due,
+            _ => self.playlist_due = due,
+        }
+    }
+
+    /// A wait as the manners of the player want it.
+    fn jittered(&self, longest: Duration) -> Duration {
+        match self.seat.manners.retries {
             Retries::Doubling => longest,
             Retries::FullJitter => {
                 let Chances { seed, viewer } = self.seat.chances;
@@ -393,17 +451,18 @@ impl Player {
                 let mut chance = chance::generator(seed, Purpose::Retry, viewer);
                 longest.mul_f64(chance::uniform(&mut chance))
             }
-        };
-        *due = now + wait.max(retry_after.unwrap_or_default());
-        self.quality.retries += 1;
-        self.failures_here += 1;
-        if self.seat.manners.failover && self.failures_here >= FAILURES_PER_EDGE {
-            self.failures_here = 0;
-            self.moves += 1;
-            self.quality.failovers += 1;
-            // The player does not wait at another edge for the failures of this one.
-            *due = now;
         }
+    }
+
+    /// A rendition that has not failed since the last segment came: the next lower one, else the next higher one. `None` if
+    /// there is none.
+    fn another_rendition(&mut self) -> Option<usize> {
+        self.failed_renditions |= bit(self.rendition);
+        let lower = (0..self.rendition).rev();
+        let higher = self.rendition + 1..self.offered.len();
+        lower
+            .chain(higher)
+            .find(|&other| self.failed_renditions & bit(other) == 0)
     }
 
     /// Whether this is the playlist of a rendition that the player has left since it asked.
@@ -471,6 +530,7 @@ impl Player {
             begins_at: newest
                 .begins_at
                 .map(|begins_at| begins_at + newest.duration),
+            gap: false,
         })
     }
 
@@ -487,6 +547,8 @@ impl Player {
         let oldest = self.listed.first().map(|segment| segment.number);
         let oldest = oldest.map(|number| (number, Duration::ZERO));
         self.next_segment = start_in(&self.listed, back).or(oldest);
+        self.next_place = Place::default();
+        self.step_over_gaps();
         self.in_transit = None;
         self.buffer.clear();
         self.segment_due = now;
@@ -509,6 +571,49 @@ impl Player {
         match (self.next_segment, self.listed.last()) {
             (Some((number, _)), Some(newest)) => newest.number >= number,
             _ => false,
+        }
+    }
+
+    /// Finds the next segment in the first playlist of another rendition: by time, if both playlists tell times. Otherwise the
+    /// number counts if this playlist may have it, and else the distance from the end.
+    fn find_place(&mut self, listed: &[Listed]) {
+        let (Some((next, _)), Some(first), Some(last)) =
+            (&mut self.next_segment, listed.first(), listed.last())
+        else {
+            return;
+        };
+        let after_last = last.number + 1;
+        if let (Some(begins_at), Some(_)) = (self.next_place.begins_at, first.begins_at) {
+            // Encoders cut renditions at nearly the same times.
+            let is_it = |segment: &&Listed| {
+                let begins = segment.begins_at.unwrap_or(begins_at);
+                begins + segment.duration / 2 >= begins_at
+            };
+            let found = listed.iter().find(is_it);
+            *next = found.map_or(after_last, |segment| segment.number);
+        } else if !(first.number..=after_last).contains(next) {
+            let mut ahead = Duration::ZERO;
+            let newest_first = listed.iter().rev();
+            let inside = newest_first.take_while(|segment| {
+                ahead += segment.duration;
+                ahead <= self.next_place.before_end
+            });
+            *next = inside.last().map_or(after_last, |segment| segment.number);
+        }
+    }
+
+    /// Segments that are missing on purpose are not asked for.
+    fn step_over_gaps(&mut self) {
+        let Some((next, offset)) = &mut self.next_segment else {
+            return;
+        };
+        while let Some(gap) = self
+            .listed
+            .iter()
+            .find(|segment| segment.number == *next && segment.gap)
+        {
+            *next = gap.number + 1;
+            *offset = Duration::ZERO;
         }
     }
 
@@ -577,13 +682,22 @@ impl Player {
             .estimator
             .choose(&self.offered, self.rendition, cushion);
         if chosen != self.rendition {
-            self.rendition = chosen;
-            self.quality.switches += 1;
-            // The playlist of the new rendition is needed before its segments.
-            self.listed = Arc::default();
-            self.newest_seen = 0;
-            self.playlist_due = now;
+            self.switch_to(chosen, now);
         }
+    }
+
+    fn switch_to(&mut self, rendition: usize, now: Timestamp) {
+        if let Some((next, _)) = self.next_segment {
+            let ahead = self.listed.iter().filter(|segment| segment.number >= next);
+            self.next_place.before_end = ahead.map(|segment| segment.duration).sum();
+        }
+        self.rendition = rendition;
+        self.quality.switches += 1;
+        self.playlist_failures = 0;
+        // The playlist of the new rendition is needed before its segments.
+        self.listed = Arc::default();
+        self.newest_seen = 0;
+        self.playlist_due = now;
     }
 
     fn end(&mut self, exit: Exit) {
@@ -607,6 +721,21 @@ fn start_in(listed: &[Listed], mut behind: Duration) -> Option<(u64, Duration)> 
 mod tests {
     use super::*;
 
+    /// A failure after which a player waits.
+    const BUSY: Failure = Failure::Status(503);
+
+    /// When the player asks for this object; until then it gets every playlist that it wants.
+    fn asks_for(player: &mut Player, wanted: Object, mut now: Timestamp) -> Timestamp {
+        loop {
+            match player.next(now) {
+                Action::Get { object, .. } if object == wanted => return now,
+                Action::Get { .. } => player.on_playlist(now, TARGET, listed(1..=10)),
+                Action::WakeAt(at) => now = at,
+                Action::Leave => panic!("the player left at {now:?}"),
+            }
+        }
+    }
+
     const D: Duration = Duration::from_millis(2_880);
     const TARGET: Duration = Duration::from_secs(3);
 
@@ -620,6 +749,7 @@ mod tests {
                 number,
                 duration: D,
                 begins_at: Some(UnixTime::from_millis(number * 2_880)),
+                gap: false,
             })
             .collect()
     }
@@ -770,31 +900,72 @@ mod tests {
     }
 
     #[test]
-    fn four_retries_wait_longer_each_time_and_the_fifth_failure_is_fatal() {
+    fn six_retries_wait_longer_each_time_and_after_the_seventh_failure_it_takes_another_rendition()
+    {
         let mut player = joined(60_000);
-        let mut now = 1_020;
-        for wait in [1_000, 2_000, 4_000, 8_000] {
-            // The player reloads playlists meanwhile.
-            while player.next(at(now)) != get(segment(7), now) {
-                player.on_playlist(at(now), TARGET, listed(1..=10));
-            }
-            player.on_failure(at(now + 5), None);
-            now += 5 + wait;
+        let mut now = asks_for(&mut player, segment(7), at(1_020));
+        for wait_s in [1, 2, 4, 8, 8, 8] {
+            player.on_failure(now, BUSY, None);
+            let again = asks_for(&mut player, segment(7), now);
+            assert_eq!(again.since(now), Duration::from_secs(wait_s));
+            now = again;
         }
-        while player.next(at(now)) != get(segment(7), now) {
-            player.on_playlist(at(now), TARGET, listed(1..=10));
-        }
-        player.on_failure(at(now + 5), None);
-        assert_eq!(player.next(at(now + 5)), Action::Leave);
+        player.on_failure(now, BUSY, None);
+        let other = Object::MediaPlaylist { rendition: 1 };
+        asks_for(&mut player, other, now);
+        assert_eq!(
+            (player.quality().retries, player.quality().switches),
+            (7, 1)
+        );
+    }
+
+    #[test]
+    fn after_404_the_player_takes_another_rendition_at_once_and_then_gives_up() {
+        let mut player = player(60_000);
+        player.next(at(1_000));
+        player.on_multivariant(at(1_010), ladder().into());
+        player.next(at(1_010));
+        player.on_playlist(at(1_020), TARGET, listed(1..=10));
+        assert_eq!(player.next(at(1_020)), get(segment(7), 1_020));
+        player.on_failure(at(1_030), Failure::Status(404), None);
+        let other = Object::MediaPlaylist { rendition: 1 };
+        assert_eq!(player.next(at(1_030)), get(other, 1_030));
+        assert_eq!(
+            (player.quality().switches, player.quality().retries),
+            (1, 1)
+        );
+        // The playlist of the other rendition is refused, too: the first one has failed since the last segment came.
+        player.on_failure(at(1_040), Failure::Status(404), None);
+        assert_eq!(player.next(at(1_040)), Action::WakeAt(at(2_040)));
+    }
+
+    #[test]
+    fn a_multivariant_playlist_that_fails_twice_is_fatal() {
+        let mut player = player(60_000);
+        player.next(at(1_000));
+        player.on_failure(at(1_010), BUSY, None);
+        player.next(at(2_010));
+        player.on_failure(at(2_020), BUSY, None);
+        assert_eq!(player.next(at(2_020)), Action::Leave);
         assert_eq!(player.quality().exit, Exit::StartFailed);
-        assert_eq!(player.quality().retries, 4);
+    }
+
+    #[test]
+    fn a_player_with_a_list_of_edges_leaves_a_closed_one_at_once() {
+        let mut mobile = seat(60_000);
+        mobile.manners.failover = true;
+        let mut player = Player::new(mobile);
+        player.next(at(1_000));
+        player.on_failure(at(1_010), Failure::Closed, None);
+        assert_eq!(player.moves(), 1);
+        assert_eq!(player.next(at(1_010)), get(Object::Multivariant, 1_010));
     }
 
     #[test]
     fn retry_after_is_honoured() {
         let mut player = player(60_000);
         player.next(at(1_000));
-        player.on_failure(at(1_050), Some(Duration::from_secs(3)));
+        player.on_failure(at(1_050), BUSY, Some(Duration::from_secs(3)));
         assert_eq!(player.next(at(1_050)), Action::WakeAt(at(4_050)));
     }
 
@@ -844,6 +1015,64 @@ mod tests {
     }
 
     #[test]
+    fn a_rendition_that_counts_for_itself_is_entered_where_the_other_one_was_left() {
+        let as_it_is = |segment: Listed| segment;
+        let without_times = |segment: Listed| Listed {
+            begins_at: None,
+            ..segment
+        };
+        let playlist = |shift: u64, of: fn(Listed) -> Listed| -> Arc<[Listed]> {
+            let plain = listed(1..=10);
+            let shifted = plain.iter().map(|&segment| {
+                of(Listed {
+                    number: segment.number + shift,
+                    ..segment
+                })
+            });
+            shifted.collect()
+        };
+        for (shift, of) in [
+            (0, as_it_is as fn(Listed) -> Listed),
+            (1_000, as_it_is),
+            (3, as_it_is),
+            (0, without_times),
+            (1_000, without_times),
+        ] {
+            let mut fast = seat(60_000);
+            fast.last_mile_bps = 8_000_000;
+            let mut player = Player::new(fast);
+            player.next(at(1_000));
+            player.on_multivariant(at(1_010), ladder().into());
+            player.next(at(1_010));
+            player.on_playlist(at(1_020), TARGET, playlist(0, of));
+            assert_eq!(player.next(at(1_020)), get(segment(7), 1_020));
+            player.on_segment(at(1_030), 100_000);
+            let other = Object::MediaPlaylist { rendition: 1 };
+            assert_eq!(player.next(at(1_130)), get(other, 1_130));
+            player.on_playlist(at(1_140), TARGET, playlist(shift, of));
+            let next = Object::Segment {
+                rendition: 1,
+                number: 8 + shift,
+            };
+            assert_eq!(player.next(at(1_140)), get(next, 1_140), "{shift}");
+            assert_eq!(player.quality().skipped, 0);
+        }
+    }
+
+    #[test]
+    fn a_segment_that_is_missing_on_purpose_is_stepped_over() {
+        let mut player = joined(60_000);
+        let mut gaps = listed(1..=11).to_vec();
+        gaps[7].gap = true;
+        gaps[8].gap = true;
+        player.on_playlist(at(1_030), TARGET, gaps.into());
+        assert_eq!(player.next(at(1_030)), get(segment(7), 1_020));
+        player.on_segment(at(1_040), 12_500);
+        assert_eq!(player.next(at(1_140)), get(segment(10), 1_140));
+        assert_eq!(player.quality().skipped, 0);
+    }
+
+    #[test]
     fn a_playlist_of_a_rendition_that_was_left_meanwhile_lists_nothing_of_the_new_one() {
         let mut fast = seat(60_000);
         fast.arrives = at(0);
@@ -861,7 +1090,7 @@ mod tests {
         assert_eq!(player.next(at(501)), get(playlist(0), 501));
         let mut failed = player.clone();
         player.on_playlist(at(600), TARGET, listed(1..=10));
-        failed.on_failure(at(600), Some(Duration::from_secs(3)));
+        failed.on_failure(at(600), BUSY, Some(Duration::from_secs(3)));
         for mut player in [player, failed] {
             assert_eq!(player.quality().switches, 1);
             assert_eq!(player.next(at(600)), get(playlist(1), 551));
@@ -901,19 +1130,20 @@ mod tests {
             let mut player = Player::new(jittered);
             let mut now = at(1_000);
             let mut waits = Vec::new();
-            for _ in 0..4 {
-                assert!(matches!(player.next(now), Action::Get { .. }));
-                player.on_failure(now, None);
-                let Action::WakeAt(due) = player.next(now) else {
-                    panic!("it waits before it tries again")
-                };
-                waits.push(due.since(now));
-                now = due;
+            player.next(now);
+            player.on_multivariant(now, ladder()[..1].into());
+            for nth in 0..5 {
+                let asked = asks_for(&mut player, segment(7), now);
+                if nth > 0 {
+                    waits.push(asked.since(now));
+                }
+                now = asked;
+                player.on_failure(now, BUSY, None);
             }
             waits
         };
         for (viewer, longest) in (0..50).flat_map(|viewer| (0..4).map(move |nth| (viewer, nth))) {
-            assert!(waits(viewer)[longest] <= RETRY_AFTER[longest]);
+            assert!(waits(viewer)[longest] <= Duration::from_secs(1 << longest));
         }
         assert_eq!(waits(7), waits(7));
         assert_ne!(waits(7), waits(8));
@@ -925,19 +1155,19 @@ mod tests {
         mobile.manners.failover = true;
         let mut player = Player::new(mobile);
         player.next(at(1_000));
-        player.on_failure(at(1_000), None);
+        player.on_failure(at(1_000), BUSY, None);
         assert_eq!(
             (player.moves(), player.next(at(1_000))),
             (0, Action::WakeAt(at(2_000)))
         );
         player.next(at(2_000));
-        player.on_failure(at(2_010), None);
+        player.on_failure(at(2_010), BUSY, None);
         // At once, at the next edge.
         assert_eq!(player.moves(), 1);
         assert_eq!(player.next(at(2_010)), get(Object::Multivariant, 2_010));
         player.on_multivariant(at(2_020), ladder()[..1].into());
         player.next(at(2_020));
-        player.on_failure(at(2_030), None);
+        player.on_failure(at(2_030), BUSY, None);
         assert_eq!(player.moves(), 1, "failures in a row, not in all");
     }
 
@@ -953,7 +1183,7 @@ mod tests {
         }
         let asked = player.next(at(1_030));
         assert!(matches!(asked, Action::Get { object, .. } if object == segment(11)));
-        player.on_failure(at(1_100), None);
+        player.on_failure(at(1_100), Failure::Status(404), None);
         assert_eq!(player.quality().retries, 0);
         // The playlist, due at 1,010, decides when to ask again.
         assert_eq!(player.next(at(1_100)), Action::WakeAt(at(1_010 + 3_000)));
@@ -1044,7 +1274,7 @@ mod tests {
                         Object::Segment { number, .. }
                             if number % 13 == 0 && asked.len() % 3 == 0 =>
                         {
-                            player.on_failure(now, None);
+                            player.on_failure(now, BUSY, None);
                         }
                         Object::Segment { rendition, number } => {
                             let bytes = ladder()[rendition].peak_bps * 2_880 / 8_000;

@@ -19,6 +19,7 @@ use seawall::serve::clock::Clock;
 use seawall::time::{Timestamp, UnixTime};
 use seawall::viewer::abr;
 use seawall::viewer::audience::Manners;
+use seawall::viewer::failure::Failure;
 use seawall::viewer::player::{Action, Chances, Listed, Object, Player, Seat};
 use tokio::task::JoinSet;
 
@@ -178,10 +179,10 @@ impl Schedule {
     }
 }
 
-/// Tells a player the outcome of its request: a body, or a failure.
+/// Tells a player the outcome of its request: a body, or a failure of the edge, after which the player waits.
 pub(crate) fn hear(player: &mut Player, now: Timestamp, object: Object, body: Option<&[u8]>) {
     match (object, body) {
-        (_, None) => player.on_failure(now, None),
+        (_, None) => player.on_failure(now, Failure::Status(503), None),
         (Object::Multivariant, Some(body)) => {
             let needs = reader::multivariant("/", body)
                 .unwrap()
@@ -198,6 +199,7 @@ pub(crate) fn hear(player: &mut Player, now: Timestamp, object: Object, body: Op
                 number: segment.number,
                 duration: segment.duration,
                 begins_at: segment.begins_at,
+                gap: segment.gap,
             });
             player.on_playlist(now, facts.target_duration, listed.collect());
         }
