@@ -294,7 +294,7 @@ pub struct Up {
     #[arg(long, env = "SEAWALL_CACHE_BYTES", value_name = "BYTES")]
     cache_bytes: Option<u64>,
     #[command(flatten)]
-    capacity: Capacity,
+    pub capacity: Capacity,
     /// The address at which the origin listens.
     #[arg(long, env = "SEAWALL_ORIGIN_LISTEN", value_name = "ADDR", value_parser = address)]
     origin_listen: Option<SocketAddr>,
@@ -347,6 +347,15 @@ pub struct Capacity {
 }
 
 impl Capacity {
+    /// Whether the user gave any of them.
+    pub fn is_given(&self) -> bool {
+        self.origin_latency_ms.is_some()
+            || self.origin_law.is_some()
+            || self.origin_slots.is_some()
+            || self.origin_queue.is_some()
+            || self.origin_bandwidth_bps.is_some()
+    }
+
     /// Sets what the user gave.
     pub fn lay_over(&self, settings: &mut CapacitySettings) {
         set(&mut settings.latency_ms, &self.origin_latency_ms);
@@ -487,12 +496,7 @@ pub struct Surge {
     pub edges: Option<u32>,
     /// How misses are handled by this run's cluster. With --target: the setting with which those edges were started, so that
     /// the report predicts the right number.
-    #[arg(
-        long,
-        value_name = "HOW",
-        default_value = "flights",
-        conflicts_with = "targets"
-    )]
+    #[arg(long, value_name = "HOW", default_value = "flights")]
     pub miss_queue: MissQueue,
     /// Play the scenario two to five times with one seed, each time at a new cold cluster, with one setting changed:
     /// miss-queue=flights,off, prefetch=on,off, refresh=on,off, shield=none,2x2, freshness=0,50, eviction=lru,tiny-lfu,

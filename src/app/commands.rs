@@ -11,6 +11,7 @@ use super::{compare, inspect, likes, surge, top};
 use crate::config::{Config, ConfigError};
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
+use crate::run::ab;
 use crate::run::cluster::{Cluster, Edges};
 use crate::run::compose;
 use crate::run::processes;
@@ -88,6 +89,7 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
     }
     let mut scenario = flags.surge.as_deref().map(scenario::find).transpose()?;
     if let Some(scenario) = &mut scenario {
+        flags.capacity.lay_over(&mut scenario.real.cluster.origin);
         let plan = &mut scenario.real.cluster;
         if plan.processes || plan.channels > 1 {
             let name = &scenario.name;
@@ -98,6 +100,12 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
         // The scenario sets the cluster. Its channel has its own name, so that it never meets another layout on disk.
         plan.shields = config.edge.shields.or(plan.shields);
         plan.lay_over(&mut config);
+        // The last of its runs is played at the edges that stay.
+        if let Some(last) = ab::variants(scenario).last() {
+            last.scenario.real.cluster.lay_over(&mut config);
+            config.edge.miss_queue = last.miss_queue;
+        }
+        let plan = &scenario.real.cluster;
         config.edge.count = plan.edges;
         config.edge.shields = plan.shields;
         config.channel.name.clone_from(&scenario.name);
@@ -130,7 +138,7 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
                 origin: &origin,
                 edges: &edges,
                 channels: std::slice::from_ref(&channel),
-                playlist_fresh_percent: config.edge.limits.playlist_fresh_percent,
+                edge: &config.edge,
             };
             let registry = Registry::new(&[]);
             let metrics = runner::metrics(&scenario, &registry, clock);

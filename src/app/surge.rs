@@ -35,11 +35,17 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
     if let Some(seed) = flags.seed {
         scenario.seed = seed;
     }
+    anyhow::ensure!(
+        flags.targets.is_empty() || !flags.capacity.is_given(),
+        "--origin-... sets what the origin of this run's own cluster can do; with --target there is none"
+    );
     let plan = &mut scenario.real.cluster;
     flags.capacity.lay_over(&mut plan.origin);
     plan.shields = flags.shields.or(plan.shields);
     plan.edges = flags.edges.unwrap_or(plan.edges);
-    scenario.real.audience.viewers = flags.viewers.unwrap_or(scenario.real.audience.viewers);
+    if let Some(viewers) = flags.viewers {
+        scenario.real.scale_to(viewers);
+    }
     let scenario = scenario.checked(&flags.scenario)?;
     let clock = Clock::start();
     let registry = Registry::new(&[]);
@@ -65,9 +71,8 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
     }
     for run in planned(&scenario, flags)? {
         let (what, how) = (&run.scenario, run.miss_queue);
-        let played = runner::at_own_cluster(what, how, &metrics, clock, &stop).await?;
-        reported.push(played, run.label);
-        if stop.is_cancelled() {
+        let played = runner::at_own_cluster(what, how, &metrics, clock, &stop).await;
+        if !reported.take(played, run.label)? || stop.is_cancelled() {
             break;
         }
     }
@@ -133,25 +138,48 @@ pub async fn all(
     for (index, run) in runs.into_iter().enumerate() {
         let (what, how) = (&run.scenario, run.miss_queue);
         let played = if index == last {
-            runner::at_cluster(what, cluster, how, metrics, clock, stop).await?
+            runner::at_cluster(what, cluster, how, metrics, clock, stop).await
         } else {
-            let plan = &what.real.cluster;
-            let name = format!("run-{}", index + 1);
-            let beside = Edges::open(plan, cluster.origin, &name, how, config, clock).await?;
-            let beside_it = Cluster {
-                edges: &beside,
-                ..*cluster
-            };
-            let played = runner::at_cluster(what, &beside_it, how, metrics, clock, stop).await;
-            beside.stop().await;
-            played?
+            beside(
+                &format!("run-{}", index + 1),
+                &run,
+                cluster,
+                config,
+                metrics,
+                clock,
+                stop,
+            )
+            .await
         };
-        reported.push(played, run.label);
-        if stop.is_cancelled() {
+        if !reported.take(played, run.label)? || stop.is_cancelled() {
             break;
         }
     }
     reported.finish(report, Format::Screen)
+}
+
+/// Plays a run at cold edges of its own beside those of the cluster.
+async fn beside(
+    name: &str,
+    run: &PlannedRun,
+    cluster: &Cluster<'_>,
+    config: &Config,
+    metrics: &Metrics,
+    clock: Clock,
+    stop: &CancellationToken,
+) -> anyhow::Result<Played> {
+    let (plan, how) = (&run.scenario.real.cluster, run.miss_queue);
+    let mut config = config.clone();
+    plan.lay_over(&mut config);
+    let edges = Edges::open(plan, cluster.origin, name, how, &config, clock).await?;
+    let cluster = Cluster {
+        edges: &edges,
+        edge: &config.edge,
+        ..*cluster
+    };
+    let played = runner::at_cluster(&run.scenario, &cluster, how, metrics, clock, stop).await;
+    edges.stop().await;
+    played
 }
 
 /// What is printed.
@@ -195,12 +223,33 @@ impl<'a> Folder<'a> {
 #[derive(Default)]
 struct Reported {
     played: Vec<(Played, Series, String)>,
+    /// Whether a run could not be played.
+    broken: bool,
 }
 
 impl Reported {
     fn push(&mut self, played: Played, label: String) {
         let series = Series::of(&played.record);
         self.played.push((played, series, label));
+    }
+
+    /// Takes one more run. If it could not be played, the error is told and the runs before it are kept: returns `false`.
+    ///
+    /// # Errors
+    /// The first run could not be played.
+    fn take(&mut self, played: anyhow::Result<Played>, label: String) -> anyhow::Result<bool> {
+        match played {
+            Ok(played) => {
+                self.push(played, label);
+                Ok(true)
+            }
+            Err(error) if self.played.is_empty() => Err(error),
+            Err(error) => {
+                terminal::remark(&format!("{label} could not be played: {error:#}"));
+                self.broken = true;
+                Ok(false)
+            }
+        }
     }
 
     /// Prints the runs and writes their report. Returns the exit code. A report that cannot be written takes no figure away.
@@ -239,7 +288,10 @@ impl Reported {
                 "more: --full prints every table, --report DIR writes a page with charts",
             );
         }
-        Ok(code_of(&summaries))
+        Ok(match self.broken {
+            true => cli::FAILED,
+            false => code_of(&summaries),
+        })
     }
 }
 
@@ -273,12 +325,17 @@ pub(super) fn page() -> Page {
     if !std::io::stdout().is_terminal() {
         return Page::default();
     }
+    let wants_none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let width = comfy_table::Table::new()
         .width()
         .unwrap_or(100)
         .clamp(80, 120);
     Page {
         width,
-        ink: Ink::Coloured,
+        ink: if wants_none {
+            Ink::Plain
+        } else {
+            Ink::Coloured
+        },
     }
 }

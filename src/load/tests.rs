@@ -231,7 +231,7 @@ impl Ran {
         };
         let thresholds = Thresholds {
             origin_hits_exact: true,
-            bytes_wrong_max: 0,
+            bytes_wrong_max: Some(0),
             fatal_max: 0,
             start_failures_max: 0,
             playlists_went_back_max: 0,

@@ -307,14 +307,14 @@ const FIGURES: [Figure; 29] = [
         unit: Unit::S,
         better: Better::Lower,
         floor: 0.02,
-        of: |summary| Some(summary.experience.startup_p50_s),
+        of: |summary| summary.experience.startup_p50_s,
     },
     Figure {
         what: "startup p95",
         unit: Unit::S,
         better: Better::Lower,
         floor: 0.05,
-        of: |summary| Some(summary.experience.startup_p95_s),
+        of: |summary| summary.experience.startup_p95_s,
     },
     Figure {
         what: "stalled share",

@@ -12,10 +12,10 @@ use crate::viewer::quality::{Exit, Quality};
 pub struct Experience {
     /// Viewers that saw a first frame.
     pub started: u64,
-    /// Time from arrival to the first frame, in seconds: median.
-    pub startup_p50_s: f64,
+    /// Time from arrival to the first frame, in seconds: median; `None` if no viewer saw one.
+    pub startup_p50_s: Option<f64>,
     /// Time from arrival to the first frame, in seconds: the 95th percentile.
-    pub startup_p95_s: f64,
+    pub startup_p95_s: Option<f64>,
     /// Players that gave up before the first frame.
     pub start_failures: u64,
     /// Viewers that left before the first frame.
@@ -75,8 +75,8 @@ pub fn gather(viewers: &[Viewer]) -> Experience {
         .collect();
     Experience {
         started: startups.len() as u64,
-        startup_p50_s: quantile(&startups, 0.5).unwrap_or_default(),
-        startup_p95_s: quantile(&startups, 0.95).unwrap_or_default(),
+        startup_p50_s: quantile(&startups, 0.5),
+        startup_p95_s: quantile(&startups, 0.95),
         start_failures: exits(Exit::StartFailed),
         exits_before_start: exits(Exit::BeforeStart),
         fatal: exits(Exit::Fatal),
@@ -155,8 +155,8 @@ mod tests {
         ]);
         assert_eq!((experience.started, experience.start_failures), (2, 1));
         assert_eq!((experience.fatal, experience.exits_before_start), (1, 1));
-        assert_eq!(experience.startup_p50_s, 1.0);
-        assert_eq!(experience.startup_p95_s, 3.0);
+        assert_eq!(experience.startup_p50_s, Some(1.0));
+        assert_eq!(experience.startup_p95_s, Some(3.0));
         assert_eq!(experience.stalled_share, 0.1);
         assert_eq!(experience.perfect_share, 0.25);
         assert_eq!(gather(&[]).stalled_share, 0.0);

@@ -38,7 +38,7 @@ fn tell(part: Part, summary: &Summary) -> Option<String> {
             let share = summary.origin.shed_share?;
             let shed = summary.origin.measured.shed;
             match shed {
-                0 => "the origin answered all that reached it".to_owned(),
+                0 => "no request was beyond the origin's capacity".to_owned(),
                 shed => format!(
                     "the origin refused {} requests, {:.0} % of what reached it",
                     grouped(shed),
@@ -65,12 +65,15 @@ fn tell(part: Part, summary: &Summary) -> Option<String> {
             0 => "no player went to another edge".to_owned(),
             moves => format!("players went to another edge {} times", grouped(moves)),
         },
-        Part::Startup => format!(
-            "{} of {viewers} saw a first frame, half of them within {:.1} s, 95 % within {:.1} s",
-            grouped(experience.started),
-            experience.startup_p50_s,
-            experience.startup_p95_s
-        ),
+        Part::Startup => {
+            let started = grouped(experience.started);
+            match (experience.startup_p50_s, experience.startup_p95_s) {
+                (Some(p50), Some(p95)) => format!(
+                    "{started} of {viewers} saw a first frame, half of them within {p50:.1} s, 95 % within {p95:.1} s"
+                ),
+                _ => format!("{started} of {viewers} saw a first frame"),
+            }
+        }
         Part::Likes => {
             let likes = summary.likes.as_ref()?;
             format!(

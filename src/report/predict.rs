@@ -128,28 +128,29 @@ impl KeyLog {
 }
 
 /// The share of the requests at the origin that theory says are beyond its capacity: the M/M/c/K queue, for the requests of each
-/// second and the mean time for which they held a slot in that second. `None` if the origin has no bound, or its requests were
-/// not counted.
+/// second and the mean time for which requests held a slot. `None` if the origin has no bound, or its requests were not counted.
 pub fn shed_share(levels: &[Level], capacity: Capacity) -> Option<f64> {
     let slots = capacity.slots?;
-    let (mut shed, mut all) = (0.0, 0.0);
+    let (first, last) = (levels.first()?, levels.last()?);
+    let grown = |of: fn(&Level) -> Option<u64>| Some(of(last)?.saturating_sub(of(first)?));
+    let all = grown(|level| level.origin_hits)?;
+    let admitted = all.saturating_sub(grown(|level| level.origin_shed)?);
+    let busy = last.origin_busy?.saturating_sub(first.origin_busy?);
+    if admitted == 0 {
+        return None;
+    }
+    let each_s = busy.as_secs_f64() / admitted as f64;
+    let mut shed = 0.0;
     for pair in levels.windows(2) {
         let [before, after] = pair else { continue };
         let requests = after.origin_hits?.saturating_sub(before.origin_hits?) as f64;
         let span_s = after.at.saturating_sub(before.at).as_secs_f64();
         if span_s > 0.0 {
-            let refused = after.origin_shed?.saturating_sub(before.origin_shed?) as f64;
-            let busy = after.origin_busy?.saturating_sub(before.origin_busy?);
-            let each_s = match requests > refused {
-                true => busy.as_secs_f64() / (requests - refused),
-                false => capacity.latency.mean.as_secs_f64(),
-            };
             let offered = requests / span_s * each_s;
             shed += requests * erlang::shed_share_queued(slots, capacity.queue, offered);
-            all += requests;
         }
     }
-    (all > 0.0).then(|| shed / all)
+    Some(shed / all as f64)
 }
 
 /// The sum over all keys.

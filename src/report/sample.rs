@@ -187,7 +187,7 @@ pub(super) fn summary(record: &RunRecord) -> Summary {
     let (hits, edges) = counts(record);
     let thresholds = Thresholds {
         origin_hits_exact: true,
-        bytes_wrong_max: 0,
+        bytes_wrong_max: Some(0),
         fatal_max: 0,
         start_failures_max: 0,
         playlists_went_back_max: 0,

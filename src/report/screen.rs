@@ -66,23 +66,30 @@ fn origin(summary: &Summary) -> String {
     if hits.uncounted {
         return "unknown: no origin of Seawall counted the requests (--origin-admin URL, where there is one)".to_owned();
     }
+    // Retries and prefetches may be more than what viewers asked for.
+    let saved = origin.offload_segments.filter(|&share| share > 0.0);
+    let saved = saved.map_or_else(String::new, |share| {
+        format!(
+            "; {:.2} % of the segment requests never reached it",
+            share * 100.0
+        )
+    });
     format!(
-        "{} for segments, {} predicted from the viewers' log; {} for playlists; {:.2} % of the segment requests never reached it",
+        "{} for segments, {} predicted from the viewers' log; {} for playlists{saved}",
         grouped(hits.segment),
         headline::predicted(summary),
         grouped(hits.media_playlist + hits.multivariant),
-        origin.offload_segments.unwrap_or_default() * 100.0,
     )
 }
 
 fn viewers(summary: &Summary) -> String {
     let experience = &summary.experience;
     format!(
-        "{} of {} started, in p50 {:.1} s and p95 {:.1} s; {} stalled, {:.1} % of the time; {:.1} % of the visits were perfect",
+        "{} of {} started, in p50 {} and p95 {}; {} stalled, {:.1} % of the time; {:.1} % of the visits were perfect",
         grouped(experience.started),
         grouped(u64::from(summary.viewers.started)),
-        experience.startup_p50_s,
-        experience.startup_p95_s,
+        tables::seconds(experience.startup_p50_s),
+        tables::seconds(experience.startup_p95_s),
         grouped(experience.viewers_stalled),
         experience.stalled_share * 100.0,
         experience.perfect_share * 100.0,

@@ -493,7 +493,7 @@ mod tests {
     fn summary(record: &RunRecord, hits: &OriginHits, edges: &EdgeCounts) -> Summary {
         let thresholds = Thresholds {
             origin_hits_exact: true,
-            bytes_wrong_max: 0,
+            bytes_wrong_max: Some(0),
             fatal_max: 0,
             start_failures_max: 0,
             playlists_went_back_max: 0,

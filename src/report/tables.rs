@@ -362,6 +362,11 @@ pub(super) fn latency(summary: &Summary) -> Table {
     table
 }
 
+/// A time in seconds; "-" if it is unknown.
+pub(super) fn seconds(value: Option<f64>) -> String {
+    value.map_or("-".to_owned(), |value| format!("{value:.1} s"))
+}
+
 /// Quality of experience.
 pub(super) fn experience(summary: &Summary) -> Table {
     let experience = &summary.experience;
@@ -370,9 +375,9 @@ pub(super) fn experience(summary: &Summary) -> Table {
         (
             "startup",
             format!(
-                "p50 {:.2} s, p95 {:.2} s; {} started, {} failed to, {} left before",
-                experience.startup_p50_s,
-                experience.startup_p95_s,
+                "p50 {}, p95 {}; {} started, {} failed to, {} left before",
+                self::seconds(experience.startup_p50_s),
+                self::seconds(experience.startup_p95_s),
                 grouped(experience.started),
                 grouped(experience.start_failures),
                 grouped(experience.exits_before_start),

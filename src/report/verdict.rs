@@ -35,6 +35,11 @@ pub(super) fn check(summary: &Summary, thresholds: &Thresholds) -> Vec<Check> {
         known.push(named);
         is_new
     });
+    checks.extend(at_most(
+        &format!("segments that differ from {}", summary.held_against),
+        summary.outcomes(Kind::Segment, Outcome::WrongBytes),
+        thresholds.bytes_wrong_max(summary.miss_queue),
+    ));
     checks.extend(seen(summary));
     let failed = failed_percent(summary);
     let limit = thresholds.failed_percent_max(summary.miss_queue);
@@ -73,22 +78,16 @@ fn seen(summary: &Summary) -> Option<Check> {
 
 fn check_table(summary: &Summary, thresholds: &Thresholds) -> Vec<Check> {
     let experience = &summary.experience;
-    let wrong = summary.outcomes(Kind::Segment, Outcome::WrongBytes);
     let mut checks = Vec::new();
     if thresholds.origin_hits_exact {
         checks.extend(exact(summary));
     }
     let per_object = thresholds.origin_hits_per_object_max;
-    if per_object < u64::MAX {
+    if summary.miss_queue == MissQueue::Flights && per_object < u64::MAX {
         checks.push(most_per_object(summary, per_object));
     }
     checks.extend(shed(summary, thresholds));
     let counted = [
-        at_most(
-            &format!("segments that differ from {}", summary.held_against),
-            wrong,
-            thresholds.bytes_wrong_max,
-        ),
         at_most(
             "players that gave up before the first frame",
             experience.start_failures,
@@ -131,10 +130,14 @@ fn check_table(summary: &Summary, thresholds: &Thresholds) -> Vec<Check> {
         checks.push(Check {
             what: "time to the first frame, 95th percentile".to_owned(),
             limit: format!("<= {:.1} s", thresholds.startup_p95_s_max),
-            measured: format!("{:.2} s", experience.startup_p95_s),
+            measured: experience
+                .startup_p95_s
+                .map_or_else(|| "unknown".to_owned(), |p95| format!("{p95:.2} s")),
             // If no viewer has seen a first frame, the threshold does not hold.
             ruling: rule(
-                experience.started > 0 && experience.startup_p95_s <= thresholds.startup_p95_s_max,
+                experience
+                    .startup_p95_s
+                    .is_some_and(|p95| p95 <= thresholds.startup_p95_s_max),
             ),
         });
     }
@@ -177,7 +180,11 @@ fn shed(summary: &Summary, thresholds: &Thresholds) -> Vec<Check> {
         least,
     );
     let at_most = check(format!("<= {most:.1} %"), |share, most| share <= most, most);
-    let binding = [(at_least, least > 0.0), (at_most, most < 100.0)];
+    // What was played of an interrupted run may be the part before the harm.
+    let binding = [
+        (at_least, least > 0.0 && !summary.interrupted),
+        (at_most, most < 100.0),
+    ];
     binding
         .into_iter()
         .filter_map(|(check, binds)| binds.then_some(check))

@@ -10,10 +10,10 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::config::keys::EdgeSettings;
 use crate::config::target::Role;
 use crate::hls::timeline::Channel;
 use crate::policy::key::Kind;
-use crate::policy::limits::Limits;
 use crate::policy::status::MissQueue;
 use crate::report::counts::{Askers, Caches, EdgeCounts, OriginHits, SegmentHits, Unasked};
 use crate::report::record;
@@ -57,8 +57,8 @@ pub struct Cluster<'a> {
     pub edges: &'a Edges,
     /// The channels, the most popular first.
     pub channels: &'a [Channel],
-    /// How long the edges keep a playlist, as a percentage of a target duration.
-    pub playlist_fresh_percent: u32,
+    /// The settings of the edges.
+    pub edge: &'a EdgeSettings,
 }
 
 /// The counts before a run, to be subtracted from the counts after it.
@@ -369,7 +369,7 @@ impl Cluster<'_> {
         let layout = self.channels.first().map(|channel| &channel.layout);
         let playlist_lifetime = layout.filter(|_| first_asker == 0).map(|layout| {
             let target = Duration::from_secs(layout.target_duration_s().into());
-            target * self.playlist_fresh_percent / 100
+            target * self.edge.limits.playlist_fresh_percent / 100
         });
         let counts = EdgeCounts {
             segment_requests: all_told
@@ -395,12 +395,6 @@ impl Cluster<'_> {
         };
         (hits, counts)
     }
-}
-
-/// How long a cluster keeps playlists, as a percentage of a target duration.
-pub fn playlist_fresh_percent(plan: &ClusterPlan) -> u32 {
-    let usual = Limits::default().playlist_fresh_percent;
-    plan.playlist_fresh_percent.unwrap_or(usual)
 }
 
 /// An origin for one run, with its channels: opened cold, and stopped after the run.
@@ -499,7 +493,12 @@ pub fn origin_hits(snapshot: &Snapshot, clients: Option<&[String]>, several: boo
         media_playlist: of_kind(Kind::MediaPlaylist),
         multivariant: of_kind(Kind::Multivariant),
         other: of_kind(Kind::Other),
-        shed: snapshot.shed.values().sum(),
+        shed: snapshot
+            .shed
+            .iter()
+            .filter(|(client, _)| counted(client))
+            .map(|(_, count)| count)
+            .sum(),
         per_client: snapshot
             .clients
             .iter()

@@ -54,11 +54,13 @@ pub async fn at_own_cluster(
     let own = own?;
     let plan = &scenario.real.cluster;
     let edges = Edges::open(plan, &own.origin, "edge", miss_queue, &own.config, clock).await?;
+    let mut config = own.config.clone();
+    plan.lay_over(&mut config);
     let cluster = Cluster {
         origin: &own.origin,
         edges: &edges,
         channels: &own.channels,
-        playlist_fresh_percent: cluster::playlist_fresh_percent(plan),
+        edge: &config.edge,
     };
     let played = at_cluster(scenario, &cluster, miss_queue, metrics, clock, stop).await;
     edges.stop().await;
@@ -124,7 +126,7 @@ pub async fn at_cluster(
     record.levels = levels.take(&record);
     record.capacity = Some(scenario.real.cluster.origin.capacity());
     record.headline.clone_from(&scenario.real.headline);
-    record.settings = settings::of_own_cluster(scenario, miss_queue);
+    record.settings = settings::of_cluster(scenario, miss_queue, cluster.edge);
     record.scenario_text = toml::to_string(scenario).ok();
     counting.finish(&mut record).await;
     if let Some(likes) = &mut record.likes {
@@ -213,7 +215,6 @@ pub async fn at_running_edges(
     record.phases = phases(scenario, record.elapsed);
     record.headline.clone_from(&scenario.real.headline);
     record.settings = settings::of_running_edges(scenario);
-    record.scenario_text = toml::to_string(scenario).ok();
     counting.finish(&mut record).await;
     if let Some(likes) = &mut record.likes {
         likes.shared = true;

@@ -1,29 +1,31 @@
 //! What is set for a run, in words for its report.
 
-use crate::policy::limits::{Eviction, Limits};
+use crate::config::keys::EdgeSettings;
+use crate::policy::limits::Eviction;
 use crate::policy::status::MissQueue;
 use crate::report::settings::Setting;
 use crate::scenario::Scenario;
 
-/// The settings of a run at a cluster of this program. Each has a name of its own, so that two reports can be compared.
-pub fn of_own_cluster(scenario: &Scenario, miss_queue: MissQueue) -> Vec<Setting> {
+/// The settings of a run at a cluster of this program, whose edges have the settings `edge`. Each has a name of its own, so that
+/// two reports can be compared.
+pub fn of_cluster(scenario: &Scenario, miss_queue: MissQueue, edge: &EdgeSettings) -> Vec<Setting> {
     let plan = &scenario.real.cluster;
     let origin = &plan.origin;
-    let limits = Limits::default();
     let or_none = |bound: Option<String>| bound.unwrap_or_else(|| "none".to_owned());
-    let on = |on: bool| if on { "on" } else { "off" };
+    // moka's own collapsing has neither.
+    let on = |on: bool| match (miss_queue, on) {
+        (MissQueue::Moka, _) => "-",
+        (_, true) => "on",
+        (_, false) => "off",
+    };
     let mut settings = vec![
         Setting::new("edges", plan.edges),
         Setting::new("miss queue", miss_queue),
-        Setting::new("prefetch", on(plan.prefetch.unwrap_or(true))),
-        Setting::new("refresh", on(plan.refresh.unwrap_or(true))),
+        Setting::new("prefetch", on(edge.prefetch)),
+        Setting::new("refresh", on(edge.refresh)),
         Setting::new(
             "playlists fresh",
-            format!(
-                "{} %",
-                plan.playlist_fresh_percent
-                    .unwrap_or(limits.playlist_fresh_percent)
-            ),
+            format!("{} %", edge.limits.playlist_fresh_percent),
         ),
         Setting::new(
             "shields",
@@ -31,7 +33,7 @@ pub fn of_own_cluster(scenario: &Scenario, miss_queue: MissQueue) -> Vec<Setting
         ),
         Setting::new(
             "eviction",
-            match plan.eviction.unwrap_or(limits.eviction) {
+            match edge.limits.eviction {
                 Eviction::Lru => "lru",
                 Eviction::TinyLfu => "tiny-lfu",
             },

@@ -230,6 +230,18 @@ mod tests {
     }
 
     #[test]
+    fn likes_per_second_follow_the_number_of_viewers() {
+        let mut scenario = find("goal-like-storm").unwrap();
+        let before = scenario.real.likes.clone().unwrap();
+        let viewers = scenario.real.audience.viewers;
+        scenario.real.scale_to(viewers / 4);
+        let after = scenario.real.likes.unwrap();
+        assert_eq!(scenario.real.audience.viewers, viewers / 4);
+        assert_eq!(after.per_s, before.per_s / 4.0);
+        assert_eq!(after.bursts[0].per_s, before.bursts[0].per_s / 4.0);
+    }
+
+    #[test]
     fn a_name_that_is_nearly_right_is_corrected() {
         let near = find("celebrty-live").unwrap_err().to_string();
         assert_eq!(

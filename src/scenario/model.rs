@@ -101,6 +101,17 @@ pub struct RealProfile {
     pub requests_logged_max: usize,
 }
 
+impl RealProfile {
+    /// Sets the number of viewers. Likes per second grow and shrink with it.
+    pub fn scale_to(&mut self, viewers: u32) {
+        let factor = f64::from(viewers) / f64::from(self.audience.viewers.max(1));
+        self.audience.viewers = viewers;
+        if let Some(likes) = &mut self.likes {
+            likes.scale(factor);
+        }
+    }
+}
+
 /// One of the runs that a scenario compares.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,8 +1,9 @@
 //! What a player does after a failed request: it tries again, takes another rendition, or gives up. As hls.js 1.7.4 does, by
 //! object and by kind of failure; the option of hls.js stands beside each number.
 //!
-//! Ours differs in two points. It waits at least as long as `Retry-After` says, which hls.js does not read. And a player that has
-//! no other rendition left tries again as after an error, where hls.js gives up at once.
+//! Ours differs in two points. Before it asks for the same rendition again, it waits at least as long as `Retry-After` says, which
+//! hls.js does not read. And a player that has no other rendition left tries a segment or a media playlist again, up to six
+//! failures in a row, where hls.js gives up at once.
 
 use std::time::Duration;
 
@@ -56,6 +57,9 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// `errorRetry.maxRetryDelayMs`.
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
 
+/// Failures in a row after which a player tries neither the same rendition nor another edge.
+pub(super) const IN_A_ROW_MAX: usize = SEGMENT.error;
+
 /// What a player does after this failure, which follows `earlier` failures in a row.
 pub(super) fn react(object: Object, failure: Failure, earlier: usize) -> Reaction {
     let retries = match object {
@@ -79,7 +83,7 @@ pub(super) fn react_at_last(object: Object, earlier: usize) -> Option<Duration> 
         object,
         Object::Segment { .. } | Object::MediaPlaylist { .. }
     );
-    (tries && earlier < SEGMENT.error).then(|| wait_after(earlier))
+    (tries && earlier < IN_A_ROW_MAX).then(|| wait_after(earlier))
 }
 
 fn wait_after(earlier: usize) -> Duration {

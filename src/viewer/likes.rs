@@ -67,6 +67,14 @@ pub struct Like {
 }
 
 impl LikesPlan {
+    /// Multiplies all rates, because there are more or fewer viewers.
+    pub fn scale(&mut self, factor: f64) {
+        self.per_s *= factor;
+        for burst in &mut self.bursts {
+            burst.per_s *= factor;
+        }
+    }
+
     /// Whether every value is within its range, and there is something to send.
     pub fn are_in_range(&self) -> bool {
         let rate = |per_s: f64| (0.0..=RATE_MAX_PER_S).contains(&per_s);

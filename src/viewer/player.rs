@@ -395,11 +395,11 @@ impl Player {
         self.failures_here += 1;
         let reaction = failure::react(object, failure, earlier);
         let moves = reaction == Reaction::Elsewhere || self.failures_here >= FAILURES_PER_EDGE;
-        if self.seat.manners.failover && moves {
-            // The player does not wait at another edge for the failures of this one.
+        if self.seat.manners.failover && moves && earlier < failure::IN_A_ROW_MAX {
+            // The player does not wait at another edge for the failures of this one. They count all the same: at the end of its
+            // list it gives up.
             self.failures_here = 0;
-            self.segment_failures = 0;
-            self.playlist_failures = 0;
+            self.count_failure(object);
             self.moves += 1;
             self.quality.failovers += 1;
             return self.try_again(object, now);
@@ -423,12 +423,16 @@ impl Player {
                 },
             },
         };
+        self.count_failure(object);
+        let wait = self.jittered(wait).max(retry_after.unwrap_or_default());
+        self.try_again(object, now + wait);
+    }
+
+    fn count_failure(&mut self, object: Object) {
         match object {
             Object::Segment { .. } => self.segment_failures += 1,
             _ => self.playlist_failures += 1,
         }
-        let wait = self.jittered(wait).max(retry_after.unwrap_or_default());
-        self.try_again(object, now + wait);
     }
 
     /// The player asks for the object again at `due`.
@@ -687,7 +691,8 @@ impl Player {
     }
 
     fn switch_to(&mut self, rendition: usize, now: Timestamp) {
-        if let Some((next, _)) = self.next_segment {
+        // After a switch without a playlist the place is as it was.
+        if let (Some((next, _)), false) = (self.next_segment, self.listed.is_empty()) {
             let ahead = self.listed.iter().filter(|segment| segment.number >= next);
             self.next_place.before_end = ahead.map(|segment| segment.duration).sum();
         }
@@ -959,6 +964,13 @@ mod tests {
         player.on_failure(at(1_010), Failure::Closed, None);
         assert_eq!(player.moves(), 1);
         assert_eq!(player.next(at(1_010)), get(Object::Multivariant, 1_010));
+        // Where every edge is closed, it gives up.
+        for _ in 0..6 {
+            player.on_failure(at(1_020), Failure::Closed, None);
+            player.next(at(1_020));
+        }
+        assert_eq!(player.moves(), 6);
+        assert_eq!(player.quality().exit, Exit::StartFailed);
     }
 
     #[test]

@@ -191,6 +191,12 @@ async fn what_a_user_gets_wrong_is_said() {
         ),
         (&["--target", "https://host/a.m3u8"], 1, "speaks no TLS"),
         (&["--ab", "colour=red,blue"], 2, "miss-queue=flights,off"),
+        (
+            &["--origin-slots", "4", "--target", "http://127.0.0.1:9"],
+            1,
+            "with --target there is none",
+        ),
+        (&["--report", "/proc/nowhere"], 1, "cannot write a report"),
         (&["--viewers", "4001"], 3, "must be from 1 to 4000"),
     ] {
         let ended = run(&[&["surge", "celebrity-live"], args].concat()).await;

@@ -115,10 +115,10 @@ table! {
     EDGE_STALE_SERVED = plain("seawall_edge_stale_served_total", "Stale answers by why they were allowed.", &["why"]);
     ORIGIN_HITS = plain("seawall_origin_hits_total", "Requests that reached the origin, by kind; `client` names the edge that asked.", &["kind"]);
     ORIGIN_RESPONSE_BYTES = plain("seawall_origin_response_bytes_total", "Body bytes that the origin's answers announced.", &["kind"]);
-    ORIGIN_INFLIGHT = plain("seawall_origin_inflight", "Requests that the origin is answering.", &[]);
+    ORIGIN_INFLIGHT = plain("seawall_origin_inflight", "Requests that the origin works on, or that wait for one of its slots.", &[]);
     ORIGIN_REQUEST_SECONDS = Metric {
         name: "seawall_origin_request_duration_seconds",
-        help: "From a request at the origin to its whole answer, what it was told to wait included.",
+        help: "From a request at the origin until its answer is ready to be sent, its wait for a slot and its latency included.",
         labels: &["kind"],
         buckets: SECONDS,
     };

@@ -2,7 +2,7 @@
 //! the origin's pace.
 
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,8 +32,7 @@ pub(super) struct Desk {
     waiting_gauge: IntGauge,
     latency: Latency,
     chance: Mutex<ChaCha8Rng>,
-    /// For how many nanoseconds slots have been held.
-    busy: Arc<AtomicU64>,
+    busy: Arc<Mutex<Busy>>,
     /// `None`: no bound.
     sender: Option<Arc<Mutex<Sender>>>,
     clock: Clock,
@@ -45,15 +44,27 @@ pub(super) struct Slot {
     _permit: Option<OwnedSemaphorePermit>,
     since: Timestamp,
     clock: Clock,
-    busy: Arc<AtomicU64>,
+    busy: Arc<Mutex<Busy>>,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let held = self.clock.now().since(self.since).as_nanos();
-        self.busy
-            .fetch_add(u64::try_from(held).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let held = self.clock.now().since(self.since);
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.ended += held;
+        busy.open -= 1;
+        busy.open_since -= self.since.since(Timestamp::ZERO);
     }
+}
+
+/// How long slots have been held.
+#[derive(Debug, Default)]
+struct Busy {
+    /// By requests that have ended, in sum.
+    ended: Duration,
+    /// Requests that hold a slot, and the sum of the times since when.
+    open: u32,
+    open_since: Duration,
 }
 
 /// All slots and all places in the queue are taken.
@@ -93,9 +104,13 @@ impl Desk {
     }
 
     fn taken(&self, permit: Option<OwnedSemaphorePermit>) -> Slot {
+        let since = self.clock.now();
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.open += 1;
+        busy.open_since += since.since(Timestamp::ZERO);
         Slot {
             _permit: permit,
-            since: self.clock.now(),
+            since,
             clock: self.clock,
             busy: self.busy.clone(),
         }
@@ -103,7 +118,9 @@ impl Desk {
 
     /// How long slots have been held so far, in sum.
     pub(super) fn busy(&self) -> Duration {
-        Duration::from_nanos(self.busy.load(Ordering::Relaxed))
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.clock.now().since(Timestamp::ZERO) * busy.open;
+        busy.ended + open.saturating_sub(busy.open_since)
     }
 
     /// Number of requests that wait for a slot now.

@@ -33,6 +33,8 @@ pub struct Hits {
     objects: Arc<Mutex<Objects>>,
     /// Requests beyond the origin's capacity, in the order of [`Kind::ALL`].
     shed: [IntCounter; Kind::ALL.len()],
+    /// The same by client: no more than there are clients with counters.
+    shed_by_client: Arc<Mutex<BTreeMap<Arc<str>, u64>>>,
 }
 
 /// Hits of one client, in the order of [`Kind::ALL`].
@@ -76,9 +78,9 @@ pub struct Snapshot {
     pub total: u64,
     /// Requests per client and kind.
     pub clients: BTreeMap<String, BTreeMap<Kind, u64>>,
-    /// Requests among them that were beyond the origin's capacity and got 503, per kind.
+    /// Requests among them that were beyond the origin's capacity and got 503, per client.
     #[serde(default)]
-    pub shed: BTreeMap<Kind, u64>,
+    pub shed: BTreeMap<String, u64>,
     /// For each kind, the object that one client requested most often, among those not yet forgotten.
     pub most: Vec<ObjectHits>,
     /// Every object not yet forgotten, in order.
@@ -94,6 +96,7 @@ impl Hits {
             clients: Arc::default(),
             objects: Arc::default(),
             shed: Kind::ALL.map(|kind| shed.with_label_values(&[kind.word()])),
+            shed_by_client: Arc::default(),
         };
         hits.client(DIRECT);
         hits
@@ -135,8 +138,12 @@ impl Hits {
     }
 
     /// Counts a request that was beyond the origin's capacity.
-    pub(super) fn count_shed(&self, kind: Kind) {
+    pub(super) fn count_shed(&self, request: &HeaderMap, kind: Kind) {
         self.shed[kind as usize].inc();
+        let client = self.client(client_of(request).unwrap_or(DIRECT));
+        let by_client = self.shed_by_client.lock();
+        let mut by_client = by_client.unwrap_or_else(PoisonError::into_inner);
+        *by_client.entry(client.0.clone()).or_default() += 1;
     }
 
     /// Number of requests so far that were beyond the origin's capacity.
@@ -166,9 +173,13 @@ impl Hits {
             object: object.clone(),
             hits,
         });
-        let shed = Kind::ALL.map(|kind| (kind, self.shed[kind as usize].get()));
+        let shed = self.shed_by_client.lock();
+        let shed = shed.unwrap_or_else(PoisonError::into_inner);
+        let shed = shed
+            .iter()
+            .map(|(client, &count)| (client.to_string(), count));
         Snapshot {
-            shed: BTreeMap::from(shed),
+            shed: shed.collect(),
             ..Snapshot::new(clients, objects.collect())
         }
     }
@@ -258,8 +269,8 @@ impl Snapshot {
                 .saturating_sub(before.get(&object.object).copied().unwrap_or(0)),
         });
         let mut shed = self.shed.clone();
-        for (kind, count) in &mut shed {
-            *count = count.saturating_sub(earlier.shed.get(kind).copied().unwrap_or(0));
+        for (client, count) in &mut shed {
+            *count = count.saturating_sub(earlier.shed.get(client).copied().unwrap_or(0));
         }
         Self {
             shed,

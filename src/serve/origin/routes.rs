@@ -122,7 +122,7 @@ impl Counter {
         self.hits.count(request, path, version);
         let kind = hits::kind_of(path);
         let Ok(slot) = self.desk.slot().await else {
-            self.hits.count_shed(kind);
+            self.hits.count_shed(request, kind);
             return unavailable(method, "the origin is at its capacity\n").into_response();
         };
         let latency = self.desk.latency();
@@ -434,7 +434,7 @@ mod tests {
         assert_eq!((second.status, third.status), (200, 503));
         assert!(third.head.contains("retry-after: 1\r\n"), "{}", third.head);
         let hits = origin.origin.hits().snapshot();
-        assert_eq!(hits.shed[&Kind::Multivariant], 1);
+        assert_eq!(hits.shed["direct"], 1);
         assert_eq!(hits.clients["direct"][&Kind::Multivariant], 3);
         // A client that leaves while it waits gives its place back.
         assert_eq!(origin.origin.counter.desk.waiting(), 0);
