@@ -137,13 +137,15 @@ fn opening(runs: &[Run<'_>]) -> String {
             let _ = writeln!(text, "<p class=\"caution\">{}</p>", escape(&caution));
         }
         text.push_str("</header>\n");
-        text.push_str(&tiles(summary));
+        // Of several runs the table says the same, with the runs beside each other.
+        if runs.len() == 1 {
+            text.push_str(&tiles(summary));
+        }
     }
     if runs.len() > 1 {
         let summaries: Vec<_> = runs.iter().map(|run| run.summary).collect();
         let labels: Vec<_> = runs.iter().map(|run| run.label).collect();
         let table = compare::beside(&summaries, &labels, Detail::All);
-        text.push_str("<h2>Beside each other</h2>\n");
         text.push_str(&tables_of(&[table]));
     }
     text
@@ -420,6 +422,9 @@ mod tests {
             for term in &mut summary.origin.terms {
                 term.what = EVIL.to_owned();
             }
+            for setting in &mut summary.settings {
+                setting.value = EVIL.to_owned();
+            }
         });
         assert!(!page.contains("<script"), "{page}");
         assert!(page.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;"));
@@ -452,7 +457,6 @@ mod tests {
         let mut from = 0;
         for landmark in [
             "PASS",
-            "Origin hits for segments",
             "Beside each other",
             "Thresholds",
             "Over time",
@@ -463,6 +467,19 @@ mod tests {
             let found = page[from..].find(landmark);
             from += found.unwrap_or_else(|| panic!("{landmark} is not where it belongs"));
         }
+    }
+
+    #[test]
+    fn one_run_has_tiles_and_several_runs_have_a_table() {
+        let tiles = "<div class=\"tiles\">";
+        let one = sample_page(&[MissQueue::Flights], |_| ());
+        assert!(one.contains(tiles) && !one.contains("Beside each other"));
+        let two = sample_page(&[MissQueue::Flights, MissQueue::Off], |summary| {
+            summary.verdict = Verdict::Pass;
+        });
+        assert!(!two.contains(tiles) && two.contains("Beside each other"));
+        // A baseline whose thresholds hold is not shown as if all were well.
+        assert!(two.contains("baseline · PASS") && two.contains("✓ PASS"));
     }
 
     #[test]
