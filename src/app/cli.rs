@@ -293,8 +293,6 @@ pub struct Up {
     /// Bytes that each edge's cache may hold.
     #[arg(long, env = "SEAWALL_CACHE_BYTES", value_name = "BYTES")]
     cache_bytes: Option<u64>,
-    #[command(flatten)]
-    pub capacity: Capacity,
     /// The address at which the origin listens.
     #[arg(long, env = "SEAWALL_ORIGIN_LISTEN", value_name = "ADDR", value_parser = address)]
     origin_listen: Option<SocketAddr>,
@@ -323,6 +321,8 @@ pub struct Up {
     /// The address at which Prometheus can scrape the audience of that surge, such as 127.0.0.1:9070.
     #[arg(long, env = "SEAWALL_METRICS", value_name = "ADDR", value_parser = address, requires = "surge")]
     pub metrics: Option<SocketAddr>,
+    #[command(flatten)]
+    pub capacity: Capacity,
 }
 
 /// Flags for what an origin can do.
@@ -418,9 +418,9 @@ pub struct OriginArguments {
     #[arg(long, env = "SEAWALL_WINDOW", value_name = "COUNT")]
     window: Option<u64>,
     #[command(flatten)]
-    capacity: Capacity,
-    #[command(flatten)]
     operators: Operators,
+    #[command(flatten)]
+    capacity: Capacity,
 }
 
 /// Flags of `seawall edge`.
@@ -506,8 +506,6 @@ pub struct Surge {
     /// Play each variant that the scenario names, with one seed, each at a new cold cluster.
     #[arg(long, conflicts_with_all = ["targets", "ab", "miss_queue"])]
     pub compare: bool,
-    #[command(flatten)]
-    pub capacity: Capacity,
     /// The seed: another one draws another audience of the same kind.
     #[arg(long, env = "SEAWALL_SEED", value_name = "NUMBER")]
     pub seed: Option<u64>,
@@ -526,6 +524,8 @@ pub struct Surge {
     /// Print the summary as one JSON document.
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub capacity: Capacity,
 }
 
 /// Flags of `seawall compare`.
