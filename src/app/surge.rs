@@ -66,7 +66,8 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
             miss_queue: flags.miss_queue,
         };
         let played = runner::at_running_edges(&scenario, edges, &metrics, clock, &stop).await?;
-        reported.push(played, format!("miss queue {}", flags.miss_queue));
+        let run = PlannedRun::plain(&scenario, flags.miss_queue);
+        reported.push(played, run.label);
         return reported.finish(report, format);
     }
     for run in planned(&scenario, flags)? {
@@ -93,11 +94,7 @@ fn planned(scenario: &Scenario, flags: &cli::Surge) -> anyhow::Result<Vec<Planne
             );
             variants
         }
-        None => vec![PlannedRun {
-            label: format!("miss queue {miss_queue}"),
-            scenario: scenario.clone(),
-            miss_queue,
-        }],
+        None => vec![PlannedRun::plain(scenario, miss_queue)],
     };
     let checked = runs.into_iter().map(|run| {
         Ok(PlannedRun {
@@ -108,8 +105,8 @@ fn planned(scenario: &Scenario, flags: &cli::Surge) -> anyhow::Result<Vec<Planne
     checked.collect()
 }
 
-/// Plays what a scenario compares, or the scenario with the miss queue and without, each run with the same seed and at cold
-/// edges. The last run is played at the edges of the cluster, and the others at as many edges beside them.
+/// Plays the variants of a scenario, or the scenario without the miss queue and with it. All runs have the same seed, and their
+/// edges are cold. The last run uses the edges of the cluster. Each other run gets edges of its own.
 ///
 /// # Errors
 /// No port is free, or an edge cannot be reached.
@@ -126,11 +123,7 @@ pub async fn all(
     let mut runs = ab::variants(scenario);
     if runs.is_empty() {
         runs = [MissQueue::Off, MissQueue::Flights]
-            .map(|miss_queue| PlannedRun {
-                label: format!("miss queue {miss_queue}"),
-                scenario: scenario.clone(),
-                miss_queue,
-            })
+            .map(|miss_queue| PlannedRun::plain(scenario, miss_queue))
             .to_vec();
     }
     let mut reported = Reported::default();

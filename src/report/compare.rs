@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::latency;
 use super::likes::LikesSummary;
 use super::record::Outcome;
+use super::run::Run;
 use super::settings;
 use super::summary::Summary;
 use super::tables::{Cell, Table, Tone};
@@ -668,16 +669,16 @@ pub enum Detail {
 
 /// Runs beside each other under their labels, without a judgement, because some of them may be baselines that are meant to be
 /// worse.
-pub(super) fn beside(runs: &[&Summary], labels: &[&str], detail: Detail) -> Table {
+pub(super) fn beside(runs: &[Run<'_>], detail: Detail) -> Table {
     let mut table = Table::new("Beside each other", [""]);
     table
         .header
-        .extend(labels.iter().map(|&label| label.to_owned()));
+        .extend(runs.iter().map(|run| run.label.to_owned()));
     for figure in &FIGURES {
         if detail == Detail::AtAGlance && !AT_A_GLANCE.contains(&figure.what) {
             continue;
         }
-        let values: Vec<_> = runs.iter().map(|run| (figure.of)(run)).collect();
+        let values: Vec<_> = runs.iter().map(|run| (figure.of)(run.summary)).collect();
         if values.iter().all(Option::is_none) {
             continue;
         }
@@ -690,24 +691,25 @@ pub(super) fn beside(runs: &[&Summary], labels: &[&str], detail: Detail) -> Tabl
                 .collect(),
         );
     }
-    table.notes.extend(shares(runs, labels));
+    table.notes.extend(shares(runs));
     if let Some(first) = runs.first() {
         table.notes.push(format!(
             "All runs drew the same {} viewers (seed {}).",
-            grouped(u64::from(first.viewers.scheduled)),
-            first.seed,
+            grouped(u64::from(first.summary.viewers.scheduled)),
+            first.summary.seed,
         ));
     }
     table
 }
 
 /// What each step from one run to the next has done for the origin: each mechanism gets its own share.
-fn shares(runs: &[&Summary], labels: &[&str]) -> Vec<String> {
-    let pairs = runs.windows(2).zip(labels.windows(2));
-    let told = pairs.filter_map(|(pair, labels)| {
-        let ([before, after], [from, to]) = (pair, labels) else {
+fn shares(runs: &[Run<'_>]) -> Vec<String> {
+    let told = runs.windows(2).filter_map(|pair| {
+        let [from, to] = pair else {
             return None;
         };
+        let (before, after) = (from.summary, to.summary);
+        let (from, to) = (from.label, to.label);
         let hits = |run: &Summary| {
             let hits = &run.origin.measured;
             (!hits.uncounted).then_some(hits.segment + hits.media_playlist + hits.multivariant)

@@ -45,13 +45,14 @@ pub struct Beyond {
     pub expected: f64,
 }
 
-/// The distributions of the viewers' figures, and of the waiters of the flights in the log.
+/// The distributions of the viewers' figures, of the waiters of the flights in the log, and of the times that requests waited.
 pub fn gather(
     viewers: &[Viewer],
     keys: &BTreeMap<Key, KeyLog>,
     miss_queue: MissQueue,
     fetch: Duration,
     segment_duration: Duration,
+    waits: &[Duration],
 ) -> Distributions {
     let started = || {
         let quality = viewers.iter().map(|viewer| &viewer.quality);
@@ -64,17 +65,7 @@ pub fn gather(
             MissQueue::Off => Vec::new(),
             _ => waiters(keys, fetch, segment_duration),
         },
-        waits: Vec::new(),
-    }
-}
-
-impl Distributions {
-    /// With the times that requests waited for the fetch of another request.
-    pub(super) fn with_waits(self, waits: Vec<Duration>) -> Self {
-        Self {
-            waits: cumulative(waits.into_iter()),
-            ..self
-        }
+        waits: cumulative(waits.iter().copied()),
     }
 }
 
@@ -181,6 +172,7 @@ mod tests {
                 miss_queue,
                 fetch,
                 record.segment_duration,
+                &[Duration::from_millis(250)],
             )
         };
         let spread = of(MissQueue::Flights);
@@ -191,6 +183,11 @@ mod tests {
                 assert!(pair[0].at_most_s < pair[1].at_most_s && pair[0].share < pair[1].share);
             }
         }
+        let waited = [Share {
+            at_most_s: 0.25,
+            share: 1.0,
+        }];
+        assert_eq!(spread.waits, waited);
         let flights = &spread.waiters;
         assert!((2..=POINTS_MAX).contains(&flights.len()));
         assert_eq!(flights.last().unwrap().measured, 0.0);

@@ -28,7 +28,7 @@ pub struct Experience {
     pub stalls: u64,
     /// Viewers with at least one rebuffering event.
     pub viewers_stalled: u64,
-    /// The longest that one viewer was stalled, in seconds, over all its rebuffering events.
+    /// The longest stalled time of one viewer, in seconds: the sum of its rebuffering events.
     #[serde(default)]
     pub stalled_most_s: f64,
     /// How often players went to another edge.

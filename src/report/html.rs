@@ -143,9 +143,7 @@ fn opening(runs: &[Run<'_>]) -> String {
         }
     }
     if runs.len() > 1 {
-        let summaries: Vec<_> = runs.iter().map(|run| run.summary).collect();
-        let labels: Vec<_> = runs.iter().map(|run| run.label).collect();
-        let table = compare::beside(&summaries, &labels, Detail::All);
+        let table = compare::beside(runs, Detail::All);
         text.push_str(&tables_of(&[table]));
     }
     text

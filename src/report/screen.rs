@@ -1,13 +1,11 @@
 //! A run, or a comparison of runs, on one screen: the verdict and the news first, then what a reader asks next.
 
-use super::compare::{self, Detail};
 use super::headline::{self, count};
 use super::latency;
 use super::record::ResultWord;
-use super::run::Run;
 use super::settings;
 use super::summary::Summary;
-use super::tables::{self, Table};
+use super::tables;
 use super::thresholds::{Ruling, grouped};
 
 /// A line of the screen: a name, and what is said under it.
@@ -34,13 +32,6 @@ pub(super) fn lines(summary: &Summary) -> Vec<Line> {
     all.into_iter()
         .filter_map(|(name, said)| Some((name, said?)))
         .collect()
-}
-
-/// The table of runs beside each other.
-pub(super) fn beside(runs: &[Run<'_>]) -> Table {
-    let summaries: Vec<_> = runs.iter().map(|run| run.summary).collect();
-    let labels: Vec<_> = runs.iter().map(|run| run.label).collect();
-    compare::beside(&summaries, &labels, Detail::AtAGlance)
 }
 
 /// The thresholds that do not hold; `None` if all hold.

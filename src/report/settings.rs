@@ -29,7 +29,7 @@ pub(super) fn line(settings: &[Setting]) -> String {
     named.collect::<Vec<_>>().join(" · ")
 }
 
-/// The names of the settings that differ, each with both values. A setting that one side does not know is left out.
+/// The settings that differ, each with its name and both values. A setting that only one side has is left out.
 pub(super) fn differences(a: &[Setting], b: &[Setting]) -> Vec<String> {
     let value_in_b = |name: &str| b.iter().find(|other| other.name == name);
     let differing = a.iter().filter_map(|setting| {

@@ -27,6 +27,7 @@ pub fn summarize(
         fetch.unwrap_or_default(),
         record.segment_duration,
     );
+    let waits = waits(record);
     let mut summary = Summary {
         version: VERSION,
         scenario: record.scenario.clone(),
@@ -53,7 +54,7 @@ pub fn summarize(
             .collect(),
         requests_unlogged: record.requests_unlogged,
         origin: origin(record, hits, edges, &keys, &ahead, &totals, fetch),
-        waiters: waiters(record, edges, &totals),
+        waiters: waiters(record.miss_queue, edges, &totals, &waits),
         warm_up_s: record.warm_up.as_secs_f64(),
         latency: latency::rows(warmed_up(record)),
         experience: experience::gather(&record.viewers),
@@ -68,8 +69,8 @@ pub fn summarize(
             record.miss_queue,
             fetch.unwrap_or_default(),
             record.segment_duration,
-        )
-        .with_waits(waits(record)),
+            &waits,
+        ),
         likes: likes::gather(record),
     };
     if edges.evicted > 0 && !thresholds.origin_hits_exact {
@@ -361,10 +362,14 @@ fn waits(record: &RunRecord) -> Vec<Duration> {
     waits
 }
 
-fn waiters(record: &RunRecord, edges: &EdgeCounts, totals: &Totals) -> Waiters {
-    let waits = waits(record);
-    let quantile = |share: f64| experience::quantile(&waits, share).map(|seconds| seconds * 1e3);
-    let per_flight = |count: f64| match (record.miss_queue, totals.keys) {
+fn waiters(
+    miss_queue: MissQueue,
+    edges: &EdgeCounts,
+    totals: &Totals,
+    waits: &[Duration],
+) -> Waiters {
+    let quantile = |share: f64| experience::quantile(waits, share).map(|seconds| seconds * 1e3);
+    let per_flight = |count: f64| match (miss_queue, totals.keys) {
         (MissQueue::Off, _) | (_, 0) => 0.0,
         (_, keys) => count / keys as f64,
     };

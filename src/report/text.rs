@@ -47,7 +47,7 @@ pub fn screen(runs: &[Run<'_>], page: Page) -> String {
         let told = format!("{}: {}", page.title(run.label), news(run.summary, page));
         text.push_str(&page.wrap(&told));
     }
-    let mut table = screen::beside(runs);
+    let mut table = compare::beside(runs, Detail::AtAGlance);
     let notes = std::mem::take(&mut table.notes);
     text.push_str(&write(&table, page));
     for note in notes {
@@ -67,10 +67,7 @@ pub fn screen(runs: &[Run<'_>], page: Page) -> String {
 
 /// Runs of one scenario and seed beside each other, with every figure.
 pub fn beside(runs: &[Run<'_>], page: Page) -> String {
-    let summaries: Vec<_> = runs.iter().map(|run| run.summary).collect();
-    let labels: Vec<_> = runs.iter().map(|run| run.label).collect();
-    let table = compare::beside(&summaries, &labels, Detail::All);
-    page.wrap(&write(&table, page))
+    page.wrap(&write(&compare::beside(runs, Detail::All), page))
 }
 
 fn news(summary: &Summary, page: Page) -> String {

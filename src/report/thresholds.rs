@@ -14,6 +14,7 @@ pub struct Thresholds {
     /// Whether origin hits for segments must equal the number that follows from the log.
     pub origin_hits_exact: bool,
     /// Origin hits per (edge, rendition, number).
+    #[serde(skip_serializing_if = "is_unlimited")]
     pub origin_hits_per_object_max: u64,
     /// Percentage of the requests at the origin that may be beyond its capacity.
     pub origin_shed_percent_max: f64,
@@ -23,10 +24,13 @@ pub struct Thresholds {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_wrong_max: Option<u64>,
     /// Number of players that may give up after the first frame.
+    #[serde(skip_serializing_if = "is_unlimited")]
     pub fatal_max: u64,
     /// Number of players that may give up before the first frame.
+    #[serde(skip_serializing_if = "is_unlimited")]
     pub start_failures_max: u64,
     /// Number of playlists that may be older than the one before them.
+    #[serde(skip_serializing_if = "is_unlimited")]
     pub playlists_went_back_max: u64,
     /// Stalled share of all time after the first frame.
     pub stalled_share_max: f64,
@@ -36,12 +40,15 @@ pub struct Thresholds {
     /// Percentage of segment requests that the origin must not have seen.
     pub offload_segments_percent_min: f64,
     /// The 95th percentile of the time to the first frame, in seconds.
+    #[serde(skip_serializing_if = "is_infinite")]
     pub startup_p95_s_max: f64,
     /// The 99th percentile of the time from when a player wanted a segment to its last byte, in milliseconds.
+    #[serde(skip_serializing_if = "is_infinite")]
     pub segment_p99_ms_max: f64,
     /// Percentage of all wanted likes that must be acknowledged.
     pub likes_acknowledged_percent_min: f64,
     /// The 99th percentile of the time from when a viewer wanted a like to its acknowledgement, in milliseconds.
+    #[serde(skip_serializing_if = "is_infinite")]
     pub likes_p99_ms_max: f64,
     /// Thresholds that apply only with a miss queue, of whatever kind.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,6 +126,14 @@ impl Default for Thresholds {
             off: None,
         }
     }
+}
+
+fn is_unlimited(count: &u64) -> bool {
+    *count == u64::MAX
+}
+
+fn is_infinite(limit: &f64) -> bool {
+    limit.is_infinite()
 }
 
 /// Percentage of viewer requests that may fail where a scenario does not say.

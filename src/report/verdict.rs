@@ -27,14 +27,6 @@ pub(super) fn check(summary: &Summary, thresholds: &Thresholds) -> Vec<Check> {
     let mut checks: Vec<_> = applying
         .flat_map(|thresholds| check_table(summary, thresholds))
         .collect();
-    // A table that repeats a threshold, or its default, says nothing new.
-    let mut known = Vec::new();
-    checks.retain(|check| {
-        let named = (check.what.clone(), check.limit.clone());
-        let is_new = !known.contains(&named);
-        known.push(named);
-        is_new
-    });
     checks.extend(at_most(
         &format!("segments that differ from {}", summary.held_against),
         summary.outcomes(Kind::Segment, Outcome::WrongBytes),

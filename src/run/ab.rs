@@ -28,6 +28,17 @@ pub struct PlannedRun {
     pub miss_queue: MissQueue,
 }
 
+impl PlannedRun {
+    /// The scenario as it is, with misses handled like this.
+    pub fn plain(scenario: &Scenario, miss_queue: MissQueue) -> Self {
+        Self {
+            label: Setting::MissQueue(miss_queue).to_string(),
+            scenario: scenario.clone(),
+            miss_queue,
+        }
+    }
+}
+
 /// One knob, set.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Setting {
@@ -65,8 +76,7 @@ impl Ab {
         let run = |setting: &Setting| {
             let mut run = PlannedRun {
                 label: setting.to_string(),
-                scenario: scenario.clone(),
-                miss_queue,
+                ..PlannedRun::plain(scenario, miss_queue)
             };
             setting.lay_over(&mut run);
             run

@@ -156,7 +156,8 @@ async fn start(
 }
 
 impl Edges {
-    /// Opens the cold edges and shields of a scenario's cluster, on free ports, for an origin at this URL.
+    /// Opens the cold edges and shields of a scenario's cluster, on free ports, for this origin. `config` holds the values of the
+    /// plan already ([`ClusterPlan::lay_over`]).
     ///
     /// # Errors
     /// No port is free, or a process cannot be started.
@@ -169,7 +170,6 @@ impl Edges {
         clock: Clock,
     ) -> anyhow::Result<Self> {
         let mut config = config.clone();
-        plan.lay_over(&mut config);
         config.edge.miss_queue = miss_queue;
         if plan.processes {
             let file = tempfile::Builder::new()

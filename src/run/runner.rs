@@ -53,9 +53,9 @@ pub async fn at_own_cluster(
     };
     let own = own?;
     let plan = &scenario.real.cluster;
-    let edges = Edges::open(plan, &own.origin, "edge", miss_queue, &own.config, clock).await?;
     let mut config = own.config.clone();
     plan.lay_over(&mut config);
+    let edges = Edges::open(plan, &own.origin, "edge", miss_queue, &config, clock).await?;
     let cluster = Cluster {
         origin: &own.origin,
         edges: &edges,

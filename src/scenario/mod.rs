@@ -230,6 +230,18 @@ mod tests {
     }
 
     #[test]
+    fn a_scenario_is_written_without_limits_that_do_not_bind_and_reads_back() {
+        for scenario in built_in() {
+            let text = toml::to_string(&scenario).unwrap();
+            assert!(
+                !text.contains("inf\n") && !text.contains("18446744073709551615"),
+                "{text}"
+            );
+            assert_eq!(parse("written.toml", &text).unwrap(), scenario);
+        }
+    }
+
+    #[test]
     fn likes_per_second_follow_the_number_of_viewers() {
         let mut scenario = find("goal-like-storm").unwrap();
         let before = scenario.real.likes.clone().unwrap();

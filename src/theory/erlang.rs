@@ -1,5 +1,5 @@
-//! An origin that answers a limited number of requests at once, lets some wait, and refuses the others: Erlang's loss formula
-//! and the M/M/c/K queue.
+//! The share of requests that an origin refuses. It answers a limited number at once (Erlang's loss formula), and may let some
+//! wait (the M/M/c/K queue).
 
 /// Share of requests that find all `slots` taken and are shed (Erlang-B). Requests arrive as a Poisson process.
 /// `offered` is the mean number under way if none were shed: arrival rate times mean fetch time. The distribution of

@@ -24,6 +24,19 @@ fn window(began: Instant) -> std::ops::Range<u64> {
     newest - 7..newest + 1
 }
 
+/// A media playlist of that window, with these names for its segments.
+fn playlist(began: Instant, name: impl Fn(u64) -> String) -> Behaviour {
+    let window = window(began);
+    let mut text = format!(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{}\n",
+        window.start
+    );
+    for number in window {
+        text += &format!("#EXTINF:1.0,\n{}\n", name(number));
+    }
+    Behaviour::ok(text)
+}
+
 /// Plays ten viewers with fast last miles for eight seconds at `path`.
 async fn play(server: &FaultOrigin, path: &str) -> Played {
     let mut scenario = celebrity_live();
@@ -169,15 +182,7 @@ async fn a_server_that_gives_each_session_its_own_names_is_not_called_wrong() {
             ));
         }
         let session = arrived.target.split('=').next_back().unwrap_or_default();
-        let window = window(began);
-        let mut text = format!(
-            "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{}\n",
-            window.start
-        );
-        for number in window {
-            text += &format!("#EXTINF:1.0,\nseg-{session}-{number}.ts\n");
-        }
-        Behaviour::ok(text)
+        playlist(began, |number| format!("seg-{session}-{number}.ts"))
     })
     .await;
     let played = play(&server, "/main.m3u8").await;
@@ -194,15 +199,7 @@ async fn a_run_in_which_no_viewer_saw_a_frame_fails_and_says_what_the_server_ans
         if arrived.target != "/media.m3u8" {
             return Behaviour::status(401);
         }
-        let window = window(began);
-        let mut text = format!(
-            "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{}\n",
-            window.start
-        );
-        for number in window {
-            text += &format!("#EXTINF:1.0,\n{number}.ts\n");
-        }
-        Behaviour::ok(text)
+        playlist(began, |number| format!("{number}.ts"))
     })
     .await;
     let played = play(&server, "/media.m3u8").await;
