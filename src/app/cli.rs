@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use http::{HeaderName, HeaderValue};
 
 use crate::config::Config;
 use crate::config::keys::CapacitySettings;
@@ -462,15 +463,17 @@ pub struct Surge {
     /// A built-in scenario, or the path of a TOML file.
     #[arg(value_name = "SCENARIO")]
     pub scenario: String,
-    /// A running edge, or the URL of a playlist at any other server. Repeat the flag for several. The surge changes
-    /// nothing there.
-    #[arg(
-        long = "target",
-        env = "SEAWALL_TARGET",
-        value_name = "URL",
-        value_delimiter = ','
-    )]
+    /// A running edge, or the URL of a playlist at any other server. Repeat the flag for several, or separate them with
+    /// commas. The surge changes nothing there.
+    #[arg(long = "target", env = "SEAWALL_TARGET", value_name = "URL")]
     pub targets: Vec<String>,
+    /// A header of every request to other people's servers, such as "Authorization: Bearer ..."; may be given several times. It
+    /// replaces our own of that name. Authorization and Cookie go to the hosts of the targets alone.
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header, requires = "targets")]
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Take any certificate from an https:// target. Without this: those that this machine trusts (SSL_CERT_FILE).
+    #[arg(long, requires = "targets")]
+    pub insecure: bool,
     /// The admin listener of Seawall's origin behind those edges, which counts its hits.
     #[arg(
         long,
@@ -782,6 +785,14 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 }
 
 /// The names of the miss queues, listed in `--help`.
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), &'static str> {
+    let refused = "expected NAME: VALUE, such as \"Authorization: Bearer abc\"";
+    let (name, value) = text.split_once(':').ok_or(refused)?;
+    let name = name.trim().parse().map_err(|_| refused)?;
+    let value = value.trim().parse().map_err(|_| refused)?;
+    Ok((name, value))
+}
+
 fn miss_queue() -> impl TypedValueParser<Value = MissQueue> {
     PossibleValuesParser::new(MissQueue::ALL.map(MissQueue::word))
         .try_map(|word| word.parse::<MissQueue>())

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cli;
 use crate::config::Config;
-use crate::load::Metrics;
+use crate::load::{Metrics, UserAgent};
 use crate::policy::status::MissQueue;
 use crate::report::documents;
 use crate::report::run::Run;
@@ -20,6 +20,7 @@ use crate::report::thresholds::Verdict;
 use crate::run::ab::{self, PlannedRun};
 use crate::run::cluster::{Cluster, Edges};
 use crate::run::runner::{self, Played, RunningEdges};
+use crate::run::targets;
 use crate::scenario::{self, Scenario};
 use crate::serve::clock::Clock;
 use crate::serve::components::MetricsDoor;
@@ -59,8 +60,13 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
     };
     let mut reported = Reported::default();
     if !flags.targets.is_empty() {
+        let user_agent = UserAgent {
+            headers: flags.headers.clone(),
+            insecure: flags.insecure,
+        };
         let edges = RunningEdges {
-            targets: &flags.targets,
+            user_agent: &user_agent,
+            targets: &targets::split(&flags.targets),
             channel: &flags.channel,
             origin_admin: flags.origin_admin.as_deref(),
             miss_queue: flags.miss_queue,

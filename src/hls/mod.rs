@@ -4,6 +4,8 @@ pub mod container;
 pub mod facts;
 pub mod ladder;
 pub mod names;
+pub mod parts;
 pub mod playlist;
 pub mod reader;
 pub mod timeline;
+pub mod variables;

@@ -1,4 +1,4 @@
-//! Playlists read as a player reads them: the body of an answer becomes facts, with every URI resolved to a path.
+//! Playlists read as a player reads them: the body of an answer becomes facts, with every URI resolved.
 //!
 //! m3u8-rs parses the text but does not validate it: it turns a malformed number into zero. So `clean` checks the text first,
 //! and playlists that are then empty or without URIs are refused. What servers write and players take is taken here, too: a
@@ -6,9 +6,22 @@
 
 use std::time::Duration;
 
+use m3u8_rs::{AlternativeMediaType, ByteRange, KeyMethod, MediaSegment};
 use url::Url;
 
+pub use super::variables::Variables;
 use crate::time::UnixTime;
+
+/// What a multivariant playlist says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MultivariantFacts {
+    /// Its renditions, as listed.
+    pub variants: Vec<Variant>,
+    /// Audio and subtitles that have playlists of their own.
+    pub tracks: Vec<Track>,
+    /// Its variables (EXT-X-DEFINE), which media playlists may import.
+    pub variables: Variables,
+}
 
 /// A rendition as the multivariant playlist offers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +30,66 @@ pub struct Variant {
     pub bandwidth_bps: u64,
     /// AVERAGE-BANDWIDTH, in bits per second, if the playlist has it.
     pub average_bps: Option<u64>,
-    /// Path of the media playlist.
+    /// Address of the media playlist: a path, or a URL where the base was one.
     pub path: String,
+    /// The group of its audio, if that has a playlist of its own.
+    pub audio: Option<String>,
+    /// The group of its subtitles.
+    pub subtitles: Option<String>,
+}
+
+/// Audio or subtitles with a playlist of their own (EXT-X-MEDIA).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Track {
+    /// What it holds.
+    pub kind: TrackKind,
+    /// GROUP-ID.
+    pub group: String,
+    /// NAME.
+    pub name: String,
+    /// Whether players take it without being asked.
+    pub selection: Selection,
+    /// Address of its media playlist.
+    pub path: String,
+}
+
+/// What a track holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrackKind {
+    /// Sound.
+    Audio,
+    /// Text.
+    Subtitles,
+}
+
+/// Whether players take a track whose viewer chooses none; of several they take the first kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Selection {
+    /// DEFAULT=YES.
+    Default,
+    /// AUTOSELECT=YES.
+    Autoselect,
+    /// Neither: only a viewer chooses it.
+    Manual,
+}
+
+impl MultivariantFacts {
+    /// The tracks that a player loads with this variant if its viewer chooses nothing: one for sound, and subtitles only where
+    /// they are the default.
+    pub fn tracks_of<'a>(&'a self, variant: &'a Variant) -> impl Iterator<Item = usize> + 'a {
+        let groups = [
+            (TrackKind::Audio, &variant.audio, Selection::Manual),
+            (TrackKind::Subtitles, &variant.subtitles, Selection::Default),
+        ];
+        groups.into_iter().filter_map(|(kind, group, at_least)| {
+            let group = group.as_deref()?;
+            let in_group = self.tracks.iter().enumerate().filter(|(_, track)| {
+                track.kind == kind && track.group == group && track.selection <= at_least
+            });
+            let (index, _) = in_group.min_by_key(|(_, track)| track.selection)?;
+            Some(index)
+        })
+    }
 }
 
 /// What a media playlist says.
@@ -41,10 +112,32 @@ pub struct Listed {
     pub duration: Duration,
     /// EXT-X-PROGRAM-DATE-TIME, extrapolated from the last one given (RFC 8216bis, section 4.4.4.6).
     pub begins_at: Option<UnixTime>,
-    /// Path of the segment.
-    pub path: String,
+    /// Where its bytes are.
+    pub resource: Resource,
     /// Whether the segment is missing on purpose (EXT-X-GAP): players do not load it.
     pub gap: bool,
+    /// The header that its bytes need in front (EXT-X-MAP).
+    pub map: Option<Resource>,
+    /// Address of the key that its bytes are encrypted with (EXT-X-KEY), if it can be fetched over HTTP.
+    pub key: Option<String>,
+}
+
+/// Where bytes are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Resource {
+    /// The address: a path, or a URL where the base was one.
+    pub path: String,
+    /// The bytes in it (EXT-X-BYTERANGE); `None`: all.
+    pub range: Option<Span>,
+}
+
+/// A part of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// The first byte.
+    pub from: u64,
+    /// Number of bytes.
+    pub bytes: u64,
 }
 
 /// Why a text is no playable playlist.
@@ -56,18 +149,18 @@ pub enum Unreadable {
     /// A number that the protocol requires is missing or malformed.
     #[error("a tag of the playlist is malformed")]
     Malformed,
-    /// A multivariant playlist without renditions, or an address on another host.
+    /// A multivariant playlist without renditions, or an address that may not be fetched.
     #[error("the playlist names nothing that can be fetched from this server")]
     Empty,
-    /// Segments are parts of a larger file (EXT-X-BYTERANGE).
-    #[error("its segments are byte ranges of one file, which Seawall's viewers do not ask for")]
-    ByteRanges,
+    /// A variable without a value (EXT-X-DEFINE).
+    #[error("the playlist uses a variable that nobody has defined (EXT-X-DEFINE)")]
+    Undefined,
 }
 
-/// Reads a multivariant playlist that was fetched from `base`. `base` is a path, or a URL if absolute addresses on the
-/// same host are allowed.
-pub fn multivariant(base: &str, text: &[u8]) -> Result<Vec<Variant>, Unreadable> {
-    let text = clean(text)?;
+/// Reads a multivariant playlist that was fetched from `base`: a path, to which all addresses must belong, or a URL, from which
+/// addresses may lead to any server.
+pub fn multivariant(base: &str, text: &[u8]) -> Result<MultivariantFacts, Unreadable> {
+    let (text, variables) = clean(base, text, &Variables::default())?;
     let (_, playlist) =
         m3u8_rs::parse_master_playlist(text.as_bytes()).map_err(|_| Unreadable::Malformed)?;
     let variants: Vec<_> = playlist
@@ -79,50 +172,61 @@ pub fn multivariant(base: &str, text: &[u8]) -> Result<Vec<Variant>, Unreadable>
                 bandwidth_bps: variant.bandwidth,
                 average_bps: variant.average_bandwidth,
                 path: resolve(base, &variant.uri).ok_or(Unreadable::Empty)?,
+                audio: variant.audio,
+                subtitles: variant.subtitles,
             })
         })
         .collect::<Result<_, _>>()?;
+    // Without an address a track is inside the variants.
+    let tracks = playlist.alternatives.into_iter().filter_map(|media| {
+        let kind = match media.media_type {
+            AlternativeMediaType::Audio => TrackKind::Audio,
+            AlternativeMediaType::Subtitles => TrackKind::Subtitles,
+            _ => return None,
+        };
+        Some(Track {
+            kind,
+            group: media.group_id,
+            name: media.name,
+            selection: match (media.default, media.autoselect) {
+                (true, _) => Selection::Default,
+                (false, true) => Selection::Autoselect,
+                (false, false) => Selection::Manual,
+            },
+            path: resolve(base, &media.uri?)?,
+        })
+    });
     match variants.is_empty() {
         true => Err(Unreadable::Empty),
-        false => Ok(variants),
+        false => Ok(MultivariantFacts {
+            variants,
+            tracks: tracks.collect(),
+            variables,
+        }),
     }
 }
 
-/// Reads a media playlist that was fetched from `base`: a path, or a URL as above.
+/// Reads a media playlist that was fetched from `base`: a path or a URL as above.
 pub fn media(base: &str, text: &[u8]) -> Result<MediaFacts, Unreadable> {
-    let text = clean(text)?;
+    media_importing(base, text, &Variables::default())
+}
+
+/// The same with the variables of the multivariant playlist that named it.
+pub fn media_importing(
+    base: &str,
+    text: &[u8],
+    imported: &Variables,
+) -> Result<MediaFacts, Unreadable> {
+    let (text, _) = clean(base, text, imported)?;
     let (_, playlist) =
         m3u8_rs::parse_media_playlist(text.as_bytes()).map_err(|_| Unreadable::Malformed)?;
     if !(1..=3_600).contains(&playlist.target_duration) {
         return Err(Unreadable::Malformed);
     }
-    let mut expected_at = None;
+    let mut before = Before::default();
     let listed = (playlist.media_sequence..)
         .zip(playlist.segments)
-        .map(|(number, segment)| {
-            if !(segment.duration >= 0.0 && segment.duration < 3_600.0) {
-                return Err(Unreadable::Malformed);
-            }
-            if segment.byte_range.is_some() {
-                return Err(Unreadable::ByteRanges);
-            }
-            let duration =
-                Duration::from_micros((f64::from(segment.duration) * 1e6).round() as u64);
-            let begins_at = segment
-                .program_date_time
-                .map(|date| {
-                    UnixTime::from_millis(u64::try_from(date.timestamp_millis()).unwrap_or(0))
-                })
-                .or(expected_at);
-            expected_at = begins_at.map(|begins_at| begins_at + duration);
-            Ok(Listed {
-                number,
-                duration,
-                begins_at,
-                path: resolve(base, &segment.uri).ok_or(Unreadable::Empty)?,
-                gap: segment.unknown_tags.iter().any(|tag| tag.tag == "X-GAP"),
-            })
-        })
+        .map(|(number, segment)| before.next(base, number, segment))
         .collect::<Result<_, _>>()?;
     Ok(MediaFacts {
         target_duration: Duration::from_secs(playlist.target_duration),
@@ -131,15 +235,110 @@ pub fn media(base: &str, text: &[u8]) -> Result<MediaFacts, Unreadable> {
     })
 }
 
-/// The text as m3u8-rs reads it well: lines without blanks at their ends, each with a newline. Refuses what m3u8-rs would misread
-/// silently.
-fn clean(text: &[u8]) -> Result<String, Unreadable> {
+/// What a segment takes over from those before it.
+#[derive(Default)]
+struct Before {
+    ends_at: Option<UnixTime>,
+    resource: Option<Resource>,
+    map: Option<Resource>,
+    key: Option<String>,
+}
+
+impl Before {
+    fn next(
+        &mut self,
+        base: &str,
+        number: u64,
+        segment: MediaSegment,
+    ) -> Result<Listed, Unreadable> {
+        if !(segment.duration >= 0.0 && segment.duration < 3_600.0) {
+            return Err(Unreadable::Malformed);
+        }
+        let duration = Duration::from_micros((f64::from(segment.duration) * 1e6).round() as u64);
+        let dated = segment
+            .program_date_time
+            .map(|date| UnixTime::from_millis(u64::try_from(date.timestamp_millis()).unwrap_or(0)));
+        let begins_at = dated.or(self.ends_at);
+        self.ends_at = begins_at.map(|begins_at| begins_at + duration);
+        let resource = self.resource(base, &segment.uri, segment.byte_range.as_ref())?;
+        self.resource = Some(resource.clone());
+        if let Some(map) = segment.map {
+            self.map = Some(Resource {
+                path: resolve(base, &map.uri).ok_or(Unreadable::Empty)?,
+                range: map.byte_range.map(|range| Span {
+                    from: range.offset.unwrap_or(0),
+                    bytes: range.length,
+                }),
+            });
+        }
+        if let Some(key) = segment.key {
+            // Keys of other schemes belong to systems that a load tester has no licence for.
+            let uri = key.uri.filter(|_| key.method != KeyMethod::None);
+            self.key = uri.and_then(|uri| resolve(base, &uri));
+        }
+        Ok(Listed {
+            number,
+            duration,
+            begins_at,
+            resource,
+            gap: segment.unknown_tags.iter().any(|tag| tag.tag == "X-GAP"),
+            map: self.map.clone(),
+            key: self.key.clone(),
+        })
+    }
+
+    /// Without an offset a range follows the range before it, in the same file (RFC 8216bis, section 4.4.4.2).
+    fn resource(
+        &self,
+        base: &str,
+        uri: &str,
+        range: Option<&ByteRange>,
+    ) -> Result<Resource, Unreadable> {
+        let path = resolve(base, uri).ok_or(Unreadable::Empty)?;
+        let Some(range) = range else {
+            return Ok(Resource { path, range: None });
+        };
+        let end_of_last = || {
+            let last = self.resource.as_ref().filter(|last| last.path == path)?;
+            let span = last.range?;
+            span.from.checked_add(span.bytes)
+        };
+        let from = range.offset.or_else(end_of_last);
+        let span = Span {
+            from: from.ok_or(Unreadable::Malformed)?,
+            bytes: range.length,
+        };
+        let ends_well = span.bytes > 0 && span.from.checked_add(span.bytes).is_some();
+        match ends_well {
+            true => Ok(Resource {
+                path,
+                range: Some(span),
+            }),
+            false => Err(Unreadable::Malformed),
+        }
+    }
+}
+
+/// The text as m3u8-rs reads it well: lines without blanks at their ends, each with a newline, and values in place of variables.
+/// Refuses what m3u8-rs would misread silently.
+fn clean(base: &str, text: &[u8], imported: &Variables) -> Result<(String, Variables), Unreadable> {
     let text = std::str::from_utf8(text).map_err(|_| Unreadable::NotAPlaylist)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut variables = Variables::default();
     let mut clean = String::with_capacity(text.len() + 1);
-    for line in text.lines() {
-        clean.push_str(line.trim_end());
+    for line in text.lines().map(str::trim_end) {
+        clean.push_str(&variables.put_into(line).ok_or(Unreadable::Undefined)?);
+        if line == "#EXT-X-KEY:METHOD=NONE" {
+            // m3u8-rs wants an IV where the protocol allows none, and would miss the end of the encryption.
+            clean.push_str(",IV=0x0");
+        }
         clean.push('\n');
+        if let Some(attributes) = line.strip_prefix("#EXT-X-DEFINE:") {
+            let query = query_of(base);
+            variables
+                .define(attributes, imported, &query)
+                .ok_or(Unreadable::Undefined)?;
+        }
     }
     if clean.lines().next() != Some("#EXTM3U") {
         return Err(Unreadable::NotAPlaylist);
@@ -153,28 +352,46 @@ fn clean(text: &[u8]) -> Result<String, Unreadable> {
     });
     match malformed {
         true => Err(Unreadable::Malformed),
-        false => Ok(clean),
+        false => Ok((clean, variables)),
     }
 }
 
 /// The host that stands for the server if only a path is known. No playlist names it.
 const HERE: &str = "http://seawall.invalid";
 
-/// Resolves `uri` against `base` (RFC 3986, section 5.2) to a path and query, without a fragment, in the form that may be sent.
-/// `None` for an absolute URL of another host, because a viewer stays with the edge that it was given.
+/// The base as a URL.
+fn url_of(base: &str) -> Option<Url> {
+    match base.starts_with('/') {
+        true => Url::parse(HERE).ok()?.join(base).ok(),
+        false => Url::parse(base).ok(),
+    }
+}
+
+/// The decoded parameters of the query of a playlist's address.
+fn query_of(base: &str) -> Vec<(String, String)> {
+    let url = url_of(base);
+    let pairs = url.iter().flat_map(Url::query_pairs);
+    pairs
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect()
+}
+
+/// Resolves `uri` against `base` (RFC 3986, section 5.2), without a fragment, in the form that may be sent. From a path it leads to
+/// a path and query on the same server; from a URL to a URL of any server.
 fn resolve(base: &str, uri: &str) -> Option<String> {
-    let base = match base.starts_with('/') {
-        true => Url::parse(HERE).ok()?.join(base).ok()?,
-        false => Url::parse(base).ok()?,
-    };
-    let resolved = base.join(uri).ok()?;
-    if uri.is_empty() || resolved.origin() != base.origin() {
+    let from = url_of(base)?;
+    let mut resolved = from.join(uri).ok()?;
+    resolved.set_fragment(None);
+    let is_http = matches!(resolved.scheme(), "http" | "https") && resolved.has_host();
+    if uri.is_empty() || !is_http {
         return None;
     }
-    let path = resolved.path();
-    Some(match resolved.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
+    if !base.starts_with('/') {
+        return Some(resolved.into());
+    }
+    (resolved.origin() == from.origin()).then(|| match resolved.query() {
+        Some(query) => format!("{}?{query}", resolved.path()),
+        None => resolved.path().to_owned(),
     })
 }
 
@@ -188,41 +405,35 @@ mod tests {
             #EXT-X-STREAM-INF:BANDWIDTH=840000\n360p/media.m3u8\n";
         let variants = multivariant("/live/demo/main.m3u8", text).unwrap();
         assert_eq!(
-            variants,
+            variants.variants,
             [
                 Variant {
                     bandwidth_bps: 230_000,
                     average_bps: Some(200_000),
-                    path: "/live/demo/180p/media.m3u8".to_owned()
+                    path: "/live/demo/180p/media.m3u8".to_owned(),
+                    audio: None,
+                    subtitles: None,
                 },
                 Variant {
                     bandwidth_bps: 840_000,
                     average_bps: None,
-                    path: "/live/demo/360p/media.m3u8".to_owned()
+                    path: "/live/demo/360p/media.m3u8".to_owned(),
+                    audio: None,
+                    subtitles: None,
                 },
             ]
         );
     }
 
     #[test]
-    fn addresses_are_resolved_on_the_same_host_alone() {
-        for (base, uri, path) in [
+    fn from_a_path_addresses_lead_to_the_same_server_alone_and_from_a_url_to_any() {
+        for (base, uri, address) in [
             ("/a/b.m3u8", "c.ts?x=1", Some("/a/c.ts?x=1")),
             ("/a/b.m3u8?token=1/2", "c.ts", Some("/a/c.ts")),
             ("/a/b.m3u8", "/c.ts", Some("/c.ts")),
             ("/a/b/c.m3u8", "../d.ts", Some("/a/d.ts")),
             ("/a/b.m3u8", "http://host/c.ts", None),
-            ("http://host:80/a/b.m3u8", "c.ts", Some("/a/c.ts")),
-            (
-                "http://host:80/a/b.m3u8",
-                "http://host:80/c.ts",
-                Some("/c.ts"),
-            ),
-            ("http://host:80/a/b.m3u8", "//host:80/c.ts", Some("/c.ts")),
-            ("http://host:80/a/b.m3u8", "http://host/c.ts", Some("/c.ts")),
-            ("http://host:80/a/b.m3u8", "http://other/c.ts", None),
-            ("http://host:80/a/b.m3u8", "https://host:80/c.ts", None),
-            ("HTTP://host/a/b.m3u8", "c.ts", Some("/a/c.ts")),
+            ("/a/b.m3u8", "//host/c.ts", None),
             ("/a/b.m3u8", "?x=1", Some("/a/b.m3u8?x=1")),
             ("/a/b.m3u8", "c.ts?up=/../d", Some("/a/c.ts?up=/../d")),
             ("/a/b.m3u8", "c d.ts#t=1", Some("/a/c%20d.ts")),
@@ -230,9 +441,115 @@ mod tests {
             ("/a/b.m3u8", "c%20d.ts", Some("/a/c%20d.ts")),
             ("/a/b.m3u8", "../../../c.ts", Some("/c.ts")),
             ("/a/b.m3u8", "", None),
+            (
+                "http://host:80/a/b.m3u8",
+                "c.ts",
+                Some("http://host/a/c.ts"),
+            ),
+            ("HTTP://Host/a/b.m3u8", "c.ts", Some("http://host/a/c.ts")),
+            (
+                "http://host/a/b.m3u8",
+                "//cdn:8080/c.ts#t",
+                Some("http://cdn:8080/c.ts"),
+            ),
+            (
+                "http://host/a/b.m3u8",
+                "https://host/c.ts",
+                Some("https://host/c.ts"),
+            ),
+            ("http://host/a/b.m3u8", "data:text/plain,x", None),
+            ("http://host/a/b.m3u8", "skd://key", None),
         ] {
-            assert_eq!(resolve(base, uri).as_deref(), path, "{uri} from {base}");
+            assert_eq!(resolve(base, uri).as_deref(), address, "{uri} from {base}");
         }
+    }
+
+    #[test]
+    fn tracks_with_playlists_of_their_own_are_taken_as_players_take_them() {
+        let text = b"#EXTM3U\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"Deutsch\",AUTOSELECT=YES,URI=\"de.m3u8\"\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"English\",DEFAULT=YES,AUTOSELECT=YES,URI=\"en.m3u8\"\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"inside\",NAME=\"Muxed\",DEFAULT=YES\n\
+            #EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"s\",NAME=\"English\",AUTOSELECT=YES,URI=\"sub.m3u8\"\n\
+            #EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"shown\",NAME=\"English\",DEFAULT=YES,AUTOSELECT=YES,URI=\"sub.m3u8\"\n\
+            #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=9,URI=\"i.m3u8\"\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\",SUBTITLES=\"s\"\nlow.m3u8\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=2,AUDIO=\"inside\",SUBTITLES=\"shown\"\nhigh.m3u8\n";
+        let facts = multivariant("/main.m3u8", text).unwrap();
+        assert_eq!(facts.variants.len(), 2, "players do not play I-frame lists");
+        let of = |variant| {
+            let tracks = facts.tracks_of(&facts.variants[variant]);
+            tracks
+                .map(|track| facts.tracks[track].path.as_str())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of(0), ["/en.m3u8"]);
+        assert_eq!(of(1), ["/sub.m3u8"]);
+    }
+
+    #[test]
+    fn ranges_headers_and_keys_hold_until_the_next_one() {
+        let text = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MAP:URI=\"all.mp4\",BYTERANGE=\"700@0\"\n\
+            #EXTINF:2,\n#EXT-X-BYTERANGE:100@700\nall.mp4\n\
+            #EXT-X-KEY:METHOD=AES-128,URI=\"key?n=1\"\n#EXTINF:2,\n#EXT-X-BYTERANGE:50\nall.mp4\n\
+            #EXT-X-KEY:METHOD=NONE\n#EXT-X-MAP:URI=\"next.mp4\"\n#EXTINF:2,\nc.m4s\n\
+            #EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"skd://licence\"\n#EXTINF:2,\nd.m4s\n#EXT-X-ENDLIST\n";
+        let facts = media("/v/media.m3u8", text).unwrap();
+        assert!(facts.ended);
+        let shown = |resource: &Resource| match resource.range {
+            Some(Span { from, bytes }) => format!("{} {bytes}@{from}", resource.path),
+            None => resource.path.clone(),
+        };
+        let told: Vec<_> = facts
+            .listed
+            .iter()
+            .map(|segment| {
+                let map = segment.map.as_ref().map(shown).unwrap_or_default();
+                let key = segment.key.clone().unwrap_or_default();
+                (shown(&segment.resource), map, key)
+            })
+            .collect();
+        let row = |segment: &str, map: &str, key: &str| {
+            (segment.to_owned(), map.to_owned(), key.to_owned())
+        };
+        assert_eq!(
+            told,
+            [
+                row("/v/all.mp4 100@700", "/v/all.mp4 700@0", ""),
+                row("/v/all.mp4 50@800", "/v/all.mp4 700@0", "/v/key?n=1"),
+                row("/v/c.m4s", "/v/next.mp4", ""),
+                row("/v/d.m4s", "/v/next.mp4", ""),
+            ]
+        );
+        for range in ["9", "0@0", "9@18446744073709551615"] {
+            let text = format!(
+                "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n#EXT-X-BYTERANGE:{range}\na.mp4\n"
+            );
+            let read = media("/media.m3u8", text.as_bytes());
+            assert_eq!(read, Err(Unreadable::Malformed), "{range}");
+        }
+    }
+
+    #[test]
+    fn values_stand_in_place_of_variables_in_both_playlists() {
+        let main = b"#EXTM3U\n#EXT-X-DEFINE:NAME=\"cdn\",VALUE=\"http://cdn.example\"\n\
+            #EXT-X-DEFINE:QUERYPARAM=\"token\"\n#EXT-X-STREAM-INF:BANDWIDTH=1\n{$cdn}/low.m3u8?t={$token}\n";
+        let facts = multivariant("http://host/main.m3u8?token=a%20b", main).unwrap();
+        assert_eq!(
+            facts.variants[0].path,
+            "http://cdn.example/low.m3u8?t=a%20b"
+        );
+        let text = b"#EXTM3U\n#EXT-X-DEFINE:IMPORT=\"cdn\"\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{$cdn}/1.ts\n";
+        let read = media_importing("http://cdn.example/low.m3u8", text, &facts.variables).unwrap();
+        assert_eq!(read.listed[0].resource.path, "http://cdn.example/1.ts");
+        let alone = media("http://cdn.example/low.m3u8", text);
+        assert_eq!(alone, Err(Unreadable::Undefined));
+        let unknown = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{$cdn}/1.ts\n";
+        assert_eq!(
+            media_importing("/low.m3u8", unknown, &facts.variables),
+            Err(Unreadable::Undefined),
+            "what is not imported is not known"
+        );
     }
 
     #[test]
@@ -245,7 +562,7 @@ mod tests {
         let listed: Vec<_> = facts
             .listed
             .iter()
-            .map(|segment| (segment.number, segment.path.as_str()))
+            .map(|segment| (segment.number, segment.resource.path.as_str()))
             .collect();
         assert_eq!(
             listed,
@@ -267,7 +584,7 @@ mod tests {
         let plain = "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:2.5,\na.ts\n#EXT-X-GAP\n\
                      #EXTINF:0,\nb.ts\n";
         let expected = media("/live/media.m3u8", plain.as_bytes()).unwrap();
-        let of = |segment: &Listed| (segment.number, segment.path.clone(), segment.gap);
+        let of = |segment: &Listed| (segment.number, segment.resource.path.clone(), segment.gap);
         let told: Vec<_> = expected.listed.iter().map(of).collect();
         assert_eq!(
             told,
@@ -307,21 +624,6 @@ mod tests {
         ];
         for (text, why) in cases {
             assert_eq!(media("/live/demo/180p/media.m3u8", text), Err(why));
-        }
-    }
-
-    #[test]
-    fn references_are_resolved_against_the_playlist() {
-        let base = "/live/demo/180p/media.m3u8";
-        for (uri, path) in [
-            ("7.ts", Some("/live/demo/180p/7.ts")),
-            ("./7.ts", Some("/live/demo/180p/7.ts")),
-            ("../360p/7.ts", Some("/live/demo/360p/7.ts")),
-            ("/other/7.ts", Some("/other/7.ts")),
-            ("//host/7.ts", None),
-            ("http://host/7.ts", None),
-        ] {
-            assert_eq!(resolve(base, uri).as_deref(), path, "{uri}");
         }
     }
 }

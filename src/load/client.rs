@@ -14,13 +14,11 @@ use std::task::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::Crc;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::answer::{Answer, Head, Step};
 use super::edge::EdgeAddress;
-use super::stream::Fingerprints;
 use super::verifier::{self, Verifier};
 use crate::report::record::{Outcome, ResultWord};
 use crate::serve::clock::Clock;
@@ -40,14 +38,14 @@ thread_local! {
 }
 
 /// The longest playlist that is read, in bytes; a longer one counts as unreadable.
-const PLAYLIST_BYTES_MAX: usize = 16 << 20;
+pub(super) const PLAYLIST_BYTES_MAX: usize = 16 << 20;
 /// The longest error body that is read to keep the connection, in bytes. Beyond it a new connection is cheaper.
 const ERROR_BYTES_MAX: u64 = 64 * 1024;
 /// The longest answer to a like that is read, in bytes.
 const SAID_BYTES_MAX: u64 = 16 * 1024;
 
 /// The facts about one request that are known so far.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Trace {
     pub(super) sent: Option<Timestamp>,
     pub(super) first_byte: Option<Timestamp>,
@@ -84,11 +82,6 @@ pub(super) enum Sink<'a> {
         verifier: &'a Verifier,
         rendition: u32,
         number: u64,
-    },
-    /// Compared with the first body at this path, by checksum, and not kept.
-    Fingerprint {
-        bodies: &'a Fingerprints,
-        path: &'a str,
     },
 }
 
@@ -280,8 +273,6 @@ enum Received {
     Kept,
     /// The bytes still expected, and whether other bytes came.
     Compared { expected: Bytes, differs: bool },
-    /// The checksum of the bytes so far.
-    Digested(Crc),
 }
 
 /// What a reception wants next.
@@ -384,7 +375,6 @@ impl Reception<'_> {
                 };
                 self.compare_with(expected);
             }
-            (200 | 206, Sink::Fingerprint { .. }) => self.body = Received::Digested(Crc::new()),
             // Beyond this length a new connection is cheaper than reading the rest of the body.
             _ if head.length.is_none_or(|length| length > ERROR_BYTES_MAX) => {
                 return Some(Next::Nothing { keeps: false });
@@ -422,7 +412,6 @@ impl Reception<'_> {
                 true if !*differs => drop(expected.split_to(part.len())),
                 _ => *differs = true,
             },
-            Received::Digested(digest) => digest.update(part),
             Received::Skipped => {}
         }
         Ok(())
@@ -435,12 +424,6 @@ impl Reception<'_> {
             (Received::Compared { differs: true, .. }, _) => Err(Outcome::WrongBytes),
             (Received::Compared { expected, .. }, _) if !expected.is_empty() => {
                 Err(Outcome::Truncated)
-            }
-            (Received::Digested(body), Sink::Fingerprint { bodies, path }) => {
-                match bodies.agrees(path, body.into()) {
-                    true => Ok(()),
-                    false => Err(Outcome::WrongBytes),
-                }
             }
             _ => Ok(()),
         }

@@ -132,16 +132,25 @@ pub async fn run(
     progress: impl Fn(Progress),
     stop: CancellationToken,
 ) -> Result<RunRecord, Unplayable> {
-    let edges = resolve(&plan.targets).await?;
+    let edges = match &plan.stream {
+        Stream::Channels(_) => resolve(&plan.targets).await?,
+        Stream::Foreign { .. } => Vec::new(),
+    };
+    let targets = plan.targets.len() as u32;
+    if targets == 0 {
+        return Err(Unplayable::NoTarget);
+    }
     let allowed = allowed_renditions(plan)?;
     let choice = Choice {
-        edges: edges.len() as u32,
+        edges: targets,
         channels: plan.stream.channels(),
     };
     let visits = audience::draw(&plan.audience, choice, plan.seed);
     let workers = plan.workers.runtimes();
     let pool = |edge: &EdgeAddress, size: u32| {
-        let share = size.div_ceil((edges.len() * workers.len()) as u32).max(1);
+        let share = size
+            .div_ceil((edges.len() * workers.len()).max(1) as u32)
+            .max(1);
         Pool::new(edge.clone(), share as usize)
     };
     let pools = |size| {
@@ -166,8 +175,10 @@ pub async fn run(
             &plan.stream,
             allowed,
             matches!(audience.abr, abr::Mode::Fixed(_)),
+            (workers.len(), plan.connections.pool),
         ),
         edges,
+        targets,
         pools,
         deadlines: workers.iter().map(|_| Deadlines::new(clock)).collect(),
         one_part_of: plan.connections.one_part_of,
@@ -220,6 +231,11 @@ pub async fn run(
         renditions: plan.stream.renditions(),
         segment_duration: plan.stream.segment_duration(),
         held_against: plan.stream.held_against(),
+        foreign: match &world.watched {
+            Watched::Foreign(stream) => Some(stream.figures()),
+            Watched::Channels { .. } => None,
+        },
+        last_mile_median_bps: audience.last_mile.median_bps,
         began: clock.unix_at(world.began),
         began_at: world.began,
         elapsed,
@@ -280,9 +296,6 @@ fn so_far(world: &World, whole: Duration, scheduled: u32) -> Progress {
 }
 
 async fn resolve(targets: &[String]) -> Result<Vec<EdgeAddress>, Unplayable> {
-    if targets.is_empty() {
-        return Err(Unplayable::NoTarget);
-    }
     let mut edges = Vec::with_capacity(targets.len());
     for target in targets {
         let authority = authority(target).ok_or_else(|| Unplayable::NotATarget(target.clone()))?;

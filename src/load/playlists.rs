@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use super::stream::Offered;
+use super::offered::Offered;
 use crate::hls::reader::MediaFacts;
 use crate::viewer::abr::Needs;
 use crate::viewer::player::Listed;

@@ -1,16 +1,15 @@
 //! The stream that viewers watch: the paths that they ask for, the log's names for them, and the bytes that segments are
-//! compared with.
-//!
-//! For Seawall's own channels every byte is known beforehand. For any other HLS stream only one thing is known: viewers that
-//! ask for the same segment must get the same bytes.
+//! compared with. For Seawall's own channels every byte is known beforehand.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use flate2::Crc;
+use url::Url;
 
+use super::agent::{Agent, UserAgent};
+use super::foreign::ForeignStream;
 use super::numbering::{global, local};
+use super::offered::Offered;
 use super::verifier::Verifier;
 use crate::hls::names::LivePath;
 use crate::hls::reader::{self, Variant};
@@ -25,10 +24,14 @@ pub enum Stream {
     Channels(Vec<Channel>),
     /// Any other HLS stream, at paths of its own.
     Foreign {
-        /// At each target, the path and query of its playlist.
-        paths: Vec<String>,
+        /// At each target, the address of its playlist.
+        urls: Vec<Url>,
         /// BANDWIDTH of each rendition that the stream offers, lowest first.
         bandwidths_bps: Vec<u64>,
+        /// Names of its sound and subtitles, where those have playlists of their own.
+        tracks: Vec<String>,
+        /// How viewers present themselves.
+        user_agent: UserAgent,
         /// Duration of its segments.
         segment_duration: Duration,
     },
@@ -52,14 +55,18 @@ impl Stream {
                 };
                 channels.iter().flat_map(of).collect()
             }
-            Self::Foreign { bandwidths_bps, .. } => bandwidths_bps
-                .iter()
-                .map(|bps| match bps {
+            Self::Foreign {
+                bandwidths_bps,
+                tracks,
+                ..
+            } => {
+                let variants = bandwidths_bps.iter().map(|bps| match bps {
                     // A media playlist does not state its bandwidth.
                     0 => "the stream".to_owned(),
                     bps => format!("{} kb/s", bps / 1_000),
-                })
-                .collect(),
+                });
+                variants.chain(tracks.iter().cloned()).collect()
+            }
         }
     }
 
@@ -109,24 +116,7 @@ pub(super) enum Watched {
         /// Indices into the ladder of the renditions that players may choose.
         allowed: Vec<u32>,
     },
-    Foreign {
-        paths: Vec<String>,
-        bandwidths_bps: Vec<u64>,
-        /// Whether viewers have no choice: only the lowest rendition is offered.
-        one: bool,
-        bodies: Fingerprints,
-    },
-}
-
-/// A rendition as a player sees it.
-#[derive(Clone, Debug)]
-pub(super) struct Offered {
-    /// Its index in the log.
-    pub(super) rendition: u32,
-    pub(super) bandwidth_bps: u64,
-    pub(super) average_bps: u64,
-    /// Path of its media playlist.
-    pub(super) path: String,
+    Foreign(Box<ForeignStream>),
 }
 
 /// Number of the newest segments that are kept regenerated: as many as a joining viewer asks for.
@@ -135,8 +125,13 @@ const PREPARED: u64 = 4;
 const CHANNELS_PREPARED_MAX: usize = 4;
 
 impl Watched {
-    /// With `one`, viewers keep to one rendition.
-    pub(super) fn new(stream: &Stream, allowed: Vec<u32>, one: bool) -> Self {
+    /// With `one`, viewers keep to one rendition. `pool` is the number of workers, and the connections that viewers share.
+    pub(super) fn new(
+        stream: &Stream,
+        allowed: Vec<u32>,
+        one: bool,
+        pool: (usize, Option<u32>),
+    ) -> Self {
         match stream {
             Stream::Channels(channels) => {
                 let channels: Vec<_> = channels.iter().cloned().map(Arc::new).collect();
@@ -147,15 +142,18 @@ impl Watched {
                 }
             }
             Stream::Foreign {
-                paths,
+                urls,
                 bandwidths_bps,
+                tracks,
+                user_agent,
                 ..
-            } => Self::Foreign {
-                paths: paths.clone(),
-                bandwidths_bps: bandwidths_bps.clone(),
+            } => Self::Foreign(Box::new(ForeignStream::new(
+                urls.clone(),
+                (bandwidths_bps.len(), tracks.len()),
                 one,
-                bodies: Fingerprints::default(),
-            },
+                Agent::new(user_agent, urls),
+                pool,
+            ))),
         }
     }
 
@@ -183,74 +181,53 @@ impl Watched {
         }
     }
 
-    /// The path at which a viewer of this channel begins, at this edge.
-    pub(super) fn start(&self, channel: u32, edge: u32) -> String {
-        match self {
-            Self::Channels { channels, .. } => {
-                let channel = &channels[channel as usize].name;
-                LivePath::Multivariant { channel }.to_string()
-            }
-            Self::Foreign { paths, .. } => paths[edge as usize].clone(),
-        }
+    /// The path at which a viewer of this channel of Seawall begins.
+    pub(super) fn start(&self, channel: u32) -> String {
+        let Self::Channels { channels, .. } = self else {
+            return String::new();
+        };
+        let channel = &channels[channel as usize].name;
+        LivePath::Multivariant { channel }.to_string()
     }
 
-    /// The renditions that a multivariant playlist at `path` offers of this channel, lowest first; empty if the playlist cannot
-    /// be read. Its addresses are resolved against `base`.
-    pub(super) fn offered(
-        &self,
-        channel: u32,
-        base: &str,
-        path: &str,
-        text: &[u8],
-    ) -> Vec<Offered> {
-        let mut variants = match reader::multivariant(base, text) {
-            Ok(variants) => variants,
-            // A media playlist alone is a stream with one rendition.
-            Err(_) if matches!(self, Self::Foreign { .. }) && reader::media(base, text).is_ok() => {
-                vec![Variant {
-                    bandwidth_bps: 0,
-                    average_bps: None,
-                    path: path.to_owned(),
-                }]
-            }
-            Err(_) => return Vec::new(),
+    /// The renditions that the multivariant playlist at `path` offers of this channel of Seawall, lowest first; empty if the
+    /// playlist cannot be read.
+    pub(super) fn offered(&self, channel: u32, path: &str, text: &[u8]) -> Vec<Offered> {
+        let (
+            Self::Channels {
+                channels, allowed, ..
+            },
+            Ok(facts),
+        ) = (self, reader::multivariant(path, text))
+        else {
+            return Vec::new();
         };
+        let mut variants = facts.variants;
         variants.sort_by_key(|variant| variant.bandwidth_bps);
-        if let Self::Foreign { one: true, .. } = self {
-            variants.truncate(1);
-        }
-        let offered = |(place, variant): (u32, Variant)| {
-            let rendition = match self {
-                Self::Channels {
-                    channels, allowed, ..
-                } => {
-                    let known = &channels[channel as usize];
-                    let Some(LivePath::MediaPlaylist {
-                        channel: name,
-                        rendition,
-                    }) = LivePath::parse(&variant.path)
-                    else {
-                        return None;
-                    };
-                    let ladder = &known.layout.ladder;
-                    let index = ladder.iter().position(|known| known.name == rendition)? as u32;
-                    if name != known.name || !allowed.contains(&index) {
-                        return None;
-                    }
-                    global(known, channel, index)
-                }
-                Self::Foreign { bandwidths_bps, .. } => {
-                    (place < bandwidths_bps.len() as u32).then_some(place)?
-                }
-            };
-            Some(Offered {
+        let known = &channels[channel as usize];
+        let offered = |variant: Variant| {
+            let Some(LivePath::MediaPlaylist {
+                channel: name,
                 rendition,
+            }) = LivePath::parse(&variant.path)
+            else {
+                return None;
+            };
+            let ladder = &known.layout.ladder;
+            let index = ladder.iter().position(|known| known.name == rendition)? as u32;
+            if name != known.name || !allowed.contains(&index) {
+                return None;
+            }
+            Some(Offered {
+                rendition: global(known, channel, index),
                 bandwidth_bps: variant.bandwidth_bps,
                 average_bps: variant.average_bps.unwrap_or(variant.bandwidth_bps),
                 path: variant.path,
+                tracks: Vec::new(),
+                variables: Arc::default(),
             })
         };
-        (0..).zip(variants).filter_map(offered).collect()
+        variants.into_iter().filter_map(offered).collect()
     }
 
     /// Whether a listed segment has the name that belongs to its number: otherwise its bytes could not be checked.
@@ -260,7 +237,7 @@ impl Watched {
         };
         let (channel, ladder_index) = local(&channels[0], rendition);
         let channel = &channels[channel as usize];
-        LivePath::parse(&segment.path)
+        LivePath::parse(&segment.resource.path)
             == Some(LivePath::Segment {
                 channel: &channel.name,
                 rendition: &channel.layout.ladder[ladder_index as usize].name,
@@ -284,65 +261,11 @@ impl Watched {
     }
 }
 
-/// Length and checksum of each segment of a foreign stream when it was first received, by its path and query. A number says
-/// nothing: each rendition, and each session, may count for itself (RFC 8216bis, section 6.3.2).
-#[derive(Default)]
-pub(super) struct Fingerprints {
-    seen: Mutex<HashMap<Box<str>, Fingerprint>>,
-}
-
-/// Maximum number of segments that are remembered; further segments are not compared.
-const REMEMBERED_MAX: usize = 100_000;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint {
-    /// Length modulo 2^32.
-    bytes: u32,
-    checksum: u32,
-}
-
-impl From<Crc> for Fingerprint {
-    fn from(body: Crc) -> Self {
-        Self {
-            bytes: body.amount(),
-            checksum: body.sum(),
-        }
-    }
-}
-
-impl Fingerprints {
-    /// Whether a body equals the first body at the same path. The first body itself always does.
-    pub(super) fn agrees(&self, path: &str, body: Fingerprint) -> bool {
-        let mut seen = self.seen.lock().expect("no holder of this lock panics");
-        if let Some(first) = seen.get(path) {
-            return *first == body;
-        }
-        if seen.len() < REMEMBERED_MAX {
-            seen.insert(path.into(), body);
-        }
-        true
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::hls::timeline::Layout;
     use crate::time::UnixTime;
-
-    #[test]
-    fn the_same_bytes_agree_however_they_were_cut_and_others_do_not() {
-        let body = |pieces: &[&[u8]]| {
-            let mut body = Crc::new();
-            pieces.iter().for_each(|piece| body.update(piece));
-            Fingerprint::from(body)
-        };
-        let bodies = Fingerprints::default();
-        assert!(bodies.agrees("/low/7.ts", body(&[b"segment ", b"seven"])));
-        assert!(bodies.agrees("/low/7.ts", body(&[b"segm", b"ent seve", b"n"])));
-        assert!(!bodies.agrees("/low/7.ts", body(&[b"segment ", b"eight"])));
-        assert!(bodies.agrees("/high/7.ts", body(&[b"another"])));
-    }
 
     #[test]
     fn renditions_of_several_channels_have_names_and_indices_of_their_own() {
@@ -357,10 +280,9 @@ mod tests {
         let names = one.renditions();
         assert_eq!(two.renditions()[0], format!("a/{}", names[0]));
         assert_eq!(two.renditions().len(), 2 * names.len());
-        let watched = Watched::new(&two, vec![0], false);
+        let watched = Watched::new(&two, vec![0], false, (1, None));
         let offered = watched.offered(
             1,
-            "/live/b/main.m3u8",
             "/live/b/main.m3u8",
             b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n180p/media.m3u8\n",
         );

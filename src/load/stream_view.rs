@@ -4,8 +4,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::offered::Offered;
 use super::playlists::{Media, Multivariant};
-use super::stream::{Offered, Watched};
+use super::stream::Watched;
 use super::world::World;
 use crate::hls::reader;
 use crate::report::record::{self, Outcome};
@@ -47,13 +48,13 @@ impl StreamView {
         }
     }
 
-    /// The path of an object at this edge.
-    pub(super) fn path(&self, watched: &Watched, edge: u32, object: Object) -> Cow<'_, str> {
+    /// The path of an object of one of Seawall's channels.
+    pub(super) fn path(&self, watched: &Watched, object: Object) -> Cow<'_, str> {
         match object {
-            Object::Multivariant => watched.start(self.channel, edge).into(),
+            Object::Multivariant => watched.start(self.channel).into(),
             Object::MediaPlaylist { rendition } => (&*self.offered(rendition).path).into(),
             Object::Segment { rendition, number } => match self.listed(number) {
-                Some(segment) => (&*segment.path).into(),
+                Some(segment) => (&*segment.resource.path).into(),
                 None => watched
                     .path_of(self.offered(rendition).rendition, number)
                     .expect("only where names follow from numbers does a player ask early")
@@ -76,42 +77,36 @@ impl StreamView {
         Some((bits as u64 / 8 / one_part_of).max(PART_BYTES_MIN))
     }
 
-    /// Reads the answer for this path at this edge. `text` is its body if the object is a playlist.
+    /// Reads the answer for this path of one of Seawall's channels. `text` is its body if the object is a playlist.
     pub(super) fn read(
         &self,
         world: &World,
-        edge: u32,
         object: record::Object,
         path: &str,
         text: &[u8],
     ) -> Result<Came, Outcome> {
-        let base = match world.watched {
-            Watched::Channels { .. } => Cow::Borrowed(path),
-            // Foreign servers may use their own host names in URLs.
-            Watched::Foreign { .. } => {
-                format!("http://{}{path}", world.edges[edge as usize].host).into()
-            }
-        };
         let came = match object {
             record::Object::Multivariant => {
                 let texts = &world.playlists.multivariant;
-                let says = texts.says(self.channel, &base, text, || {
-                    let offered = world.watched.offered(self.channel, &base, path, text);
+                let says = texts.says(self.channel, path, text, || {
+                    let offered = world.watched.offered(self.channel, path, text);
                     (!offered.is_empty()).then(|| offered.into())
                 });
                 says.map(Came::Multivariant)
             }
             record::Object::MediaPlaylist { rendition } => {
                 let named_so = |segment: &_| world.watched.is_named_so(rendition, segment);
-                let says = world.playlists.media.says(rendition, &base, text, || {
-                    let facts = reader::media(&base, text).ok()?;
+                let says = world.playlists.media.says(rendition, path, text, || {
+                    let facts = reader::media(path, text).ok()?;
                     Some(facts)
                         .filter(|facts| facts.listed.iter().all(named_so))
                         .map(Media::from)
                 });
                 says.map(Came::Media)
             }
-            record::Object::Segment { .. } => Some(Came::Segment),
+            record::Object::Segment { .. }
+            | record::Object::Header { .. }
+            | record::Object::Key { .. } => Some(Came::Segment),
         };
         came.ok_or(Outcome::Unreadable)
     }
@@ -122,7 +117,7 @@ impl StreamView {
     }
 
     /// A segment as the viewer's media playlist lists it.
-    fn listed(&self, number: u64) -> Option<&reader::Listed> {
+    pub(super) fn listed(&self, number: u64) -> Option<&reader::Listed> {
         let mut listed = self.playlist.as_ref()?.facts.listed.iter();
         listed.find(|segment| segment.number == number)
     }

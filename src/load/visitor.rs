@@ -5,18 +5,26 @@ use std::pin::pin;
 use std::sync::atomic::Ordering;
 
 use super::client::{Connection, Sink, Trace, Wanted};
-use super::log::Log;
+use super::entry::Entry;
+use super::guest::{Errand, Guest};
 use super::metrics::Counted;
 use super::stream::Watched;
 use super::stream_view::{Came, StreamView};
 use super::ticks::TICK;
 use super::world::World;
-use crate::report::record::{self, Outcome, Request};
-use crate::serve::clock::Clock;
+use crate::report::record::{self, Outcome};
 use crate::time::Timestamp;
 use crate::viewer::audience::Visit;
 use crate::viewer::failure::Failure;
 use crate::viewer::player::{self, Action, Object, Player, Seat, TIMEOUT};
+
+/// What is known of the requests for one object, for the player.
+#[derive(Default)]
+struct Outing {
+    trace: Trace,
+    /// Whether the viewer's own network failed.
+    offline: bool,
+}
 
 /// A viewer that is present. It leaves when this is dropped, so a viewer that is cut off in the middle is logged too.
 pub(super) struct Visitor<'a> {
@@ -32,6 +40,8 @@ pub(super) struct Visitor<'a> {
     worker: usize,
     /// The viewer's own connection, if there is no pool.
     own: Option<Box<Connection>>,
+    /// The viewer's client and what it has loaded, at other people's servers.
+    guest: Option<Box<Guest>>,
 }
 
 impl Drop for Visitor<'_> {
@@ -82,6 +92,10 @@ impl<'a> Visitor<'a> {
             at: visit.edge,
             worker,
             own: None,
+            guest: match &world.watched {
+                Watched::Foreign(stream) => Some(Box::new(Guest::new(stream.browser(worker)))),
+                Watched::Channels { .. } => None,
+            },
             visit,
         }
     }
@@ -130,8 +144,7 @@ impl<'a> Visitor<'a> {
     }
 
     fn go_where_the_player_is(&mut self) {
-        let edges = self.world.edges.len() as u32;
-        let at = (self.visit.edge + self.player.moves()) % edges;
+        let at = (self.visit.edge + self.player.moves()) % self.world.targets;
         if at != self.at {
             self.at = at;
             self.own = None;
@@ -143,29 +156,14 @@ impl<'a> Visitor<'a> {
 
     /// Gets the object that the player has wanted since `due`, and tells the player the outcome.
     pub(super) async fn get(mut self: Box<Self>, object: Object, due: Timestamp) -> Box<Self> {
-        let world = self.world;
-        let clock = world.clock;
-        let began = clock.now();
-        self.does(began);
-        let mut entry = Entry {
-            log: &world.log,
-            clock,
-            viewer: self.visit.viewer,
-            edge: self.at,
-            object: self.view.name(object),
-            due,
-            began,
-            trace: Trace::default(),
-            outcome: Outcome::Cut,
+        let clock = self.world.clock;
+        self.does(clock.now());
+        let mut errand = Outing::default();
+        let ended = match self.guest.take() {
+            Some(guest) => self.get_elsewhere(guest, object, due, &mut errand).await,
+            None => self.get_here(object, due, &mut errand).await,
         };
-        let mut offline = false;
-        let ended = self.ask(object, &mut entry, &mut offline).await;
-        entry.outcome = match ended {
-            Ok(_) => Outcome::Ok,
-            // No byte of the request had been sent.
-            Err(Outcome::Reset) if entry.trace.sent.is_none() => Outcome::Refused,
-            Err(outcome) => outcome,
-        };
+        let Outing { trace, offline } = errand;
         match ended {
             Ok(Came::Multivariant(came)) => {
                 self.player.on_multivariant(clock.now(), came.needs.clone());
@@ -173,14 +171,15 @@ impl<'a> Visitor<'a> {
             }
             Ok(Came::Media(came)) => {
                 let target_duration = came.facts.target_duration;
+                let listed = came.listed.clone();
                 self.player
-                    .on_playlist(clock.now(), target_duration, came.listed.clone());
+                    .on_playlist(clock.now(), target_duration, listed, came.facts.ended);
                 self.view.playlist = Some(came);
             }
             // A player cannot know that bytes are wrong; only the log records it.
             Ok(Came::Segment) | Err(Outcome::WrongBytes) => {
-                let bytes = entry.trace.whole_bytes.unwrap_or(entry.trace.bytes);
-                if let Some(at) = entry.trace.first_byte {
+                let bytes = trace.whole_bytes.unwrap_or(trace.bytes);
+                if let Some(at) = trace.first_byte {
                     self.player.on_first_byte(at);
                 }
                 self.player.on_segment(clock.now(), bytes);
@@ -192,15 +191,70 @@ impl<'a> Visitor<'a> {
                 let failure = match outcome {
                     _ if offline => Failure::Offline,
                     Outcome::Timeout => Failure::Timeout,
-                    Outcome::Status => Failure::Status(entry.trace.status),
+                    Outcome::Status => Failure::Status(trace.status),
                     _ => Failure::Closed,
                 };
-                let retry_after = entry.trace.retry_after;
-                self.player.on_failure(clock.now(), failure, retry_after);
+                self.player
+                    .on_failure(clock.now(), failure, trace.retry_after);
             }
         }
-        drop(entry);
         self
+    }
+
+    /// Gets an object from an edge of Seawall: one request, which is a line of the log.
+    async fn get_here(
+        &mut self,
+        object: Object,
+        due: Timestamp,
+        outing: &mut Outing,
+    ) -> Result<Came, Outcome> {
+        let world = self.world;
+        let mut entry = Entry {
+            log: &world.log,
+            clock: world.clock,
+            viewer: self.visit.viewer,
+            edge: self.at,
+            object: self.view.name(object),
+            due,
+            began: world.clock.now(),
+            trace: Trace::default(),
+            outcome: Outcome::Cut,
+        };
+        let ended = self.ask(object, &mut entry, &mut outing.offline).await;
+        entry.ends(&ended);
+        outing.trace = entry.trace.clone();
+        ended
+    }
+
+    /// Gets an object from another server, with all that belongs to it.
+    async fn get_elsewhere(
+        &mut self,
+        mut guest: Box<Guest>,
+        object: Object,
+        due: Timestamp,
+        outing: &mut Outing,
+    ) -> Result<Came, Outcome> {
+        let Watched::Foreign(stream) = &self.world.watched else {
+            return Err(Outcome::Unreadable);
+        };
+        let told = self.told(object);
+        let mut errand = Errand {
+            world: self.world,
+            stream,
+            view: &self.view,
+            worker: self.worker,
+            viewer: self.visit.viewer,
+            edge: self.at,
+            told: &told,
+            due,
+            offline: false,
+            trace: Trace::default(),
+        };
+        let ended = guest.get(&mut errand, object).await;
+        outing.offline = errand.offline;
+        outing.trace = errand.trace;
+        self.guest = Some(guest);
+        ended
     }
 
     /// Asks for an object and reads the answer. Sets `offline` if the viewer's own network fails meanwhile.
@@ -211,7 +265,7 @@ impl<'a> Visitor<'a> {
         offline: &mut bool,
     ) -> Result<Came, Outcome> {
         let world = self.world;
-        let path = self.view.path(&world.watched, self.at, object);
+        let path = self.view.path(&world.watched, object);
         let wanted = Wanted {
             path: &path,
             first_bytes: self.view.first_bytes(object, world.one_part_of),
@@ -224,12 +278,6 @@ impl<'a> Visitor<'a> {
                     verifier,
                     rendition,
                     number,
-                }
-            }
-            (record::Object::Segment { .. }, Watched::Foreign { bodies, .. }) => {
-                Sink::Fingerprint {
-                    bodies,
-                    path: &path,
                 }
             }
             _ => Sink::Keep,
@@ -253,7 +301,7 @@ impl<'a> Visitor<'a> {
             };
             connection.get(world.clock, &wanted, sink, trace).await?;
             let text = connection.text();
-            self.view.read(world, self.at, logged, &path, text)
+            self.view.read(world, logged, &path, text)
         });
         tokio::select! {
             biased;
@@ -296,40 +344,5 @@ impl<'a> Visitor<'a> {
             ),
             ("cmcd-session", session),
         ]
-    }
-}
-
-/// A line of the log. It is written when this is dropped, so a request that is cut off in the middle is logged too.
-struct Entry<'a> {
-    log: &'a Log,
-    clock: Clock,
-    viewer: u32,
-    edge: u32,
-    object: record::Object,
-    due: Timestamp,
-    began: Timestamp,
-    trace: Trace,
-    outcome: Outcome,
-}
-
-impl Drop for Entry<'_> {
-    fn drop(&mut self) {
-        self.log.push(Request {
-            viewer: self.viewer,
-            edge: self.edge,
-            object: self.object,
-            due: self.due,
-            sent: self.trace.sent.unwrap_or(self.began),
-            first_byte: self.trace.first_byte,
-            finished: self.clock.now(),
-            status: self.trace.status,
-            word: self.trace.word,
-            bytes: self.trace.bytes,
-            outcome: match (self.outcome, self.trace.sent) {
-                // No byte of the request had been sent.
-                (Outcome::Cut | Outcome::Timeout, None) => Outcome::Refused,
-                (outcome, _) => outcome,
-            },
-        });
     }
 }

@@ -19,13 +19,17 @@ use crate::serve::clock::Clock;
 use crate::time::Timestamp;
 use crate::viewer::abr;
 use crate::viewer::audience::Manners;
+
 /// What all viewers of a run share.
 pub(super) struct World {
     pub(super) clock: Clock,
     pub(super) began: Timestamp,
     pub(super) watched: Watched,
     pub(super) playlists: Playlists,
+    /// The edges, if they are Seawall's.
     pub(super) edges: Vec<EdgeAddress>,
+    /// Number of places where viewers can be: edges, or playlists of other people's servers.
+    pub(super) targets: u32,
     /// Connection pools: for each worker, one per edge. Empty where each viewer has its own
     /// connection.
     pub(super) pools: Vec<Vec<Pool>>,

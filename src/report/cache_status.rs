@@ -49,6 +49,37 @@ pub fn word(field: &str) -> ResultWord {
     }
 }
 
+/// The result word of any server's answer: by `Cache-Status`, else by what caches said before that existed. `field` returns the
+/// last line of a header.
+pub fn word_of<'a>(field: impl Fn(&str) -> Option<&'a str>) -> ResultWord {
+    if let Some(standard) = field("cache-status") {
+        return word(standard);
+    }
+    let older = ["cf-cache-status", "x-cache-status", "x-cache"];
+    if let Some(told) = older.into_iter().find_map(&field) {
+        // A list of several caches ends with the nearest, as `MISS, HIT` of Fastly; Varnish and CloudFront write sentences.
+        let nearest = told.rsplit(',').next().unwrap_or(told).to_ascii_lowercase();
+        let words = [
+            ("stale", ResultWord::Stale),
+            ("updating", ResultWord::Stale),
+            ("dynamic", ResultWord::Pass),
+            ("bypass", ResultWord::Pass),
+            ("pass", ResultWord::Pass),
+            ("miss", ResultWord::Miss),
+            ("expired", ResultWord::Miss),
+            ("hit", ResultWord::Hit),
+            ("revalidated", ResultWord::Hit),
+        ];
+        let known = words.into_iter().find(|(name, _)| nearest.contains(name));
+        return known.map_or(ResultWord::Unmarked, |(_, word)| word);
+    }
+    match field("age").and_then(|seconds| seconds.parse::<u64>().ok()) {
+        // Only a cache that did not have to ask writes an age above zero.
+        Some(1..) => ResultWord::Hit,
+        _ => ResultWord::Unmarked,
+    }
+}
+
 /// Whether the field is `NAME; hit; ttl=SECONDS`, like nearly all fields. This check does not parse the field.
 fn is_plain_hit(field: &str) -> bool {
     let Some((name, ttl)) = field.split_once("; hit; ttl=") else {
@@ -63,6 +94,31 @@ fn is_plain_hit(field: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_other_caches_say_is_understood() {
+        for (name, value, expected) in [
+            ("cache-status", "nginx; hit", ResultWord::Hit),
+            ("x-cache", "HIT", ResultWord::Hit),
+            ("x-cache", "MISS, HIT", ResultWord::Hit),
+            ("x-cache", "HIT, MISS", ResultWord::Miss),
+            ("x-cache", "Hit from cloudfront", ResultWord::Hit),
+            ("x-cache", "RefreshHit from cloudfront", ResultWord::Hit),
+            ("x-cache", "Miss from cloudfront", ResultWord::Miss),
+            ("x-cache", "TCP_MISS from a23-1-2-3", ResultWord::Miss),
+            ("x-cache", "yes", ResultWord::Unmarked),
+            ("x-cache-status", "EXPIRED", ResultWord::Miss),
+            ("x-cache-status", "UPDATING", ResultWord::Stale),
+            ("cf-cache-status", "DYNAMIC", ResultWord::Pass),
+            ("cf-cache-status", "REVALIDATED", ResultWord::Hit),
+            ("age", "7", ResultWord::Hit),
+            ("age", "0", ResultWord::Unmarked),
+            ("server", "hit", ResultWord::Unmarked),
+        ] {
+            let told = word_of(|asked| (asked == name).then_some(value));
+            assert_eq!(told, expected, "{name}: {value}");
+        }
+    }
 
     #[test]
     fn every_member_that_an_edge_writes_is_understood() {

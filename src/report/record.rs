@@ -31,6 +31,10 @@ pub struct RunRecord {
     pub segment_duration: Duration,
     /// What the bytes of every segment were compared with.
     pub held_against: HeldAgainst,
+    /// What was counted at other people's servers; `None` at edges of Seawall.
+    pub foreign: Option<Foreign>,
+    /// Bandwidth of the median viewer's last mile.
+    pub last_mile_median_bps: u64,
     /// When the run began.
     pub began: UnixTime,
     /// When the run began, on the clock of the requests' times.
@@ -177,6 +181,17 @@ pub struct Queue {
     pub applied: u64,
 }
 
+/// What was counted at other people's servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Foreign {
+    /// Answers that sent the viewer elsewhere.
+    pub redirects: u64,
+    /// Answers of each host, redirects among them.
+    pub hosts: BTreeMap<String, u64>,
+    /// Segments that could be compared, because another viewer had got the same address before.
+    pub compared: u64,
+}
+
 /// What the bytes of segments are compared with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -281,6 +296,10 @@ pub enum Object {
     MediaPlaylist { rendition: u32 },
     /// A segment of a rendition.
     Segment { rendition: u32, number: u64 },
+    /// The header in front of a rendition's segments (EXT-X-MAP).
+    Header { rendition: u32 },
+    /// The key of a rendition's segments (EXT-X-KEY).
+    Key { rendition: u32 },
 }
 
 /// The kind of an object.
@@ -294,11 +313,21 @@ pub enum Kind {
     MediaPlaylist,
     /// Segments.
     Segment,
+    /// Headers of segments: initialization sections.
+    Header,
+    /// Keys of segments.
+    Key,
 }
 
 impl Kind {
     /// All kinds, in the order of a join.
-    pub const ALL: [Self; 3] = [Self::Multivariant, Self::MediaPlaylist, Self::Segment];
+    pub const ALL: [Self; 5] = [
+        Self::Multivariant,
+        Self::MediaPlaylist,
+        Self::Segment,
+        Self::Header,
+        Self::Key,
+    ];
 }
 
 impl Object {
@@ -308,6 +337,8 @@ impl Object {
             Self::Multivariant => Kind::Multivariant,
             Self::MediaPlaylist { .. } => Kind::MediaPlaylist,
             Self::Segment { .. } => Kind::Segment,
+            Self::Header { .. } => Kind::Header,
+            Self::Key { .. } => Kind::Key,
         }
     }
 }
@@ -318,6 +349,8 @@ impl fmt::Display for Kind {
             Self::Multivariant => "multivariant",
             Self::MediaPlaylist => "media playlist",
             Self::Segment => "segment",
+            Self::Header => "header",
+            Self::Key => "key",
         })
     }
 }

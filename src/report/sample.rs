@@ -51,6 +51,8 @@ pub(super) fn record(miss_queue: MissQueue) -> RunRecord {
     };
     RunRecord {
         held_against: HeldAgainst::Channel,
+        foreign: None,
+        last_mile_median_bps: 6_000_000,
         scenario: "sample".to_owned(),
         seed: 1,
         miss_queue,
@@ -163,6 +165,8 @@ pub(super) fn counts(record: &RunRecord) -> (OriginHits, EdgeCounts) {
                     .entry((request.edge, rendition, number))
                     .or_default() += 1;
             }
+            // Seawall's own channels have neither.
+            Object::Header { .. } | Object::Key { .. } => {}
         }
     }
     hits.most_per_segment = segments.values().copied().max().unwrap_or(0);
@@ -339,7 +343,7 @@ impl Edges {
             _ => {
                 let lifetime_ms = match wanted.object.kind() {
                     Kind::MediaPlaylist => PLAYLIST_LIFETIME_MS,
-                    Kind::Segment | Kind::Multivariant => ELAPSED_MS * 2,
+                    _ => ELAPSED_MS * 2,
                 };
                 let object = (wanted.edge, wanted.object);
                 self.stored
@@ -360,7 +364,7 @@ impl Edges {
             bytes: match wanted.object.kind() {
                 _ if refused => 0,
                 Kind::Segment => 180_000,
-                Kind::MediaPlaylist | Kind::Multivariant => 900,
+                _ => 900,
             },
             outcome: if refused {
                 Outcome::Status

@@ -3,6 +3,7 @@
 use super::headline::{self, count};
 use super::latency;
 use super::record::ResultWord;
+use super::servers;
 use super::settings;
 use super::summary::Summary;
 use super::tables;
@@ -17,6 +18,8 @@ pub(super) fn lines(summary: &Summary) -> Vec<Line> {
         ("failed", failed_checks(summary)),
         ("waiting", headline::waiting(summary)),
         ("origin", Some(origin(summary))),
+        ("servers", servers::answers(summary)),
+        ("last mile", servers::blame(summary)),
         ("capacity", tables::shed(summary)),
         ("viewers", Some(viewers(summary))),
         ("trouble", trouble(summary)),

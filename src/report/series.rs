@@ -128,7 +128,7 @@ impl Series {
 }
 
 /// The columns of `timeseries.csv`: the name, with its unit, and what it holds.
-pub const COLUMNS: [(&str, &str); 22] = [
+pub const COLUMNS: [(&str, &str); 24] = [
     (
         "from_s",
         "when the bucket begins, counted from the start of the run",
@@ -141,6 +141,11 @@ pub const COLUMNS: [(&str, &str); 22] = [
     ),
     ("media_playlist_requests", "for media playlists"),
     ("segment_requests", "for segments"),
+    (
+        "header_requests",
+        "for the headers of segments: initialization sections",
+    ),
+    ("key_requests", "for the keys of segments"),
     (
         "hit_requests",
         "of all of them: answered from the cache, fresh",

@@ -8,7 +8,9 @@ use super::predict::{self, Key, KeyLog, Totals};
 use super::record::{Kind, Object, Process, Request, ResultWord, RunRecord};
 use super::summary::{KindRow, Origin, Summary, Term, VERSION, Viewers, Waiters};
 use super::thresholds::{Thresholds, Verdict};
-use super::{distributions, edges as by_edge, experience, latency, likes, phases, verdict};
+use super::{
+    distributions, edges as by_edge, experience, foreign, latency, likes, phases, verdict,
+};
 use crate::policy::status::MissQueue;
 use crate::theory::collapse::Demand;
 /// Puts a run's log, the origin's counts and the edges' counts side by side.
@@ -36,6 +38,7 @@ pub fn summarize(
         began: record.began,
         elapsed_s: record.elapsed.as_secs_f64(),
         held_against: record.held_against,
+        foreign: foreign::of(record),
         interrupted: record.interrupted,
         verdict: Verdict::Pass,
         headline: record.headline.clone(),
@@ -444,6 +447,8 @@ mod tests {
             renditions: vec!["180p".to_owned()],
             segment_duration: Duration::from_millis(2_880),
             held_against: HeldAgainst::Channel,
+            foreign: None,
+            last_mile_median_bps: 1,
             began: UnixTime::from_millis(0),
             began_at: Timestamp::ZERO,
             elapsed: Duration::from_secs(10),

@@ -8,6 +8,7 @@ use super::counts::OriginHits;
 use super::distributions::Distributions;
 use super::edges::EdgeRow;
 use super::experience::Experience;
+use super::foreign::ForeignSummary;
 use super::latency;
 use super::likes::LikesSummary;
 use super::news::Part;
@@ -36,6 +37,9 @@ pub struct Summary {
     /// What the bytes of every segment were compared with.
     #[serde(default)]
     pub held_against: HeldAgainst,
+    /// What other people's servers did; `None` at edges of Seawall.
+    #[serde(default)]
+    pub foreign: Option<ForeignSummary>,
     /// The run was stopped before its end: the figures below cover a part of it.
     pub interrupted: bool,
     pub verdict: Verdict,

@@ -6,6 +6,7 @@ use super::latency::Since;
 use super::likes::{LikesSummary, interval, signed};
 use super::phases::{FaultRow, PhaseRow};
 use super::record::{Kind, Outcome, Process, ResultWord};
+use super::servers;
 use super::summary::Summary;
 use super::thresholds::{Ruling, grouped};
 use crate::policy::status::MissQueue;
@@ -173,11 +174,13 @@ pub(super) fn results(summary: &Summary) -> Table {
         cells.push(Cell::figure(grouped(row.bytes / 1_000_000)));
         table.rows.push(cells);
     }
-    table.notes.push(format!(
-        "{} segments were received: all of them are, byte for byte, {}.",
-        grouped(summary.outcomes(Kind::Segment, Outcome::Ok)),
-        summary.held_against
-    ));
+    let received = summary.outcomes(Kind::Segment, Outcome::Ok);
+    table.notes.push(servers::compared(summary, received));
+    let told = [servers::answers(summary), servers::blame(summary)];
+    let notes = told.into_iter().flatten();
+    table
+        .notes
+        .extend(notes.map(|said| format!("At these servers: {said}.")));
     table
 }
 

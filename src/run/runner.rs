@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 
-use crate::load::{self, Metrics, Network, Plot, Progress, RunPlan, Stream};
+use crate::load::{self, Metrics, Network, Plot, Progress, RunPlan, Stream, UserAgent};
 use crate::policy::status::MissQueue;
 use crate::report::counts::{Caches, EdgeCounts, OriginHits};
 use crate::report::record::{Level, Phase, Process, RunRecord};
@@ -151,6 +151,8 @@ pub struct RunningEdges<'a> {
     pub origin_admin: Option<&'a str>,
     /// How the edges handle misses, as far as known.
     pub miss_queue: MissQueue,
+    /// How viewers present themselves to other people's servers.
+    pub user_agent: &'a UserAgent,
 }
 
 /// Plays at running edges, Seawall's or others, and changes nothing in them.
@@ -176,7 +178,7 @@ pub async fn at_running_edges(
         .iter()
         .map(|url| Target::parse(url))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let stream = targets::stream_at(&targets, edges.channel).await?;
+    let stream = targets::stream_at(&targets, edges.channel, edges.user_agent, clock).await?;
     check_descriptors(scenario, Process::Own)?;
     let admin = edges.origin_admin.map(|url| url.trim_end_matches('/'));
     let count = || async {

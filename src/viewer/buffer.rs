@@ -87,6 +87,14 @@ impl Buffer {
         (!above.is_zero()).then(|| self.drained_at + above)
     }
 
+    /// When nothing is left to play, if no segment is appended. A player that shows no moving picture has nothing left.
+    pub(super) fn dry_at(&self) -> Timestamp {
+        match self.playback {
+            Playback::Playing => self.drained_at + self.level,
+            Playback::Starting | Playback::Stalled => self.drained_at,
+        }
+    }
+
     /// Whether media plays, and would go on until `then` without another segment.
     pub(super) fn lasts_until(&self, then: Timestamp) -> bool {
         self.playback == Playback::Playing && self.drained_at + self.level >= then

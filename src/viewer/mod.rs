@@ -12,6 +12,7 @@ mod chance;
 pub mod failure;
 pub mod likes;
 mod object;
+mod place;
 pub mod player;
 pub mod quality;
 pub mod tally;

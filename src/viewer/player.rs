@@ -18,7 +18,8 @@ use super::audience::{Manners, Polling, Retries};
 use super::buffer::{Begins, Buffer, Playback};
 use super::chance::{self, Purpose};
 use super::failure::{self, Failure, Reaction};
-pub use super::object::Object;
+pub use super::object::{Listed, Object};
+use super::place::Place;
 use super::quality::{Exit, Quality};
 use crate::time::{Timestamp, UnixTime};
 
@@ -46,19 +47,6 @@ pub enum Action {
     WakeAt(Timestamp),
     /// The visit is over.
     Leave,
-}
-
-/// One segment of a media playlist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Media sequence number.
-    pub number: u64,
-    /// Duration.
-    pub duration: Duration,
-    /// When the segment begins in UNIX time, if the playlist says so.
-    pub begins_at: Option<UnixTime>,
-    /// Whether the segment is missing on purpose: it is stepped over.
-    pub gap: bool,
 }
 
 /// What a player needs to know about its viewer and the run.
@@ -104,10 +92,10 @@ pub struct Player {
     /// The newest media playlist of the current rendition; empty right after a switch.
     listed: Arc<[Listed]>,
     newest_seen: u64,
-    /// The next segment to fetch, and how far into it playback begins.
-    next_segment: Option<(u64, Duration)>,
-    /// The place of that segment in the stream, whatever its number is.
-    next_place: Place,
+    /// Whether the stream has ended: no playlist will list more.
+    ended: bool,
+    /// The next segment to fetch.
+    place: Place,
     /// When the player may next ask for a playlist and for a segment.
     playlist_due: Timestamp,
     segment_due: Timestamp,
@@ -127,15 +115,6 @@ pub struct Player {
 /// The bit of a rendition; those beyond the 64th share the last one.
 fn bit(rendition: usize) -> u64 {
     1 << rendition.min(63)
-}
-
-/// A place in the stream that does not depend on numbers: each rendition may count for itself (RFC 8216bis, section 6.3.2).
-#[derive(Clone, Copy, Debug, Default)]
-struct Place {
-    /// When the media there was made, if playlists say so.
-    begins_at: Option<UnixTime>,
-    /// Media from there to the end of the newest playlist.
-    before_end: Duration,
 }
 
 /// A request under way.
@@ -177,8 +156,8 @@ impl Player {
             rendition: 0,
             listed: Arc::default(),
             newest_seen: 0,
-            next_segment: None,
-            next_place: Place::default(),
+            ended: false,
+            place: Place::default(),
             playlist_due: seat.arrives,
             segment_due: seat.arrives,
             playlist_failures: 0,
@@ -237,13 +216,12 @@ impl Player {
             return Action::Leave;
         }
         self.seek_if_due(now);
-        let playlist = (self.playlist_due, self.playlist());
-        let earliest = match self.segment() {
-            Some(segment) if segment.0 < playlist.0 => segment,
-            _ => playlist,
+        let earliest = match (self.playlist(), self.segment()) {
+            (Some(playlist), Some(segment)) if segment.0 < playlist.0 => Some(segment),
+            (Some(playlist), _) => Some(playlist),
+            (None, segment) => segment,
         };
-        if earliest.0 <= now {
-            let (due, object) = earliest;
+        if let Some((due, object)) = earliest.filter(|(due, _)| *due <= now) {
             self.asked = Some(Asked {
                 object,
                 due,
@@ -255,8 +233,10 @@ impl Player {
         let in_transit = self.in_transit.filter(|transit| self.waits_for(transit));
         let arrives = in_transit.map(|transit| transit.arrives);
         let seeks = self.seat.seeks.map(|(at, _)| at).filter(|&at| at > now);
-        let others = [Some(self.seat.leaves), arrives, seeks];
-        Action::WakeAt(others.into_iter().flatten().fold(earliest.0, Ord::min))
+        let due = earliest.map(|(due, _)| due);
+        let others = [due, arrives, seeks, self.ends_at()];
+        let first = others.into_iter().flatten();
+        Action::WakeAt(first.fold(self.seat.leaves, Ord::min))
     }
 
     /// The multivariant playlist arrived; `offered` is sorted from low to high.
@@ -269,12 +249,13 @@ impl Player {
         self.playlist_due = now;
     }
 
-    /// A media playlist arrived.
+    /// A media playlist arrived; `ended` says that no segment will be added (EXT-X-ENDLIST).
     pub fn on_playlist(
         &mut self,
         now: Timestamp,
         target_duration: Duration,
         listed: Arc<[Listed]>,
+        ended: bool,
     ) {
         self.advance(now);
         let asked = self.asked.take();
@@ -285,7 +266,7 @@ impl Player {
             return;
         }
         if self.listed.is_empty() {
-            self.find_place(&listed);
+            self.place.find_in(&listed);
         }
         let due = asked.map_or(now, |asked| asked.due);
         let newest = listed.last().map_or(0, |segment| segment.number);
@@ -311,12 +292,19 @@ impl Player {
         };
         // Counted from the time at which the request was due, not from when it was sent, so lateness does not add up.
         self.playlist_due = (due + interval).max(now);
-        if let Some(first) = listed.first() {
-            self.find_next(first.number, target_duration, &listed);
+        self.ended = ended;
+        if self.place.number().is_none() {
+            // What has ended is watched from its beginning.
+            let behind = match ended {
+                true => Duration::MAX,
+                false => target_duration * TARGETS_BEHIND_LIVE,
+            };
+            self.place.join(&listed, behind);
+        } else {
+            self.quality.skipped += self.place.on_playlist(&listed);
         }
-        let known = self.lists_next();
+        let known = self.place.is_in(&self.listed);
         self.listed = listed;
-        self.step_over_gaps();
         if !known {
             self.segment_due = self.segment_due.max(now);
         }
@@ -348,15 +336,8 @@ impl Player {
         let Some(segment) = known.copied().or_else(|| self.next_to_come(number)) else {
             return;
         };
-        let offset = self
-            .next_segment
-            .map_or(Duration::ZERO, |(_, offset)| offset);
-        self.next_segment = Some((number + 1, Duration::ZERO));
-        let ends_at = segment
-            .begins_at
-            .map(|begins_at| begins_at + segment.duration);
-        self.next_place.begins_at = ends_at;
-        self.step_over_gaps();
+        let offset = self.place.offset();
+        self.place.on_segment(&segment, &self.listed);
         let nanos =
             u128::from(bytes) * 8 * 1_000_000_000 / u128::from(self.seat.last_mile_bps.max(1));
         self.in_transit = Some(Transit {
@@ -482,22 +463,25 @@ impl Player {
         }
     }
 
-    /// The playlist to fetch next.
-    fn playlist(&self) -> Object {
-        match self.offered.is_empty() {
+    /// The playlist to fetch next, and when; `None` if the player has the last one.
+    fn playlist(&self) -> Option<(Timestamp, Object)> {
+        if self.ended && !self.listed.is_empty() {
+            return None;
+        }
+        let object = match self.offered.is_empty() {
             true => Object::Multivariant,
             false => Object::MediaPlaylist {
                 rendition: self.rendition,
             },
-        }
+        };
+        Some((self.playlist_due, object))
     }
 
     /// The segment to fetch next, and since when it is wanted. `None` if it may not be asked for yet, or while another one is
     /// on the last mile.
     fn segment(&self) -> Option<(Timestamp, Object)> {
-        let (number, _) = self.next_segment?;
-        let is_early = self.seat.early && self.next_to_come(number).is_some();
-        if !(self.lists_next() || is_early) || self.in_transit.is_some() {
+        let number = self.place.number()?;
+        if !self.may_ask_for_next() || self.in_transit.is_some() {
             return None;
         }
         let since = match self.buffer.falls_to(BUFFER_MAX) {
@@ -511,9 +495,9 @@ impl Player {
     /// Whether the player has something to do as soon as this segment arrives. If not, it may sleep on: at its next wake-up it
     /// accounts for what happened meanwhile, with the correct times.
     fn waits_for(&self, transit: &Transit) -> bool {
-        let (next, _) = self.next_segment.unwrap_or_default();
-        let gets_next = self.lists_next() || (self.seat.early && self.next_to_come(next).is_some());
-        gets_next || !self.buffer.lasts_until(transit.arrives) || self.may_switch_on(transit)
+        self.may_ask_for_next()
+            || !self.buffer.lasts_until(transit.arrives)
+            || self.may_switch_on(transit)
     }
 
     /// Whether the download of this segment may lead to another rendition, for any amount of media in the buffer.
@@ -525,9 +509,16 @@ impl Player {
         cushions.map(chosen) != [self.rendition; 2]
     }
 
+    /// Whether the next segment is listed, or the player is one that does not wait for that.
+    fn may_ask_for_next(&self) -> bool {
+        let number = self.place.number().unwrap_or_default();
+        let is_early = self.seat.early && self.next_to_come(number).is_some();
+        is_early || self.place.is_in(&self.listed)
+    }
+
     /// Segment `number`, with its expected values, if it follows the newest listed one.
     fn next_to_come(&self, number: u64) -> Option<Listed> {
-        let newest = self.listed.last()?;
+        let newest = self.listed.last().filter(|_| !self.ended)?;
         (newest.number + 1 == number).then(|| Listed {
             number,
             duration: newest.duration,
@@ -548,11 +539,7 @@ impl Player {
         }
         self.seat.seeks = None;
         self.quality.seeks += 1;
-        let oldest = self.listed.first().map(|segment| segment.number);
-        let oldest = oldest.map(|number| (number, Duration::ZERO));
-        self.next_segment = start_in(&self.listed, back).or(oldest);
-        self.next_place = Place::default();
-        self.step_over_gaps();
+        self.place.join(&self.listed, back);
         self.in_transit = None;
         self.buffer.clear();
         self.segment_due = now;
@@ -561,80 +548,19 @@ impl Player {
     /// Distance from the playhead to the end of a new playlist. Before the player has chosen a start position, the whole length
     /// of the playlist.
     fn behind_end(&self, listed: &[Listed]) -> Duration {
-        let (next, offset) = self.next_segment.unwrap_or_default();
-        let to_come = listed.iter().filter(|segment| segment.number >= next);
-        let to_come: Duration = to_come.map(|segment| segment.duration).sum();
         let in_transit = self.in_transit.map_or(Duration::ZERO, |transit| {
             transit.segment.duration.saturating_sub(transit.offset)
         });
-        self.buffer.level() + in_transit + to_come.saturating_sub(offset)
+        self.buffer.level() + in_transit + self.place.until_end_of(listed)
     }
 
-    /// Whether the playlist lists the next segment.
-    fn lists_next(&self) -> bool {
-        match (self.next_segment, self.listed.last()) {
-            (Some((number, _)), Some(newest)) => newest.number >= number,
-            _ => false,
-        }
-    }
-
-    /// Finds the next segment in the first playlist of another rendition: by time, if both playlists tell times. Otherwise the
-    /// number counts if this playlist may have it, and else the distance from the end.
-    fn find_place(&mut self, listed: &[Listed]) {
-        let (Some((next, _)), Some(first), Some(last)) =
-            (&mut self.next_segment, listed.first(), listed.last())
-        else {
-            return;
-        };
-        let after_last = last.number + 1;
-        if let (Some(begins_at), Some(_)) = (self.next_place.begins_at, first.begins_at) {
-            // Encoders cut renditions at nearly the same times.
-            let is_it = |segment: &&Listed| {
-                let begins = segment.begins_at.unwrap_or(begins_at);
-                begins + segment.duration / 2 >= begins_at
-            };
-            let found = listed.iter().find(is_it);
-            *next = found.map_or(after_last, |segment| segment.number);
-        } else if !(first.number..=after_last).contains(next) {
-            let mut ahead = Duration::ZERO;
-            let newest_first = listed.iter().rev();
-            let inside = newest_first.take_while(|segment| {
-                ahead += segment.duration;
-                ahead <= self.next_place.before_end
-            });
-            *next = inside.last().map_or(after_last, |segment| segment.number);
-        }
-    }
-
-    /// Segments that are missing on purpose are not asked for.
-    fn step_over_gaps(&mut self) {
-        let Some((next, offset)) = &mut self.next_segment else {
-            return;
-        };
-        while let Some(gap) = self
-            .listed
-            .iter()
-            .find(|segment| segment.number == *next && segment.gap)
-        {
-            *next = gap.number + 1;
-            *offset = Duration::ZERO;
-        }
-    }
-
-    /// Chooses the first segment, or skips segments that have left the playlist.
-    fn find_next(&mut self, first: u64, target_duration: Duration, listed: &[Listed]) {
-        match &mut self.next_segment {
-            Some(next) if next.0 < first => {
-                self.quality.skipped += (first - next.0) as u32;
-                *next = (first, Duration::ZERO);
-            }
-            Some(_) => {}
-            None => {
-                let behind = target_duration * TARGETS_BEHIND_LIVE;
-                self.next_segment =
-                    Some(start_in(listed, behind).unwrap_or((first, Duration::ZERO)));
-            }
-        }
+    /// When the last frame has been shown; `None` while more media may come.
+    fn ends_at(&self) -> Option<Timestamp> {
+        let is_last = self.ended
+            && !self.listed.is_empty()
+            && !self.place.is_in(&self.listed)
+            && self.in_transit.is_none();
+        is_last.then(|| self.buffer.dry_at())
     }
 
     /// Lets time pass until `now`: media plays, a segment may arrive over the last mile, the buffer may run dry.
@@ -647,7 +573,16 @@ impl Player {
             self.buffer.drain(transit.arrives, &mut self.quality);
             self.append(transit);
         }
-        self.buffer.drain(now, &mut self.quality);
+        match self.ends_at().filter(|&end| end <= now) {
+            Some(end) => {
+                self.buffer.drain(end, &mut self.quality);
+                self.end(match self.quality.startup {
+                    Some(_) => Exit::Ended,
+                    None => Exit::BeforeStart,
+                });
+            }
+            None => self.buffer.drain(now, &mut self.quality),
+        }
     }
 
     fn append(&mut self, transit: Transit) {
@@ -659,7 +594,7 @@ impl Player {
         } = transit.segment;
         let media = duration.saturating_sub(transit.offset);
         let begins = self.buffer.append(media, duration);
-        self.quality.live_latency = begins_at.map(|begins_at| {
+        self.quality.live_latency = begins_at.filter(|_| !self.ended).map(|begins_at| {
             let unix = self.seat.unix_at_zero + now.since(Timestamp::ZERO);
             (unix + self.buffer.level()).since(begins_at + duration)
         });
@@ -692,9 +627,8 @@ impl Player {
 
     fn switch_to(&mut self, rendition: usize, now: Timestamp) {
         // After a switch without a playlist the place is as it was.
-        if let (Some((next, _)), false) = (self.next_segment, self.listed.is_empty()) {
-            let ahead = self.listed.iter().filter(|segment| segment.number >= next);
-            self.next_place.before_end = ahead.map(|segment| segment.duration).sum();
+        if !self.listed.is_empty() {
+            self.place.leave(&self.listed);
         }
         self.rendition = rendition;
         self.quality.switches += 1;
@@ -711,17 +645,6 @@ impl Player {
     }
 }
 
-/// The segment that lies `behind` before the end of the playlist, and the offset in it; `None` if the playlist is too short.
-fn start_in(listed: &[Listed], mut behind: Duration) -> Option<(u64, Duration)> {
-    for segment in listed.iter().rev() {
-        if segment.duration >= behind {
-            return Some((segment.number, segment.duration - behind));
-        }
-        behind -= segment.duration;
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -734,7 +657,7 @@ mod tests {
         loop {
             match player.next(now) {
                 Action::Get { object, .. } if object == wanted => return now,
-                Action::Get { .. } => player.on_playlist(now, TARGET, listed(1..=10)),
+                Action::Get { .. } => player.on_playlist(now, TARGET, listed(1..=10), false),
                 Action::WakeAt(at) => now = at,
                 Action::Leave => panic!("the player left at {now:?}"),
             }
@@ -795,7 +718,7 @@ mod tests {
         player.next(at(1_000));
         player.on_multivariant(at(1_010), ladder().into());
         player.next(at(1_010));
-        player.on_playlist(at(1_020), TARGET, listed(1..=10));
+        player.on_playlist(at(1_020), TARGET, listed(1..=10), false);
         player
     }
 
@@ -823,7 +746,7 @@ mod tests {
             player.next(at(1_010)),
             get(Object::MediaPlaylist { rendition: 0 }, 1_010)
         );
-        player.on_playlist(at(1_020), TARGET, listed(1..=10));
+        player.on_playlist(at(1_020), TARGET, listed(1..=10), false);
         // 9 s behind the end lies in the fourth last segment of 2.88 s.
         assert_eq!(player.next(at(1_020)), get(segment(7), 1_020));
         player.on_segment(at(1_030), 12_500);
@@ -870,11 +793,11 @@ mod tests {
         assert_eq!(player.next(at(2_000)), Action::WakeAt(at(4_010)));
         let playlist = Object::MediaPlaylist { rendition: 0 };
         assert_eq!(player.next(at(4_012)), get(playlist, 4_010));
-        player.on_playlist(at(4_050), TARGET, listed(1..=10));
+        player.on_playlist(at(4_050), TARGET, listed(1..=10), false);
         assert_eq!(player.next(at(4_050)), Action::WakeAt(at(4_010 + 1_500)));
         // Less than four target durations behind the end: due again a segment's duration later.
         assert_eq!(player.next(at(5_510)), get(playlist, 5_510));
-        player.on_playlist(at(5_520), TARGET, listed(2..=11));
+        player.on_playlist(at(5_520), TARGET, listed(2..=11), false);
         assert_eq!(player.next(at(5_520)), get(segment(11), 5_520));
         player.on_segment(at(5_530), 12_500);
         player.next(at(5_630));
@@ -930,7 +853,7 @@ mod tests {
         player.next(at(1_000));
         player.on_multivariant(at(1_010), ladder().into());
         player.next(at(1_010));
-        player.on_playlist(at(1_020), TARGET, listed(1..=10));
+        player.on_playlist(at(1_020), TARGET, listed(1..=10), false);
         assert_eq!(player.next(at(1_020)), get(segment(7), 1_020));
         player.on_failure(at(1_030), Failure::Status(404), None);
         let other = Object::MediaPlaylist { rendition: 1 };
@@ -1010,14 +933,14 @@ mod tests {
         player.next(at(0));
         player.on_multivariant(at(1), ladder().into());
         player.next(at(1));
-        player.on_playlist(at(2), TARGET, listed(1..=10));
+        player.on_playlist(at(2), TARGET, listed(1..=10), false);
         player.next(at(2));
         player.on_segment(at(3), 100_000);
         assert_eq!(
             player.next(at(103)),
             get(Object::MediaPlaylist { rendition: 1 }, 103)
         );
-        player.on_playlist(at(110), TARGET, listed(1..=10));
+        player.on_playlist(at(110), TARGET, listed(1..=10), false);
         let up = Object::Segment {
             rendition: 1,
             number: 8,
@@ -1056,12 +979,12 @@ mod tests {
             player.next(at(1_000));
             player.on_multivariant(at(1_010), ladder().into());
             player.next(at(1_010));
-            player.on_playlist(at(1_020), TARGET, playlist(0, of));
+            player.on_playlist(at(1_020), TARGET, playlist(0, of), false);
             assert_eq!(player.next(at(1_020)), get(segment(7), 1_020));
             player.on_segment(at(1_030), 100_000);
             let other = Object::MediaPlaylist { rendition: 1 };
             assert_eq!(player.next(at(1_130)), get(other, 1_130));
-            player.on_playlist(at(1_140), TARGET, playlist(shift, of));
+            player.on_playlist(at(1_140), TARGET, playlist(shift, of), false);
             let next = Object::Segment {
                 rendition: 1,
                 number: 8 + shift,
@@ -1077,7 +1000,7 @@ mod tests {
         let mut gaps = listed(1..=11).to_vec();
         gaps[7].gap = true;
         gaps[8].gap = true;
-        player.on_playlist(at(1_030), TARGET, gaps.into());
+        player.on_playlist(at(1_030), TARGET, gaps.into(), false);
         assert_eq!(player.next(at(1_030)), get(segment(7), 1_020));
         player.on_segment(at(1_040), 12_500);
         assert_eq!(player.next(at(1_140)), get(segment(10), 1_140));
@@ -1094,14 +1017,14 @@ mod tests {
         player.next(at(0));
         player.on_multivariant(at(1), ladder().into());
         player.next(at(1));
-        player.on_playlist(at(2), TARGET, listed(1..=10));
+        player.on_playlist(at(2), TARGET, listed(1..=10), false);
         player.next(at(450));
         // The segment is off the last mile at 551, and then the player switches.
         player.on_segment(at(451), 100_000);
         let playlist = |rendition| Object::MediaPlaylist { rendition };
         assert_eq!(player.next(at(501)), get(playlist(0), 501));
         let mut failed = player.clone();
-        player.on_playlist(at(600), TARGET, listed(1..=10));
+        player.on_playlist(at(600), TARGET, listed(1..=10), false);
         failed.on_failure(at(600), BUSY, Some(Duration::from_secs(3)));
         for mut player in [player, failed] {
             assert_eq!(player.quality().switches, 1);
@@ -1112,11 +1035,31 @@ mod tests {
     #[test]
     fn segments_that_left_the_playlist_are_skipped_and_an_older_playlist_is_noticed() {
         let mut player = joined(60_000);
-        player.on_playlist(at(1_030), TARGET, listed(20..=29));
+        player.on_playlist(at(1_030), TARGET, listed(20..=29), false);
         assert_eq!(player.next(at(1_030)), get(segment(20), 1_030));
         assert_eq!(player.quality().skipped, 13);
-        player.on_playlist(at(1_040), TARGET, listed(19..=28));
+        player.on_playlist(at(1_040), TARGET, listed(19..=28), false);
         assert_eq!(player.quality().playlists_went_back, 1);
+    }
+
+    #[test]
+    fn a_stream_that_has_ended_is_played_from_its_start_to_its_last_frame() {
+        let mut player = Player::new(seat(60_000));
+        player.next(at(1_000));
+        player.on_multivariant(at(1_010), ladder()[..1].into());
+        player.next(at(1_010));
+        player.on_playlist(at(1_020), TARGET, listed(1..=2), true);
+        for (number, millis) in [(1, 1_020), (2, 1_120)] {
+            assert_eq!(player.next(at(millis)), get(segment(number), millis));
+            player.on_segment(at(millis), 12_500);
+        }
+        // The first segment is there at 1,120, and both last 5,760 ms.
+        assert_eq!(player.next(at(1_220)), Action::WakeAt(at(6_880)));
+        assert_eq!(player.next(at(6_880)), Action::Leave);
+        let quality = player.quality();
+        assert_eq!((quality.exit, quality.stalls), (Exit::Ended, 0));
+        assert_eq!(quality.played, 2 * D);
+        assert_eq!(quality.live_latency, None);
     }
 
     #[test]
@@ -1235,7 +1178,7 @@ mod tests {
         // Playback was to begin 2,520 ms into segment 7, which has left the playlist. Segment 20 lasts half a second.
         let mut listed = listed(20..=29).to_vec();
         listed[0].duration = Duration::from_millis(500);
-        player.on_playlist(at(1_030), TARGET, listed.into());
+        player.on_playlist(at(1_030), TARGET, listed.into(), false);
         assert!(
             matches!(player.next(at(1_030)), Action::Get { object, .. } if object == segment(20))
         );
@@ -1277,7 +1220,7 @@ mod tests {
                     match object {
                         Object::Multivariant => player.on_multivariant(now, ladder().into()),
                         Object::MediaPlaylist { rendition } => {
-                            player.on_playlist(now, TARGET, listed(newest - 9..=newest));
+                            player.on_playlist(now, TARGET, listed(newest - 9..=newest), false);
                             has_playlist_of = Some(rendition);
                         }
                         Object::Segment { rendition, .. } if has_playlist_of != Some(rendition) => {

@@ -50,6 +50,8 @@ pub enum Exit {
     Watching,
     /// The viewer left at its planned time.
     Left,
+    /// The viewer saw the end of a stream that has ended.
+    Ended,
     /// The viewer left before the first frame.
     BeforeStart,
     /// The player gave up before the first frame.

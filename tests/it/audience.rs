@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -30,7 +30,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::client;
 use crate::support::edge::TestEdge;
-use crate::support::eventually;
 use crate::support::fault_origin::{Behaviour, FaultOrigin};
 use crate::support::played::{celebrity_live, play_scenario};
 use crate::support::program::{Program, run};
@@ -59,122 +58,6 @@ fn short(viewers: u32, until_s: f64) -> Scenario {
     scenario
 }
 
-/// ffmpeg's live stream in `folder`, and nginx in front of it; both end when this is dropped.
-struct Foreign {
-    ffmpeg: std::process::Child,
-    nginx: std::process::Child,
-    addr: SocketAddr,
-}
-
-impl Foreign {
-    async fn on_air(folder: &tempfile::TempDir) -> Self {
-        let root = folder.path();
-        #[rustfmt::skip]
-        let encode = [
-            "-hide_banner", "-loglevel", "error", "-re", "-f", "lavfi", "-i", "testsrc=size=320x180:rate=25",
-            "-f", "lavfi", "-i", "sine", "-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-b:v", "200k", "-c:a", "aac",
-            "-f", "hls", "-hls_time", "1", "-hls_list_size", "8", "-hls_flags", "delete_segments+program_date_time",
-            "-hls_delete_threshold", "8", "-master_pl_name", "main.m3u8", "media.m3u8",
-        ];
-        let ffmpeg = Command::new("ffmpeg")
-            .args(encode)
-            .current_dir(root)
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("ffmpeg is there: make deps");
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = free.local_addr().unwrap();
-        drop(free);
-        let at = root.to_str().unwrap();
-        let config = format!(
-            "daemon off; user root; pid {at}/nginx.pid; error_log {at}/error.log; events {{}}\n\
-             http {{ access_log off; types {{ application/vnd.apple.mpegurl m3u8; video/mp2t ts; }}\n\
-             client_body_temp_path {at}/b; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u;\n\
-             scgi_temp_path {at}/s; server {{ listen {addr}; root {at}; }} }}\n"
-        );
-        std::fs::write(root.join("nginx.conf"), config).unwrap();
-        let path = std::env::var("PATH").unwrap_or_default();
-        let nginx = Command::new("nginx")
-            .env("PATH", format!("{path}:/usr/sbin"))
-            .args([
-                "-p",
-                at,
-                "-c",
-                &format!("{at}/nginx.conf"),
-                "-e",
-                &format!("{at}/error.log"),
-            ])
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("nginx is there: make deps");
-        let foreign = Self {
-            ffmpeg,
-            nginx,
-            addr,
-        };
-        let media = root.join("media.m3u8");
-        eventually("ffmpeg has written five segments", || {
-            let text = std::fs::read_to_string(&media).unwrap_or_default();
-            text.matches(".ts").count() >= 5
-        })
-        .await;
-        foreign
-    }
-}
-
-impl Drop for Foreign {
-    fn drop(&mut self) {
-        for process in [&mut self.ffmpeg, &mut self.nginx] {
-            // By SIGTERM, so that nginx's master ends its workers.
-            let _ = Command::new("kill").arg(process.id().to_string()).status();
-            let _ = process.wait();
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn another_server_with_another_encoder_can_be_surged_at() {
-    let folder = tempfile::tempdir().unwrap();
-    // nginx's workers are not root, even if the test is.
-    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(folder.path(), open).unwrap();
-    let foreign = Foreign::on_air(&folder).await;
-    let mut scenario = short(40, 8.0);
-    // No viewer stalls because of its own bandwidth.
-    scenario.real.audience.last_mile.at_least_bps = 1_500_000;
-    // In this stream a segment has no known name before a playlist lists it, so no viewer asks earlier.
-    scenario.real.audience.manners.early_percent = 50.0;
-    let scenario = written(&folder, &scenario);
-    for playlist in ["main.m3u8", "media.m3u8"] {
-        let target = format!("http://{}/{playlist}", foreign.addr);
-        let played = run(&["surge", &scenario, "--target", &target, "--json"]).await;
-        let summary: Summary = serde_json::from_str(&played.out).unwrap();
-        // On a busy machine the generator may be late, and the report says so.
-        assert_ne!(summary.verdict, Verdict::Fail, "{playlist}: {played:?}");
-        let segments = &summary.requests[2];
-        assert_eq!(
-            (summary.experience.started, summary.experience.stalls),
-            (40, 0),
-            "{playlist}: {summary:?}"
-        );
-        let ok = segments.outcomes.get(&seawall::report::record::Outcome::Ok);
-        assert!(
-            ok.is_some_and(|&ok| ok >= 40 * 6),
-            "{playlist}: {segments:?}"
-        );
-        assert!(summary.origin.measured.uncounted);
-        let text = run(&["surge", &scenario, "--target", &target, "--viewers", "2"]).await;
-        assert!(text.out.contains("unknown"), "{}", text.out);
-    }
-    let page = format!("http://{}/nginx.conf", foreign.addr);
-    let no_hls = run(&["surge", &scenario, "--target", &page]).await;
-    assert_eq!(no_hls.code, Some(1));
-    assert!(no_hls.err.contains("is no HLS playlist"), "{}", no_hls.err);
-    let nothing = format!("http://{}/nothing.m3u8", foreign.addr);
-    let nothing = run(&["surge", &scenario, "--target", &nothing]).await;
-    assert!(nothing.err.contains("404"), "{}", nothing.err);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_user_gets_wrong_is_said() {
     let folder = tempfile::tempdir().unwrap();
@@ -189,7 +72,12 @@ async fn what_a_user_gets_wrong_is_said() {
             1,
             "http://127.0.0.1:9/a.m3u8",
         ),
-        (&["--target", "https://host/a.m3u8"], 1, "speaks no TLS"),
+        (&["--target", "https://host/"], 1, "speak no TLS"),
+        (
+            &["--target", "http://h/a.m3u8", "--header", "nonsense"],
+            2,
+            "NAME: VALUE",
+        ),
         (&["--ab", "colour=red,blue"], 2, "miss-queue=flights,off"),
         (
             &["--origin-slots", "4", "--target", "http://127.0.0.1:9"],
@@ -318,6 +206,7 @@ fn schedule(record: &RunRecord) -> BTreeMap<u32, (u32, Vec<String>)> {
                 Object::Multivariant => "multivariant".to_owned(),
                 Object::MediaPlaylist { rendition } => format!("playlist {rendition}"),
                 Object::Segment { rendition, .. } => format!("segment {rendition}"),
+                Object::Header { .. } | Object::Key { .. } => unreachable!("not in our channels"),
             });
         }
     }

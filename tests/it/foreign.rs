@@ -1,19 +1,23 @@
-//! Surges at other people's streams, written by a scripted server: what is legal plays, and what is broken is said.
+//! Surges at other people's streams, written by scripted servers: what is legal plays, and what is broken is said.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::time::{Duration, Instant};
 
-use seawall::load::Metrics;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use seawall::load::{Metrics, UserAgent};
 use seawall::policy::status::MissQueue;
-use seawall::report::record::Outcome;
+use seawall::report::record::{Kind, Outcome, ResultWord};
 use seawall::report::thresholds::{Ruling, Thresholds, Verdict};
 use seawall::run::runner::{self, Played, RunningEdges};
 use seawall::serve::clock::Clock;
 use seawall::viewer::arrivals::Arrivals;
 use seawall::viewer::audience::Sessions;
+use seawall::viewer::quality::Exit;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::fault_origin::{Behaviour, FaultOrigin};
+use crate::support::fault_origin::{Arrived, Behaviour, FaultOrigin};
 use crate::support::played::celebrity_live;
 
 const VIEWERS: u32 = 10;
@@ -39,6 +43,10 @@ fn playlist(began: Instant, name: impl Fn(u64) -> String) -> Behaviour {
 
 /// Plays ten viewers with fast last miles for eight seconds at `path`.
 async fn play(server: &FaultOrigin, path: &str) -> Played {
+    play_as(server, path, &UserAgent::default()).await
+}
+
+async fn play_as(server: &FaultOrigin, path: &str, user_agent: &UserAgent) -> Played {
     let mut scenario = celebrity_live();
     let real = &mut scenario.real;
     real.audience.viewers = VIEWERS;
@@ -57,6 +65,7 @@ async fn play(server: &FaultOrigin, path: &str) -> Played {
         channel: "demo",
         origin_admin: None,
         miss_queue: MissQueue::Flights,
+        user_agent,
     };
     let (clock, stop) = (Clock::start(), CancellationToken::new());
     let metrics = Metrics::unseen(clock);
@@ -219,4 +228,272 @@ async fn a_run_in_which_no_viewer_saw_a_frame_fails_and_says_what_the_server_ans
     );
     let told = Duration::from_secs_f64(played.summary.elapsed_s);
     assert!(told < Duration::from_secs(60), "{told:?}");
+}
+
+/// The value of a header of a request; empty without one.
+fn header<'a>(arrived: &'a Arrived, name: &str) -> &'a str {
+    let mut lines = arrived.head.lines().filter_map(|line| line.split_once(':'));
+    let line = lines.find(|(known, _)| known.eq_ignore_ascii_case(name));
+    line.map_or("", |(_, value)| value.trim())
+}
+
+/// How often each address was asked for.
+fn asked(server: &FaultOrigin) -> BTreeMap<String, u64> {
+    let mut asked = BTreeMap::new();
+    for arrived in server.arrived() {
+        *asked.entry(arrived.target).or_default() += 1;
+    }
+    asked
+}
+
+/// The bytes of a file that a request wants, as a part of it.
+fn part_of(file: &[u8], arrived: &Arrived) -> Behaviour {
+    let range = header(arrived, "range").strip_prefix("bytes=");
+    let Some((from, last)) = range.and_then(|range| range.split_once('-')) else {
+        return Behaviour::ok(file);
+    };
+    let (from, last): (usize, usize) = (from.parse().unwrap(), last.parse().unwrap());
+    Behaviour::Answer {
+        status: 206,
+        headers: format!("content-range: bytes {from}-{last}/{}\r\n", file.len()),
+        body: file[from..=last].to_vec(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_follow_redirects_keep_cookies_and_say_who_they_are() {
+    let began = Instant::now();
+    // The content delivery network: another host, which gives each viewer a cookie and wants it back.
+    let network = FaultOrigin::start(move |arrived, count| {
+        let cookie = header(arrived, "cookie");
+        match arrived.target.as_str() {
+            "/v1/main.m3u8" => {
+                let text = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=200000\nlow/media.m3u8\n";
+                let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+                packed.write_all(text.as_bytes()).unwrap();
+                assert!(header(arrived, "accept-encoding").contains("gzip"));
+                let headers =
+                    format!("content-encoding: gzip\r\nset-cookie: viewer={count}; Path=/\r\n");
+                Behaviour::ok_with(&headers, packed.finish().unwrap())
+            }
+            _ if !cookie.starts_with("viewer=") => Behaviour::status(403),
+            "/v1/low/media.m3u8" => playlist(began, |number| format!("{number}.ts")),
+            target if target.starts_with("/v1/low/") => Behaviour::Answer {
+                status: 307,
+                headers: format!("location: /moved{target}\r\n"),
+                body: Vec::new(),
+            },
+            _ => segment(),
+        }
+    })
+    .await;
+    // "localhost" is another host than 127.0.0.1.
+    let location = format!("http://localhost:{}/v1/main.m3u8", network.addr.port());
+    let portal = FaultOrigin::start(move |_, _| Behaviour::Answer {
+        status: 302,
+        headers: format!("location: {location}\r\nset-cookie: portal=1\r\n"),
+        body: Vec::new(),
+    })
+    .await;
+    let user_agent = UserAgent {
+        headers: vec![
+            (
+                "authorization".parse().unwrap(),
+                "Bearer abc".parse().unwrap(),
+            ),
+            ("x-test".parse().unwrap(), "7".parse().unwrap()),
+        ],
+        insecure: false,
+    };
+    let played = play_as(&portal, "/watch", &user_agent).await;
+    assert_played_well(&played);
+    let (at_portal, at_network) = (portal.arrived(), network.arrived());
+    assert!(
+        at_portal
+            .iter()
+            .all(|one| header(one, "authorization") == "Bearer abc")
+    );
+    assert!(
+        at_network
+            .iter()
+            .all(|one| header(one, "authorization").is_empty()),
+        "a secret goes to the named host alone"
+    );
+    assert!(at_network.iter().all(|one| header(one, "x-test") == "7"));
+    assert!(
+        at_network
+            .iter()
+            .all(|one| header(one, "user-agent").starts_with("seawall/"))
+    );
+    assert!(
+        at_network
+            .iter()
+            .all(|one| !header(one, "cookie").contains("portal"))
+    );
+    let cookies = at_network.iter().map(|one| header(one, "cookie"));
+    let cookies: BTreeSet<_> = cookies.filter(|cookie| !cookie.is_empty()).collect();
+    // One more for the look at the stream before the run.
+    assert_eq!(cookies.len(), VIEWERS as usize + 1, "{cookies:?}");
+    let counted = played.summary.foreign.unwrap().counted;
+    let moved = at_network
+        .iter()
+        .filter(|one| one.target.starts_with("/moved"));
+    assert_eq!(counted.redirects, moved.count() as u64 + u64::from(VIEWERS));
+    assert_eq!(counted.hosts.len(), 2, "{counted:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_belongs_to_a_segment_is_loaded_once() {
+    const PIECE: usize = 3_000;
+    let began = Instant::now();
+    let server = FaultOrigin::start(move |arrived, _| {
+        let (path, query) = arrived.target.split_once('?').unwrap_or((&arrived.target, ""));
+        let window = window(began);
+        let head = format!(
+            "#EXTM3U\n#EXT-X-DEFINE:IMPORT=\"at\"\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{}\n",
+            window.start
+        );
+        match path {
+            "/main.m3u8" => Behaviour::ok(
+                "#EXTM3U\n#EXT-X-DEFINE:NAME=\"at\",VALUE=\"/files\"\n#EXT-X-DEFINE:QUERYPARAM=\"token\"\n\
+                 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"English\",DEFAULT=YES,URI=\"audio.m3u8\"\n\
+                 #EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"s\",NAME=\"English\",DEFAULT=YES,URI=\"text.m3u8\"\n\
+                 #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=9,URI=\"iframes.m3u8\"\n\
+                 #EXT-X-STREAM-INF:BANDWIDTH=200000,AUDIO=\"a\",SUBTITLES=\"s\"\nvideo.m3u8?t={$token}\n",
+            ),
+            "/video.m3u8" => {
+                assert_eq!(query, "t=a%20b");
+                let mut text = head
+                    + "#EXT-X-MAP:URI=\"{$at}/video.mp4\",BYTERANGE=\"500@0\"\n\
+                       #EXT-X-KEY:METHOD=AES-128,URI=\"/key\"\n";
+                for number in window {
+                    let from = 500 + PIECE * (number as usize % 10);
+                    text += &format!(
+                        "#EXTINF:1.0,\n#EXT-X-BYTERANGE:{PIECE}@{from}\n{{$at}}/video.mp4?n={number}\n"
+                    );
+                }
+                Behaviour::ok(text)
+            }
+            "/audio.m3u8" | "/text.m3u8" => {
+                let mut text = head;
+                if path == "/audio.m3u8" {
+                    text += "#EXT-X-MAP:URI=\"{$at}/audio.mp4\"\n";
+                }
+                for number in window {
+                    text += &format!("#EXTINF:1.0,\n{{$at}}{path}-{number}\n");
+                }
+                Behaviour::ok(text)
+            }
+            "/files/video.mp4" => part_of(&vec![7; 500 + 10 * PIECE], arrived),
+            _ => Behaviour::ok(vec![1; 16]),
+        }
+    })
+    .await;
+    let played = play(&server, "/main.m3u8?token=a%20b").await;
+    assert_played_well(&played);
+    let asked = asked(&server);
+    let viewers = u64::from(VIEWERS);
+    assert_eq!(asked["/key"], viewers);
+    assert_eq!(asked["/files/audio.mp4"], viewers);
+    assert_eq!(asked["/files/video.mp4"], viewers, "the header, as a range");
+    assert!(!asked.contains_key("/iframes.m3u8"));
+    for arrived in server.arrived() {
+        if arrived.target.starts_with("/files/video.mp4") {
+            assert!(!header(&arrived, "range").is_empty(), "{}", arrived.head);
+        }
+    }
+    let of = |start: &str| -> u64 {
+        let segments = asked
+            .iter()
+            .filter(|(address, _)| address.starts_with(start));
+        segments.map(|(_, count)| count).sum()
+    };
+    let video = of("/files/video.mp4?");
+    for track in ["/files/audio.m3u8-", "/files/text.m3u8-"] {
+        // The ends of two playlists may differ by a segment.
+        assert!(of(track).abs_diff(video) <= viewers, "{track}: {asked:?}");
+    }
+    let names = &played.record.renditions;
+    assert_eq!(names[1..], ["audio English", "subtitles English"]);
+    assert_eq!(played.summary.outcomes(Kind::Key, Outcome::Ok), viewers);
+    assert_eq!(
+        played.summary.outcomes(Kind::Header, Outcome::Ok),
+        2 * viewers
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_ignores_ranges_sends_wrong_bytes() {
+    let began = Instant::now();
+    let server = FaultOrigin::start(move |arrived, _| {
+        if arrived.target != "/media.m3u8" {
+            return segment();
+        }
+        playlist(began, |number| {
+            format!("#EXT-X-BYTERANGE:5000@0\n{number}.mp4")
+        })
+    })
+    .await;
+    let played = play(&server, "/media.m3u8").await;
+    assert_eq!(played.summary.verdict, Verdict::Fail);
+    assert!(played.summary.outcomes(Kind::Segment, Outcome::WrongBytes) > 0);
+    assert_eq!(played.summary.outcomes(Kind::Segment, Outcome::Ok), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_has_ended_is_watched_from_its_beginning_to_its_end() {
+    for kind in ["VOD", "EVENT"] {
+        let server = FaultOrigin::start(move |arrived, _| {
+            if arrived.target != "/media.m3u8" {
+                return segment();
+            }
+            let mut text =
+                format!("#EXTM3U\n#EXT-X-PLAYLIST-TYPE:{kind}\n#EXT-X-TARGETDURATION:1\n");
+            for number in 0..4 {
+                text += &format!("#EXTINF:0.8,\n{number}.ts\n");
+            }
+            Behaviour::ok(text + "#EXT-X-ENDLIST\n")
+        })
+        .await;
+        let played = play(&server, "/media.m3u8").await;
+        assert_played_well(&played);
+        let asked = asked(&server);
+        let viewers = u64::from(VIEWERS);
+        // As multivariant and as media playlist, and once before the run.
+        assert_eq!(asked["/media.m3u8"], 2 * viewers + 1, "{kind}: no reload");
+        for number in 0..4 {
+            assert_eq!(asked[&format!("/{number}.ts")], viewers, "{kind}");
+        }
+        for viewer in &played.record.viewers {
+            assert_eq!(viewer.quality.exit, Exit::Ended);
+            let played = viewer.quality.played;
+            assert_eq!(played, Duration::from_millis(3_200), "{kind}");
+        }
+        assert_eq!(played.summary.experience.live_latency_p50_s, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_other_caches_say_is_told() {
+    let began = Instant::now();
+    let server = FaultOrigin::start(move |arrived, _| {
+        if arrived.target != "/media.m3u8" {
+            return Behaviour::ok_with("x-cache: Hit from cloudfront\r\n", vec![0x47; 20_000]);
+        }
+        playlist(began, |number| format!("{number}.ts"))
+    })
+    .await;
+    let played = play(&server, "/media.m3u8").await;
+    assert_played_well(&played);
+    let of = |kind| {
+        let mut rows = played.summary.requests.iter();
+        rows.find(|row| row.kind == kind).unwrap()
+    };
+    let segments = of(Kind::Segment);
+    assert_eq!(segments.words.get(&ResultWord::Hit), Some(&segments.total));
+    let playlists = of(Kind::MediaPlaylist);
+    assert_eq!(
+        playlists.words.get(&ResultWord::Unmarked),
+        Some(&playlists.total)
+    );
 }

@@ -26,6 +26,7 @@ mod edge_freshness;
 mod edge_herd;
 mod edge_likes;
 mod edge_origin;
+mod encoders;
 mod foreign;
 mod hlsjs;
 mod layers;

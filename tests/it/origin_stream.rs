@@ -65,7 +65,12 @@ fn check_alone(stage: &Stage, reload: &Reload) {
     for (index, segment) in facts.listed.iter().enumerate() {
         assert!(segment.duration.as_secs_f64().round() <= target.as_secs_f64());
         assert_eq!(segment.number, facts.listed[0].number + index as u64);
-        assert!(segment.path.ends_with(&format!("/{}.ts", segment.number)));
+        assert!(
+            segment
+                .resource
+                .path
+                .ends_with(&format!("/{}.ts", segment.number))
+        );
         // On the wall clock: the time that the picture shows.
         assert_eq!(
             segment.begins_at,
@@ -130,7 +135,7 @@ async fn the_stream_keeps_the_rules_while_it_runs() {
             for segment in &now.facts.listed {
                 // The segment is listed, so it can be downloaded at once.
                 if let Entry::Vacant(place) = segments.entry((name, segment.number)) {
-                    let reply = found(&stage, &segment.path).await;
+                    let reply = found(&stage, &segment.resource.path).await;
                     assert_eq!(reply.header("content-type"), "video/mp2t");
                     place.insert(reply.body);
                 }

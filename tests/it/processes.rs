@@ -91,7 +91,7 @@ async fn three_processes_serve_what_the_description_says_and_a_restart_changes_n
         let window = full_window(viewers, rendition).await;
         let channel = described(viewers).await;
         for segment in window {
-            let reply = client::get(viewers, &segment.path).await;
+            let reply = client::get(viewers, &segment.resource.path).await;
             let made = media::segment(
                 &channel,
                 channel.rendition(rendition).unwrap(),
@@ -100,9 +100,9 @@ async fn three_processes_serve_what_the_description_says_and_a_restart_changes_n
             assert!(
                 reply.status == 200 && reply.body == made,
                 "{}",
-                segment.path
+                segment.resource.path
             );
-            seen.push((segment.path, made));
+            seen.push((segment.resource.path, made));
         }
     }
 
@@ -133,8 +133,12 @@ async fn three_processes_serve_what_the_description_says_and_a_restart_changes_n
     let listed = reader::media(path, &goes_on.body).unwrap().listed;
     let newest = listed.last().unwrap();
     let made = media::segment(&before, &before.layout.ladder[0], newest.number);
-    let reply = client::get(addr, &newest.path).await;
-    assert!(reply.status == 200 && reply.body == made, "{}", newest.path);
+    let reply = client::get(addr, &newest.resource.path).await;
+    assert!(
+        reply.status == 200 && reply.body == made,
+        "{}",
+        newest.resource.path
+    );
     assert_eq!(described(addr).await, before);
 }
 
@@ -162,7 +166,10 @@ async fn operators_find_health_and_a_bounded_number_of_series() {
 
     let viewers = edge.address("edge").await;
     for segment in full_window(viewers, "180p").await {
-        assert_eq!(client::get(viewers, &segment.path).await.status, 200);
+        assert_eq!(
+            client::get(viewers, &segment.resource.path).await.status,
+            200
+        );
     }
     for path in ["/live/demo/nothing", "/favicon.ico", "/live/demo/180p/1.ts"] {
         client::get(viewers, path).await;

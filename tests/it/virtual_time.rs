@@ -186,6 +186,7 @@ pub(crate) fn hear(player: &mut Player, now: Timestamp, object: Object, body: Op
         (Object::Multivariant, Some(body)) => {
             let needs = reader::multivariant("/", body)
                 .unwrap()
+                .variants
                 .into_iter()
                 .map(|variant| abr::Needs {
                     peak_bps: variant.bandwidth_bps,
@@ -201,7 +202,7 @@ pub(crate) fn hear(player: &mut Player, now: Timestamp, object: Object, body: Op
                 begins_at: segment.begins_at,
                 gap: segment.gap,
             });
-            player.on_playlist(now, facts.target_duration, listed.collect());
+            player.on_playlist(now, facts.target_duration, listed.collect(), facts.ended);
         }
         (Object::Segment { number, .. }, Some(body)) => {
             assert_eq!(body, segment(number), "another segment's bytes");

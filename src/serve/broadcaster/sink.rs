@@ -30,7 +30,7 @@ pub enum Sink {
     /// The origin is in this process.
     InProcess(Arc<Store>),
     /// The origin has an ingest listener elsewhere.
-    Http(HttpSink),
+    Http(Box<HttpSink>),
 }
 
 /// An origin's ingest listener and its token.
@@ -114,11 +114,11 @@ impl Sink {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(5))
             .build(connector);
-        Ok(Self::Http(HttpSink {
+        Ok(Self::Http(Box::new(HttpSink {
             authority,
             authorization: token.authorization().ok_or(SinkError::Token)?,
             client,
-        }))
+        })))
     }
 
     /// Describes a channel; returns the description in force.

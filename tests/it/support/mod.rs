@@ -6,6 +6,7 @@ pub(crate) mod edge;
 pub(crate) mod fault_origin;
 pub(crate) mod likes;
 pub(crate) mod nats;
+pub(crate) mod other_server;
 pub(crate) mod played;
 pub(crate) mod program;
 pub(crate) mod stage;

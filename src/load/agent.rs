@@ -1,0 +1,360 @@
+//! A viewer's HTTP client for other people's servers. reqwest brings TLS, HTTP/2 and gzip, its jar the cookies. Redirects are
+//! followed here, so that they are counted.
+
+use std::io;
+use std::sync::Arc;
+
+use flate2::Crc;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use reqwest::cookie::{CookieStore, Jar};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response};
+use rustls::client::Resumption;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::sync::Semaphore;
+use url::{Host, Url};
+
+use super::client::{PLAYLIST_BYTES_MAX, Trace};
+use super::elsewhere::Elsewhere;
+use crate::hls::reader::Span;
+use crate::report::cache_status;
+use crate::report::record::Outcome;
+use crate::serve::clock::Clock;
+
+/// How viewers present themselves to other people's servers.
+#[derive(Clone, Debug, Default)]
+pub struct UserAgent {
+    /// Headers of every request.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Whether any certificate is taken.
+    pub insecure: bool,
+}
+
+/// Redirects that are followed for one request, as hls.js' browsers do.
+const REDIRECTS_MAX: usize = 20;
+
+/// Headers that stay with the servers that the user has named.
+const SECRET: [HeaderName; 3] = [
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::PROXY_AUTHORIZATION,
+];
+
+/// What all viewers' clients have in common.
+pub(crate) struct Agent {
+    headers: HeaderMap,
+    /// `None`: any certificate is taken.
+    tls: Option<ClientConfig>,
+    /// Hosts that the user has named.
+    named: Vec<Host>,
+}
+
+/// A viewer's client, with its connections.
+#[derive(Clone)]
+pub(crate) struct Browser {
+    client: Client,
+    /// How many requests may be under way, where viewers share the client.
+    places: Option<Arc<Semaphore>>,
+}
+
+/// Where the body of an answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// All of it is kept: a playlist.
+    Text,
+    /// Its length and checksum are kept.
+    Checksum,
+}
+
+/// A whole answer.
+pub(crate) struct Got {
+    /// Where it came from, after redirects.
+    pub(crate) url: Url,
+    /// The body, if it was to be kept.
+    pub(crate) text: Vec<u8>,
+    /// The checksum of the body otherwise.
+    pub(crate) body: Crc,
+    /// Whether it is the part that was asked for, and not the whole.
+    pub(crate) is_part: bool,
+}
+
+/// Why there is no whole answer.
+pub(super) struct Failed {
+    pub(super) outcome: Outcome,
+    /// What the client says about it.
+    why: Option<reqwest::Error>,
+}
+
+impl From<Outcome> for Failed {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, why: None }
+    }
+}
+
+impl Agent {
+    /// For the servers of these playlists.
+    pub(crate) fn new(user_agent: &UserAgent, named: &[Url]) -> Self {
+        let mut headers = HeaderMap::new();
+        let name = concat!("seawall/", env!("CARGO_PKG_VERSION"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(name));
+        // Several lines of the same name are all sent, but they replace our own.
+        for (name, _) in &user_agent.headers {
+            headers.remove(name);
+        }
+        for (name, value) in &user_agent.headers {
+            headers.append(name, value.clone());
+        }
+        Self {
+            headers,
+            tls: (!user_agent.insecure).then(tls),
+            named: named
+                .iter()
+                .filter_map(|url| url.host().map(|host| host.to_owned()))
+                .collect(),
+        }
+    }
+
+    /// A client with connections of its own.
+    pub(crate) fn browser(&self) -> Browser {
+        let mut building = Client::builder()
+            .redirect(Policy::none())
+            .no_proxy()
+            .referer(false)
+            .tcp_nodelay(true);
+        if let Some(tls) = &self.tls {
+            let mut tls = tls.clone();
+            // One viewer does not resume the session of another.
+            tls.resumption = Resumption::in_memory_sessions(4);
+            building = building.tls_backend_preconfigured(tls);
+        } else {
+            // The first one of the process stays; all are the same.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            building = building.tls_danger_accept_invalid_certs(true);
+        }
+        Browser {
+            client: building
+                .build()
+                .expect("nothing in these settings can be refused"),
+            places: None,
+        }
+    }
+
+    /// A client whose requests share at most this many connections to each server.
+    pub(crate) fn shared(&self, size: usize) -> Browser {
+        Browser {
+            places: Some(Arc::new(Semaphore::new(size))),
+            ..self.browser()
+        }
+    }
+
+    /// The headers for this server.
+    fn headers_for(&self, url: &Url) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        let is_named = url
+            .host()
+            .is_some_and(|host| self.named.contains(&host.to_owned()));
+        if !is_named {
+            SECRET.iter().for_each(|name| drop(headers.remove(name)));
+        }
+        headers
+    }
+}
+
+/// TLS that trusts whom this machine trusts. Without any, every certificate is refused.
+fn tls() -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring has the ciphers of these versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    tls
+}
+
+/// A request for one object.
+pub(super) struct Asked<'a> {
+    pub(super) url: Url,
+    /// The bytes that are wanted; `None`: all.
+    pub(super) span: Option<Span>,
+    /// What the player reports about itself.
+    pub(super) told: &'a [(&'static str, String)],
+    pub(super) keep: Keep,
+}
+
+impl Browser {
+    /// Sends the request, follows redirects, and reads the whole answer.
+    pub(super) async fn get(
+        &self,
+        agent: &Agent,
+        jar: &Jar,
+        asked: Asked<'_>,
+        clock: Clock,
+        trace: &mut Trace,
+        elsewhere: &Elsewhere,
+    ) -> Result<Got, Failed> {
+        let _place = match &self.places {
+            Some(places) => Some(places.acquire().await.expect("it is never closed")),
+            None => None,
+        };
+        let mut url = asked.url.clone();
+        for _ in 0..=REDIRECTS_MAX {
+            trace.sent = Some(clock.now());
+            let request = self.request(agent, jar, &asked, url.clone());
+            let response = request.send().await.map_err(|why| {
+                if why.is_connect() {
+                    trace.sent = None;
+                }
+                Failed {
+                    outcome: Outcome::Reset,
+                    why: Some(why),
+                }
+            })?;
+            elsewhere.on_answer(&url);
+            let headers = response.headers();
+            jar.set_cookies(&mut headers.get_all(header::SET_COOKIE).iter(), &url);
+            if let Some(next) = redirected(&response, &url) {
+                elsewhere.on_redirect();
+                url = next;
+                continue;
+            }
+            trace.first_byte = Some(clock.now());
+            note_head(&response, trace);
+            return receive(response, url, &asked, trace).await;
+        }
+        Err(Outcome::Status.into())
+    }
+
+    fn request(
+        &self,
+        agent: &Agent,
+        jar: &Jar,
+        asked: &Asked<'_>,
+        url: Url,
+    ) -> reqwest::RequestBuilder {
+        let mut headers = agent.headers_for(&url);
+        if let Some(cookies) = jar.cookies(&url) {
+            headers.append(header::COOKIE, cookies);
+        }
+        if let Some(Span { from, bytes }) = asked.span {
+            let last = from.saturating_add(bytes.saturating_sub(1));
+            let value = HeaderValue::try_from(format!("bytes={from}-{last}"));
+            headers.insert(header::RANGE, value.expect("it holds digits"));
+            // A range of the bytes themselves, not of their compressed form.
+            headers.insert(
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_static("identity"),
+            );
+        }
+        let told = asked.told.iter().map(|(name, value)| {
+            let value = HeaderValue::try_from(value.as_str());
+            (HeaderName::from_static(name), value.expect("it is ASCII"))
+        });
+        headers.extend(told);
+        self.client.get(url).headers(headers)
+    }
+}
+
+/// Where this answer sends the viewer.
+fn redirected(response: &Response, from: &Url) -> Option<Url> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = response.headers().get(header::LOCATION)?;
+    // Many servers write UTF-8 here.
+    let location = std::str::from_utf8(location.as_bytes()).ok()?;
+    let next = from.join(location).ok()?;
+    matches!(next.scheme(), "http" | "https").then_some(next)
+}
+
+fn note_head(response: &Response, trace: &mut Trace) {
+    let text = |name: &str| {
+        let value = response.headers().get_all(name).iter().next_back()?;
+        value.to_str().ok().map(str::trim)
+    };
+    trace.status = response.status().as_u16();
+    trace.word = cache_status::word_of(text);
+    trace.retry_after = text("retry-after")
+        .and_then(|seconds| seconds.parse().ok())
+        .map(std::time::Duration::from_secs);
+    // The last number of `bytes 0-99/1000`.
+    let whole = text("content-range").and_then(|range| range.rsplit_once('/')?.1.parse().ok());
+    trace.whole_bytes = whole.filter(|_| trace.status == 206);
+}
+
+async fn receive(
+    mut response: Response,
+    url: Url,
+    asked: &Asked<'_>,
+    trace: &mut Trace,
+) -> Result<Got, Failed> {
+    // A playlist has no parts.
+    let is_part = trace.status == 206 && asked.span.is_some();
+    if trace.status != 200 && !is_part {
+        return Err(Outcome::Status.into());
+    }
+    let (mut text, mut body) = (Vec::new(), Crc::new());
+    while let Some(chunk) = response.chunk().await.map_err(truncated)? {
+        trace.bytes += chunk.len() as u64;
+        match asked.keep {
+            Keep::Text if text.len() + chunk.len() > PLAYLIST_BYTES_MAX => {
+                return Err(Outcome::Unreadable.into());
+            }
+            Keep::Text => text.extend_from_slice(&chunk),
+            Keep::Checksum => body.update(&chunk),
+        }
+    }
+    let wanted = asked.span.map(|span| span.bytes);
+    Ok(Got {
+        url,
+        text,
+        is_part: is_part && wanted == Some(u64::from(body.amount())),
+        body,
+    })
+}
+
+fn truncated(why: reqwest::Error) -> Failed {
+    Failed {
+        outcome: Outcome::Truncated,
+        why: Some(why),
+    }
+}
+
+/// Loads a playlist before a run begins.
+///
+/// # Errors
+/// No answer, or an answer without a playlist; the error says what the server said.
+pub(crate) async fn get_playlist(
+    agent: &Agent,
+    browser: &Browser,
+    jar: &Jar,
+    url: &Url,
+    clock: Clock,
+) -> io::Result<Got> {
+    let mut trace = Trace::default();
+    let asked = Asked {
+        url: url.clone(),
+        span: None,
+        told: &[],
+        keep: Keep::Text,
+    };
+    let elsewhere = Elsewhere::default();
+    let got = browser
+        .get(agent, jar, asked, clock, &mut trace, &elsewhere)
+        .await;
+    got.map_err(
+        |Failed { outcome, why }| match (why, outcome, trace.status) {
+            (Some(why), ..) => io::Error::other(why),
+            (None, Outcome::Status, 0) => io::Error::other("its redirects do not end"),
+            (None, Outcome::Status, status) => {
+                io::Error::other(format!("the server answered {status}"))
+            }
+            (None, Outcome::Unreadable, _) => {
+                io::Error::other("the answer is longer than 16 MiB: no playlist is")
+            }
+            (None, outcome, _) => io::Error::other(outcome.to_string()),
+        },
+    )
+}
