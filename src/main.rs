@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         // Internal errors would be printed on stderr, with a panic where stderr is closed.
         .log_internal_errors(false)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(std::io::stderr().is_terminal() && terminal::may_have_colours())
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

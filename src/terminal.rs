@@ -29,6 +29,11 @@ pub fn print(text: &str) -> anyhow::Result<Reader> {
     }
 }
 
+/// Whether output to a terminal may have colours (no-color.org).
+pub fn may_have_colours() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// Writes a line to stderr, if stderr has a reader.
 pub fn remark(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use anyhow::Context;
+use bytesize::ByteSize;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue};
 
 use crate::config::Config;
@@ -31,7 +33,12 @@ pub const INTERRUPTED: u8 = 130;
 
 /// Rehearse the minute when a celebrity goes live: a real HLS stream, edges that queue their misses, and a surge.
 #[derive(Debug, Parser)]
-#[command(name = "seawall", version, max_term_width = 110)]
+#[command(
+    name = "seawall",
+    version,
+    max_term_width = 110,
+    disable_help_subcommand = true
+)]
 pub struct Cli {
     /// What to run.
     #[command(subcommand)]
@@ -73,7 +80,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   seawall edge --listen 127.0.0.1:8081 --admin 127.0.0.1:9081 --upstream http://127.0.0.1:8000
-  seawall edge --name edge-paris --upstream http://origin.example:80 --cache-bytes 2147483648
+  seawall edge --name edge-paris --upstream http://origin.example:80 --cache-bytes 2GiB
   seawall edge --name edge-rome --upstream http://127.0.0.1:8091 --upstream http://127.0.0.1:8092    two shields")]
     Edge(EdgeArguments),
     /// Play a surge: at a new cluster with cold caches, or at edges that run already.
@@ -135,10 +142,12 @@ Examples:
   seawall likes truncate --at 17             give up entry 17 and all behind it"
     )]
     Likes(LikesCommand),
-    /// List the built-in scenarios.
+    /// List the built-in scenarios, or explain one.
     #[command(after_help = "\
-Example:
-  seawall scenarios")]
+Examples:
+  seawall scenarios                                       all, with a line for each
+  seawall scenarios celebrity-live > my-event.toml        a start for one of your own
+  seawall surge ./my-event.toml                           plays it")]
     Scenarios(Scenarios),
     /// Print the configuration as TOML, with the meaning of each key above it, secrets redacted.
     #[command(after_help = "\
@@ -146,6 +155,37 @@ Examples:
   seawall config > seawall.toml           every key, with its default
   seawall config --config seawall.toml    the values in force with that file")]
     Config(File),
+    /// Print this, or the help of a command.
+    #[command(after_help = "\
+Example:
+  seawall help surge")]
+    Help(Help),
+}
+
+/// Flags of `seawall help`.
+#[derive(Debug, Args)]
+pub struct Help {
+    /// A command, and one of its own.
+    #[arg(value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+impl Help {
+    /// The help that is wanted.
+    ///
+    /// # Errors
+    /// There is no such command.
+    pub fn text(&self) -> anyhow::Result<String> {
+        let mut command = Cli::command();
+        command.build();
+        for name in &self.command {
+            let found = command.find_subcommand(name).cloned();
+            command = found.with_context(|| {
+                format!("there is no command {name:?}; `seawall help` lists all")
+            })?;
+        }
+        Ok(command.render_help().to_string())
+    }
 }
 
 /// Flags of `seawall top`.
@@ -291,8 +331,8 @@ pub struct Up {
     /// How misses are handled.
     #[arg(long, env = "SEAWALL_MISS_QUEUE", value_name = "HOW", value_parser = miss_queue(), conflicts_with = "surge")]
     miss_queue: Option<MissQueue>,
-    /// Bytes that each edge's cache may hold.
-    #[arg(long, env = "SEAWALL_CACHE_BYTES", value_name = "BYTES")]
+    /// Bytes that each edge's cache may hold, such as 2147483648, 2G or 2GiB.
+    #[arg(long, env = "SEAWALL_CACHE_BYTES", value_name = "BYTES", value_parser = bytes)]
     cache_bytes: Option<u64>,
     /// The address at which the origin listens.
     #[arg(long, env = "SEAWALL_ORIGIN_LISTEN", value_name = "ADDR", value_parser = address)]
@@ -450,8 +490,8 @@ pub struct EdgeArguments {
     /// How misses are handled.
     #[arg(long, env = "SEAWALL_MISS_QUEUE", value_name = "HOW", value_parser = miss_queue())]
     miss_queue: Option<MissQueue>,
-    /// Bytes that the cache may hold.
-    #[arg(long, env = "SEAWALL_CACHE_BYTES", value_name = "BYTES")]
+    /// Bytes that the cache may hold, such as 2147483648, 2G or 2GiB.
+    #[arg(long, env = "SEAWALL_CACHE_BYTES", value_name = "BYTES", value_parser = bytes)]
     cache_bytes: Option<u64>,
     #[command(flatten)]
     operators: Operators,
@@ -639,7 +679,11 @@ pub enum ExportFormat {
 /// Flags of `seawall scenarios`.
 #[derive(Debug, Args)]
 pub struct Scenarios {
-    /// Print them as one JSON document.
+    /// Print this scenario as TOML in which every key is explained: a start for one of your own. A built-in name, or the path of a
+    /// file.
+    #[arg(value_name = "SCENARIO")]
+    pub name: Option<String>,
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -785,6 +829,12 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 }
 
 /// The names of the miss queues, listed in `--help`.
+fn bytes(text: &str) -> Result<u64, &'static str> {
+    let size = text.parse::<ByteSize>();
+    size.map(|size| size.as_u64())
+        .map_err(|_| "expected a number of bytes, such as 2147483648, 2G or 2GiB")
+}
+
 fn header(text: &str) -> Result<(HeaderName, HeaderValue), &'static str> {
     let refused = "expected NAME: VALUE, such as \"Authorization: Bearer abc\"";
     let (name, value) = text.split_once(':').ok_or(refused)?;

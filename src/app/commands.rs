@@ -3,10 +3,9 @@
 use std::io::IsTerminal;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 use super::cli::{self, Command};
+use super::signals::{Further, stop_signal, stop_signal_hearing};
 use super::{compare, inspect, likes, surge, top};
 use crate::config::{Config, ConfigError};
 use crate::hls::names::LivePath;
@@ -65,14 +64,18 @@ pub async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Broadcast(flags) => broadcast(flags.resolve()?).await,
         Command::Origin(flags) => origin(flags.resolve()?).await,
         Command::Edge(flags) => edge(flags.resolve()?).await,
-        Command::Surge(flags) => surge::surge(&flags, stop_signal()?).await,
+        Command::Surge(flags) => surge::surge(&flags, stop_signal(Further::Waits)?).await,
         Command::Compare(flags) => compare::compare(&flags),
-        Command::Top(flags) => top::top(&flags, stop_signal()?).await,
+        Command::Top(flags) => top::top(&flags, stop_signal(Further::Ends)?).await,
         Command::Inspect(flags) => inspect::inspect(&flags).await,
         Command::Purge(flags) => inspect::purge(&flags).await,
         // The command reads disks and waits for servers.
         Command::Likes(what) => tokio::task::spawn_blocking(move || likes::run(&what)).await?,
         Command::Scenarios(flags) => scenarios(&flags),
+        Command::Help(flags) => {
+            terminal::print(&flags.text()?)?;
+            Ok(cli::OK)
+        }
         Command::Config(file) => {
             terminal::print(&file.resolve()?.redacted().commented())?;
             Ok(cli::OK)
@@ -84,7 +87,7 @@ pub async fn run(command: Command) -> anyhow::Result<u8> {
 async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
     let mut config = flags.resolve()?;
     if flags.processes {
-        processes::up(config, stop_signal()?).await?;
+        processes::up(config, stop_signal(Further::Ends)?).await?;
         return Ok(cli::OK);
     }
     let mut scenario = flags.surge.as_deref().map(scenario::find).transpose()?;
@@ -120,7 +123,10 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
     if let Some(folder) = &likes {
         config.likes.dir = Some(folder.path().to_owned());
     }
-    let stop = stop_signal()?;
+    let stop = stop_signal(match scenario {
+        Some(_) => Further::Waits,
+        None => Further::Ends,
+    })?;
     let clock = Clock::start();
     let doors = Doors {
         listen: config.origin.listen,
@@ -171,7 +177,7 @@ async fn up(flags: &cli::Up) -> anyhow::Result<u8> {
 }
 
 async fn broadcast(config: Config) -> anyhow::Result<u8> {
-    let stop = stop_signal()?;
+    let stop = stop_signal(Further::Ends)?;
     let clock = Clock::start();
     let to = config.broadcast.to.ok_or(ConfigError::Missing(
         "where to? Name the origin's ingest listener with --to http://HOST:PORT",
@@ -201,7 +207,7 @@ async fn broadcast(config: Config) -> anyhow::Result<u8> {
 async fn origin(config: Config) -> anyhow::Result<u8> {
     let directory = compose::directory(&config);
     let learner = directory.clone();
-    let stop = stop_signal_hearing(move |line| {
+    let stop = stop_signal_hearing(Further::Ends, move |line| {
         // The process that started this one reports what it starts next.
         if let Ok(target) = line.parse() {
             learner.learn(target);
@@ -236,7 +242,7 @@ async fn origin(config: Config) -> anyhow::Result<u8> {
 }
 
 async fn edge(config: Config) -> anyhow::Result<u8> {
-    let stop = stop_signal()?;
+    let stop = stop_signal(Further::Ends)?;
     let doors = Doors {
         listen: config.edge.listen,
         admin: config.edge.admin,
@@ -269,6 +275,15 @@ async fn edge(config: Config) -> anyhow::Result<u8> {
 }
 
 fn scenarios(flags: &cli::Scenarios) -> anyhow::Result<u8> {
+    if let Some(name) = &flags.name {
+        let found = scenario::find(name)?;
+        let text = match flags.json {
+            true => format!("{}\n", serde_json::to_string_pretty(&found)?),
+            false => scenario::explained(&found),
+        };
+        terminal::print(&text)?;
+        return Ok(cli::OK);
+    }
     let all = scenario::built_in();
     if flags.json {
         terminal::print(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
@@ -346,51 +361,4 @@ fn welcome(channel: &Channel, origin: &OriginComponent, tiers: &Tiers) -> String
         );
     }
     text
-}
-
-/// A token that Ctrl-C or SIGTERM cancels. A second signal ends the program at once.
-fn stop_signal() -> anyhow::Result<CancellationToken> {
-    stop_signal_hearing(|_| ())
-}
-
-/// The same, for a part: `hear` gets each line that the parent process writes.
-fn stop_signal_hearing(
-    mut hear: impl FnMut(&str) + Send + 'static,
-) -> anyhow::Result<CancellationToken> {
-    let stop = CancellationToken::new();
-    if std::env::var_os(processes::ENDS_WITH_STDIN).is_some() {
-        let orphaned = stop.clone();
-        // The thread ends with stdin, or with the program. It is a thread because a task that reads stdin would keep the
-        // runtime from ending.
-        std::thread::spawn(move || {
-            for line in std::io::stdin().lines().map_while(Result::ok) {
-                hear(&line);
-            }
-            orphaned.cancel();
-        });
-    }
-    let (mut interrupt, mut terminate) = (
-        signal(SignalKind::interrupt())?,
-        signal(SignalKind::terminate())?,
-    );
-    let token = stop.clone();
-    // The task lives as long as the program, and only waits for signals.
-    tokio::spawn(async move {
-        for attempt in 0.. {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if attempt > 0 {
-                std::process::exit(i32::from(cli::INTERRUPTED));
-            }
-            if std::env::var_os(processes::ENDS_WITH_STDIN).is_none() {
-                terminal::remark(
-                    "\nstopping: answers in flight have up to 10 s; once more to end at once",
-                );
-            }
-            token.cancel();
-        }
-    });
-    Ok(stop)
 }

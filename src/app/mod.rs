@@ -5,5 +5,6 @@ pub mod commands;
 pub mod compare;
 pub mod inspect;
 pub mod likes;
+mod signals;
 pub mod surge;
 pub mod top;

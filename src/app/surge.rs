@@ -324,14 +324,13 @@ pub(super) fn page() -> Page {
     if !std::io::stdout().is_terminal() {
         return Page::default();
     }
-    let wants_none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let width = comfy_table::Table::new()
         .width()
         .unwrap_or(100)
         .clamp(80, 120);
     Page {
         width,
-        ink: if wants_none {
+        ink: if !terminal::may_have_colours() {
             Ink::Plain
         } else {
             Ink::Coloured

@@ -280,9 +280,9 @@ async fn picture(
     mut seen: mpsc::Receiver<Look>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let palette = match std::env::var_os("NO_COLOR") {
-        Some(set) if !set.is_empty() => Palette::Plain,
-        _ => Palette::Colours,
+    let palette = match terminal::may_have_colours() {
+        true => Palette::Colours,
+        false => Palette::Plain,
     };
     let mut keys = keys();
     let mut watch = Watch::default();

@@ -59,22 +59,10 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
-    /// Whether every limit is possible; a threshold that is left out has no limit.
-    pub fn are_in_range(&self) -> bool {
-        let percent = |value: f64| (0.0..=100.0).contains(&value);
-        (0.0..=1.0).contains(&self.stalled_share_max)
-            && self.failed_percent_max.is_none_or(percent)
-            && percent(self.origin_shed_percent_max)
-            && percent(self.origin_shed_percent_min)
-            && percent(self.offload_segments_percent_min)
-            && percent(self.likes_acknowledged_percent_min)
-            && self.startup_p95_s_max > 0.0
-            && self.segment_p99_ms_max > 0.0
-            && self.likes_p99_ms_max > 0.0
-            && [&self.flights, &self.off]
-                .into_iter()
-                .flatten()
-                .all(|inner| inner.are_in_range() && inner.flights.is_none() && inner.off.is_none())
+    /// Whether the tables for runs with and without a miss queue hold no such tables themselves.
+    pub fn are_nested_once(&self) -> bool {
+        let mut inner = [&self.flights, &self.off].into_iter().flatten();
+        inner.all(|inner| inner.flights.is_none() && inner.off.is_none())
     }
 
     /// The thresholds that apply if misses are handled like this.

@@ -5,13 +5,16 @@
 
 pub mod connections;
 mod fault;
+pub mod keys;
 mod model;
 mod rules;
+mod text;
 
 use std::path::Path;
 
 pub use self::fault::{Fault, FaultKind};
 pub use self::model::{ClusterPlan, Phase, RealProfile, Scenario, SimProfile, Variant};
+pub use self::text::explained;
 use crate::viewer::arrivals::Arrivals;
 
 /// Why a scenario cannot be played.
@@ -57,7 +60,7 @@ pub enum Refused {
         /// The file.
         origin: String,
         /// The key, with its tables.
-        key: &'static str,
+        key: String,
         /// The rule for its value.
         rule: String,
     },
@@ -284,16 +287,20 @@ mod tests {
             ("shape = 2.0", "shape = -2.0", "real.audience.arrivals"),
             ("shape = 2.0", "shape = nan", "real.audience.arrivals"),
             ("\"360p\"]", "\"361p\"]", "real.audience.renditions"),
-            ("per_s = ", "per_s = -", "real.likes"),
-            ("hearts_max = ", "hearts_max = 99", "real.likes"),
-            ("like_percent = ", "like_percent = 99", "real.likes"),
+            ("per_s = ", "per_s = -", "real.likes.per_s"),
+            ("hearts_max = ", "hearts_max = 99", "real.likes.hearts_max"),
+            (
+                "like_percent = ",
+                "like_percent = 99",
+                "real.likes.like_percent",
+            ),
             ("\"hls.js\"", "{ fixed = \"720p\" }", "real.audience.abr"),
-            ("slots = 16", "slots = 0", "real.cluster.origin"),
-            ("queue = 32", "queue = 2000000", "real.cluster.origin"),
+            ("slots = 16", "slots = 0", "real.cluster.origin.slots"),
+            ("queue = 32", "queue = 2000000", "real.cluster.origin.queue"),
             (
                 "stalled_share_max = 0.05",
                 "stalled_share_max = nan",
-                "real.thresholds",
+                "real.thresholds.flights.stalled_share_max",
             ),
             (
                 "[real.thresholds]",

@@ -51,6 +51,8 @@ pub struct Step {
     pub results: [f64; Served::ALL.len()],
     /// Requests at the origin.
     pub origin: f64,
+    /// Those among them that no cache could have answered, such as likes.
+    pub origin_other: f64,
     /// Bytes sent to viewers.
     pub bytes: f64,
     /// Number of segment answers by time until their first byte: upper bound and cumulative count.
@@ -58,6 +60,13 @@ pub struct Step {
 }
 
 impl Step {
+    /// Requests that a cache can answer.
+    fn cacheable(&self) -> f64 {
+        let results = self.results.iter().zip(Served::ALL);
+        let cacheable = results.filter(|(_, served)| *served != Served::Pass);
+        cacheable.map(|(count, _)| count).sum()
+    }
+
     /// Requests per second at the edges.
     pub fn edge_per_s(&self) -> f64 {
         per_s(self.results.iter().sum(), self.seconds)
@@ -124,7 +133,8 @@ pub struct Figures {
 pub struct Rates {
     /// Requests per second.
     pub requests: f64,
-    /// Share of requests answered from the cache, fresh; `None` without requests.
+    /// Share of requests answered from the cache, fresh; `None` without requests. Requests that no cache can answer, such as
+    /// likes, are left out.
     pub hit_ratio: Option<f64>,
     /// Requests to upstream per second.
     pub origin: f64,
@@ -173,7 +183,7 @@ pub struct View<'a> {
     /// The most requests that waited at once: the sum of the edges' own peaks. It covers the time that the cluster was
     /// watched, and at most the half minute before.
     pub waiters_peak: f64,
-    /// Share of viewers' requests that did not reach the origin, over [`WINDOW`].
+    /// Share of viewers' requests that did not reach the origin, over [`WINDOW`]; without those that no cache can answer.
     pub offload: Option<f64>,
     /// Upper bound for 99 of 100 segments' time until the first byte, in seconds, over [`WINDOW`].
     pub segment_p99: Option<Bound>,
@@ -275,6 +285,9 @@ impl Watch {
                         compared = true;
                         let hits = scrape.increase(before, "seawall_origin_hits_total", &[]);
                         *origin_hits.get_or_insert(0.0) += hits;
+                        let other = [("kind", "other")];
+                        step.origin_other +=
+                            scrape.increase(before, "seawall_origin_hits_total", &other);
                     }
                     if let Some(of_one) = likes_of(&scrape, before) {
                         likes = Some(likes.map_or(of_one, |of_others| of_others.and(of_one)));
@@ -306,8 +319,8 @@ impl Watch {
             let recent = self.steps.iter().rev();
             recent.take_while(move |step| now.since(step.at) < WINDOW)
         };
-        let asked: f64 = window().flat_map(|step| step.results).sum();
-        let origin: f64 = window().map(|step| step.origin).sum();
+        let asked: f64 = window().map(Step::cacheable).sum();
+        let origin: f64 = window().map(|step| step.origin - step.origin_other).sum();
         let mut segments = Vec::new();
         for (bound, count) in window().flat_map(|step| step.segments.iter().copied()) {
             add(&mut segments, bound, count);
@@ -353,9 +366,10 @@ fn figures(scrape: &Scrape, before: Option<(f64, &Scrape)>) -> Figures {
         let increase = |name, filter| scrape.increase(before, name, filter);
         let requests = increase("seawall_edge_requests_total", &[]);
         let hits = increase("seawall_edge_requests_total", &[("result", "hit")]);
+        let passed = increase("seawall_edge_requests_total", &[("result", "pass")]);
         Rates {
             requests: per_s(requests, seconds),
-            hit_ratio: (requests > 0.0).then(|| hits / requests),
+            hit_ratio: (requests > passed).then(|| hits / (requests - passed)),
             origin: per_s(increase("seawall_edge_origin_fetches_total", &[]), seconds),
             bytes: per_s(increase("seawall_edge_response_bytes_total", &[]), seconds),
         }
@@ -514,6 +528,29 @@ seawall_edge_cache_capacity_bytes 100
         assert_eq!(figures.fill, 0.25);
         assert_eq!(figures.rates.unwrap().hit_ratio, Some(0.99));
         assert_eq!(view.watched, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn likes_are_requests_and_make_no_cache_look_worse() {
+        let mut watch = Watch::default();
+        let round = |second, hits, likes| {
+            let passed = "seawall_edge_requests_total{kind=\"other\",result=\"pass\"}";
+            let at_edge = format!("{}{passed} {likes}\n", edge(hits, 0, 0));
+            let at_origin = format!(
+                "{}seawall_origin_hits_total{{kind=\"other\"}} {likes}\n",
+                origin(0)
+            );
+            vec![
+                answer(Role::Edge, "edge-1", second, &at_edge),
+                answer(Role::Origin, "origin", second, &at_origin),
+            ]
+        };
+        watch.take(at(0), round(0, 0, 0), vec![]);
+        let view = watch.take(at(1), round(1, 100, 100), vec![]);
+        assert_eq!(view.last().unwrap().edge_per_s(), 200.0);
+        let rates = view.rows[0].figures.as_ref().unwrap().rates.unwrap();
+        assert_eq!((rates.requests, rates.hit_ratio), (200.0, Some(1.0)));
+        assert_eq!(view.offload, Some(1.0));
     }
 
     #[test]

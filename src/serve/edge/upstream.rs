@@ -498,9 +498,15 @@ fn parse_upstream(url: &str) -> Result<Authority, &'static str> {
         return Err("it must not have a path");
     }
     let authority = uri.into_parts().authority.ok_or("it has no host")?;
-    match authority.as_str().contains('@') {
-        true => Err("no name and password can be sent to it"),
-        false => Ok(authority),
+    if authority.as_str().contains('@') {
+        return Err("no name and password can be sent to it");
+    }
+    let port = authority.as_str().rsplit_once(':').map(|(_, port)| port);
+    let is_port =
+        |port: &str| port.ends_with(']') || port.parse::<u16>().is_ok_and(|port| port > 0);
+    match port.is_none_or(is_port) {
+        true => Ok(authority),
+        false => Err("its port must be 1 to 65535"),
     }
 }
 
@@ -520,12 +526,16 @@ mod tests {
             "127.0.0.1:8000"
         );
         assert_eq!(parse_upstream("http://origin/").unwrap(), "origin");
+        assert_eq!(parse_upstream("http://[::1]").unwrap(), "[::1]");
         for url in [
             "https://origin",
             "origin:8000",
             "http://origin/path",
             "http://",
             "http://user:secret@origin",
+            "http://127.0.0.1:99999",
+            "http://127.0.0.1:0",
+            "http://[::1]:99999",
             "",
         ] {
             assert!(parse_upstream(url).is_err(), "{url}");

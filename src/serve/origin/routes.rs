@@ -169,11 +169,19 @@ impl Counter {
             return answer::refused(method, StatusCode::METHOD_NOT_ALLOWED, text);
         }
         match path.and_then(|path| self.store.get(path)) {
+            // Players that get an old playlist for a live one wait for ever.
+            Some(_) if path.is_some_and(|path| self.store.is_off_air(path)) => {
+                answer::refused(method, StatusCode::NOT_FOUND, OFF_AIR)
+            }
             Some(document) => answer::found(method, request, &document),
             None => answer::not_found(method),
         }
     }
 }
+
+/// Why a playlist that exists is not served.
+const OFF_AIR: &str =
+    "this channel is not broadcast any more: its newest segment is older than a playlist is long\n";
 
 fn unavailable(method: &Method, text: &'static str) -> Response<Bytes> {
     let mut response = answer::refused(method, StatusCode::SERVICE_UNAVAILABLE, text);
@@ -277,6 +285,28 @@ mod tests {
         let channel: crate::hls::timeline::Channel =
             serde_json::from_slice(&description.body).unwrap();
         assert_eq!(channel, origin.channel);
+    }
+
+    #[tokio::test]
+    async fn a_channel_that_is_not_broadcast_any_more_is_not_served_as_live() {
+        let origin = Fixture::listening(|_| {}).await;
+        let window = 10;
+        origin.publish_all(origin.newest - window).await;
+        for path in ["/live/demo/main.m3u8", "/live/demo/360p/media.m3u8"] {
+            let answer = origin.get(path, "").await;
+            assert_eq!(answer.status, 404, "{path}");
+            let said = String::from_utf8(answer.body.to_vec()).unwrap();
+            assert!(said.contains("not broadcast any more"), "{said}");
+        }
+        let segment = format!("/live/demo/360p/{}.ts", origin.newest - window);
+        assert_eq!(origin.get(&segment, "").await.status, 200);
+        // The broadcaster is back.
+        for number in origin.newest - window + 1..=origin.newest {
+            origin.publish_all(number).await;
+        }
+        for path in ["/live/demo/main.m3u8", "/live/demo/360p/media.m3u8"] {
+            assert_eq!(origin.get(path, "").await.status, 200, "{path}");
+        }
     }
 
     #[tokio::test]

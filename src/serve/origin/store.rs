@@ -105,6 +105,19 @@ impl Store {
         self.on_air(channel).is_some()
     }
 
+    /// Whether this is a playlist of a channel that is no longer broadcast: nothing that it lists would be listed now.
+    pub fn is_off_air(&self, path: LivePath<'_>) -> bool {
+        let (LivePath::Multivariant { channel } | LivePath::MediaPlaylist { channel, .. }) = path
+        else {
+            return false;
+        };
+        self.on_air(channel).is_some_and(|on_air| {
+            let due = on_air.channel.newest(self.clock.unix());
+            let listed = on_air.live().newest;
+            listed.is_some_and(|listed| due.is_some_and(|due| listed + self.window <= due))
+        })
+    }
+
     /// Whether the channel's playlists list the newest segment that is due, or at least the one before it. If so, a
     /// viewer can join at the live edge.
     pub fn is_current(&self, channel: &Channel) -> bool {
