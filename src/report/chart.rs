@@ -49,7 +49,7 @@ pub(super) enum Scale {
     Linear,
     /// Evenly, from zero; shares of one, written as percentages.
     Share,
-    /// By powers of ten, starting from the one below the smallest value; zero lies on the axis.
+    /// By powers of ten; zero has a line of its own below the smallest of them.
     Log,
 }
 
@@ -290,7 +290,10 @@ impl Ranged for Ruler {
 
 impl ValueFormatter<f64> for Ruler {
     fn format_ext(&self, value: &f64) -> String {
-        label(*value, self.scale)
+        match self.scale {
+            Scale::Log if *value <= self.range.start => "0".to_owned(),
+            scale => label(*value, scale),
+        }
     }
 }
 
@@ -379,7 +382,8 @@ fn y_range(chart: &Chart<'_>) -> Range<f64> {
             let known = points.filter_map(|point| point.1);
             let least = known.filter(|value| *value > 0.0).fold(end, f64::min);
             let start = logarithm(least).floor();
-            start..logarithm(end).ceil().max(start + 1.0)
+            // One step below is zero.
+            start - 1.0..logarithm(end).ceil().max(start + 1.0)
         }
     }
 }
@@ -400,6 +404,7 @@ fn stretches(curve: &Curve, scale: Scale, least: f64) -> Vec<Vec<(f64, f64)>> {
             for &(x, y) in run {
                 let y = y.unwrap_or_default();
                 let y = match scale {
+                    Scale::Log if y <= 0.0 => least,
                     Scale::Log => logarithm(y).max(least),
                     Scale::Linear | Scale::Share => y,
                 };
@@ -526,6 +531,25 @@ mod tests {
                 let svg = draw(&chart(points, scale));
                 assert!(svg.starts_with("<svg") && !svg.contains("NaN"), "{svg}");
             }
+        }
+    }
+
+    #[test]
+    fn zero_lies_below_every_power_of_ten() {
+        let points = vec![(0.0, Some(0.0)), (1.0, Some(3.0)), (2.0, Some(200.0))];
+        let chart = chart(points, Scale::Log);
+        let range = y_range(&chart);
+        assert_eq!(range, -1.0..3.0);
+        assert_eq!(
+            stretches(&chart.curves[0], Scale::Log, range.start)[0][0].1,
+            -1.0
+        );
+        let svg = draw(&chart);
+        let labels: Vec<_> = ["0", "1", "10", "100", "1000"]
+            .map(|label| format!(">\n{label}\n<"))
+            .into();
+        for label in labels {
+            assert!(svg.contains(&label), "{label} in {svg}");
         }
     }
 

@@ -10,14 +10,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::latency;
-use super::likes::LikesSummary;
-use super::record::Outcome;
-use super::run::Run;
+use super::measures::{Better, FIGURES, Figure, Unit};
 use super::settings;
 use super::summary::Summary;
 use super::tables::{Cell, Table, Tone};
-use super::thresholds::{Verdict, grouped};
+use super::thresholds::Verdict;
 use crate::policy::status::MissQueue;
 
 /// Version of the comparison's JSON format.
@@ -76,36 +73,6 @@ pub struct Row {
     pub change: Change,
 }
 
-/// The unit of a figure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Unit {
-    /// A number of things.
-    Count,
-    /// A number of things per thing.
-    Ratio,
-    /// A share of one, written as a percentage.
-    Share,
-    /// Milliseconds.
-    Ms,
-    /// Seconds.
-    S,
-    /// Bits per second.
-    Bps,
-}
-
-/// Which way a figure should go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Better {
-    /// Down.
-    Lower,
-    /// Up. A share is judged by its distance from one: from 98 % to 96 % the loss has doubled.
-    Higher,
-    /// Neither: it describes the run.
-    Neither,
-}
-
 /// How a figure has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -146,15 +113,16 @@ pub enum Regression {
 impl Comparison {
     /// Compares the runs of two sides. A figure that is missing in one of the runs is left out.
     pub fn of(a: &[Summary], b: &[Summary], noise: f64) -> Self {
-        let rows: Vec<_> = FIGURES
-            .iter()
-            .filter_map(|figure| figure.compare(a, b, noise))
+        let rows = FIGURES.iter();
+        let mut rows: Vec<_> = rows
+            .filter_map(|figure| compare(figure, a, b, noise))
             .collect();
+        let lone = forgive_a_lone_percentile(&mut rows);
         let any = |change| rows.iter().any(|row| row.change == change);
         Self {
             version: VERSION,
             noise,
-            warnings: warnings(a, b),
+            warnings: warnings(a, b).into_iter().chain(lone).collect(),
             a: Side::of(a),
             b: Side::of(b),
             trend: match (any(Change::Better), any(Change::Worse)) {
@@ -195,284 +163,59 @@ impl Comparison {
     }
 }
 
-/// A figure of a summary.
-struct Figure {
-    what: &'static str,
-    unit: Unit,
-    better: Better,
-    /// A difference up to this size does not matter, for any size of the figure.
-    floor: f64,
-    of: fn(&Summary) -> Option<f64>,
-}
-
-const FIGURES: [Figure; 29] = [
-    Figure {
-        what: "viewer requests",
-        unit: Unit::Count,
-        better: Better::Neither,
-        floor: 0.5,
-        of: |summary| Some(summary.requests_total() as f64),
-    },
-    Figure {
-        what: "origin hits, segments",
-        unit: Unit::Count,
-        better: Better::Lower,
-        floor: 1.5,
-        of: |summary| counted(summary, summary.origin.measured.segment),
-    },
-    Figure {
-        what: "predicted",
-        unit: Unit::Count,
-        better: Better::Neither,
-        floor: 1.5,
-        of: |summary| {
-            let (least, most) = summary.origin.predicted;
-            counted(summary, 1).map(|_| (least + most) as f64 / 2.0)
-        },
-    },
-    Figure {
-        what: "most for one segment",
-        unit: Unit::Count,
-        better: Better::Lower,
-        floor: 0.5,
-        of: |summary| counted(summary, summary.origin.measured.most_per_segment),
-    },
-    Figure {
-        what: "origin hits, playlists",
-        unit: Unit::Count,
-        better: Better::Lower,
-        floor: 1.5,
-        of: |summary| {
-            let hits = &summary.origin.measured;
-            counted(summary, hits.media_playlist + hits.multivariant)
-        },
-    },
-    Figure {
-        what: "beyond the origin's capacity",
-        unit: Unit::Share,
-        better: Better::Lower,
-        floor: 0.005,
-        of: |summary| summary.origin.shed_share,
-    },
-    Figure {
-        what: "requests that waited",
-        unit: Unit::Count,
-        better: Better::Neither,
-        floor: 1.5,
-        of: |summary| Some(summary.waiters.waited as f64),
-    },
-    Figure {
-        what: "offload, all requests",
-        unit: Unit::Share,
-        better: Better::Higher,
-        floor: 0.0005,
-        of: |summary| summary.origin.offload,
-    },
-    Figure {
-        what: "offload, segments",
-        unit: Unit::Share,
-        better: Better::Higher,
-        floor: 0.0005,
-        of: |summary| summary.origin.offload_segments,
-    },
-    Figure {
-        what: "amplification: hits per segment and edge",
-        unit: Unit::Ratio,
-        better: Better::Lower,
-        floor: 0.01,
-        of: |summary| summary.origin.amplification,
-    },
-    Figure {
-        what: "excess: hits per segment",
-        unit: Unit::Ratio,
-        better: Better::Lower,
-        floor: 0.01,
-        of: |summary| summary.origin.excess,
-    },
-    Figure {
-        what: "segment latency p50",
-        unit: Unit::Ms,
-        better: Better::Lower,
-        floor: 1.0,
-        of: |summary| Some(segments(summary)?.p50_ms),
-    },
-    Figure {
-        what: "segment latency p99",
-        unit: Unit::Ms,
-        better: Better::Lower,
-        floor: 2.0,
-        of: |summary| Some(segments(summary)?.p99_ms),
-    },
-    Figure {
-        what: "startup p50",
-        unit: Unit::S,
-        better: Better::Lower,
-        floor: 0.02,
-        of: |summary| summary.experience.startup_p50_s,
-    },
-    Figure {
-        what: "startup p95",
-        unit: Unit::S,
-        better: Better::Lower,
-        floor: 0.05,
-        of: |summary| summary.experience.startup_p95_s,
-    },
-    Figure {
-        what: "stalled share",
-        unit: Unit::Share,
-        better: Better::Lower,
-        floor: 0.0005,
-        of: |summary| Some(summary.experience.stalled_share),
-    },
-    Figure {
-        what: "viewers stalled",
-        unit: Unit::Count,
-        better: Better::Lower,
-        floor: 1.5,
-        of: |summary| Some(summary.experience.viewers_stalled as f64),
-    },
-    Figure {
-        what: "players that failed to start",
-        unit: Unit::Count,
-        better: Better::Lower,
-        floor: 0.5,
-        of: |summary| Some(summary.experience.start_failures as f64),
-    },
-    Figure {
-        what: "players that gave up later",
-        unit: Unit::Count,
-        better: Better::Lower,
-        floor: 0.5,
-        of: |summary| Some(summary.experience.fatal as f64),
-    },
-    Figure {
-        what: "requests that failed",
-        unit: Unit::Count,
-        better: Better::Lower,
-        floor: 1.5,
-        of: |summary| Some(failures(summary) as f64),
-    },
-    Figure {
-        what: "perfect visits",
-        unit: Unit::Share,
-        better: Better::Higher,
-        floor: 0.002,
-        of: |summary| Some(summary.experience.perfect_share),
-    },
-    Figure {
-        what: "bitrate, mean",
-        unit: Unit::Bps,
-        better: Better::Higher,
-        floor: 10_000.0,
-        of: |summary| summary.experience.bitrate_mean_bps,
-    },
-    Figure {
-        what: "behind live p50",
-        unit: Unit::S,
-        better: Better::Lower,
-        floor: 0.2,
-        of: |summary| summary.experience.live_latency_p50_s,
-    },
-    Figure {
-        what: "behind live p95",
-        unit: Unit::S,
-        better: Better::Lower,
-        floor: 0.2,
-        of: |summary| summary.experience.live_latency_p95_s,
-    },
-    Figure {
-        what: "likes acknowledged per second",
-        unit: Unit::Count,
-        better: Better::Neither,
-        floor: 1.0,
-        of: |summary| Some(likes(summary)?.per_s),
-    },
-    Figure {
-        what: "likes acknowledged, of all wanted",
-        unit: Unit::Share,
-        better: Better::Higher,
-        floor: 0.0005,
-        of: |summary| Some(likes(summary)?.acknowledged_percent() / 100.0),
-    },
-    Figure {
-        what: "likes with an unknown outcome",
-        unit: Unit::Count,
-        better: Better::Lower,
-        floor: 0.5,
-        of: |summary| Some(likes(summary)?.unknown as f64),
-    },
-    Figure {
-        what: "likes until acknowledged, p50",
-        unit: Unit::Ms,
-        better: Better::Lower,
-        floor: 1.0,
-        of: |summary| Some(likes(summary)?.p50_ms),
-    },
-    Figure {
-        what: "likes until acknowledged, p99",
-        unit: Unit::Ms,
-        better: Better::Lower,
-        floor: 2.0,
-        of: |summary| Some(likes(summary)?.p99_ms),
-    },
-];
-
-/// A count of the origin, if it counted.
-fn counted(summary: &Summary, count: u64) -> Option<f64> {
-    (!summary.origin.measured.uncounted).then_some(count as f64)
-}
-
-fn segments(summary: &Summary) -> Option<&latency::Row> {
-    latency::of_segments(&summary.latency)
-}
-
-/// The likes of a run, if it sent any.
-fn likes(summary: &Summary) -> Option<&LikesSummary> {
-    let likes = summary.likes.as_ref();
-    likes.filter(|likes| likes.not_taken.is_none())
-}
-
-fn failures(summary: &Summary) -> u64 {
-    let outcomes = summary.requests.iter().flat_map(|row| &row.outcomes);
-    let failed = outcomes.filter(|(outcome, _): &(&Outcome, _)| outcome.is_failure());
-    failed.map(|(_, count)| count).sum()
-}
-
-impl Figure {
-    fn compare(&self, a: &[Summary], b: &[Summary], noise: f64) -> Option<Row> {
-        let values = |side: &[Summary]| side.iter().map(self.of).collect::<Option<Vec<f64>>>();
-        let (in_a, in_b) = (values(a)?, values(b)?);
-        if in_a.is_empty() || in_b.is_empty() {
-            return None;
-        }
-        let (mean_a, mean_b) = (mean(&in_a), mean(&in_b));
-        let delta = mean_b - mean_a;
-        let interval = interval(a, b, &in_a, &in_b);
-        let whole = match (self.unit, self.better) {
-            (Unit::Share, Better::Higher) => 1.0 - mean_a,
-            _ => mean_a,
-        };
-        let is_noise = delta.abs() <= self.floor
-            || delta.abs() <= noise * whole.abs()
-            || interval.is_some_and(|(least, most)| least <= 0.0 && most >= 0.0);
-        Some(Row {
-            what: self.what.to_owned(),
-            unit: self.unit,
-            better: self.better,
-            a: mean_a,
-            b: mean_b,
-            delta,
-            delta_share: (mean_a != 0.0).then(|| delta / mean_a.abs()),
-            interval,
-            change: match self.better {
-                _ if is_noise => Change::Same,
-                Better::Neither => Change::Other,
-                Better::Lower if delta < 0.0 => Change::Better,
-                Better::Higher if delta > 0.0 => Change::Better,
-                Better::Lower | Better::Higher => Change::Worse,
-            },
-        })
+/// A percentile of one run each that is better, while nothing else has changed, is chance: it counts as the same. Returns what is
+/// to be said about it.
+fn forgive_a_lone_percentile(rows: &mut [Row]) -> Option<String> {
+    let is_changed = |row: &&mut Row| matches!(row.change, Change::Better | Change::Worse);
+    let mut changed = rows.iter_mut().filter(is_changed);
+    let (Some(row), None) = (changed.next(), changed.next()) else {
+        return None;
+    };
+    let is_percentile = matches!(row.unit, Unit::Ms | Unit::S) && row.interval.is_none();
+    if row.change != Change::Better || !is_percentile {
+        return None;
     }
+    row.change = Change::Same;
+    Some(format!(
+        "{} alone is better, which may be chance in one run each: play several seeds",
+        row.what
+    ))
+}
+
+/// The figure of both sides; `None` if a run lacks it.
+fn compare(figure: &Figure, a: &[Summary], b: &[Summary], noise: f64) -> Option<Row> {
+    let values = |side: &[Summary]| side.iter().map(figure.of).collect::<Option<Vec<f64>>>();
+    let (in_a, in_b) = (values(a)?, values(b)?);
+    if in_a.is_empty() || in_b.is_empty() {
+        return None;
+    }
+    let (mean_a, mean_b) = (mean(&in_a), mean(&in_b));
+    let delta = mean_b - mean_a;
+    let interval = interval(a, b, &in_a, &in_b);
+    let whole = match (figure.unit, figure.better) {
+        (Unit::Share, Better::Higher) => 1.0 - mean_a,
+        _ => mean_a,
+    };
+    let is_noise = delta.abs() <= figure.floor
+        || delta.abs() <= noise * whole.abs()
+        || interval.is_some_and(|(least, most)| least <= 0.0 && most >= 0.0);
+    Some(Row {
+        what: figure.what.to_owned(),
+        unit: figure.unit,
+        better: figure.better,
+        a: mean_a,
+        b: mean_b,
+        delta,
+        delta_share: (mean_a != 0.0).then(|| delta / mean_a.abs()),
+        interval,
+        change: match figure.better {
+            _ if is_noise => Change::Same,
+            Better::Neither => Change::Other,
+            Better::Lower if delta < 0.0 => Change::Better,
+            Better::Higher if delta > 0.0 => Change::Better,
+            Better::Lower | Better::Higher => Change::Worse,
+        },
+    })
 }
 
 /// The 95 % confidence interval of the difference of means; `None` if a side has a single run.
@@ -640,125 +383,6 @@ pub(super) fn table(comparison: &Comparison) -> Table {
     table
 }
 
-/// The figures of a comparison at a glance.
-const AT_A_GLANCE: [&str; 14] = [
-    "viewer requests",
-    "origin hits, segments",
-    "predicted",
-    "most for one segment",
-    "origin hits, playlists",
-    "beyond the origin's capacity",
-    "requests that waited",
-    "segment latency p99",
-    "startup p95",
-    "players that failed to start",
-    "viewers stalled",
-    "stalled share",
-    "requests that failed",
-    "perfect visits",
-];
-
-/// How much of a comparison is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detail {
-    /// The most important figures.
-    AtAGlance,
-    /// Every figure.
-    All,
-}
-
-/// Runs beside each other under their labels, without a judgement, because some of them may be baselines that are meant to be
-/// worse.
-pub(super) fn beside(runs: &[Run<'_>], detail: Detail) -> Table {
-    let mut table = Table::new("Beside each other", [""]);
-    table
-        .header
-        .extend(runs.iter().map(|run| run.label.to_owned()));
-    for figure in &FIGURES {
-        if detail == Detail::AtAGlance && !AT_A_GLANCE.contains(&figure.what) {
-            continue;
-        }
-        let values: Vec<_> = runs.iter().map(|run| (figure.of)(run.summary)).collect();
-        if values.iter().all(Option::is_none) {
-            continue;
-        }
-        let cells = values.into_iter().map(|value| {
-            Cell::figure(value.map_or_else(|| "-".to_owned(), |value| figure.unit.write(value)))
-        });
-        table.rows.push(
-            std::iter::once(Cell::words(figure.what))
-                .chain(cells)
-                .collect(),
-        );
-    }
-    table.notes.extend(shares(runs));
-    if let Some(first) = runs.first() {
-        table.notes.push(format!(
-            "All runs drew the same {} viewers (seed {}).",
-            grouped(u64::from(first.summary.viewers.scheduled)),
-            first.summary.seed,
-        ));
-    }
-    table
-}
-
-/// What each step from one run to the next has done for the origin: each mechanism gets its own share.
-fn shares(runs: &[Run<'_>]) -> Vec<String> {
-    let told = runs.windows(2).filter_map(|pair| {
-        let [from, to] = pair else {
-            return None;
-        };
-        let (before, after) = (from.summary, to.summary);
-        let (from, to) = (from.label, to.label);
-        let hits = |run: &Summary| {
-            let hits = &run.origin.measured;
-            (!hits.uncounted).then_some(hits.segment + hits.media_playlist + hits.multivariant)
-        };
-        let (before_hits, after_hits) = (hits(before)?, hits(after)?);
-        let change = match after_hits.cmp(&before_hits) {
-            std::cmp::Ordering::Less => {
-                format!("{} fewer", grouped(before_hits - after_hits))
-            }
-            std::cmp::Ordering::Equal => "as many".to_owned(),
-            std::cmp::Ordering::Greater => format!("{} more", grouped(after_hits - before_hits)),
-        };
-        let waited = |run: &Summary| run.waiters.waited;
-        Some(format!(
-            "From \"{from}\" to \"{to}\": {change} requests at the origin ({} instead of {}); {} instead of {} requests waited for \
-             the fetch of another.",
-            grouped(after_hits),
-            grouped(before_hits),
-            grouped(waited(after)),
-            grouped(waited(before)),
-        ))
-    });
-    told.collect()
-}
-
-impl Unit {
-    /// A value with its unit.
-    pub(super) fn write(self, value: f64) -> String {
-        match self {
-            Self::Count if value.fract() == 0.0 => grouped(value as u64),
-            Self::Count => format!("{value:.1}"),
-            Self::Ratio => format!("{value:.3}"),
-            Self::Share => format!("{:.3} %", value * 100.0),
-            Self::Ms => format!("{value:.1} ms"),
-            Self::S => format!("{value:.2} s"),
-            Self::Bps => format!("{:.0} kb/s", value / 1e3),
-        }
-    }
-
-    /// A difference with its sign; of shares in percentage points.
-    fn write_change(self, value: f64) -> String {
-        let sign = if value < 0.0 { '-' } else { '+' };
-        match self {
-            Self::Share => format!("{sign}{:.3} pp", value.abs() * 100.0),
-            _ => format!("{sign}{}", self.write(value.abs())),
-        }
-    }
-}
-
 impl Side {
     fn of(runs: &[Summary]) -> Self {
         let name = |run: &Summary| RunName {
@@ -791,6 +415,8 @@ impl fmt::Display for Side {
 mod tests {
     use super::super::sample;
     use super::super::text::{self, Page};
+    use std::slice::from_ref;
+
     use super::*;
 
     fn run() -> Summary {
@@ -842,7 +468,8 @@ mod tests {
             (1.0, 2.9, Change::Same),
             (100.0, 104.9, Change::Same),
             (100.0, 106.0, Change::Worse),
-            (100.0, 94.0, Change::Better),
+            // The only figure that is better in one run each proves nothing.
+            (100.0, 94.0, Change::Same),
         ] {
             let comparison = Comparison::of(
                 &[with_p99(run(), 1, a_ms)],
@@ -852,6 +479,31 @@ mod tests {
             let found = change(&comparison, "segment latency p99");
             assert_eq!(found, expected, "{a_ms} against {b_ms}");
         }
+    }
+
+    #[test]
+    fn one_percentile_alone_makes_nothing_better() {
+        let slow = with_p99(run(), 1, 80.0);
+        let fast = with_p99(run(), 1, 20.0);
+        let alone = Comparison::of(from_ref(&slow), from_ref(&fast), NOISE);
+        assert_eq!(alone.trend, Trend::Same);
+        assert!(
+            alone
+                .warnings
+                .iter()
+                .any(|warning| warning.contains("several seeds")),
+            "{:?}",
+            alone.warnings
+        );
+        // In the other direction it is told: a gate must not miss it.
+        let worse = Comparison::of(from_ref(&fast), from_ref(&slow), NOISE);
+        assert_eq!(worse.trend, Trend::Worse);
+        // Another figure that changes too makes it count.
+        let mut better = fast;
+        better.origin.measured.segment = slow.origin.measured.segment / 2;
+        let together = Comparison::of(&[slow], &[better], NOISE);
+        assert_eq!(together.trend, Trend::Better);
+        assert_eq!(change(&together, "segment latency p99"), Change::Better);
     }
 
     #[test]

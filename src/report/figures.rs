@@ -56,10 +56,11 @@ pub(super) fn over_time<'a>(runs: &[Run<'_>], backdrop: &'a Backdrop) -> Vec<Cha
         ),
         chart(
             "origin",
-            "Origin requests, log scale".to_owned(),
-            "Requests per second that reached the origin over time, on a logarithmic axis.",
+            "Requests at the edges and at the origin, log scale".to_owned(),
+            "Requests per second that viewers made at the edges, and those that reached the origin, over time, on a logarithmic \
+             axis; each value is the mean of three seconds, because a live origin is asked in bursts, a segment at a time.",
             axis("requests/s", Scale::Log),
-            each(&|bucket| bucket.origin_per_s),
+            edges_and_origin(runs),
         ),
     ];
     for (index, run) in runs.iter().enumerate() {
@@ -268,6 +269,41 @@ fn laid_over(runs: &[Run<'_>], of: &dyn Fn(&Bucket) -> Option<f64>) -> Vec<Curve
     curves.collect()
 }
 
+/// What the edges were asked, which is nearly the same in all runs, and what reached the origin in each run.
+fn edges_and_origin(runs: &[Run<'_>]) -> Vec<Curve> {
+    let edges = runs.first().map(|run| Curve {
+        name: "at the edges".to_owned(),
+        ink: Ink::Text,
+        form: Form::Dashed,
+        points: smooth(points(*run, &|bucket| {
+            Some(bucket.per_s(bucket.kinds.values().sum()))
+        })),
+    });
+    let mut origin = laid_over(runs, &|bucket| bucket.origin_per_s);
+    for curve in &mut origin {
+        curve.name = match runs.len() {
+            1 => "at the origin".to_owned(),
+            _ => format!("at the origin, {}", curve.name),
+        };
+        curve.points = smooth(std::mem::take(&mut curve.points));
+    }
+    edges.into_iter().chain(origin).collect()
+}
+
+/// The mean of three seconds around each point.
+fn smooth(points: Points) -> Points {
+    const AROUND_S: f64 = 1.5;
+    let mean = |at: f64| {
+        let near = points.iter().filter(|(x, _)| (x - at).abs() <= AROUND_S);
+        let (sum, count) = near
+            .filter_map(|(_, y)| *y)
+            .fold((0.0, 0_u32), |(sum, count), y| (sum + y, count + 1));
+        sum / f64::from(count.max(1))
+    };
+    let smoothed = points.iter().map(|&(x, y)| (x, y.map(|_| mean(x))));
+    smoothed.collect()
+}
+
 /// Values over time or over another quantity; an unknown value leaves a gap.
 type Points = Vec<(f64, Option<f64>)>;
 
@@ -396,7 +432,10 @@ mod tests {
             .iter()
             .map(|curve| curve.name.as_str())
             .collect();
-        assert_eq!(names, ["on", "off"]);
+        assert_eq!(
+            names,
+            ["at the edges", "at the origin, on", "at the origin, off"]
+        );
         assert_eq!(distributions(&[run(0), run(1)]).len(), 4);
     }
 }

@@ -4,8 +4,9 @@
 
 use std::fmt::Write;
 
+use super::beside::{self, Detail};
 use super::chart::{self, Chart, Form};
-use super::compare::{self, Comparison, Detail, Trend};
+use super::compare::{self, Comparison, Trend};
 use super::figures::{self, Backdrop};
 use super::headline;
 use super::markup::escape;
@@ -143,7 +144,7 @@ fn opening(runs: &[Run<'_>]) -> String {
         }
     }
     if runs.len() > 1 {
-        let table = compare::beside(runs, Detail::All);
+        let table = beside::beside(runs, Detail::All);
         text.push_str(&tables_of(&[table]));
     }
     text

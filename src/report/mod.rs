@@ -7,6 +7,8 @@
 //! The statements about a run are made once, in `tables`, and written in four formats: [`text`] for a terminal, [`markdown`],
 //! [`html`], and the summary itself as JSON; [`documents`] gives all of them. [`compare`] compares any two summaries.
 
+mod advice;
+mod beside;
 pub mod cache_status;
 mod chart;
 pub mod compare;
@@ -23,6 +25,7 @@ pub mod latency;
 pub mod likes;
 pub mod markdown;
 mod markup;
+mod measures;
 pub mod news;
 mod page;
 pub mod phases;

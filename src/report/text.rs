@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use comfy_table::{Attribute, CellAlignment, Color};
 
-use super::compare::{self, Comparison, Detail};
+use super::beside::{self, Detail};
+use super::compare::{self, Comparison};
 use super::headline;
 pub use super::page::{Ink, Page};
 use super::run::Run;
@@ -47,7 +48,7 @@ pub fn screen(runs: &[Run<'_>], page: Page) -> String {
         let told = format!("{}: {}", page.title(run.label), news(run.summary, page));
         text.push_str(&page.wrap(&told));
     }
-    let mut table = compare::beside(runs, Detail::AtAGlance);
+    let mut table = beside::beside(runs, Detail::AtAGlance);
     let notes = std::mem::take(&mut table.notes);
     text.push_str(&write(&table, page));
     for note in notes {
@@ -67,7 +68,7 @@ pub fn screen(runs: &[Run<'_>], page: Page) -> String {
 
 /// Runs of one scenario and seed beside each other, with every figure.
 pub fn beside(runs: &[Run<'_>], page: Page) -> String {
-    page.wrap(&write(&compare::beside(runs, Detail::All), page))
+    page.wrap(&write(&beside::beside(runs, Detail::All), page))
 }
 
 fn news(summary: &Summary, page: Page) -> String {

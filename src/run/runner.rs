@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 
+use crate::hls::names::LivePath;
 use crate::load::{self, Metrics, Network, Plot, Progress, RunPlan, Stream, UserAgent};
 use crate::policy::status::MissQueue;
 use crate::report::counts::{Caches, EdgeCounts, OriginHits};
@@ -25,6 +26,7 @@ use crate::serve::likes::figures::Work;
 use crate::serve::metrics::Registry;
 use crate::serve::origin::hits::Snapshot;
 use crate::serve::workers::Workers;
+use crate::terminal;
 use crate::time::Timestamp;
 
 /// A run that has been played.
@@ -62,10 +64,29 @@ pub async fn at_own_cluster(
         channels: &own.channels,
         edge: &config.edge,
     };
+    tell_where(&cluster);
     let played = at_cluster(scenario, &cluster, miss_queue, metrics, clock, stop).await;
     edges.stop().await;
     own.stop().await;
     played
+}
+
+/// Says where the stream can be watched while the run lasts.
+fn tell_where(cluster: &Cluster<'_>) {
+    let path = cluster.channels.first().map(|channel| {
+        let channel = &channel.name;
+        LivePath::Multivariant { channel }.to_string()
+    });
+    let edges = cluster.edges.urls();
+    let (Some(path), Some(first)) = (path, edges.first()) else {
+        return;
+    };
+    let origin = cluster.origin.url();
+    let admin = cluster.origin.listeners.admin;
+    terminal::remark(&format!(
+        "watch {first}{path}   edges {}   origin {origin}   seawall top --admin {admin}",
+        edges.join(" ")
+    ));
 }
 
 /// Plays at a cluster of this program, with the faults of the scenario.

@@ -151,7 +151,7 @@ mod tests {
         for (nth, name) in names.iter().enumerate() {
             let is_last = nth + 1 == names.len();
             if is_last && table.several {
-                place.insert((*name).to_owned(), toml::Value::Array(vec![inner.into()]));
+                place.insert((*name).to_owned(), Value::Array(vec![inner.into()]));
                 return;
             }
             let next = place.entry(*name).or_insert(toml::Table::new().into());
