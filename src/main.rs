@@ -12,13 +12,13 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     let arguments = Cli::parse();
     // async_nats logs as much as Seawall for each server that it tries, so only its warnings are shown by default.
-    let filter = format!("async_nats=warn,{}", arguments.log);
+    let wanted = arguments.filter();
+    let filter = format!("async_nats=warn,{wanted}");
     let filter = match EnvFilter::try_new(filter) {
         Ok(filter) => filter,
         Err(error) => {
             terminal::remark(&format!(
-                "error: --log {:?} is no filter: {error}; try `info`, or `seawall::serve::edge=debug`",
-                arguments.log
+                "error: --log {wanted:?} is no filter: {error}; try `info`, or `seawall::serve::edge=debug`"
             ));
             return ExitCode::from(cli::USAGE);
         }

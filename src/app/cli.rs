@@ -43,15 +43,24 @@ pub struct Cli {
     /// What to run.
     #[command(subcommand)]
     pub command: Command,
-    /// What to log on stderr: error, warn, info, debug, trace, or a filter such as `seawall::serve::edge=debug`.
-    #[arg(
-        long,
-        global = true,
-        env = "SEAWALL_LOG",
-        default_value = "info",
-        value_name = "FILTER"
-    )]
-    pub log: String,
+    /// What to log on stderr: error, warn, info, debug, trace, or a filter such as `seawall::serve::edge=debug`. By default info,
+    /// and warn for surges.
+    #[arg(long, global = true, env = "SEAWALL_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+impl Cli {
+    /// What is logged.
+    pub fn filter(&self) -> &str {
+        // The report of a surge is its output: what its own servers do as planned is no news.
+        let is_surge = match &self.command {
+            Command::Surge(_) => true,
+            Command::Up(up) => up.surge.is_some(),
+            _ => false,
+        };
+        let usual = if is_surge { "warn" } else { "info" };
+        self.log.as_deref().unwrap_or(usual)
+    }
 }
 
 /// The components of the program.

@@ -448,7 +448,7 @@ mod tests {
     #[test]
     fn without_the_queue_the_origin_is_worse_off_and_the_other_way_round_better() {
         let off = sample::summary(&sample::record(MissQueue::Off));
-        let worse = Comparison::of(&[run()], std::slice::from_ref(&off), NOISE);
+        let worse = Comparison::of(&[run()], from_ref(&off), NOISE);
         assert_eq!(change(&worse, "origin hits, segments"), Change::Worse);
         assert_eq!(change(&worse, "offload, segments"), Change::Worse);
         assert_eq!(change(&worse, "viewer requests"), Change::Same);

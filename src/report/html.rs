@@ -25,14 +25,8 @@ pub fn render(runs: &[Run<'_>]) -> String {
         return page("No run", "<p>There is no run to report on.</p>");
     };
     let backdrop = Backdrop::of(first);
+    // First what everybody asks, then pictures, then tables for those who want to know more.
     let mut body = opening(runs);
-    body.push_str(&per_run(runs, |run| {
-        tables_of(&[
-            tables::checks(run.summary),
-            tables::origin(run.summary),
-            tables::experience(run.summary),
-        ]) + &generator(run.summary)
-    }));
     body.push_str("<h2>Over time</h2>\n");
     for fault in tables::faults(&first.summary.faults) {
         let _ = writeln!(body, "<p class=\"small red\">{}</p>", escape(&fault));
@@ -41,6 +35,19 @@ pub fn render(runs: &[Run<'_>]) -> String {
     body.push_str("<h2>Distributions</h2>\n");
     body.push_str(&charts(&figures::distributions(runs)));
     body.push_str("<h2>In detail</h2>\n");
+    if runs.len() > 1 {
+        let mut every = beside::beside(runs, Detail::All);
+        // Its sentences stand below the table at the top.
+        every.notes.clear();
+        body.push_str(&tables_of(&[every]));
+    }
+    body.push_str(&per_run(runs, |run| {
+        tables_of(&[
+            tables::checks(run.summary),
+            tables::origin(run.summary),
+            tables::experience(run.summary),
+        ]) + &generator(run.summary)
+    }));
     body.push_str(&per_run(runs, |run| {
         tables_of(&[
             tables::latency(run.summary),
@@ -144,7 +151,7 @@ fn opening(runs: &[Run<'_>]) -> String {
         }
     }
     if runs.len() > 1 {
-        let table = beside::beside(runs, Detail::All);
+        let table = beside::beside(runs, Detail::AtAGlance);
         text.push_str(&tables_of(&[table]));
     }
     text
