@@ -464,10 +464,10 @@ mod tests {
         for landmark in [
             "PASS",
             "Beside each other",
-            "Thresholds",
             "Over time",
             "Distributions",
             "In detail",
+            "Thresholds",
             "What the figures do not say",
         ] {
             let found = page[from..].find(landmark);

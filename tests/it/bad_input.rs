@@ -434,6 +434,17 @@ async fn what_is_misspelt_on_the_command_line_is_corrected() {
         let ended = run(&["--log", filter, "scenarios"]).await;
         assert_told(&ended, 2, &["is no filter", "try `info`"]);
     }
+    let size = run(&["edge", "--cache-bytes", "much"]).await;
+    assert_told(&size, 2, &["invalid value 'much'", "2G or 2GiB"]);
+    let port = run(&["edge", "--upstream", "http://127.0.0.1:99999"]).await;
+    assert_told(&port, 3, &["is no upstream", "1 to 65535"]);
+    for help in [&["help", "--help"][..], &["help", "likes", "verify"]] {
+        let ended = run(help).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        assert!(ended.out.contains("Usage: seawall"), "{}", ended.out);
+    }
+    let unknown = run(&["help", "surgee"]).await;
+    assert_told(&unknown, 1, &["no command \"surgee\""]);
     for upstream in ["127.0.0.1:8000", "https://origin.example"] {
         let ended = run(&["edge", "--upstream", upstream, "--listen", "127.0.0.1:0"]).await;
         assert_told(
@@ -457,7 +468,7 @@ async fn what_is_misspelt_on_the_command_line_is_corrected() {
         (
             &["surge", "celebrity-live", "--target"],
             1,
-            "no name and password can be sent",
+            "send them with --header",
         ),
     ] {
         let ended = run(&[arguments, &[secret]].concat()).await;
