@@ -12,6 +12,7 @@ use super::table::{self, IfSet, Of, Such, Urls, table};
 use super::target::Target;
 use crate::hls::ladder::Rendition;
 use crate::hls::names;
+use crate::hls::steering::Pathway;
 use crate::hls::timeline::{Layout, PARTS_PER_SEGMENT};
 use crate::likes::LikesLimits;
 use crate::likes::durability::{Ack, SnapshotDue};
@@ -66,6 +67,10 @@ table! {
         segments: PathBuf = PathBuf::from("segments");
         /// Number of segments that a playlist lists.
         window: u64 = 10, Of(6..=1_000, "segments");
+        /// Other ways to its streams, as NAME=URL of an edge each: players are steered between them (content steering).
+        pathways: Vec<Pathway> = Vec::new(), Such(|list: &Vec<Pathway>| list.len() <= 64, "at most 64");
+        /// Seconds for which players keep a steering manifest.
+        steering_ttl_s: u32 = 300, Of(1..=86_400, "seconds");
     }
     with {
         /// What it can do for edges and viewers.

@@ -7,5 +7,6 @@ pub mod names;
 pub mod parts;
 pub mod playlist;
 pub mod reader;
+pub mod steering;
 pub mod timeline;
 pub mod variables;

@@ -4,6 +4,7 @@
 //! /live/{channel}/main.m3u8                 multivariant playlist
 //! /live/{channel}/{rendition}/media.m3u8    media playlist
 //! /live/{channel}/{rendition}/{number}.ts   segment
+//! /live/{channel}/steering.json             which pathway players prefer (content steering)
 //! /live/{channel}/channel.json              the channel's description: everything needed to regenerate its bytes
 //! ```
 
@@ -27,6 +28,8 @@ pub enum LivePath<'a> {
         rendition: &'a str,
         number: u64,
     },
+    /// The steering manifest.
+    Steering { channel: &'a str },
     /// The channel's description.
     Description { channel: &'a str },
 }
@@ -52,6 +55,7 @@ impl<'a> LivePath<'a> {
         }
         match (second, third) {
             ("main.m3u8", None) => Some(Self::Multivariant { channel }),
+            ("steering.json", None) => Some(Self::Steering { channel }),
             ("channel.json", None) => Some(Self::Description { channel }),
             (rendition, Some(file)) if is_name(rendition) => match Container::of_file(file) {
                 Some((_, digits)) => Some(Self::Segment {
@@ -83,6 +87,7 @@ impl fmt::Display for LivePath<'_> {
                 let suffix = Container::default().suffix();
                 write!(f, "/live/{channel}/{rendition}/{number}{suffix}")
             }
+            Self::Steering { channel } => write!(f, "/live/{channel}/steering.json"),
             Self::Description { channel } => write!(f, "/live/{channel}/channel.json"),
         }
     }
@@ -142,6 +147,7 @@ mod tests {
                 rendition: "720p",
                 number: 885_416_667,
             },
+            LivePath::Steering { channel: "demo" },
             LivePath::Description { channel: "demo" },
         ];
         for path in paths {

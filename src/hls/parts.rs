@@ -16,7 +16,8 @@ pub enum Part {
     Media(Resource),
 }
 
-/// The keys and the header that a player has of one playlist. Players keep both (hls.js: by address).
+/// The keys and the header that a player has of one playlist. hls.js keeps both by address; here the last header alone is kept,
+/// which costs a request where two alternate.
 #[derive(Clone, Debug, Default)]
 pub struct Held {
     keys: Vec<String>,

@@ -6,21 +6,25 @@
 
 use std::time::Duration;
 
-use m3u8_rs::{AlternativeMediaType, ByteRange, KeyMethod, MediaSegment};
+use m3u8_rs::{AlternativeMediaType, ByteRange, ExtTag, KeyMethod, MediaSegment, VariantStream};
 use url::Url;
 
+use super::steering;
+use super::variables;
 pub use super::variables::Variables;
 use crate::time::UnixTime;
 
 /// What a multivariant playlist says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MultivariantFacts {
-    /// Its renditions, as listed.
+    /// The renditions of the pathway that players begin with, as listed.
     pub variants: Vec<Variant>,
     /// Audio and subtitles that have playlists of their own.
     pub tracks: Vec<Track>,
     /// Its variables (EXT-X-DEFINE), which media playlists may import.
     pub variables: Variables,
+    /// Whether players are steered between pathways (EXT-X-CONTENT-STEERING).
+    pub steers: bool,
 }
 
 /// A rendition as the multivariant playlist offers it.
@@ -49,8 +53,8 @@ pub struct Track {
     pub name: String,
     /// Whether players take it without being asked.
     pub selection: Selection,
-    /// Address of its media playlist.
-    pub path: String,
+    /// Address of its media playlist; `None` if it is inside the variants.
+    pub path: Option<String>,
 }
 
 /// What a track holds.
@@ -86,8 +90,8 @@ impl MultivariantFacts {
             let in_group = self.tracks.iter().enumerate().filter(|(_, track)| {
                 track.kind == kind && track.group == group && track.selection <= at_least
             });
-            let (index, _) = in_group.min_by_key(|(_, track)| track.selection)?;
-            Some(index)
+            let (index, track) = in_group.min_by_key(|(_, track)| track.selection)?;
+            track.path.is_some().then_some(index)
         })
     }
 }
@@ -163,10 +167,29 @@ pub fn multivariant(base: &str, text: &[u8]) -> Result<MultivariantFacts, Unread
     let (text, variables) = clean(base, text, &Variables::default())?;
     let (_, playlist) =
         m3u8_rs::parse_master_playlist(text.as_bytes()).map_err(|_| Unreadable::Malformed)?;
-    let variants: Vec<_> = playlist
-        .variants
+    known(playlist.unknown_tags.iter())?;
+    let pathway_of = |variant: &VariantStream| {
+        let attributes = variant.other_attributes.as_ref();
+        let id = attributes.and_then(|attributes| attributes.get("PATHWAY-ID"));
+        id.map_or(steering::HERE, |id| id.as_str()).to_owned()
+    };
+    let mut played: Vec<_> = playlist.variants.into_iter().collect();
+    played.retain(|variant| !variant.is_i_frame);
+    // A player begins with one pathway, and takes the others only when it is steered to them.
+    let steered = playlist
+        .unknown_tags
+        .iter()
+        .find(|tag| tag.tag == "X-CONTENT-STEERING");
+    let named = steered.and_then(|tag| variables::attribute(tag.rest.as_deref()?, "PATHWAY-ID"));
+    let steers = steered.is_some();
+    let pathway = named.or_else(|| played.first().map(pathway_of));
+    played.retain(|variant| Some(pathway_of(variant)) == pathway);
+    // Players leave sound alone aside where there are pictures.
+    if played.iter().any(has_video) {
+        played.retain(|variant| has_video(variant) || variant.codecs.is_none());
+    }
+    let variants: Vec<_> = played
         .into_iter()
-        .filter(|variant| !variant.is_i_frame)
         .map(|variant| {
             Ok(Variant {
                 bandwidth_bps: variant.bandwidth,
@@ -177,7 +200,6 @@ pub fn multivariant(base: &str, text: &[u8]) -> Result<MultivariantFacts, Unread
             })
         })
         .collect::<Result<_, _>>()?;
-    // Without an address a track is inside the variants.
     let tracks = playlist.alternatives.into_iter().filter_map(|media| {
         let kind = match media.media_type {
             AlternativeMediaType::Audio => TrackKind::Audio,
@@ -193,7 +215,7 @@ pub fn multivariant(base: &str, text: &[u8]) -> Result<MultivariantFacts, Unread
                 (false, true) => Selection::Autoselect,
                 (false, false) => Selection::Manual,
             },
-            path: resolve(base, &media.uri?)?,
+            path: media.uri.and_then(|uri| resolve(base, &uri)),
         })
     });
     match variants.is_empty() {
@@ -202,8 +224,18 @@ pub fn multivariant(base: &str, text: &[u8]) -> Result<MultivariantFacts, Unread
             variants,
             tracks: tracks.collect(),
             variables,
+            steers,
         }),
     }
+}
+
+/// Whether a variant tells that it has pictures.
+fn has_video(variant: &VariantStream) -> bool {
+    let video = ["avc", "hvc", "hev", "dvh", "av01", "vp0", "vp9"];
+    let codecs = variant.codecs.as_deref().unwrap_or_default();
+    let mut codecs = codecs.split(',').map(str::trim_start);
+    variant.resolution.is_some()
+        || codecs.any(|codec| video.iter().any(|kind| codec.starts_with(kind)))
 }
 
 /// Reads a media playlist that was fetched from `base`: a path or a URL as above.
@@ -223,11 +255,15 @@ pub fn media_importing(
     if !(1..=3_600).contains(&playlist.target_duration) {
         return Err(Unreadable::Malformed);
     }
+    known(playlist.unknown_tags.iter())?;
     let mut before = Before::default();
-    let listed = (playlist.media_sequence..)
+    let listed: Vec<_> = (playlist.media_sequence..)
         .zip(playlist.segments)
         .map(|(number, segment)| before.next(base, number, segment))
         .collect::<Result<_, _>>()?;
+    if listed.is_empty() && playlist.end_list {
+        return Err(Unreadable::Empty);
+    }
     Ok(MediaFacts {
         target_duration: Duration::from_secs(playlist.target_duration),
         listed,
@@ -254,6 +290,7 @@ impl Before {
         if !(segment.duration >= 0.0 && segment.duration < 3_600.0) {
             return Err(Unreadable::Malformed);
         }
+        known(segment.unknown_tags.iter())?;
         let duration = Duration::from_micros((f64::from(segment.duration) * 1e6).round() as u64);
         let dated = segment
             .program_date_time
@@ -327,12 +364,20 @@ fn clean(base: &str, text: &[u8], imported: &Variables) -> Result<(String, Varia
     let mut variables = Variables::default();
     let mut clean = String::with_capacity(text.len() + 1);
     for line in text.lines().map(str::trim_end) {
-        clean.push_str(&variables.put_into(line).ok_or(Unreadable::Undefined)?);
-        if line == "#EXT-X-KEY:METHOD=NONE" {
-            // m3u8-rs wants an IV where the protocol allows none, and would miss the end of the encryption.
-            clean.push_str(",IV=0x0");
-        }
+        let line = tidy(line)?;
+        // Comments and titles may hold anything.
+        let line = match line.starts_with('#') && !line.starts_with("#EXT-X-") {
+            true => line,
+            false => variables
+                .put_into(&line)
+                .ok_or(Unreadable::Undefined)?
+                .into_owned(),
+        };
+        clean.push_str(&line);
         clean.push('\n');
+        if clean.len() > BYTES_MAX {
+            return Err(Unreadable::Malformed);
+        }
         if let Some(attributes) = line.strip_prefix("#EXT-X-DEFINE:") {
             let query = query_of(base);
             variables
@@ -340,19 +385,83 @@ fn clean(base: &str, text: &[u8], imported: &Variables) -> Result<(String, Varia
                 .ok_or(Unreadable::Undefined)?;
         }
     }
-    if clean.lines().next() != Some("#EXTM3U") {
-        return Err(Unreadable::NotAPlaylist);
+    match clean.lines().next() {
+        Some("#EXTM3U") => Ok((clean, variables)),
+        _ => Err(Unreadable::NotAPlaylist),
     }
-    let numeric = ["#EXT-X-TARGETDURATION:", "#EXT-X-MEDIA-SEQUENCE:"];
-    let malformed = clean.lines().any(|line| {
-        numeric
-            .iter()
-            .filter_map(|tag| line.strip_prefix(tag))
-            .any(|value| value.trim().parse::<u64>().is_err())
-    });
-    match malformed {
+}
+
+/// The longest text, in bytes, once values stand in place of variables.
+const BYTES_MAX: usize = 16 << 20;
+
+/// A line as m3u8-rs reads it well. Players take all of these forms.
+fn tidy(line: &str) -> Result<String, Unreadable> {
+    let Some((tag, value)) = line.split_once(':').filter(|_| line.starts_with("#EXT")) else {
+        return Ok(line.to_owned());
+    };
+    let value = value.trim_start();
+    Ok(match tag {
+        "#EXTINF" => {
+            // m3u8-rs takes what follows a comma in the title for an address. No title is needed.
+            let (seconds, _) = value.split_once(',').unwrap_or((value, ""));
+            let seconds: f32 = seconds.trim().parse().map_err(|_| Unreadable::Malformed)?;
+            if !(0.0..3_600.0).contains(&seconds) {
+                return Err(Unreadable::Malformed);
+            }
+            format!("{tag}:{seconds},")
+        }
+        "#EXT-X-TARGETDURATION" | "#EXT-X-MEDIA-SEQUENCE" => {
+            let number: u64 = value.parse().map_err(|_| Unreadable::Malformed)?;
+            // A number that leaves no room for the segments is none.
+            let fits = number < u64::MAX / 2;
+            fits.then(|| format!("{tag}:{number}"))
+                .ok_or(Unreadable::Malformed)?
+        }
+        // m3u8-rs wants an IV where the protocol allows none, and would miss the end of the encryption.
+        "#EXT-X-KEY" if value == "METHOD=NONE" => format!("{tag}:METHOD=NONE,IV=0x0"),
+        // m3u8-rs refuses both, and would lose the whole line.
+        "#EXT-X-MEDIA" => format!("{tag}:{}", without_empty(value).replace(",FORCED=NO", "")),
+        "#EXT-X-STREAM-INF" => format!("{tag}:{}", without_empty(value)),
+        // ffmpeg writes +0000 where RFC 3339 wants +00:00.
+        "#EXT-X-PROGRAM-DATE-TIME" => format!("{tag}:{}", with_colon(value)),
+        _ => format!("{tag}:{value}"),
+    })
+}
+
+/// An attribute list without the attributes that are empty.
+fn without_empty(attributes: &str) -> String {
+    let mut left = attributes.to_owned();
+    while let Some(at) = left.find("=\"\"") {
+        let begins = left[..at].rfind(',').unwrap_or(0);
+        left.replace_range(begins..at + 3, "");
+    }
+    left.trim_start_matches(',').to_owned()
+}
+
+/// A date whose offset from UTC has a colon.
+fn with_colon(date: &str) -> String {
+    let bytes = date.as_bytes();
+    let at = bytes.len().saturating_sub(5);
+    let is_short = bytes.len() > 19
+        && matches!(bytes[at], b'+' | b'-')
+        && bytes[at + 1..].iter().all(u8::is_ascii_digit);
+    match is_short {
+        true => format!("{}:{}", &date[..at + 3], &date[at + 3..]),
+        false => date.to_owned(),
+    }
+}
+
+/// Refuses tags that m3u8-rs could not read and has left aside: without them the playlist means something else.
+fn known<'a>(mut unknown: impl Iterator<Item = &'a ExtTag>) -> Result<(), Unreadable> {
+    let matters = |tag: &ExtTag| {
+        matches!(
+            tag.tag.as_str(),
+            "X-STREAM-INF" | "X-MEDIA" | "X-MAP" | "X-KEY" | "X-BYTERANGE" | "X-MEDIA-SEQUENCE"
+        )
+    };
+    match unknown.any(matters) {
         true => Err(Unreadable::Malformed),
-        false => Ok((clean, variables)),
+        false => Ok(()),
     }
 }
 
@@ -480,11 +589,101 @@ mod tests {
         let of = |variant| {
             let tracks = facts.tracks_of(&facts.variants[variant]);
             tracks
-                .map(|track| facts.tracks[track].path.as_str())
+                .map(|track| facts.tracks[track].path.as_deref().unwrap())
                 .collect::<Vec<_>>()
         };
         assert_eq!(of(0), ["/en.m3u8"]);
         assert_eq!(of(1), ["/sub.m3u8"]);
+    }
+
+    #[test]
+    fn a_player_begins_with_the_renditions_of_one_pathway() {
+        let variants = "#EXT-X-STREAM-INF:BANDWIDTH=1,PATHWAY-ID=\"a\"\nhttp://a/low.m3u8\n\
+                        #EXT-X-STREAM-INF:BANDWIDTH=1,PATHWAY-ID=\"b\"\nhttp://b/low.m3u8\n";
+        let read = |tag: &str| {
+            let text = format!("#EXTM3U\n{tag}{variants}");
+            multivariant("http://a/main.m3u8", text.as_bytes()).unwrap()
+        };
+        let plain = read("");
+        assert!(!plain.steers);
+        assert_eq!(plain.variants.len(), 1);
+        let steered = read("#EXT-X-CONTENT-STEERING:SERVER-URI=\"/s?a=1,2\",PATHWAY-ID=\"b\"\n");
+        assert!(steered.steers);
+        assert_eq!(steered.variants[0].path, "http://b/low.m3u8");
+        // Of Seawall's own pathways the first leads to the same server.
+        let own = format!(
+            "#EXTM3U\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"steering.json\",PATHWAY-ID=\".\"\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=1\nlow.m3u8\n{variants}"
+        );
+        let own = multivariant("/live/demo/main.m3u8", own.as_bytes()).unwrap();
+        assert_eq!(own.variants.len(), 1);
+        assert_eq!(own.variants[0].path, "/live/demo/low.m3u8");
+    }
+
+    #[test]
+    fn the_default_track_may_be_inside_the_variants_and_sound_alone_is_left_aside() {
+        let text = b"#EXTM3U\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"Main\",LANGUAGE=\"\",DEFAULT=YES,FORCED=NO\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"Comment\",URI=\"c.m3u8\"\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=64000,CODECS=\"mp4a.40.2\"\nsound.m3u8\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=900000,CODECS=\"avc1.42e00a,mp4a.40.2\",AUDIO=\"a\"\nlow.m3u8\n";
+        let facts = multivariant("/main.m3u8", text).unwrap();
+        assert_eq!(facts.variants.len(), 1);
+        assert_eq!(facts.variants[0].path, "/low.m3u8");
+        assert_eq!(facts.tracks_of(&facts.variants[0]).count(), 0);
+    }
+
+    #[test]
+    fn odd_forms_of_tags_mean_what_players_take_them_for() {
+        let text = "#EXTM3U\n# {$comment}\n#EXT-X-TARGETDURATION: 10\n#EXT-X-MEDIA-SEQUENCE: +5\n\
+            #EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:00.000+0000\n\
+            #EXTINF:10,title=\"Song\",artist=\"{$x}\",url=\"http://u\"\na.ts\n\
+            #EXTINF: 6.0 ,\n#EXT-X-BYTERANGE: 100@7\nb.ts\n#EXTINF:.5,\nc.ts\n";
+        let facts = media("/media.m3u8", text.as_bytes()).unwrap();
+        let told: Vec<_> = facts
+            .listed
+            .iter()
+            .map(|one| {
+                (
+                    one.number,
+                    one.resource.path.as_str(),
+                    one.duration.as_millis(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [(5, "/a.ts", 10_000), (6, "/b.ts", 6_000), (7, "/c.ts", 500)]
+        );
+        assert!(facts.listed[0].begins_at.is_some());
+        assert_eq!(
+            facts.listed[1].resource.range,
+            Some(Span {
+                from: 7,
+                bytes: 100
+            })
+        );
+        for line in [
+            "#EXTINF:-1,\na.ts",
+            "#EXTINF:long,\na.ts",
+            "#EXT-X-KEY:URI=\"k\"\n#EXTINF:2,\na.ts",
+            "#EXT-X-MEDIA-SEQUENCE:18446744073709551615\n#EXTINF:2,\na.ts",
+            "#EXT-X-ENDLIST",
+        ] {
+            let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:10\n{line}\n");
+            assert!(media("/media.m3u8", text.as_bytes()).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_small_text_does_not_become_a_large_one() {
+        let mut text = "#EXTM3U\n#EXT-X-DEFINE:NAME=\"a0\",VALUE=\"xxxxxxxxxxxxxxxx\"\n".to_owned();
+        for n in 1..40 {
+            let before = n - 1;
+            text +=
+                &format!("#EXT-X-DEFINE:NAME=\"a{n}\",VALUE=\"{{$a{before}}}{{$a{before}}}\"\n");
+        }
+        assert!(media("/media.m3u8", text.as_bytes()).is_err());
     }
 
     #[test]

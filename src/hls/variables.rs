@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+/// The longest line once values stand in it, in bytes.
+const FILLED_BYTES_MAX: usize = 16 << 20;
+
 /// The variables that are known so far in a playlist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Variables {
@@ -38,7 +41,7 @@ impl Variables {
         Some(())
     }
 
-    /// The line with values in place of variables. `None` if one is not defined.
+    /// The line with values in place of variables. `None` if one is not defined, or if the line becomes absurdly long.
     pub(super) fn put_into<'a>(&self, line: &'a str) -> Option<Cow<'a, str>> {
         if !line.contains("{$") {
             return Some(line.into());
@@ -49,11 +52,20 @@ impl Variables {
             filled.push_str(before);
             let (name, after) = after.split_once('}')?;
             filled.push_str(self.values.get(name)?);
+            if filled.len() > FILLED_BYTES_MAX {
+                return None;
+            }
             rest = after;
         }
         filled.push_str(rest);
         Some(filled.into())
     }
+}
+
+/// The value of one attribute in a list of them.
+pub(super) fn attribute(attributes: &str, name: &str) -> Option<String> {
+    let attributes = attributes_of(attributes);
+    attributes.get(name).map(|value| (*value).to_owned())
 }
 
 /// An attribute list (RFC 8216bis, section 4.2): values without their quotes. A comma inside quotes is part of the value.

@@ -34,7 +34,8 @@ pub struct UserAgent {
 const REDIRECTS_MAX: usize = 20;
 
 /// Headers that stay with the servers that the user has named.
-const SECRET: [HeaderName; 3] = [
+const SECRET: [HeaderName; 4] = [
+    header::HOST,
     header::AUTHORIZATION,
     header::COOKIE,
     header::PROXY_AUTHORIZATION,
@@ -45,8 +46,8 @@ pub(crate) struct Agent {
     headers: HeaderMap,
     /// `None`: any certificate is taken.
     tls: Option<ClientConfig>,
-    /// Hosts that the user has named.
-    named: Vec<Host>,
+    /// Hosts that the user has named, and whether over TLS.
+    named: Vec<(Host, bool)>,
 }
 
 /// A viewer's client, with its connections.
@@ -109,7 +110,7 @@ impl Agent {
             tls: (!user_agent.insecure).then(tls),
             named: named
                 .iter()
-                .filter_map(|url| url.host().map(|host| host.to_owned()))
+                .filter_map(|url| Some((url.host()?.to_owned(), is_secure(url))))
                 .collect(),
         }
     }
@@ -139,7 +140,7 @@ impl Agent {
         }
     }
 
-    /// A client whose requests share at most this many connections to each server.
+    /// A client that has at most this many requests under way.
     pub(crate) fn shared(&self, size: usize) -> Browser {
         Browser {
             places: Some(Arc::new(Semaphore::new(size))),
@@ -150,14 +151,19 @@ impl Agent {
     /// The headers for this server.
     fn headers_for(&self, url: &Url) -> HeaderMap {
         let mut headers = self.headers.clone();
-        let is_named = url
-            .host()
-            .is_some_and(|host| self.named.contains(&host.to_owned()));
+        // What was meant for TLS is not sent in clear.
+        let is_named = self.named.iter().any(|(host, secure)| {
+            url.host().is_some_and(|other| other.to_owned() == *host) && (is_secure(url) || !secure)
+        });
         if !is_named {
             SECRET.iter().for_each(|name| drop(headers.remove(name)));
         }
         headers
     }
+}
+
+fn is_secure(url: &Url) -> bool {
+    url.scheme() == "https"
 }
 
 /// TLS that trusts whom this machine trusts. Without any, every certificate is refused.
@@ -200,11 +206,11 @@ impl Browser {
             None => None,
         };
         let mut url = asked.url.clone();
-        for _ in 0..=REDIRECTS_MAX {
-            trace.sent = Some(clock.now());
+        for hop in 0..=REDIRECTS_MAX {
+            trace.sent.get_or_insert(clock.now());
             let request = self.request(agent, jar, &asked, url.clone());
             let response = request.send().await.map_err(|why| {
-                if why.is_connect() {
+                if hop == 0 && why.is_connect() {
                     trace.sent = None;
                 }
                 Failed {
@@ -235,8 +241,15 @@ impl Browser {
         url: Url,
     ) -> reqwest::RequestBuilder {
         let mut headers = agent.headers_for(&url);
-        if let Some(cookies) = jar.cookies(&url) {
-            headers.append(header::COOKIE, cookies);
+        let own = headers.remove(header::COOKIE);
+        let cookies = [own, jar.cookies(&url)].into_iter().flatten();
+        let cookies: Vec<_> = cookies.map(|cookie| cookie.as_bytes().to_vec()).collect();
+        // One line holds all of them (RFC 6265, section 5.4).
+        if let (false, Ok(value)) = (
+            cookies.is_empty(),
+            HeaderValue::try_from(cookies.join(&b"; "[..])),
+        ) {
+            headers.insert(header::COOKIE, value);
         }
         if let Some(Span { from, bytes }) = asked.span {
             let last = from.saturating_add(bytes.saturating_sub(1));
@@ -269,11 +282,14 @@ fn redirected(response: &Response, from: &Url) -> Option<Url> {
     matches!(next.scheme(), "http" | "https").then_some(next)
 }
 
+/// The last line of a header.
+fn text_of<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    let value = response.headers().get_all(name).iter().next_back()?;
+    value.to_str().ok().map(str::trim)
+}
+
 fn note_head(response: &Response, trace: &mut Trace) {
-    let text = |name: &str| {
-        let value = response.headers().get_all(name).iter().next_back()?;
-        value.to_str().ok().map(str::trim)
-    };
+    let text = |name: &str| text_of(response, name);
     trace.status = response.status().as_u16();
     trace.word = cache_status::word_of(text);
     trace.retry_after = text("retry-after")
@@ -290,8 +306,13 @@ async fn receive(
     asked: &Asked<'_>,
     trace: &mut Trace,
 ) -> Result<Got, Failed> {
-    // A playlist has no parts.
-    let is_part = trace.status == 206 && asked.span.is_some();
+    // A playlist has no parts, and a part must be the one that was asked for (RFC 9110, section 15.3.7).
+    let begins = text_of(&response, "content-range").and_then(|range| {
+        let (from, _) = range.strip_prefix("bytes ")?.split_once('-')?;
+        from.trim().parse::<u64>().ok()
+    });
+    let is_part =
+        trace.status == 206 && begins.is_some() && begins == asked.span.map(|span| span.from);
     if trace.status != 200 && !is_part {
         return Err(Outcome::Status.into());
     }
@@ -305,6 +326,10 @@ async fn receive(
             Keep::Text => text.extend_from_slice(&chunk),
             Keep::Checksum => body.update(&chunk),
         }
+    }
+    // A segment, a header or a key without a byte is none.
+    if asked.keep == Keep::Checksum && body.amount() == 0 {
+        return Err(Outcome::Truncated.into());
     }
     let wanted = asked.span.map(|span| span.bytes);
     Ok(Got {

@@ -235,7 +235,8 @@ pub async fn run(
             Watched::Foreign(stream) => Some(stream.figures()),
             Watched::Channels { .. } => None,
         },
-        last_mile_median_bps: audience.last_mile.median_bps,
+        last_mile_median_bps: (plan.connections.one_part_of < 2)
+            .then_some(audience.last_mile.median_bps),
         began: clock.unix_at(world.began),
         began_at: world.began,
         elapsed,

@@ -31,7 +31,7 @@ pub(super) struct ForeignStream {
 }
 
 impl ForeignStream {
-    /// With `pool`, the viewers of each worker share this many connections to each server.
+    /// With `pool`, all viewers together have at most this many requests under way, over connections that those of a worker share.
     pub(super) fn new(
         urls: Vec<Url>,
         (variants, tracks): (usize, usize),
@@ -91,7 +91,8 @@ impl ForeignStream {
                 tracks: known
                     .map(|track| OfferedTrack {
                         rendition: (self.variants + track) as u32,
-                        path: facts.tracks[track].path.clone(),
+                        path: facts.tracks[track].path.clone().unwrap_or_default(),
+                        kind: facts.tracks[track].kind,
                     })
                     .collect(),
                 variables: variables.clone(),

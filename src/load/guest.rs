@@ -13,11 +13,11 @@ use super::client::Trace;
 use super::entry::Entry;
 use super::foreign::ForeignStream;
 use super::offered::OfferedTrack;
-use super::playlists::Media;
+use super::playlists::{Media, Multivariant};
 use super::stream_view::{Came, StreamView};
 use super::world::World;
 use crate::hls::parts::{Held, Part, TrackPlace};
-use crate::hls::reader::{self, Listed, Span, Variables};
+use crate::hls::reader::{self, Listed, Span, TrackKind, Variables};
 use crate::report::record::{self, Outcome};
 use crate::time::Timestamp;
 use crate::viewer::player::{Object, TIMEOUT};
@@ -27,6 +27,8 @@ pub(super) struct Guest {
     browser: Browser,
     cookies: Jar,
     held: Held,
+    /// The segment of the rendition that has come, if more of it is to be loaded: its index in the log and its number.
+    came: Option<(u32, u64)>,
     tracks: Vec<Track>,
 }
 
@@ -34,8 +36,33 @@ pub(super) struct Guest {
 struct Track {
     offered: OfferedTrack,
     playlist: Option<Arc<Media>>,
+    /// When its newest segment was first listed.
+    grew: Timestamp,
     place: TrackPlace,
     held: Held,
+}
+
+/// A track whose newest segment has not changed for this many target durations stands still, and a player without its sound
+/// stalls.
+const STILL_TARGETS: u32 = 3;
+
+impl Track {
+    /// A playlist of the track came. One that lists nothing, or no more than long ago, is of no use.
+    fn take(&mut self, playlist: Arc<Media>, now: Timestamp) -> Result<(), Outcome> {
+        let newest = |media: &Media| media.facts.listed.last().map(|segment| segment.number);
+        let before = self.playlist.as_deref().and_then(newest);
+        let listed = newest(&playlist).ok_or(Outcome::Unreadable)?;
+        if before != Some(listed) {
+            self.grew = now;
+        }
+        let patience = playlist.facts.target_duration * STILL_TARGETS;
+        let stands_still = !playlist.facts.ended && now.since(self.grew) > patience;
+        self.playlist = Some(playlist);
+        match stands_still {
+            true => Err(Outcome::Unreadable),
+            false => Ok(()),
+        }
+    }
 }
 
 /// What a player has asked for.
@@ -60,6 +87,7 @@ impl Guest {
             browser,
             cookies: Jar::default(),
             held: Held::default(),
+            came: None,
             tracks: Vec::new(),
         }
     }
@@ -77,6 +105,7 @@ impl Guest {
                 self.segment(errand, rendition, number).await?;
                 Ok(Came::Segment)
             }
+            Object::Steering => Err(Outcome::Unreadable),
         }
     }
 
@@ -87,7 +116,8 @@ impl Guest {
             let texts = &world.playlists.multivariant;
             texts.says(0, got.url.as_str(), &got.text, || {
                 let offered = stream.offered(got.url.as_str(), url, &got.text);
-                (!offered.is_empty()).then(|| offered.into())
+                // Viewers of other people's streams stay with the pathway that they begin with.
+                Multivariant::of(offered, false)
             })
         };
         let object = record::Object::Multivariant;
@@ -113,9 +143,18 @@ impl Guest {
             {
                 continue;
             }
-            let OfferedTrack { rendition, path } = track.offered.clone();
-            let playlist = self.media(errand, rendition, &path, variables).await?;
-            self.tracks[index].playlist = Some(playlist);
+            let OfferedTrack {
+                rendition,
+                path,
+                kind,
+            } = track.offered.clone();
+            let loaded = self.media(errand, rendition, &path, variables).await;
+            let now = errand.world.clock.now();
+            let loaded = loaded.and_then(|playlist| self.tracks[index].take(playlist, now));
+            // Players play on without subtitles; the log tells the failure.
+            if kind == TrackKind::Audio || errand.offline {
+                loaded?;
+            }
         }
         Ok(Came::Media(came))
     }
@@ -130,6 +169,7 @@ impl Guest {
                 None => Track {
                     offered: offered.clone(),
                     playlist: None,
+                    grew: Timestamp::ZERO,
                     place: TrackPlace::default(),
                     held: Held::default(),
                 },
@@ -176,10 +216,15 @@ impl Guest {
             view.first_bytes(Object::Segment { rendition, number }, world.one_part_of);
         let log_index = view.offered(rendition).rendition;
         for part in self.held.missing(segment) {
+            // After a failure of its sound the picture is not loaded again.
+            if matches!(part, Part::Media(_)) && self.came == Some((log_index, number)) {
+                continue;
+            }
             self.part(errand, log_index, segment, &part, first_bytes)
                 .await?;
             self.held.on_part(part);
         }
+        self.came = Some((log_index, number));
         for index in 0..self.tracks.len() {
             let track = &self.tracks[index];
             let Some(sound) = track.playlist.clone() else {
@@ -188,11 +233,16 @@ impl Guest {
             let log_index = track.offered.rendition;
             for listed in track.place.wanted(&playlist.facts, number, &sound.facts) {
                 let listed = &sound.facts.listed[listed];
-                if !listed.gap {
-                    for part in self.tracks[index].held.missing(listed) {
-                        self.part(errand, log_index, listed, &part, None).await?;
-                        self.tracks[index].held.on_part(part);
+                let parts = match listed.gap {
+                    true => Vec::new(),
+                    false => self.tracks[index].held.missing(listed),
+                };
+                for part in parts {
+                    let loaded = self.part(errand, log_index, listed, &part, None).await;
+                    if self.tracks[index].offered.kind == TrackKind::Audio || errand.offline {
+                        loaded?;
                     }
+                    self.tracks[index].held.on_part(part);
                 }
                 self.tracks[index].place.on_segment(listed.number);
             }
@@ -234,16 +284,19 @@ impl Guest {
         let agrees = |got: &Got| {
             // A server that ignores the range sends a whole file where a piece of it belongs.
             let is_that_part = range.is_none() || got.is_part;
+            let asked = span.filter(|_| got.is_part);
             let agrees =
-                is_that_part && (!compare || bodies.agrees(path, span, (&got.body).into()));
+                is_that_part && (!compare || bodies.agrees(path, asked, (&got.body).into()));
             agrees.then_some(())
         };
         let before = errand.trace.bytes;
         let ended = self.ask_and(errand, object, (path, span), agrees).await;
-        if let (Some(range), Some(_)) = (range, first_bytes) {
-            // The rest of the range is not asked for, and yet it is on the last mile.
-            errand.trace.bytes = before + range.bytes;
+        if first_bytes.is_some() {
+            // The rest is not asked for, and yet it is on the last mile.
+            let whole = range.map(|range| range.bytes).or(errand.trace.whole_bytes);
+            errand.trace.bytes = whole.map_or(errand.trace.bytes, |whole| before + whole);
         }
+        errand.trace.whole_bytes = None;
         match ended {
             // A player cannot know that bytes are wrong; only the log records it.
             Err(Outcome::WrongBytes) => Ok(()),
@@ -290,14 +343,10 @@ impl Guest {
         });
         entry.ends(&ended);
         let trace = &entry.trace;
-        let whole = trace
-            .whole_bytes
-            .filter(|_| span.is_none_or(|span| span.from == 0));
         errand.trace = Trace {
-            bytes: errand.trace.bytes + whole.unwrap_or(trace.bytes),
+            bytes: errand.trace.bytes + trace.bytes,
             sent: errand.trace.sent.or(trace.sent),
             first_byte: errand.trace.first_byte.or(trace.first_byte),
-            whole_bytes: None,
             ..*trace
         };
         ended

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::hls::reader::Variables;
+use crate::hls::reader::{TrackKind, Variables};
 
 /// A rendition as a player sees it.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub(super) struct Offered {
 /// Sound or subtitles with a playlist of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OfferedTrack {
+    /// What it holds.
+    pub(super) kind: TrackKind,
     /// Its index in the log.
     pub(super) rendition: u32,
     /// Address of its media playlist.

@@ -24,18 +24,25 @@ pub(super) struct Multivariant {
     pub(super) offered: Vec<Offered>,
     /// The bit rates that each rendition needs.
     pub(super) needs: Arc<[Needs]>,
+    /// Whether it names a steering manifest.
+    pub(super) steers: bool,
 }
 
-impl From<Vec<Offered>> for Multivariant {
-    fn from(offered: Vec<Offered>) -> Self {
+impl Multivariant {
+    /// What a playlist offers; `None` if that is nothing.
+    pub(super) fn of(offered: Vec<Offered>, steers: bool) -> Option<Self> {
+        if offered.is_empty() {
+            return None;
+        }
         let needs = offered.iter().map(|offered| Needs {
             peak_bps: offered.bandwidth_bps,
             average_bps: offered.average_bps,
         });
-        Self {
+        Some(Self {
             needs: needs.collect(),
             offered,
-        }
+            steers,
+        })
     }
 }
 

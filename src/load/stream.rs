@@ -10,6 +10,7 @@ use super::agent::{Agent, UserAgent};
 use super::foreign::ForeignStream;
 use super::numbering::{global, local};
 use super::offered::Offered;
+use super::playlists::Multivariant;
 use super::verifier::Verifier;
 use crate::hls::names::LivePath;
 use crate::hls::reader::{self, Variant};
@@ -190,9 +191,17 @@ impl Watched {
         LivePath::Multivariant { channel }.to_string()
     }
 
-    /// The renditions that the multivariant playlist at `path` offers of this channel of Seawall, lowest first; empty if the
-    /// playlist cannot be read.
-    pub(super) fn offered(&self, channel: u32, path: &str, text: &[u8]) -> Vec<Offered> {
+    /// The path of the steering manifest of this channel of Seawall.
+    pub(super) fn steering(&self, channel: u32) -> String {
+        let Self::Channels { channels, .. } = self else {
+            return String::new();
+        };
+        let channel = &channels[channel as usize].name;
+        LivePath::Steering { channel }.to_string()
+    }
+
+    /// What the multivariant playlist at `path` offers of this channel of Seawall; `None` if the playlist cannot be read.
+    pub(super) fn offered(&self, channel: u32, path: &str, text: &[u8]) -> Option<Multivariant> {
         let (
             Self::Channels {
                 channels, allowed, ..
@@ -200,7 +209,7 @@ impl Watched {
             Ok(facts),
         ) = (self, reader::multivariant(path, text))
         else {
-            return Vec::new();
+            return None;
         };
         let mut variants = facts.variants;
         variants.sort_by_key(|variant| variant.bandwidth_bps);
@@ -227,7 +236,8 @@ impl Watched {
                 variables: Arc::default(),
             })
         };
-        variants.into_iter().filter_map(offered).collect()
+        let offered = variants.into_iter().filter_map(offered);
+        Multivariant::of(offered.collect(), facts.steers)
     }
 
     /// Whether a listed segment has the name that belongs to its number: otherwise its bytes could not be checked.
@@ -286,6 +296,7 @@ mod tests {
             "/live/b/main.m3u8",
             b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n180p/media.m3u8\n",
         );
+        let offered = offered.unwrap().offered;
         assert_eq!(offered[0].rendition, names.len() as u32);
         let path = watched.path_of(offered[0].rendition, 7);
         assert_eq!(path.as_deref(), Some("/live/b/180p/7.ts"));

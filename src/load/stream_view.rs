@@ -9,6 +9,7 @@ use super::playlists::{Media, Multivariant};
 use super::stream::Watched;
 use super::world::World;
 use crate::hls::reader;
+use crate::hls::steering::Manifest;
 use crate::report::record::{self, Outcome};
 use crate::viewer::player::Object;
 
@@ -31,6 +32,7 @@ pub(super) enum Came {
     Multivariant(Arc<Multivariant>),
     Media(Arc<Media>),
     Segment,
+    Steering(Manifest),
 }
 
 impl StreamView {
@@ -38,6 +40,7 @@ impl StreamView {
     pub(super) fn name(&self, object: Object) -> record::Object {
         match object {
             Object::Multivariant => record::Object::Multivariant,
+            Object::Steering => record::Object::Steering,
             Object::MediaPlaylist { rendition } => record::Object::MediaPlaylist {
                 rendition: self.offered(rendition).rendition,
             },
@@ -52,6 +55,7 @@ impl StreamView {
     pub(super) fn path(&self, watched: &Watched, object: Object) -> Cow<'_, str> {
         match object {
             Object::Multivariant => watched.start(self.channel).into(),
+            Object::Steering => watched.steering(self.channel).into(),
             Object::MediaPlaylist { rendition } => (&*self.offered(rendition).path).into(),
             Object::Segment { rendition, number } => match self.listed(number) {
                 Some(segment) => (&*segment.resource.path).into(),
@@ -89,8 +93,7 @@ impl StreamView {
             record::Object::Multivariant => {
                 let texts = &world.playlists.multivariant;
                 let says = texts.says(self.channel, path, text, || {
-                    let offered = world.watched.offered(self.channel, path, text);
-                    (!offered.is_empty()).then(|| offered.into())
+                    world.watched.offered(self.channel, path, text)
                 });
                 says.map(Came::Multivariant)
             }
@@ -107,6 +110,7 @@ impl StreamView {
             record::Object::Segment { .. }
             | record::Object::Header { .. }
             | record::Object::Key { .. } => Some(Came::Segment),
+            record::Object::Steering => Manifest::read(text).map(Came::Steering),
         };
         came.ok_or(Outcome::Unreadable)
     }

@@ -92,7 +92,9 @@ impl Edge {
                     }
                 }
             }
-            LivePath::Description { .. } => unreachable!("viewers ask for no description"),
+            LivePath::Description { .. } | LivePath::Steering { .. } => {
+                unreachable!("viewers ask for neither")
+            }
         }
     }
 

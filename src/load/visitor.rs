@@ -12,9 +12,10 @@ use super::stream::Watched;
 use super::stream_view::{Came, StreamView};
 use super::ticks::TICK;
 use super::world::World;
+use crate::hls::steering::{self, Manifest};
 use crate::report::record::{self, Outcome};
 use crate::time::Timestamp;
-use crate::viewer::audience::Visit;
+use crate::viewer::audience::{Failover, Manners, Visit};
 use crate::viewer::failure::Failure;
 use crate::viewer::player::{self, Action, Object, Player, Seat, TIMEOUT};
 
@@ -68,7 +69,14 @@ impl<'a> Visitor<'a> {
             last_mile_bps: visit.last_mile_bps,
             unix_at_zero: world.clock.unix_at(Timestamp::ZERO),
             abr: world.abr,
-            manners: world.manners,
+            manners: match &world.watched {
+                Watched::Channels { .. } => world.manners,
+                // The playlists of another target name other addresses: a viewer stays where it began.
+                Watched::Foreign(_) => Manners {
+                    failover: Failover::None,
+                    ..world.manners
+                },
+            },
             // In other streams a segment has no name before a playlist lists it.
             early: visit.early && matches!(world.watched, Watched::Channels { .. }),
             seeks: visit.seeks.map(|at| (world.began + at, world.seek_back)),
@@ -106,7 +114,7 @@ impl<'a> Visitor<'a> {
         let quality = self.player.quality();
         black_box((
             self.visit.viewer,
-            self.player.moves(),
+            self.player.edges_beyond(),
             self.player.buffered(),
             quality.media,
             quality.stalled,
@@ -144,7 +152,7 @@ impl<'a> Visitor<'a> {
     }
 
     fn go_where_the_player_is(&mut self) {
-        let at = (self.visit.edge + self.player.moves()) % self.world.targets;
+        let at = (self.visit.edge + self.player.edges_beyond()) % self.world.targets;
         if at != self.at {
             self.at = at;
             self.own = None;
@@ -166,7 +174,8 @@ impl<'a> Visitor<'a> {
         let Outing { trace, offline } = errand;
         match ended {
             Ok(Came::Multivariant(came)) => {
-                self.player.on_multivariant(clock.now(), came.needs.clone());
+                self.player
+                    .on_multivariant(clock.now(), came.needs.clone(), came.steers);
                 self.view.multivariant = came;
             }
             Ok(Came::Media(came)) => {
@@ -175,6 +184,10 @@ impl<'a> Visitor<'a> {
                 self.player
                     .on_playlist(clock.now(), target_duration, listed, came.facts.ended);
                 self.view.playlist = Some(came);
+            }
+            Ok(Came::Steering(manifest)) => {
+                let order = self.places(&manifest);
+                self.player.on_steering(clock.now(), manifest.ttl(), &order);
             }
             // A player cannot know that bytes are wrong; only the log records it.
             Ok(Came::Segment) | Err(Outcome::WrongBytes) => {
@@ -199,6 +212,28 @@ impl<'a> Visitor<'a> {
             }
         }
         self
+    }
+
+    /// The pathways of a manifest as edges, counted from the viewer's own. The edges of a run are called `edge-1`, `edge-2` and so
+    /// on, in the order of its targets; other names lead nowhere that the run knows.
+    fn places(&self, manifest: &Manifest) -> Vec<u32> {
+        let targets = self.world.targets;
+        let place = |id: &String| match id.strip_prefix("edge-") {
+            _ if id == steering::HERE => Some(0),
+            Some(number) => {
+                let target = number.parse::<u32>().ok()?.checked_sub(1)?;
+                (target < targets).then(|| (target + targets - self.visit.edge) % targets)
+            }
+            None => None,
+        };
+        let mut places: Vec<_> = manifest.priority().iter().filter_map(place).collect();
+        let mut seen = Vec::new();
+        places.retain(|place| {
+            let is_new = !seen.contains(place);
+            seen.push(*place);
+            is_new
+        });
+        places
     }
 
     /// Gets an object from an edge of Seawall: one request, which is a line of the log.
@@ -321,7 +356,7 @@ impl<'a> Visitor<'a> {
             return Vec::new();
         }
         let (kind, of_rendition) = match object {
-            Object::Multivariant | Object::MediaPlaylist { .. } => ("m", None),
+            Object::Multivariant | Object::MediaPlaylist { .. } | Object::Steering => ("m", None),
             Object::Segment { rendition, .. } => ("av", Some(self.view.offered(rendition))),
         };
         let mut about_object = format!("ot={kind}");

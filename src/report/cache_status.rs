@@ -58,7 +58,9 @@ pub fn word_of<'a>(field: impl Fn(&str) -> Option<&'a str>) -> ResultWord {
     let older = ["cf-cache-status", "x-cache-status", "x-cache"];
     if let Some(told) = older.into_iter().find_map(&field) {
         // A list of several caches ends with the nearest, as `MISS, HIT` of Fastly; Varnish and CloudFront write sentences.
-        let nearest = told.rsplit(',').next().unwrap_or(told).to_ascii_lowercase();
+        let nearest = told.rsplit(',').next().unwrap_or(told);
+        let nearest = nearest.split_whitespace().next().unwrap_or_default();
+        let nearest = nearest.to_ascii_lowercase();
         let words = [
             ("stale", ResultWord::Stale),
             ("updating", ResultWord::Stale),
@@ -107,6 +109,11 @@ mod tests {
             ("x-cache", "Miss from cloudfront", ResultWord::Miss),
             ("x-cache", "TCP_MISS from a23-1-2-3", ResultWord::Miss),
             ("x-cache", "yes", ResultWord::Unmarked),
+            (
+                "x-cache",
+                "HIT from proxy.mississippi.example",
+                ResultWord::Hit,
+            ),
             ("x-cache-status", "EXPIRED", ResultWord::Miss),
             ("x-cache-status", "UPDATING", ResultWord::Stale),
             ("cf-cache-status", "DYNAMIC", ResultWord::Pass),

@@ -12,7 +12,8 @@ pub struct ForeignSummary {
     pub counted: Foreign,
     /// Duration of a segment, in seconds.
     pub segment_s: f64,
-    /// Time that the mean segment takes over the median last mile, in seconds; `None` without a segment.
+    /// Time that the mean segment takes over the median last mile, in seconds; `None` without a segment, or where a part stands
+    /// for each.
     pub last_mile_s: Option<f64>,
 }
 
@@ -25,11 +26,11 @@ pub(super) fn of(record: &RunRecord) -> Option<ForeignSummary> {
     let (segments, bytes) = whole.fold((0_u64, 0_u64), |(count, bytes), request| {
         (count + 1, bytes + request.bytes)
     });
-    let bps = record.last_mile_median_bps.max(1) as f64;
     let mean = (segments > 0).then(|| bytes as f64 / segments as f64);
+    let bps = record.last_mile_median_bps.map(|bps| bps.max(1) as f64);
     Some(ForeignSummary {
         counted,
         segment_s: record.segment_duration.as_secs_f64(),
-        last_mile_s: mean.map(|bytes| bytes * 8.0 / bps),
+        last_mile_s: mean.zip(bps).map(|(bytes, bps)| bytes * 8.0 / bps),
     })
 }

@@ -33,8 +33,8 @@ pub struct RunRecord {
     pub held_against: HeldAgainst,
     /// What was counted at other people's servers; `None` at edges of Seawall.
     pub foreign: Option<Foreign>,
-    /// Bandwidth of the median viewer's last mile.
-    pub last_mile_median_bps: u64,
+    /// Bandwidth of the median viewer's last mile; `None` where viewers ask for a part of each segment that stands for the whole.
+    pub last_mile_median_bps: Option<u64>,
     /// When the run began.
     pub began: UnixTime,
     /// When the run began, on the clock of the requests' times.
@@ -300,6 +300,8 @@ pub enum Object {
     Header { rendition: u32 },
     /// The key of a rendition's segments (EXT-X-KEY).
     Key { rendition: u32 },
+    /// The steering manifest.
+    Steering,
 }
 
 /// The kind of an object.
@@ -317,16 +319,19 @@ pub enum Kind {
     Header,
     /// Keys of segments.
     Key,
+    /// Steering manifests.
+    Steering,
 }
 
 impl Kind {
     /// All kinds, in the order of a join.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Multivariant,
         Self::MediaPlaylist,
         Self::Segment,
         Self::Header,
         Self::Key,
+        Self::Steering,
     ];
 }
 
@@ -339,6 +344,7 @@ impl Object {
             Self::Segment { .. } => Kind::Segment,
             Self::Header { .. } => Kind::Header,
             Self::Key { .. } => Kind::Key,
+            Self::Steering => Kind::Steering,
         }
     }
 }
@@ -351,6 +357,7 @@ impl fmt::Display for Kind {
             Self::Segment => "segment",
             Self::Header => "header",
             Self::Key => "key",
+            Self::Steering => "steering manifest",
         })
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn record(miss_queue: MissQueue) -> RunRecord {
     RunRecord {
         held_against: HeldAgainst::Channel,
         foreign: None,
-        last_mile_median_bps: 6_000_000,
+        last_mile_median_bps: Some(6_000_000),
         scenario: "sample".to_owned(),
         seed: 1,
         miss_queue,
@@ -166,7 +166,7 @@ pub(super) fn counts(record: &RunRecord) -> (OriginHits, EdgeCounts) {
                     .or_default() += 1;
             }
             // Seawall's own channels have neither.
-            Object::Header { .. } | Object::Key { .. } => {}
+            Object::Header { .. } | Object::Key { .. } | Object::Steering => {}
         }
     }
     hits.most_per_segment = segments.values().copied().max().unwrap_or(0);

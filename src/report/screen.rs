@@ -16,6 +16,8 @@ pub(super) type Line = (&'static str, String);
 pub(super) fn lines(summary: &Summary) -> Vec<Line> {
     let all = [
         ("failed", failed_checks(summary)),
+        ("not judged", not_judged(summary)),
+        ("faults", faults(summary)),
         ("waiting", headline::waiting(summary)),
         ("origin", Some(origin(summary))),
         ("servers", servers::answers(summary)),
@@ -52,6 +54,30 @@ fn failed_checks(summary: &Summary) -> Option<String> {
         })
         .collect();
     (!failed.is_empty()).then(|| failed.join("; "))
+}
+
+/// The thresholds that the run cannot answer, and why.
+fn not_judged(summary: &Summary) -> Option<String> {
+    let mut whys: Vec<(&str, u64)> = Vec::new();
+    for check in &summary.checks {
+        let Ruling::NotJudged(why) = &check.ruling else {
+            continue;
+        };
+        match whys.iter_mut().find(|(known, _)| known == why) {
+            Some((_, thresholds)) => *thresholds += 1,
+            None => whys.push((why, 1)),
+        }
+    }
+    let told: Vec<_> = whys
+        .into_iter()
+        .map(|(why, thresholds)| format!("{}: {why}", count(thresholds, "threshold")))
+        .collect();
+    (!told.is_empty()).then(|| told.join("; "))
+}
+
+fn faults(summary: &Summary) -> Option<String> {
+    let told: Vec<_> = tables::faults(&summary.faults).collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 fn origin(summary: &Summary) -> String {

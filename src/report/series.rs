@@ -128,7 +128,7 @@ impl Series {
 }
 
 /// The columns of `timeseries.csv`: the name, with its unit, and what it holds.
-pub const COLUMNS: [(&str, &str); 24] = [
+pub const COLUMNS: [(&str, &str); 25] = [
     (
         "from_s",
         "when the bucket begins, counted from the start of the run",
@@ -146,6 +146,7 @@ pub const COLUMNS: [(&str, &str); 24] = [
         "for the headers of segments: initialization sections",
     ),
     ("key_requests", "for the keys of segments"),
+    ("steering_requests", "for steering manifests"),
     (
         "hit_requests",
         "of all of them: answered from the cache, fresh",

@@ -40,9 +40,12 @@ pub(super) fn blame(summary: &Summary) -> Option<String> {
     let experience = &summary.experience;
     if experience.viewers_stalled > 0 && experience.retries == 0 {
         // A segment that comes later than it plays stalls the viewer.
-        said += match server.p99_ms / 1e3 > foreign.segment_s / 2.0 {
-            true => "; the server is slow enough to stall viewers",
-            false => "; stalls come from the modelled last mile",
+        said += if server.p99_ms / 1e3 > foreign.segment_s / 2.0 {
+            "; the server is slow enough to stall viewers"
+        } else if last_mile_s > foreign.segment_s / 2.0 {
+            "; stalls come from the modelled last mile"
+        } else {
+            "; neither explains the stalls: does the server list its segments late?"
         };
     }
     Some(said)
@@ -88,7 +91,7 @@ mod tests {
                 compared: 0,
             },
             segment_s: 2.88,
-            last_mile_s: Some(0.4),
+            last_mile_s: Some(1.9),
         });
         assert_eq!(
             answers(&summary).unwrap(),
@@ -105,6 +108,10 @@ mod tests {
             let said = blame(&summary).unwrap();
             assert!(said.contains(expected), "{said}");
         }
+        summary.foreign.as_mut().unwrap().last_mile_s = Some(0.4);
+        summary.latency.iter_mut().find(is_service).unwrap().p99_ms = 0.8;
+        let said = blame(&summary).unwrap();
+        assert!(said.contains("late"), "{said}");
         summary.experience.retries = 1;
         let said = blame(&summary).unwrap();
         assert!(!said.contains("stall"), "{said}");

@@ -448,7 +448,7 @@ mod tests {
             segment_duration: Duration::from_millis(2_880),
             held_against: HeldAgainst::Channel,
             foreign: None,
-            last_mile_median_bps: 1,
+            last_mile_median_bps: None,
             began: UnixTime::from_millis(0),
             began_at: Timestamp::ZERO,
             elapsed: Duration::from_secs(10),

@@ -58,7 +58,7 @@ pub fn screen(runs: &[Run<'_>], page: Page) -> String {
     let last = runs.last().map(said).unwrap_or_default();
     let last = last
         .into_iter()
-        .filter(|(name, _)| ["likes", "set"].contains(name));
+        .filter(|(name, _)| ["not judged", "faults", "likes", "set"].contains(name));
     let failed = runs
         .iter()
         .flat_map(|run| said(run).into_iter().filter(|(name, _)| *name == "failed"));

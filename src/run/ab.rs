@@ -9,6 +9,7 @@ use crate::config::shields::Shields;
 use crate::policy::limits::Eviction;
 use crate::policy::status::MissQueue;
 use crate::scenario::{Scenario, Variant};
+use crate::viewer::audience::Failover;
 
 /// The most runs in one comparison.
 pub const RUNS_MAX: usize = 5;
@@ -62,13 +63,14 @@ enum Setting {
     Parts(u32),
     /// Segments that a playlist lists.
     Window(u64),
+    Failover(Failover),
 }
 
 /// Every knob, with an example.
 const FORMS: &str = "miss-queue=flights,off · prefetch=on,off · refresh=on,off · shield=none,2x2 · \
                      freshness=0,50 (per cent of a target duration) · eviction=lru,tiny-lfu · likes=on,off · edges=1,3 · \
                      origin-slots=none,16 · origin-queue=0,32 · origin-latency-ms=50,300 · parts=6,9 (of 0.32 s per segment) · \
-                     window=6,10 (segments)";
+                     window=6,10 (segments) · failover=none,next-edge,steering";
 
 impl Ab {
     /// The runs. `miss_queue` is how misses are handled where the knob does not say.
@@ -120,6 +122,7 @@ impl Setting {
             Self::LatencyMs(millis) => plan.origin.latency_ms = millis,
             Self::Parts(parts) => plan.parts_per_segment = parts,
             Self::Window(window) => plan.window = window,
+            Self::Failover(failover) => real.audience.manners.failover = failover,
         }
     }
 
@@ -152,6 +155,12 @@ impl Setting {
                 Self::LatencyMs(text.parse().map_err(|_| number("time in milliseconds"))?)
             }
             "parts" => Self::Parts(text.parse().map_err(|_| number("number of parts"))?),
+            "failover" => Self::Failover(match text {
+                "none" => Failover::None,
+                "next-edge" => Failover::NextEdge,
+                "steering" => Failover::Steering,
+                _ => return Err(number("way to fail over")),
+            }),
             "window" => Self::Window(text.parse().map_err(|_| number("number of segments"))?),
             _ => {
                 return Err(format!(
@@ -193,6 +202,9 @@ impl fmt::Display for Setting {
             Self::LatencyMs(millis) => write!(f, "origin {millis} ms"),
             Self::Parts(parts) => write!(f, "segments {:.2} s", f64::from(parts) * 0.32),
             Self::Window(window) => write!(f, "window {window}"),
+            Self::Failover(Failover::None) => f.write_str("no fail-over"),
+            Self::Failover(Failover::NextEdge) => f.write_str("next edge"),
+            Self::Failover(Failover::Steering) => f.write_str("steering"),
         }
     }
 }
@@ -260,6 +272,10 @@ mod tests {
             ),
             ("parts=6,9", &["segments 1.92 s", "segments 2.88 s"]),
             ("window=6,10", &["window 6", "window 10"]),
+            (
+                "failover=none,next-edge,steering",
+                &["no fail-over", "next edge", "steering"],
+            ),
         ] {
             assert_eq!(labels(text), expected);
         }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::config::keys::EdgeSettings;
 use crate::config::target::Role;
+use crate::hls::steering::{Pathway, Pathways};
 use crate::hls::timeline::Channel;
 use crate::policy::key::Kind;
 use crate::policy::status::MissQueue;
@@ -313,6 +314,21 @@ impl ClusterPlan {
 }
 
 impl Cluster<'_> {
+    /// Steers players between the edges: the origin names them `edge-1`, `edge-2` and so on.
+    pub fn steer(&self) {
+        /// Players keep a manifest for this long: a run is short.
+        const TTL_S: u32 = 10;
+        let pathway = |(index, url): (usize, String)| Pathway {
+            id: format!("edge-{index}"),
+            url,
+        };
+        let list = (1..).zip(self.edges.urls()).map(pathway);
+        self.origin.origin.store().steer(Pathways {
+            list: list.collect(),
+            ttl_s: TTL_S,
+        });
+    }
+
     /// The counts so far.
     pub async fn before(&self) -> Before {
         Before {

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::config::keys::Backend;
+use crate::hls::steering::Pathways;
 use crate::hls::timeline::Channel;
 use crate::serve::admin::Admin;
 use crate::serve::clock::Clock;
@@ -129,6 +130,10 @@ pub(crate) fn origin_config(config: &Config) -> OriginConfig {
         capacity: config.origin.capacity.capacity(),
         segments_dir: config.origin.segments.clone(),
         ingest_token: config.origin.token.as_deref().map(Token::new),
+        pathways: Pathways {
+            list: config.origin.pathways.clone(),
+            ttl_s: config.origin.steering_ttl_s,
+        },
         likes: config.likes.enabled.then(|| likes_config(config)),
         ..OriginConfig::default()
     }

@@ -28,6 +28,7 @@ use crate::serve::origin::hits::Snapshot;
 use crate::serve::workers::Workers;
 use crate::terminal;
 use crate::time::Timestamp;
+use crate::viewer::audience::Failover;
 
 /// A run that has been played.
 #[derive(Debug)]
@@ -123,6 +124,9 @@ pub async fn at_cluster(
         workers: workers(process)?,
         metrics: metrics.clone(),
     };
+    if scenario.real.audience.manners.failover == Failover::Steering {
+        cluster.steer();
+    }
     let bar = Bar::new(&scenario.name, miss_queue);
     let over = stop.child_token();
     let began = clock.now();

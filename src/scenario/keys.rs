@@ -12,6 +12,8 @@ pub struct Table {
     pub path: &'static str,
     /// Whether there may be several, as `[[real.faults]]`.
     pub several: bool,
+    /// Whether it may be left out.
+    pub optional: bool,
     /// One sentence.
     pub says: &'static str,
     /// Its keys, in the order of writing.
@@ -150,7 +152,7 @@ const SESSIONS: Key = Key {
     forms: &[
         (
             "{ the-end = { until_s = 50.0, plunge_s = 2.0 } }",
-            "all together when the event ends, spread evenly over plunge_s",
+            "all together when the event ends: from until_s on, spread evenly over plunge_s",
         ),
         (
             "{ fixed = { each_s = 20.0 } }",
@@ -174,6 +176,7 @@ pub const TABLES: &[Table] = &[
     Table {
         path: "",
         several: false,
+        optional: false,
         says: "",
         keys: &[
             must(
@@ -199,6 +202,7 @@ pub const TABLES: &[Table] = &[
     Table {
         path: "real",
         several: false,
+        optional: false,
         says: "The scenario over real sockets.",
         keys: &[
             may(
@@ -227,6 +231,7 @@ pub const TABLES: &[Table] = &[
     Table {
         path: "real.cluster",
         several: false,
+        optional: false,
         says: "The servers.",
         keys: &[
             must(
@@ -272,8 +277,8 @@ pub const TABLES: &[Table] = &[
             may(
                 "playlist_fresh_percent",
                 PERCENT,
-                "20",
-                "20",
+                "50",
+                "50",
                 "Percentage of a target duration for which a playlist is fresh at an edge.",
             ),
             may(
@@ -309,6 +314,7 @@ pub const TABLES: &[Table] = &[
     Table {
         path: "real.cluster.origin",
         several: false,
+        optional: true,
         says: "What the origin can do.",
         keys: &[
             may(
@@ -351,6 +357,7 @@ pub const TABLES: &[Table] = &[
     Table {
         path: "real.audience",
         several: false,
+        optional: false,
         says: "The viewers.",
         keys: &[
             must(
@@ -387,6 +394,7 @@ pub const TABLES: &[Table] = &[
     Table {
         path: "real.audience.last_mile",
         several: false,
+        optional: false,
         says: "The bandwidth of each viewer, which is modelled in the viewer: a log-normal distribution.",
         keys: &[
             must(
@@ -407,6 +415,7 @@ pub const TABLES: &[Table] = &[
     Table {
         path: "real.audience.manners",
         several: false,
+        optional: true,
         says: "How players behave where the protocol leaves them a choice.",
         keys: &[
             may(
@@ -425,10 +434,10 @@ pub const TABLES: &[Table] = &[
             ),
             may(
                 "failover",
-                ANY,
-                "false",
-                "true",
-                "Whether players go to the next edge after failures.",
+                Range::Words("\"none\", \"next-edge\" or \"steering\""),
+                "none",
+                "\"next-edge\"",
+                "Where players go when an edge fails them: nowhere; to the next edge after two failures in a row, or at once after 404 or a closed connection; or by content steering, when their retries are used up. A request that hangs has failed after 10 s.",
             ),
             may(
                 "early_percent",
@@ -449,6 +458,7 @@ pub const TABLES: &[Table] = &[
     Table {
         path: "real.audience.seekers",
         several: false,
+        optional: true,
         says: "Viewers that seek back once.",
         keys: &[
             must("percent", PERCENT, "2.0", "How many of all viewers."),
@@ -469,6 +479,7 @@ pub const TABLES: &[Table] = &[
     Table {
         path: "real.audience.intermission",
         several: false,
+        optional: true,
         says: "A break in which many viewers leave and some return.",
         keys: &[
             must(
@@ -492,6 +503,7 @@ pub const TABLES: &[Table] = &[
     Table {
         path: "real.connections",
         several: false,
+        optional: true,
         says: "How viewers reach the edges.",
         keys: &[
             may(
@@ -513,6 +525,7 @@ pub const TABLES: &[Table] = &[
     Table {
         path: "real.likes",
         several: false,
+        optional: true,
         says: "What viewers like.",
         keys: &[
             must(
@@ -544,6 +557,7 @@ pub const TABLES: &[Table] = &[
     Table {
         path: "real.likes.bursts",
         several: true,
+        optional: true,
         says: "A time with more operations, as after a goal.",
         keys: &[
             must("at_s", AT, "20.0", "When it begins."),
@@ -559,6 +573,7 @@ pub const TABLES: &[Table] = &[
     Table {
         path: "real.faults",
         several: true,
+        optional: true,
         says: "What goes wrong, and when.",
         keys: &[
             must("at_s", AT, "15.0", "When it begins."),
@@ -605,6 +620,7 @@ pub const TABLES: &[Table] = &[
     Table {
         path: "real.phases",
         several: true,
+        optional: true,
         says: "A named part of the run, which labels figures; it lasts until the next one begins.",
         keys: &[
             must("name", Range::Words("not empty"), "\"surge\"", "Its name."),
@@ -614,6 +630,7 @@ pub const TABLES: &[Table] = &[
     Table {
         path: "real.variants",
         several: true,
+        optional: true,
         says: "One of the two to five runs that `--compare` plays beside each other.",
         keys: &[
             must(
@@ -648,24 +665,28 @@ pub const TABLES: &[Table] = &[
     Table {
         path: "real.thresholds",
         several: false,
+        optional: false,
         says: "What must come out; what is left out is not judged.",
         keys: THRESHOLDS,
     },
     Table {
         path: "real.thresholds.flights",
         several: false,
-        says: "What must come out with a miss queue, besides; the same keys.",
+        optional: true,
+        says: "What must come out with a miss queue of any kind, besides what the table above says; the same keys.",
         keys: THRESHOLDS,
     },
     Table {
         path: "real.thresholds.off",
         several: false,
-        says: "What must come out without the miss queue, besides; the same keys.",
+        optional: true,
+        says: "What must come out without the miss queue, besides what the first table says; the same keys.",
         keys: THRESHOLDS,
     },
     Table {
         path: "sim",
         several: false,
+        optional: true,
         says: "The published event that the scenario is made after.",
         keys: &[
             must(
@@ -788,7 +809,7 @@ const THRESHOLDS: &[Key] = &[
         Range::Above0(f64::INFINITY, "milliseconds"),
         "no limit",
         "500.0",
-        "The 99th percentile from when a player wanted a segment to its last byte.",
+        "The 99th percentile from when a player wanted a segment to its last byte from the edge; without the last mile.",
     ),
     may(
         "likes_acknowledged_percent_min",
@@ -832,6 +853,13 @@ pub(super) fn at<'a>(scenario: &'a Value, path: &str) -> Vec<&'a Value> {
         Some(Value::Array(several)) => several.iter().collect(),
         None => Vec::new(),
         Some(one) => vec![one],
+    }
+}
+
+impl Table {
+    /// Whether its keys are explained in another table.
+    pub fn repeats(&self) -> bool {
+        matches!(self.path, "real.thresholds.flights" | "real.thresholds.off")
     }
 }
 

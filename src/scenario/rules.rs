@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::fault::Fault;
 use super::keys;
 use super::model::{RealProfile, Scenario};
 use crate::hls::ladder::Rendition;
@@ -52,7 +53,7 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(String, String)> {
             within_s,
         } => span(midpoint_s) && positive(scale_s) && positive(within_s),
         Arrivals::SteepThenCliff { growth_s, cliff_s } => positive(growth_s) && positive(cliff_s),
-        Arrivals::Replay(ref replay) => replay.arrives_s.len() >= audience.viewers as usize,
+        Arrivals::Replay(_) => true,
         Arrivals::Gamma {
             shape,
             scale_s,
@@ -88,8 +89,21 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(String, String)> {
         rule(
             arrivals_fit,
             "real.audience.arrivals",
-            "must have numbers above 0 and at most 86400, per cent at most 100, and a replay as many lines as viewers",
+            "must have numbers above 0 and at most 86400, and per cent at most 100",
         ),
+        match &audience.arrivals {
+            Arrivals::Replay(replay) if replay.arrives_s.len() < audience.viewers as usize => {
+                Some((
+                    "real.audience.viewers",
+                    format!(
+                        "must be at most {}: {} has as many lines as viewers are wanted",
+                        replay.arrives_s.len(),
+                        replay.csv
+                    ),
+                ))
+            }
+            _ => None,
+        },
         rule(
             sessions_fit,
             "real.audience.sessions",
@@ -113,16 +127,7 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(String, String)> {
             "real.likes",
             "must have a rate above 0 or bursts, at most 100 per cent in sum, and at most 100 bursts",
         ),
-        rule(
-            faults.iter().all(|fault| {
-                let over = fault
-                    .until_s
-                    .is_none_or(|until_s| until_s > fault.at_s && span(until_s));
-                span(fault.at_s) && over && fault.what.fits(cluster.edges)
-            }),
-            "real.faults",
-            "must begin at 0 or later, end after they begin, name edges that there are, and have numbers in their range",
-        ),
+        odd_fault(faults, cluster.edges),
         rule(
             faults.iter().enumerate().all(|(index, fault)| {
                 let others = &faults[index + 1..];
@@ -146,6 +151,21 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(String, String)> {
             "must be 2 to 5, each with a name of 1 to 40 letters",
         ),
         rule(
+            (1..variants.len()).all(|nth| {
+                let name = &variants[nth].name;
+                variants[..nth].iter().all(|other| other.name != *name)
+            }),
+            "real.variants",
+            "must have a name of its own each",
+        ),
+        rule(
+            audience
+                .intermission
+                .is_none_or(|pause| pause.back_s >= pause.from_s),
+            "real.audience.intermission.back_s",
+            "must not be before from_s: viewers return after they have left",
+        ),
+        rule(
             thresholds.are_nested_once(),
             "real.thresholds",
             "must have no tables inside its tables",
@@ -166,6 +186,24 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(String, String)> {
     ];
     let first = rules.into_iter().flatten().next();
     first.map(|(key, must)| (key.to_owned(), must))
+}
+
+/// The first fault that cannot be.
+fn odd_fault(faults: &[Fault], edges: u32) -> Broken {
+    faults.iter().zip(1..).find_map(|(fault, nth)| {
+        let must = if fault.until_s.is_some_and(|until_s| until_s <= fault.at_s) {
+            "must end after it begins".to_owned()
+        } else if !fault.what.fits(edges) {
+            match fault.what.edge() {
+                Some(edge) => format!("must name an edge from 1 to {edges}, not {edge}"),
+                None => "must have a number in its range".to_owned(),
+            }
+        } else {
+            return None;
+        };
+        let word = format!("{must} (fault {nth}: {})", fault.what);
+        Some(("real.faults", word))
+    })
 }
 
 /// The key and the rule, if the rule does not hold.

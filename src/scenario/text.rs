@@ -1,5 +1,6 @@
 //! A scenario as TOML that explains itself: every key with its sentence and its range, and keys that are left out as comments.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use toml::Value;
@@ -15,33 +16,51 @@ pub fn explained(scenario: &Scenario) -> String {
     // Only a seed beyond the numbers of TOML cannot be written; no checked scenario has one.
     let value = Value::try_from(scenario).unwrap_or(Value::Boolean(false));
     let mut text = String::new();
+    let mut explained = BTreeSet::new();
     for table in TABLES {
         let places = keys::at(&value, table.path);
         if places.is_empty() {
-            write_table(&mut text, table, None);
+            write_table(&mut text, table, None, &mut explained);
         }
         for place in places {
-            write_table(&mut text, table, Some(place));
+            write_table(&mut text, table, Some(place), &mut explained);
         }
     }
     text
 }
 
 /// Writes a table with its values, or as a comment if the scenario leaves it out.
-fn write_table(text: &mut String, table: &Table, place: Option<&Value>) {
+fn write_table(
+    text: &mut String,
+    table: &Table,
+    place: Option<&Value>,
+    explained: &mut BTreeSet<&'static str>,
+) {
     let off = if place.is_some() { "" } else { "# " };
     if !table.path.is_empty() {
         text.push('\n');
-        comment(text, table.says);
+        let optional = if table.optional {
+            " May be left out."
+        } else {
+            ""
+        };
+        comment(text, &format!("{}{optional}", table.says));
         let _ = match table.several {
             true => writeln!(text, "{off}[[{}]]", table.path),
             false => writeln!(text, "{off}[{}]", table.path),
         };
     }
-    // A table whose keys are explained elsewhere, or that is left out, has a line for each key alone.
     for key in table.keys {
         let value = place.and_then(|place| place.get(key.name));
-        if place.is_some() {
+        if table.repeats() {
+            if let Some(value) = value.filter(|value| !is_default(key, value)) {
+                let _ = writeln!(text, "{} = {value}", key.name);
+            }
+            continue;
+        }
+        // Once is enough: there may be several faults.
+        let is_new = explained.insert(key.says);
+        if is_new || key.forms.is_empty() {
             explain(text, key);
         }
         match value {
@@ -49,6 +68,15 @@ fn write_table(text: &mut String, table: &Table, place: Option<&Value>) {
             None => drop(writeln!(text, "# {} = {}", key.name, key.example)),
         }
     }
+}
+
+/// Whether the value says what holds anyway.
+fn is_default(key: &Key, value: &Value) -> bool {
+    let written = match value {
+        Value::Float(number) => number.to_string(),
+        value => value.to_string(),
+    };
+    key.left_out == Some(written.as_str())
 }
 
 /// What a key means, in comments above it.
@@ -94,8 +122,6 @@ fn comment(text: &mut String, said: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::scenario;
 
@@ -207,7 +233,7 @@ mod tests {
     fn the_reference_has_every_key() {
         let manual = include_str!("../../docs/scenarios.md");
         let mut missing = Vec::new();
-        for table in TABLES {
+        for table in TABLES.iter().filter(|table| !table.repeats()) {
             for key in table.keys {
                 let row = row(table, key);
                 if !manual.contains(&row) {
@@ -228,6 +254,9 @@ mod tests {
         if !key.forms.is_empty() {
             let forms = key.forms.iter().map(|(form, _)| format!("`{form}`"));
             range = forms.collect::<Vec<_>>().join(" or ");
+        }
+        if key.range == Range::Any && key.forms.is_empty() {
+            range = "true or false".to_owned();
         }
         let left_out = key.left_out.unwrap_or("must be there");
         format!(

@@ -47,12 +47,25 @@ pub struct Manners {
     pub polling: Polling,
     /// How long players wait before they try again.
     pub retries: Retries,
-    /// Whether players go to the next edge: after two failures in a row, and at once after 404 or a closed connection.
-    pub failover: bool,
+    /// Where players go when an edge fails them.
+    pub failover: Failover,
     /// Percentage of viewers that ask for the next segment before a playlist lists it.
     pub early_percent: f64,
     /// Whether players report what they do (CTA-5004).
     pub cmcd: bool,
+}
+
+/// Where a player goes when an edge fails it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Failover {
+    /// Nowhere: it stays.
+    #[default]
+    None,
+    /// To the next edge of a list of its own: after two failures in a row, and at once after 404 or a closed connection.
+    NextEdge,
+    /// By content steering: to the first place of the origin's manifest that has not failed lately, when its retries are used up.
+    Steering,
 }
 
 /// When a player reloads a media playlist.

@@ -63,7 +63,7 @@ pub(super) const IN_A_ROW_MAX: usize = SEGMENT.error;
 /// What a player does after this failure, which follows `earlier` failures in a row.
 pub(super) fn react(object: Object, failure: Failure, earlier: usize) -> Reaction {
     let retries = match object {
-        Object::Multivariant => MULTIVARIANT,
+        Object::Multivariant | Object::Steering => MULTIVARIANT,
         Object::MediaPlaylist { .. } => MEDIA_PLAYLIST,
         Object::Segment { .. } => SEGMENT,
     };

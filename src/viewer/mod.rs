@@ -15,4 +15,5 @@ mod object;
 mod place;
 pub mod player;
 pub mod quality;
+mod steering;
 pub mod tally;

@@ -13,6 +13,8 @@ pub enum Object {
     MediaPlaylist { rendition: usize },
     /// A segment of a rendition.
     Segment { rendition: usize, number: u64 },
+    /// The steering manifest.
+    Steering,
 }
 
 /// One segment of a media playlist.

@@ -14,13 +14,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::abr;
-use super::audience::{Manners, Polling, Retries};
+use super::audience::{Failover, Manners, Polling, Retries};
 use super::buffer::{Begins, Buffer, Playback};
 use super::chance::{self, Purpose};
 use super::failure::{self, Failure, Reaction};
 pub use super::object::{Listed, Object};
 use super::place::Place;
 use super::quality::{Exit, Quality};
+use super::steering::Steering;
 use crate::time::{Timestamp, UnixTime};
 
 /// A player joins this many target durations behind the end of the playlist (`liveSyncDurationCount`).
@@ -101,9 +102,12 @@ pub struct Player {
     segment_due: Timestamp,
     playlist_failures: usize,
     segment_failures: usize,
-    /// Failures in a row at the current edge, and how often the player has gone to the next edge.
+    /// Failures in a row at the current edge.
     failures_here: u32,
-    moves: u32,
+    /// Where the player is, counted from the edge that it has come to.
+    place_of_edge: u32,
+    /// What it knows about pathways; `None` if it is not steered.
+    steering: Option<Box<Steering>>,
     /// One bit for each rendition that has failed since the last segment came.
     failed_renditions: u64,
     asked: Option<Asked>,
@@ -163,7 +167,8 @@ impl Player {
             playlist_failures: 0,
             segment_failures: 0,
             failures_here: 0,
-            moves: 0,
+            place_of_edge: 0,
+            steering: None,
             failed_renditions: 0,
             asked: None,
             in_transit: None,
@@ -177,9 +182,9 @@ impl Player {
         &self.quality
     }
 
-    /// How often the player has gone to the next edge in its list.
-    pub fn moves(&self) -> u32 {
-        self.moves
+    /// Where the player is: that many edges beyond the one that it has come to.
+    pub fn edges_beyond(&self) -> u32 {
+        self.place_of_edge
     }
 
     /// Media ahead of the playhead.
@@ -216,11 +221,11 @@ impl Player {
             return Action::Leave;
         }
         self.seek_if_due(now);
-        let earliest = match (self.playlist(), self.segment()) {
-            (Some(playlist), Some(segment)) if segment.0 < playlist.0 => Some(segment),
-            (Some(playlist), _) => Some(playlist),
-            (None, segment) => segment,
-        };
+        let steering = self.steering.as_ref();
+        let steering = steering.map(|steering| (steering.due, Object::Steering));
+        let wanted = [self.playlist(), self.segment(), steering];
+        // Of those that are due at the same time the playlist goes first.
+        let earliest = wanted.into_iter().flatten().min_by_key(|(due, _)| *due);
         if let Some((due, object)) = earliest.filter(|(due, _)| *due <= now) {
             self.asked = Some(Asked {
                 object,
@@ -239,9 +244,12 @@ impl Player {
         Action::WakeAt(first.fold(self.seat.leaves, Ord::min))
     }
 
-    /// The multivariant playlist arrived; `offered` is sorted from low to high.
-    pub fn on_multivariant(&mut self, now: Timestamp, offered: Arc<[abr::Needs]>) {
+    /// The multivariant playlist arrived; `offered` is sorted from low to high. `steers` says that it names a steering manifest.
+    pub fn on_multivariant(&mut self, now: Timestamp, offered: Arc<[abr::Needs]>, steers: bool) {
         self.asked = None;
+        if steers && self.seat.manners.failover == Failover::Steering {
+            self.steering = Some(Box::new(Steering::new(now)));
+        }
         self.playlist_failures = 0;
         self.failures_here = 0;
         self.rendition = self.estimator.begin(&offered);
@@ -356,6 +364,13 @@ impl Player {
         let Some(Asked { object, .. }) = self.asked.take() else {
             return;
         };
+        if object == Object::Steering {
+            // The player goes on as it was, and asks again when the last manifest would have ended.
+            if let Some(steering) = &mut self.steering {
+                steering.on_failure(now);
+            }
+            return;
+        }
         if let Object::Segment { number, .. } = object
             && self.next_to_come(number).is_some()
         {
@@ -376,13 +391,24 @@ impl Player {
         self.failures_here += 1;
         let reaction = failure::react(object, failure, earlier);
         let moves = reaction == Reaction::Elsewhere || self.failures_here >= FAILURES_PER_EDGE;
-        if self.seat.manners.failover && moves && earlier < failure::IN_A_ROW_MAX {
+        if self.seat.manners.failover == Failover::NextEdge
+            && moves
+            && earlier < failure::IN_A_ROW_MAX
+        {
             // The player does not wait at another edge for the failures of this one. They count all the same: at the end of its
             // list it gives up.
             self.failures_here = 0;
             self.count_failure(object);
-            self.moves += 1;
+            self.place_of_edge += 1;
             self.quality.failovers += 1;
+            return self.try_again(object, now);
+        }
+        if reaction == Reaction::Elsewhere
+            && let Some(steering) = &mut self.steering
+            && let Some(other) = steering.leave(now, self.place_of_edge)
+        {
+            self.count_failure(object);
+            self.go_to(other);
             return self.try_again(object, now);
         }
         let wait = match reaction {
@@ -407,6 +433,28 @@ impl Player {
         self.count_failure(object);
         let wait = self.jittered(wait).max(retry_after.unwrap_or_default());
         self.try_again(object, now + wait);
+    }
+
+    /// The player asks another edge from now on; what it knows of the stream is the same there.
+    fn go_to(&mut self, edge: u32) {
+        self.place_of_edge = edge;
+        self.failures_here = 0;
+        self.quality.failovers += 1;
+    }
+
+    /// A steering manifest came: how long it holds, and the edges in the order of preference, counted from the edge that the player
+    /// has come to.
+    pub fn on_steering(&mut self, now: Timestamp, ttl: Duration, order: &[u32]) {
+        self.advance(now);
+        self.asked = None;
+        if let Some(steering) = &mut self.steering {
+            steering.on_manifest(now, ttl, order);
+            if let Some(edge) = steering.preferred(now)
+                && edge != self.place_of_edge
+            {
+                self.go_to(edge);
+            }
+        }
     }
 
     fn count_failure(&mut self, object: Object) {
@@ -495,7 +543,9 @@ impl Player {
     /// Whether the player has something to do as soon as this segment arrives. If not, it may sleep on: at its next wake-up it
     /// accounts for what happened meanwhile, with the correct times.
     fn waits_for(&self, transit: &Transit) -> bool {
-        self.may_ask_for_next()
+        // After the last segment of a stream that has ended the end of the media is what it waits for.
+        self.ended
+            || self.may_ask_for_next()
             || !self.buffer.lasts_until(transit.arrives)
             || self.may_switch_on(transit)
     }
@@ -538,6 +588,10 @@ impl Player {
             return;
         }
         self.seat.seeks = None;
+        if self.ended {
+            // There is no live edge to seek back from.
+            return;
+        }
         self.quality.seeks += 1;
         self.place.join(&self.listed, back);
         self.in_transit = None;
@@ -594,10 +648,12 @@ impl Player {
         } = transit.segment;
         let media = duration.saturating_sub(transit.offset);
         let begins = self.buffer.append(media, duration);
-        self.quality.live_latency = begins_at.filter(|_| !self.ended).map(|begins_at| {
-            let unix = self.seat.unix_at_zero + now.since(Timestamp::ZERO);
-            (unix + self.buffer.level()).since(begins_at + duration)
-        });
+        if !self.ended {
+            self.quality.live_latency = begins_at.map(|begins_at| {
+                let unix = self.seat.unix_at_zero + now.since(Timestamp::ZERO);
+                (unix + self.buffer.level()).since(begins_at + duration)
+            });
+        }
         if begins == Begins::Now && self.quality.startup.is_none() {
             self.quality.startup = Some(now.since(self.seat.arrives));
             self.quality.live_latency_at_start = self.quality.live_latency;
@@ -613,7 +669,10 @@ impl Player {
             true => abr::Cushion::TwoSegments,
             false => abr::Cushion::Less,
         };
-        self.consider_switch(now, cushion);
+        // Nothing is left to load after the last segment.
+        if !self.ended || self.place.is_in(&self.listed) {
+            self.consider_switch(now, cushion);
+        }
     }
 
     fn consider_switch(&mut self, now: Timestamp, cushion: abr::Cushion) {
@@ -658,6 +717,24 @@ mod tests {
             match player.next(now) {
                 Action::Get { object, .. } if object == wanted => return now,
                 Action::Get { .. } => player.on_playlist(now, TARGET, listed(1..=10), false),
+                Action::WakeAt(at) => now = at,
+                Action::Leave => panic!("the player left at {now:?}"),
+            }
+        }
+    }
+
+    /// When the player asks for a steering manifest; until then it gets all that it wants of a live stream.
+    fn steers(player: &mut Player, mut now: Timestamp) -> Timestamp {
+        loop {
+            match player.next(now) {
+                Action::Get { object, .. } => match object {
+                    Object::Steering => return now,
+                    Object::Segment { .. } => player.on_segment(now, 12_500),
+                    _ => {
+                        let newest = now.since(Timestamp::ZERO).as_millis() as u64 / 2_880 + 10;
+                        player.on_playlist(now, TARGET, listed(newest - 9..=newest), false);
+                    }
+                },
                 Action::WakeAt(at) => now = at,
                 Action::Leave => panic!("the player left at {now:?}"),
             }
@@ -716,7 +793,7 @@ mod tests {
     fn joined_as(seat: Seat) -> Player {
         let mut player = Player::new(seat);
         player.next(at(1_000));
-        player.on_multivariant(at(1_010), ladder().into());
+        player.on_multivariant(at(1_010), ladder().into(), false);
         player.next(at(1_010));
         player.on_playlist(at(1_020), TARGET, listed(1..=10), false);
         player
@@ -741,7 +818,7 @@ mod tests {
         let mut player = player(60_000);
         assert_eq!(player.next(at(500)), Action::WakeAt(at(1_000)));
         assert_eq!(player.next(at(1_000)), get(Object::Multivariant, 1_000));
-        player.on_multivariant(at(1_010), ladder().into());
+        player.on_multivariant(at(1_010), ladder().into(), false);
         assert_eq!(
             player.next(at(1_010)),
             get(Object::MediaPlaylist { rendition: 0 }, 1_010)
@@ -851,7 +928,7 @@ mod tests {
     fn after_404_the_player_takes_another_rendition_at_once_and_then_gives_up() {
         let mut player = player(60_000);
         player.next(at(1_000));
-        player.on_multivariant(at(1_010), ladder().into());
+        player.on_multivariant(at(1_010), ladder().into(), false);
         player.next(at(1_010));
         player.on_playlist(at(1_020), TARGET, listed(1..=10), false);
         assert_eq!(player.next(at(1_020)), get(segment(7), 1_020));
@@ -881,18 +958,18 @@ mod tests {
     #[test]
     fn a_player_with_a_list_of_edges_leaves_a_closed_one_at_once() {
         let mut mobile = seat(60_000);
-        mobile.manners.failover = true;
+        mobile.manners.failover = Failover::NextEdge;
         let mut player = Player::new(mobile);
         player.next(at(1_000));
         player.on_failure(at(1_010), Failure::Closed, None);
-        assert_eq!(player.moves(), 1);
+        assert_eq!(player.edges_beyond(), 1);
         assert_eq!(player.next(at(1_010)), get(Object::Multivariant, 1_010));
         // Where every edge is closed, it gives up.
         for _ in 0..6 {
             player.on_failure(at(1_020), Failure::Closed, None);
             player.next(at(1_020));
         }
-        assert_eq!(player.moves(), 6);
+        assert_eq!(player.edges_beyond(), 6);
         assert_eq!(player.quality().exit, Exit::StartFailed);
     }
 
@@ -931,7 +1008,7 @@ mod tests {
             ..seat(60_000)
         });
         player.next(at(0));
-        player.on_multivariant(at(1), ladder().into());
+        player.on_multivariant(at(1), ladder().into(), false);
         player.next(at(1));
         player.on_playlist(at(2), TARGET, listed(1..=10), false);
         player.next(at(2));
@@ -977,7 +1054,7 @@ mod tests {
             fast.last_mile_bps = 8_000_000;
             let mut player = Player::new(fast);
             player.next(at(1_000));
-            player.on_multivariant(at(1_010), ladder().into());
+            player.on_multivariant(at(1_010), ladder().into(), false);
             player.next(at(1_010));
             player.on_playlist(at(1_020), TARGET, playlist(0, of), false);
             assert_eq!(player.next(at(1_020)), get(segment(7), 1_020));
@@ -1015,7 +1092,7 @@ mod tests {
         fast.manners.polling = Polling::Aggressive;
         let mut player = Player::new(fast);
         player.next(at(0));
-        player.on_multivariant(at(1), ladder().into());
+        player.on_multivariant(at(1), ladder().into(), false);
         player.next(at(1));
         player.on_playlist(at(2), TARGET, listed(1..=10), false);
         player.next(at(450));
@@ -1046,7 +1123,7 @@ mod tests {
     fn a_stream_that_has_ended_is_played_from_its_start_to_its_last_frame() {
         let mut player = Player::new(seat(60_000));
         player.next(at(1_000));
-        player.on_multivariant(at(1_010), ladder()[..1].into());
+        player.on_multivariant(at(1_010), ladder()[..1].into(), false);
         player.next(at(1_010));
         player.on_playlist(at(1_020), TARGET, listed(1..=2), true);
         for (number, millis) in [(1, 1_020), (2, 1_120)] {
@@ -1086,7 +1163,7 @@ mod tests {
             let mut now = at(1_000);
             let mut waits = Vec::new();
             player.next(now);
-            player.on_multivariant(now, ladder()[..1].into());
+            player.on_multivariant(now, ladder()[..1].into(), false);
             for nth in 0..5 {
                 let asked = asks_for(&mut player, segment(7), now);
                 if nth > 0 {
@@ -1107,23 +1184,61 @@ mod tests {
     #[test]
     fn a_player_with_a_list_of_edges_goes_to_the_next_after_two_failures_in_a_row() {
         let mut mobile = seat(60_000);
-        mobile.manners.failover = true;
+        mobile.manners.failover = Failover::NextEdge;
         let mut player = Player::new(mobile);
         player.next(at(1_000));
         player.on_failure(at(1_000), BUSY, None);
         assert_eq!(
-            (player.moves(), player.next(at(1_000))),
+            (player.edges_beyond(), player.next(at(1_000))),
             (0, Action::WakeAt(at(2_000)))
         );
         player.next(at(2_000));
         player.on_failure(at(2_010), BUSY, None);
         // At once, at the next edge.
-        assert_eq!(player.moves(), 1);
+        assert_eq!(player.edges_beyond(), 1);
         assert_eq!(player.next(at(2_010)), get(Object::Multivariant, 2_010));
-        player.on_multivariant(at(2_020), ladder()[..1].into());
+        player.on_multivariant(at(2_020), ladder()[..1].into(), false);
         player.next(at(2_020));
         player.on_failure(at(2_030), BUSY, None);
-        assert_eq!(player.moves(), 1, "failures in a row, not in all");
+        assert_eq!(player.edges_beyond(), 1, "failures in a row, not in all");
+    }
+
+    #[test]
+    fn a_steered_player_leaves_an_edge_that_has_failed_and_comes_back_when_its_penalty_is_over() {
+        let mut steered = seat(600_000);
+        steered.manners.failover = Failover::Steering;
+        let mut player = Player::new(steered);
+        player.next(at(1_000));
+        player.on_multivariant(at(1_010), ladder()[..1].into(), true);
+        let playlist = Object::MediaPlaylist { rendition: 0 };
+        assert_eq!(player.next(at(1_010)), get(playlist, 1_010));
+        player.on_playlist(at(1_020), TARGET, listed(1..=10), false);
+        // Once the stream has a playlist the manifest, which was due before the segment, goes first.
+        assert_eq!(player.next(at(1_020)), get(Object::Steering, 1_010));
+        player.on_steering(at(1_030), Duration::from_secs(10), &[0, 2, 1]);
+        assert_eq!(player.edges_beyond(), 0);
+        assert_eq!(player.next(at(1_030)), get(segment(7), 1_020));
+        // A connection that is closed sends it elsewhere, at once.
+        player.on_failure(at(1_040), Failure::Closed, None);
+        assert_eq!((player.edges_beyond(), player.quality().failovers), (2, 1));
+        assert_eq!(player.next(at(1_040)), get(segment(7), 1_040));
+        player.on_segment(at(1_050), 12_500);
+        // The manifest is loaded again when it has ended, and without one the player stays.
+        let asked = steers(&mut player, at(1_050));
+        assert!(asked >= at(11_030), "{asked:?}");
+        player.on_failure(asked, Failure::Status(503), None);
+        assert_eq!((player.edges_beyond(), player.quality().retries), (2, 1));
+        // After its penalty the edge of its own is preferred again.
+        let mut asked = asked;
+        while asked < at(302_000) {
+            asked = steers(&mut player, asked);
+            if asked < at(302_000) {
+                player.on_steering(asked, Duration::from_secs(10), &[0, 2, 1]);
+                assert_eq!(player.edges_beyond(), 2, "at {asked:?}");
+            }
+        }
+        player.on_steering(asked, Duration::from_secs(10), &[0, 2, 1]);
+        assert_eq!((player.edges_beyond(), player.quality().failovers), (0, 2));
     }
 
     #[test]
@@ -1218,7 +1333,8 @@ mod tests {
                     now = now + Duration::from_millis(if slow { 900 } else { 15 });
                     let newest = now.since(Timestamp::ZERO).as_millis() as u64 / 2_880 + 10;
                     match object {
-                        Object::Multivariant => player.on_multivariant(now, ladder().into()),
+                        Object::Steering => panic!("nobody steers this player"),
+                        Object::Multivariant => player.on_multivariant(now, ladder().into(), false),
                         Object::MediaPlaylist { rendition } => {
                             player.on_playlist(now, TARGET, listed(newest - 9..=newest), false);
                             has_playlist_of = Some(rendition);

@@ -13,7 +13,7 @@ use rand_core::SeedableRng;
 use rand_distr::{Distribution, Exp, Uniform};
 use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
-use seawall::report::record::{Object, RunRecord};
+use seawall::report::record::{Kind, Object, Outcome, RunRecord};
 use seawall::report::summary::Summary;
 use seawall::report::thresholds::{Ruling, Verdict};
 use seawall::run::runner;
@@ -25,7 +25,7 @@ use seawall::theory::collapse::{Demand, leak_share};
 use seawall::theory::interval::{Confidence, Interval};
 use seawall::viewer::abr;
 use seawall::viewer::arrivals::Arrivals;
-use seawall::viewer::audience::{LastMile, Sessions};
+use seawall::viewer::audience::{Failover, LastMile, Sessions};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::client;
@@ -121,7 +121,7 @@ async fn what_a_user_gets_wrong_is_said() {
             "arrives_s\n0\nsoon\n",
             "arrivals.csv: line 3: a time must be",
         ),
-        ("arrives_s\n0\n1\n", "as many lines as viewers"),
+        ("arrives_s\n0\n1\n", "must be at most 2: arrivals.csv"),
     ] {
         std::fs::write(folder.path().join("arrivals.csv"), csv).unwrap();
         let ended = run(&["surge", path]).await;
@@ -137,17 +137,55 @@ async fn what_a_user_gets_wrong_is_said() {
     .unwrap();
     let ended = run(&["surge", path.to_str().unwrap()]).await;
     assert!(
-        ended.code == Some(3) && ended.err.contains("real.faults"),
+        ended.code == Some(3)
+            && ended
+                .err
+                .contains("real.faults must name an edge from 1 to 3, not 9"),
         "{}",
         ended.err
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn steered_viewers_leave_a_dead_edge_at_once_and_spread_over_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut scenario = short(60, 16.0);
+    let real = &mut scenario.real;
+    real.audience.manners.failover = Failover::Steering;
+    real.faults = vec![scenario::Fault {
+        at_s: 6.0,
+        until_s: Some(14.0),
+        what: scenario::FaultKind::EdgeKilled(1),
+    }];
+    let path = written(&folder, &scenario);
+    let played = run(&["surge", &path, "--json"]).await;
+    let summary: Summary =
+        serde_json::from_str(&played.out).unwrap_or_else(|_| panic!("{played:?}"));
+    let experience = &summary.experience;
+    assert_eq!(
+        (experience.fatal, experience.start_failures),
+        (0, 0),
+        "{summary:?}"
+    );
+    let at_dead_edge = summary.edges[0].viewers;
+    assert!(at_dead_edge >= 10, "{:?}", summary.edges);
+    // Each of them moves once; the manifest that named the others was loaded before the edge died.
+    assert!(
+        (at_dead_edge..=at_dead_edge + 5).contains(&experience.failovers),
+        "{at_dead_edge} viewers, {} moves",
+        experience.failovers
+    );
+    assert!(summary.outcomes(Kind::Steering, Outcome::Ok) >= 60);
+    // Edges keep a manifest for a second: their viewers do not ask the origin.
+    let other = summary.origin.measured.other;
+    assert!(other < 60, "{other} requests at the origin");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_edge_is_really_killed_another_silenced_and_viewers_go_elsewhere() {
     let folder = tempfile::tempdir().unwrap();
     let mut scenario = short(60, 22.0);
-    scenario.real.audience.manners.failover = true;
+    scenario.real.audience.manners.failover = Failover::NextEdge;
     scenario.real.likes = scenario::find("celebrity-live").unwrap().real.likes;
     let fault = |at_s, until_s, what| scenario::Fault {
         at_s,
@@ -206,7 +244,9 @@ fn schedule(record: &RunRecord) -> BTreeMap<u32, (u32, Vec<String>)> {
                 Object::Multivariant => "multivariant".to_owned(),
                 Object::MediaPlaylist { rendition } => format!("playlist {rendition}"),
                 Object::Segment { rendition, .. } => format!("segment {rendition}"),
-                Object::Header { .. } | Object::Key { .. } => unreachable!("not in our channels"),
+                Object::Header { .. } | Object::Key { .. } | Object::Steering => {
+                    unreachable!("not in this run")
+                }
             });
         }
     }

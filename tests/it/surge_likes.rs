@@ -91,7 +91,7 @@ async fn what_viewers_were_told_through_two_edges_is_what_the_origin_has_counted
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edge_is_killed_in_mid_run_and_every_like_counts_once() {
     let mut scenario = short(60, 13.0, 60.0);
-    scenario.real.audience.manners.failover = true;
+    scenario.real.audience.manners.failover = seawall::viewer::audience::Failover::NextEdge;
     scenario.real.faults = vec![Fault {
         at_s: 4.0,
         until_s: Some(8.0),

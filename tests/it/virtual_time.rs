@@ -89,6 +89,7 @@ fn name(object: Object) -> &'static str {
         Object::Multivariant => "multivariant",
         Object::MediaPlaylist { .. } => "media playlist",
         Object::Segment { .. } => "segment",
+        Object::Steering => "steering manifest",
     }
 }
 
@@ -130,6 +131,7 @@ impl Schedule {
         let newest = self.channel.newest(self.unix(now)).unwrap();
         let fails_from = self.starts + DELAY / 2 + SEGMENT * 6;
         match object {
+            Object::Steering => (404, Vec::new()),
             Object::Multivariant => (200, playlist::multivariant(&self.channel).into_bytes()),
             Object::MediaPlaylist { .. }
                 if now > fails_from && now.since(fails_from) < DELAY * 6 =>
@@ -182,7 +184,7 @@ impl Schedule {
 /// Tells a player the outcome of its request: a body, or a failure of the edge, after which the player waits.
 pub(crate) fn hear(player: &mut Player, now: Timestamp, object: Object, body: Option<&[u8]>) {
     match (object, body) {
-        (_, None) => player.on_failure(now, Failure::Status(503), None),
+        (_, None) | (Object::Steering, _) => player.on_failure(now, Failure::Status(503), None),
         (Object::Multivariant, Some(body)) => {
             let needs = reader::multivariant("/", body)
                 .unwrap()
@@ -192,7 +194,7 @@ pub(crate) fn hear(player: &mut Player, now: Timestamp, object: Object, body: Op
                     peak_bps: variant.bandwidth_bps,
                     average_bps: variant.average_bps.unwrap_or(variant.bandwidth_bps),
                 });
-            player.on_multivariant(now, needs.collect());
+            player.on_multivariant(now, needs.collect(), false);
         }
         (Object::MediaPlaylist { .. }, Some(body)) => {
             let facts = reader::media("/", body).unwrap();
@@ -222,6 +224,7 @@ fn path(object: Object) -> String {
         Object::Multivariant => "/live/demo/main.m3u8".to_owned(),
         Object::MediaPlaylist { .. } => "/live/demo/180p/media.m3u8".to_owned(),
         Object::Segment { number, .. } => format!("/live/demo/180p/{number}.ts"),
+        Object::Steering => "/live/demo/steering.json".to_owned(),
     }
 }
 

@@ -114,9 +114,11 @@ impl Hits {
         client.1[kind as usize].inc();
         let (channel, rendition, number) = match path {
             None => return,
-            Some(LivePath::Multivariant { channel } | LivePath::Description { channel }) => {
-                (channel, "", None)
-            }
+            Some(
+                LivePath::Multivariant { channel }
+                | LivePath::Description { channel }
+                | LivePath::Steering { channel },
+            ) => (channel, "", None),
             Some(LivePath::MediaPlaylist { channel, rendition }) => (channel, rendition, version),
             Some(LivePath::Segment {
                 channel,
@@ -285,7 +287,7 @@ pub(super) fn kind_of(path: Option<LivePath<'_>>) -> Kind {
         Some(LivePath::Multivariant { .. }) => Kind::Multivariant,
         Some(LivePath::MediaPlaylist { .. }) => Kind::MediaPlaylist,
         Some(LivePath::Segment { .. }) => Kind::Segment,
-        Some(LivePath::Description { .. }) => Kind::Other,
+        Some(LivePath::Description { .. } | LivePath::Steering { .. }) => Kind::Other,
         None => Kind::Other,
     }
 }

@@ -36,6 +36,7 @@ use super::http::listener::ListenerLimits;
 use super::likes::{self, Likes, Neighbours};
 use super::metrics::Registry;
 use super::token::Token;
+use crate::hls::steering::Pathways;
 use crate::policy::capacity::Capacity;
 
 /// The settings of an origin.
@@ -51,6 +52,8 @@ pub struct OriginConfig {
     pub ingest_token: Option<Token>,
     /// The longest pause within an upload.
     pub ingest_stall: Duration,
+    /// Other ways to its streams, between which players are steered.
+    pub pathways: Pathways,
     /// Likes, if this origin keeps any.
     pub likes: Option<likes::LikesConfig>,
 }
@@ -63,6 +66,7 @@ impl Default for OriginConfig {
             segments_dir: PathBuf::from("segments"),
             ingest_token: None,
             ingest_stall: Duration::from_secs(60),
+            pathways: Pathways::default(),
             likes: None,
         }
     }
@@ -98,6 +102,7 @@ impl Origin {
         registry: &Registry,
     ) -> Result<Self, OpenError> {
         let store = Store::open(config.segments_dir, config.window, clock, registry)?;
+        store.steer(config.pathways);
         let on_air = store.clone();
         let neighbours = Neighbours {
             on_air: Box::new(move |channel| on_air.knows(channel)),

@@ -249,6 +249,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::hls::steering::{Manifest, Pathways};
     use crate::serve::origin::testing::Fixture;
 
     #[tokio::test]
@@ -285,6 +286,47 @@ mod tests {
         let channel: crate::hls::timeline::Channel =
             serde_json::from_slice(&description.body).unwrap();
         assert_eq!(channel, origin.channel);
+    }
+
+    #[tokio::test]
+    async fn pathways_are_listed_and_a_manifest_names_them() {
+        let origin = Fixture::listening(|config| {
+            config.pathways = Pathways {
+                list: vec!["paris=http://paris.example:8081".parse().unwrap()],
+                ttl_s: 60,
+            };
+        })
+        .await;
+        origin.publish_all(origin.newest).await;
+        let main = origin.get("/live/demo/main.m3u8", "").await;
+        let text = String::from_utf8(main.body.to_vec()).unwrap();
+        assert!(
+            text.contains("#EXT-X-CONTENT-STEERING:SERVER-URI=\"steering.json\""),
+            "{text}"
+        );
+        assert!(
+            text.contains("http://paris.example:8081/live/demo/360p/media.m3u8"),
+            "{text}"
+        );
+        let manifest = origin
+            .get("/live/demo/steering.json?_HLS_pathway=.", "")
+            .await;
+        assert_eq!(manifest.status, 200);
+        assert!(
+            manifest.head.contains("cache-control: public, max-age=1"),
+            "{}",
+            manifest.head
+        );
+        let read = Manifest::read(&manifest.body).unwrap();
+        assert_eq!(read.priority(), [".", "paris"]);
+        origin.origin.store().steer(Pathways::default());
+        assert_eq!(origin.get("/live/demo/steering.json", "").await.status, 404);
+        let main = origin.get("/live/demo/main.m3u8", "").await;
+        let text = String::from_utf8(main.body.to_vec()).unwrap();
+        assert!(
+            !text.contains("STEERING") && !text.contains("paris"),
+            "{text}"
+        );
     }
 
     #[tokio::test]

@@ -22,7 +22,9 @@ use super::folder::Folder;
 use super::store_error::{CHANNELS_MAX, StoreError};
 use super::window::{OnAir, SegmentId};
 use crate::hls::names::LivePath;
+use crate::hls::steering::{self, Manifest, Pathways};
 use crate::hls::timeline::Channel;
+use crate::policy::key::Kind;
 use crate::serve::clock::Clock;
 use crate::serve::metrics::{ORIGIN_MEDIA_SEQUENCE, Registry};
 use crate::time::UnixTime;
@@ -35,6 +37,7 @@ pub struct Store {
     clock: Clock,
     registry: Registry,
     channels: RwLock<HashMap<String, Arc<OnAir>>>,
+    pathways: RwLock<Pathways>,
     /// Held while a new channel is stored on disk.
     describing: Mutex<()>,
     /// Permits to write a segment: the segments of all channels are due at the same moment, and there is one disk.
@@ -62,6 +65,7 @@ impl Store {
             clock,
             registry: registry.clone(),
             channels: RwLock::default(),
+            pathways: RwLock::default(),
             describing: Mutex::default(),
             writing: Semaphore::new(WRITERS),
         };
@@ -77,7 +81,14 @@ impl Store {
     pub fn get(&self, path: LivePath<'_>) -> Option<Arc<Document>> {
         match path {
             LivePath::Description { channel } => Some(self.on_air(channel)?.description.clone()),
-            LivePath::Multivariant { channel } => Some(self.on_air(channel)?.multivariant.clone()),
+            LivePath::Multivariant { channel } => Some(self.on_air(channel)?.multivariant()),
+            LivePath::Steering { channel } => {
+                self.on_air(channel)?;
+                let pathways = self.pathways();
+                let manifest = Manifest::at(&pathways, self.clock.unix());
+                let document = Document::text(Kind::Other, manifest.text(), steering::FRESH_S);
+                (!pathways.list.is_empty()).then(|| Arc::new(document))
+            }
             LivePath::MediaPlaylist { channel, rendition } => {
                 let on_air = self.on_air(channel)?;
                 on_air.index(rendition)?;
@@ -93,6 +104,25 @@ impl Store {
                 on_air.live().renditions[index].get(&number).cloned()
             }
         }
+    }
+
+    /// Steers the players of all channels by these pathways from now on; an empty list steers none.
+    pub fn steer(&self, pathways: Pathways) {
+        let mut known = self
+            .pathways
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *known = pathways.clone();
+        drop(known);
+        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+        for on_air in channels.values() {
+            on_air.steer(&pathways);
+        }
+    }
+
+    fn pathways(&self) -> Pathways {
+        let pathways = self.pathways.read();
+        pathways.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The newest number in the channel's playlists: the version of those playlists.
@@ -243,7 +273,7 @@ impl Store {
             .with(&[("channel", &channel.name)])
             .gauge(ORIGIN_MEDIA_SEQUENCE);
         let name = channel.name.clone();
-        let on_air = Arc::new(OnAir::new(channel, self.window, gauge));
+        let on_air = Arc::new(OnAir::new(channel, self.window, gauge, &self.pathways()));
         let mut channels = self
             .channels
             .write()

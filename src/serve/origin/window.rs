@@ -12,6 +12,7 @@ use super::description;
 use super::document::Document;
 use super::store_error::StoreError;
 use crate::hls::playlist::{self, Window};
+use crate::hls::steering::{self, Pathways};
 use crate::hls::timeline::Channel;
 use crate::policy::key::Kind;
 use crate::time::{Timestamp, UnixTime};
@@ -24,7 +25,7 @@ const SEGMENTS_AHEAD_MAX: u64 = 2;
 pub(super) struct OnAir {
     pub(super) channel: Channel,
     pub(super) description: Arc<Document>,
-    pub(super) multivariant: Arc<Document>,
+    multivariant: RwLock<Arc<Document>>,
     newest: prometheus::IntGauge,
     pub(super) schedule: Mutex<Schedule>,
     live: RwLock<Arc<LiveWindow>>,
@@ -50,13 +51,24 @@ pub(super) struct LiveWindow {
 /// The rendition's index in the ladder, and the segment's number.
 pub(super) type SegmentId = (usize, u64);
 
+fn multivariant(channel: &Channel, pathways: &Pathways) -> Arc<Document> {
+    let text = playlist::multivariant(channel);
+    let text = steering::with_pathways(&text, &channel.name, pathways);
+    Arc::new(Document::text(Kind::Multivariant, text, 30))
+}
+
 impl OnAir {
-    pub(super) fn new(channel: Channel, window: u64, newest: prometheus::IntGauge) -> Self {
+    pub(super) fn new(
+        channel: Channel,
+        window: u64,
+        newest: prometheus::IntGauge,
+        pathways: &Pathways,
+    ) -> Self {
         let description = description::text(&channel);
-        let multivariant = playlist::multivariant(&channel);
+        let multivariant = multivariant(&channel, pathways);
         Self {
             description: Arc::new(Document::text(Kind::Other, description, 30)),
-            multivariant: Arc::new(Document::text(Kind::Multivariant, multivariant, 30)),
+            multivariant: RwLock::new(multivariant),
             newest,
             schedule: Mutex::new(Schedule {
                 window: Window::new(window),
@@ -69,6 +81,24 @@ impl OnAir {
             })),
             channel,
         }
+    }
+
+    /// The multivariant playlist.
+    pub(super) fn multivariant(&self) -> Arc<Document> {
+        let multivariant = self
+            .multivariant
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&multivariant)
+    }
+
+    /// The stream has other pathways from now on.
+    pub(super) fn steer(&self, pathways: &Pathways) {
+        let next = multivariant(&self.channel, pathways);
+        *self
+            .multivariant
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = next;
     }
 
     /// The version that readers see now.
@@ -205,7 +235,7 @@ mod tests {
             started_at: UnixTime::from_millis(0),
         };
         let gauge = prometheus::IntGauge::new("newest", "Newest.").unwrap();
-        OnAir::new(channel, WINDOW, gauge)
+        OnAir::new(channel, WINDOW, gauge, &Pathways::default())
     }
 
     fn document() -> Arc<Document> {

@@ -383,6 +383,7 @@ fn subject(object: Object) -> Subject {
         Object::Multivariant => (Kind::Multivariant, None),
         Object::MediaPlaylist { .. } => (Kind::MediaPlaylist, None),
         Object::Segment { number, .. } => (Kind::Segment, Some(number)),
+        Object::Steering => (Kind::Other, None),
     };
     Subject {
         kind,

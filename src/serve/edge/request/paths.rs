@@ -5,6 +5,10 @@ use http::Uri;
 use crate::hls::names::LivePath;
 use crate::policy::key::{Key, KeyRef, Kind};
 
+/// The numbers of what a channel has beside its stream.
+const DESCRIPTION: u64 = 0;
+const STEERING: u64 = 1;
+
 /// The key of the object that a request asks for.
 pub(in crate::serve::edge) fn key_of<'a>(
     path: Option<LivePath<'a>>,
@@ -27,7 +31,8 @@ pub(in crate::serve::edge) fn key_of<'a>(
             live(channel, rendition, Kind::MediaPlaylist, 0)
         }
         Some(LivePath::Multivariant { channel }) => live(channel, "", Kind::Multivariant, 0),
-        Some(LivePath::Description { channel }) => live(channel, "", Kind::Other, 0),
+        Some(LivePath::Description { channel }) => live(channel, "", Kind::Other, DESCRIPTION),
+        Some(LivePath::Steering { channel }) => live(channel, "", Kind::Other, STEERING),
         None => KeyRef::Foreign {
             authority,
             path: uri.path(),
@@ -52,6 +57,7 @@ pub(in crate::serve::edge) fn path_of(key: &Key) -> String {
                 rendition,
                 number: *number,
             },
+            Kind::Other if *number == STEERING => LivePath::Steering { channel },
             Kind::Other => LivePath::Description { channel },
         }
         .to_string(),
