@@ -1,6 +1,7 @@
 //! Runs of one scenario and seed beside each other: their figures, what each step has done, and what follows from it.
 
 use super::advice;
+use super::headline::count;
 use super::measures::FIGURES;
 use super::run::Run;
 use super::summary::Summary;
@@ -62,8 +63,8 @@ pub(super) fn beside(runs: &[Run<'_>], detail: Detail) -> Table {
     table.notes.extend(advice::advice(runs));
     if let Some(first) = runs.first() {
         table.notes.push(format!(
-            "All runs drew the same {} viewers (seed {}).",
-            grouped(u64::from(first.summary.viewers.scheduled)),
+            "All runs drew the same {} (seed {}).",
+            count(u64::from(first.summary.viewers.scheduled), "viewer"),
             first.summary.seed,
         ));
     }

@@ -389,10 +389,10 @@ pub(super) fn experience(summary: &Summary) -> Table {
         (
             "rebuffering",
             format!(
-                "{:.2} % of the time; {} events at {} viewers, at most {:.1} s for one",
+                "{:.2} % of the time; {} at {}, at most {:.1} s for one",
                 experience.stalled_share * 100.0,
-                grouped(experience.stalls),
-                grouped(experience.viewers_stalled),
+                headline::count(experience.stalls, "event"),
+                headline::count(experience.viewers_stalled, "viewer"),
                 experience.stalled_most_s,
             ),
         ),

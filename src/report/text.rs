@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use comfy_table::{Attribute, CellAlignment, Color};
 
+use super::advice;
 use super::beside::{self, Detail};
 use super::compare::{self, Comparison};
 use super::headline;
@@ -51,7 +52,11 @@ pub fn screen(runs: &[Run<'_>], page: Page) -> String {
     let mut table = beside::beside(runs, Detail::AtAGlance);
     let notes = std::mem::take(&mut table.notes);
     text.push_str(&write(&table, page));
-    for note in notes {
+    let advice = advice::advice(runs);
+    for note in notes
+        .into_iter()
+        .filter(|note| advice.as_ref() != Some(note))
+    {
         text.push_str(&page.wrap(&note));
     }
     let said = |run: &Run<'_>| screen::lines(run.summary);
@@ -63,6 +68,8 @@ pub fn screen(runs: &[Run<'_>], page: Page) -> String {
         .iter()
         .flat_map(|run| said(run).into_iter().filter(|(name, _)| *name == "failed"));
     text.push_str(&page.lines(failed.chain(last).collect()));
+    // The last line on a terminal is the first that is read.
+    text.push_str(&page.wrap(&advice.unwrap_or_default()));
     text
 }
 

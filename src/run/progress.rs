@@ -47,8 +47,12 @@ impl Bar {
             self.requests_then
                 .set((progress.elapsed, progress.requests));
         }
+        let viewers = match progress.viewers_now {
+            1 => "viewer",
+            _ => "viewers",
+        };
         let mut text = format!(
-            "{:.0}/{:.0} s  {} viewers  edges {:.0}/s",
+            "{:.0}/{:.0} s  {} {viewers}  edges {:.0}/s",
             progress.elapsed.as_secs_f64(),
             progress.whole.as_secs_f64(),
             HumanCount(progress.viewers_now.into()),

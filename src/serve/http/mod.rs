@@ -3,5 +3,6 @@
 pub mod conditions;
 pub mod connection;
 pub mod content_type;
+pub mod cors;
 pub mod listener;
 pub mod request_filter;

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use super::document::Document;
 use crate::policy::key::Kind;
 use crate::serve::http::conditions::{self, Wanted};
-use crate::serve::http::content_type;
+use crate::serve::http::{content_type, cors};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 const ANYONE: HeaderValue = HeaderValue::from_static("*");
@@ -93,10 +93,7 @@ pub fn preflight() -> Response<Bytes> {
         .header(ALLOW, METHODS)
         .header(ACCESS_CONTROL_ALLOW_ORIGIN, ANYONE)
         .header("access-control-allow-methods", METHODS)
-        .header(
-            "access-control-allow-headers",
-            "range, if-none-match, if-range",
-        )
+        .header("access-control-allow-headers", cors::ALLOWED_HEADERS)
         .header("access-control-max-age", "86400")
         .body(Bytes::new())
         .expect("the head is made of constants")

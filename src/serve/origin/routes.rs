@@ -384,6 +384,10 @@ mod tests {
             "{}",
             answer.head
         );
+        // What hls.js sends with `useHeaders`, and what players add to pass caches.
+        for name in ["cmcd-request", "cache-control"] {
+            assert!(answer.head.contains(name), "{}", answer.head);
+        }
     }
 
     #[tokio::test]

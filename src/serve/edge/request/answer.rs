@@ -20,6 +20,7 @@ use crate::serve::edge::request::head::insert_cors;
 use crate::serve::edge::store::CACHE_STATUS;
 use crate::serve::edge::store::Object;
 use crate::serve::http::conditions::{self, Wanted};
+use crate::serve::http::cors;
 use crate::time::Timestamp;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -192,7 +193,7 @@ pub(in crate::serve::edge) fn preflight() -> Response {
     );
     headers.insert(
         "access-control-allow-headers",
-        HeaderValue::from_static("Range, If-None-Match, If-Range"),
+        HeaderValue::from_static(cors::ALLOWED_HEADERS),
     );
     headers.insert("access-control-max-age", HeaderValue::from_static("86400"));
     with_head(StatusCode::NO_CONTENT, headers, Bytes::new()).into_response()
