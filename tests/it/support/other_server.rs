@@ -3,8 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-
-use super::eventually;
+use std::time::{Duration, Instant};
 
 /// ffmpeg and nginx; both end when this is dropped.
 pub(crate) struct OtherServer {
@@ -16,6 +15,9 @@ pub(crate) struct OtherServer {
     /// Where it listens for HTTP/2 over TLS, with a certificate that it has signed itself.
     pub(crate) tls: SocketAddr,
 }
+
+/// How long ffmpeg may take for five segments of a second each.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A picture of 25 frames a second and a tone, as they happen.
 #[rustfmt::skip]
@@ -52,11 +54,20 @@ impl OtherServer {
             tls,
         };
         let media = server.folder.path().join(playlist);
-        eventually("ffmpeg has written five segments", || {
+        let begun = Instant::now();
+        let listed = || {
             let text = std::fs::read_to_string(&media).unwrap_or_default();
-            text.matches("#EXTINF").count() >= 5
-        })
-        .await;
+            text.matches("#EXTINF").count()
+        };
+        // Five seconds on a machine that has nothing else to do.
+        while listed() < 5 {
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "ffmpeg has written {} segments",
+                listed()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         server
     }
 
