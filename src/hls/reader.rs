@@ -175,7 +175,7 @@ pub fn multivariant(base: &str, text: &[u8]) -> Result<MultivariantFacts, Unread
     };
     let mut played: Vec<_> = playlist.variants.into_iter().collect();
     played.retain(|variant| !variant.is_i_frame);
-    // A player begins with one pathway, and takes the others only when it is steered to them.
+    // A player uses the variants of one pathway until a steering manifest names another.
     let steered = playlist
         .unknown_tags
         .iter()

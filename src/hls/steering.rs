@@ -1,9 +1,10 @@
 //! Content steering (RFC 8216bis, section 7): the same stream by several pathways, and the manifest that says which of them players
 //! prefer.
 //!
-//! A channel without pathways has none of this. With pathways its multivariant playlist lists every rendition once without a name
-//! (pathway "."), with an address relative to the server that the player has asked, and once for each pathway. The manifest
-//! always begins with "."; the order of the others turns every second, so that the viewers of a server that is lost spread over all.
+//! Without pathways a channel's playlists are plain. With pathways its multivariant playlist lists every rendition several times:
+//! once without a name (pathway "."), with an address on the server that the player has asked, and once for each pathway. The
+//! manifest puts "." first. The other pathways rotate every second: the viewers of a lost server then spread over all remaining
+//! servers.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::time::UnixTime;
 /// The pathway of variants without a name (section 4.4.6.2).
 pub const HERE: &str = ".";
 
-/// How long caches may keep a manifest: its order turns once in this time.
+/// How long caches may keep a manifest, in seconds. The pathways rotate once in this time.
 pub const FRESH_S: u32 = 1;
 
 /// Another way to the same stream, written `NAME=URL`.

@@ -23,7 +23,7 @@ const NAMED: [(&str, &str); 9] = [
     ("requests that failed", "requests that failed"),
 ];
 
-/// The most that one sentence tells.
+/// Maximum number of figures in the sentence.
 const TOLD_MAX: usize = 4;
 
 /// The last run against the first: what turning the knob from one end to the other brings.

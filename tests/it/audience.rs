@@ -169,7 +169,7 @@ async fn steered_viewers_leave_a_dead_edge_at_once_and_spread_over_the_others() 
     );
     let at_dead_edge = summary.edges[0].viewers;
     assert!(at_dead_edge >= 10, "{:?}", summary.edges);
-    // Each of them moves once; the manifest that named the others was loaded before the edge died.
+    // Each of these viewers moves once. They had loaded the manifest before the edge died.
     assert!(
         (at_dead_edge..=at_dead_edge + 5).contains(&experience.failovers),
         "{at_dead_edge} viewers, {} moves",

@@ -525,7 +525,7 @@ async fn an_origin_that_is_out_for_thirty_seconds_is_left_alone_and_found_again(
     assert!(!wrong, "something wrong was cached");
     // A player asks for the playlist of each of three renditions three times, with pauses of 1 and 2 s, and then, since there is no
     // other, for the last one with pauses of 4, 8, 8 and 8 s. So a player is lost if its first failure was more than 37 s before the
-    // origin was back. The others are not.
+    // origin was back.
     let schedule = Duration::from_secs(3 * (1 + 2) + 4 + 3 * 8);
     let mut first_failures = BTreeMap::new();
     for request in &record.requests {
