@@ -47,7 +47,14 @@ fn entry() -> Entry {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    let validity = Validity::of_live(Timestamp::ZERO, Duration::ZERO, Kind::Segment, None, 50);
+    let validity = Validity::of_live(
+        Timestamp::ZERO,
+        Duration::ZERO,
+        None,
+        Kind::Segment,
+        None,
+        50,
+    );
     Entry {
         object: Some(Arc::new(Object::new(
             headers,

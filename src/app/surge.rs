@@ -76,7 +76,10 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
         reported.push(played, run.label);
         return reported.finish(report, format);
     }
-    for run in planned(&scenario, flags)? {
+    let runs = planned(&scenario, flags)?;
+    let names: Vec<_> = runs.iter().map(|run| run.label.clone()).collect();
+    for (index, run) in runs.into_iter().enumerate() {
+        tell_which(index, &names);
         let (what, how) = (&run.scenario, run.miss_queue);
         let played = runner::at_own_cluster(what, how, &metrics, clock, &stop).await;
         if !reported.take(played, run.label)? || stop.is_cancelled() {
@@ -84,6 +87,14 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
         }
     }
     reported.finish(report, format)
+}
+
+/// Says which of several runs begins.
+fn tell_which(index: usize, names: &[String]) {
+    if let [_, _, ..] = names {
+        let (number, all) = (index + 1, names.len());
+        terminal::remark(&format!("run {number} of {all}: {}", names[index]));
+    }
 }
 
 /// The runs that the user wants: those of `--ab`, the scenario's variants, or one.
@@ -134,7 +145,9 @@ pub async fn all(
     }
     let mut reported = Reported::default();
     let last = runs.len().saturating_sub(1);
+    let names: Vec<_> = runs.iter().map(|run| run.label.clone()).collect();
     for (index, run) in runs.into_iter().enumerate() {
+        tell_which(index, &names);
         let (what, how) = (&run.scenario, run.miss_queue);
         let played = if index == last {
             runner::at_cluster(what, cluster, how, metrics, clock, stop).await

@@ -1,8 +1,8 @@
 //! A viewer's HTTP client for other people's servers. reqwest brings TLS, HTTP/2 and gzip, its jar the cookies. Redirects are
 //! followed here, so that they are counted.
 
-use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use flate2::Crc;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -42,7 +42,7 @@ const SECRET: [HeaderName; 4] = [
 ];
 
 /// What all viewers' clients have in common.
-pub(crate) struct Agent {
+pub(super) struct Agent {
     headers: HeaderMap,
     /// `None`: any certificate is taken.
     tls: Option<ClientConfig>,
@@ -52,7 +52,7 @@ pub(crate) struct Agent {
 
 /// A viewer's client, with its connections.
 #[derive(Clone)]
-pub(crate) struct Browser {
+pub(super) struct Browser {
     client: Client,
     /// How many requests may be under way, where viewers share the client.
     places: Option<Arc<Semaphore>>,
@@ -68,22 +68,22 @@ pub(super) enum Keep {
 }
 
 /// A whole answer.
-pub(crate) struct Got {
+pub(super) struct Got {
     /// Where it came from, after redirects.
-    pub(crate) url: Url,
+    pub(super) url: Url,
     /// The body, if it was to be kept.
-    pub(crate) text: Vec<u8>,
+    pub(super) text: Vec<u8>,
     /// The checksum of the body otherwise.
-    pub(crate) body: Crc,
+    pub(super) body: Crc,
     /// Whether it is the part that was asked for, and not the whole.
-    pub(crate) is_part: bool,
+    pub(super) is_part: bool,
 }
 
 /// Why there is no whole answer.
 pub(super) struct Failed {
     pub(super) outcome: Outcome,
     /// What the client says about it.
-    why: Option<reqwest::Error>,
+    pub(super) why: Option<reqwest::Error>,
 }
 
 impl From<Outcome> for Failed {
@@ -94,7 +94,7 @@ impl From<Outcome> for Failed {
 
 impl Agent {
     /// For the servers of these playlists.
-    pub(crate) fn new(user_agent: &UserAgent, named: &[Url]) -> Self {
+    pub(super) fn new(user_agent: &UserAgent, named: &[Url]) -> Self {
         let mut headers = HeaderMap::new();
         let name = concat!("seawall/", env!("CARGO_PKG_VERSION"));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(name));
@@ -116,7 +116,7 @@ impl Agent {
     }
 
     /// A client with connections of its own.
-    pub(crate) fn browser(&self) -> Browser {
+    pub(super) fn browser(&self) -> Browser {
         let mut building = Client::builder()
             .redirect(Policy::none())
             .no_proxy()
@@ -141,7 +141,7 @@ impl Agent {
     }
 
     /// A client that has at most this many requests under way.
-    pub(crate) fn shared(&self, size: usize) -> Browser {
+    pub(super) fn shared(&self, size: usize) -> Browser {
         Browser {
             places: Some(Arc::new(Semaphore::new(size))),
             ..self.browser()
@@ -294,7 +294,7 @@ fn note_head(response: &Response, trace: &mut Trace) {
     trace.word = cache_status::word_of(text);
     trace.retry_after = text("retry-after")
         .and_then(|seconds| seconds.parse().ok())
-        .map(std::time::Duration::from_secs);
+        .map(Duration::from_secs);
     // The last number of `bytes 0-99/1000`.
     let whole = text("content-range").and_then(|range| range.rsplit_once('/')?.1.parse().ok());
     trace.whole_bytes = whole.filter(|_| trace.status == 206);
@@ -345,41 +345,4 @@ fn truncated(why: reqwest::Error) -> Failed {
         outcome: Outcome::Truncated,
         why: Some(why),
     }
-}
-
-/// Loads a playlist before a run begins.
-///
-/// # Errors
-/// No answer, or an answer without a playlist; the error says what the server said.
-pub(crate) async fn get_playlist(
-    agent: &Agent,
-    browser: &Browser,
-    jar: &Jar,
-    url: &Url,
-    clock: Clock,
-) -> io::Result<Got> {
-    let mut trace = Trace::default();
-    let asked = Asked {
-        url: url.clone(),
-        span: None,
-        told: &[],
-        keep: Keep::Text,
-    };
-    let elsewhere = Elsewhere::default();
-    let got = browser
-        .get(agent, jar, asked, clock, &mut trace, &elsewhere)
-        .await;
-    got.map_err(
-        |Failed { outcome, why }| match (why, outcome, trace.status) {
-            (Some(why), ..) => io::Error::other(why),
-            (None, Outcome::Status, 0) => io::Error::other("its redirects do not end"),
-            (None, Outcome::Status, status) => {
-                io::Error::other(format!("the server answered {status}"))
-            }
-            (None, Outcome::Unreadable, _) => {
-                io::Error::other("the answer is longer than 16 MiB: no playlist is")
-            }
-            (None, outcome, _) => io::Error::other(outcome.to_string()),
-        },
-    )
 }

@@ -26,6 +26,7 @@ mod offered;
 mod partition;
 mod playlists;
 mod pool;
+mod scout;
 mod stream;
 mod stream_view;
 #[cfg(test)]
@@ -38,9 +39,9 @@ mod whereabouts;
 mod world;
 
 pub use agent::UserAgent;
-pub(crate) use agent::{Agent, Browser, get_playlist};
 pub use driver::{Progress, RunPlan, Unplayable, run};
 pub use likers::LINES_PER_EDGE_MAX;
 pub use metrics::{Metrics, Plot};
 pub use partition::Network;
+pub(crate) use scout::Scout;
 pub use stream::Stream;

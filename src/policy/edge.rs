@@ -170,7 +170,14 @@ mod tests {
             target_duration: Duration::from_secs(2),
             newest: Duration::from_secs(2),
         };
-        Validity::of_live(at(0), Duration::ZERO, Kind::MediaPlaylist, Some(facts), 50)
+        Validity::of_live(
+            at(0),
+            Duration::ZERO,
+            None,
+            Kind::MediaPlaylist,
+            Some(facts),
+            50,
+        )
     }
 
     #[test]
@@ -346,7 +353,7 @@ mod tests {
                             true => Outcome::Whole,
                             false => Outcome::Failed(FetchError::Connect, None),
                         };
-                        let validity = Validity::of_live(now, Duration::ZERO, Kind::MediaPlaylist, Some(facts), 50);
+                        let validity = Validity::of_live(now, Duration::ZERO, None, Kind::MediaPlaylist, Some(facts), 50);
                         stored = landing::keep(&outcome, stored.negative, now).facts(stored, Some(validity));
                         prop_assert!(flights.land(&(), generation).is_some());
                     }

@@ -40,11 +40,13 @@ const IMMUTABLE: Duration = Duration::from_secs(24 * 3_600);
 const MULTIVARIANT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(300));
 
 impl Validity {
-    /// The validity of a live object that landed at `now` and was `age` old by then. A playlist is fresh for
-    /// `fresh_percent` of a target duration.
+    /// The validity of a live object that landed at `now` and was `age` old by then. A media playlist is fresh for
+    /// `fresh_percent` of a target duration. A multivariant playlist, and what a channel has beside its stream, is fresh for the
+    /// `lifetime` that the origin gives it, and for 30 s at most.
     pub fn of_live(
         now: Timestamp,
         age: Duration,
+        lifetime: Option<Duration>,
         kind: Kind,
         playlist: Option<PlaylistFacts>,
         fresh_percent: u32,
@@ -57,7 +59,8 @@ impl Validity {
             }
             Kind::Segment => Self::spans(now, Duration::ZERO, IMMUTABLE, IMMUTABLE, IMMUTABLE),
             Kind::Multivariant | Kind::Other => {
-                let (fresh, stale) = MULTIVARIANT;
+                let (longest, stale) = MULTIVARIANT;
+                let fresh = lifetime.map_or(longest, |lifetime| lifetime.min(longest));
                 Self::spans(now, age.min(fresh / 2), fresh, fresh + stale, fresh + stale)
             }
         }
@@ -193,8 +196,14 @@ mod tests {
             target_duration: 2 * SECOND,
             newest: 2 * SECOND,
         };
-        let validity =
-            Validity::of_live(at(0), Duration::ZERO, Kind::MediaPlaylist, Some(facts), 50);
+        let validity = Validity::of_live(
+            at(0),
+            Duration::ZERO,
+            None,
+            Kind::MediaPlaylist,
+            Some(facts),
+            50,
+        );
         assert_eq!(
             validity.at(at(999)),
             Freshness::Fresh(Duration::from_millis(1))
@@ -209,6 +218,17 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_beside_the_stream_is_fresh_for_as_long_as_the_origin_says_and_30_s_at_most() {
+        for (lifetime_s, fresh_s) in [(None, 30), (Some(1), 1), (Some(0), 0), (Some(3_600), 30)] {
+            let lifetime = lifetime_s.map(Duration::from_secs);
+            for kind in [Kind::Multivariant, Kind::Other] {
+                let validity = Validity::of_live(at(0), Duration::ZERO, lifetime, kind, None, 50);
+                assert_eq!(validity.fresh_until, at(fresh_s * 1_000), "{lifetime_s:?}");
+            }
+        }
+    }
+
+    #[test]
     fn age_upstream_shortens_every_span() {
         let facts = PlaylistFacts {
             first: 0,
@@ -216,7 +236,14 @@ mod tests {
             target_duration: 2 * SECOND,
             newest: 2 * SECOND,
         };
-        let validity = Validity::of_live(at(5_000), SECOND, Kind::MediaPlaylist, Some(facts), 50);
+        let validity = Validity::of_live(
+            at(5_000),
+            SECOND,
+            None,
+            Kind::MediaPlaylist,
+            Some(facts),
+            50,
+        );
         assert_eq!(validity.at(at(5_000)), Freshness::StaleWhileRevalidate);
         assert_eq!(validity.age(at(5_500)), Duration::from_millis(1_500));
     }
@@ -230,7 +257,14 @@ mod tests {
             newest: 2 * SECOND,
         };
         let now = at(10_000);
-        let plain = Validity::of_live(now, Duration::ZERO, Kind::MediaPlaylist, Some(facts), 50);
+        let plain = Validity::of_live(
+            now,
+            Duration::ZERO,
+            None,
+            Kind::MediaPlaylist,
+            Some(facts),
+            50,
+        );
         for (earliest_ms, latest_ms, fresh_ms, revalidate_ms) in [
             (11_500, 11_600, 11_000, 11_500), // half a target duration comes first
             (13_000, 13_000, 11_000, 12_000), // never longer than a target duration

@@ -29,6 +29,15 @@ pub(super) fn line(settings: &[Setting]) -> String {
     named.collect::<Vec<_>>().join(" · ")
 }
 
+/// The settings that all runs share.
+pub(super) fn shared(runs: &[&[Setting]]) -> Vec<Setting> {
+    let [first, others @ ..] = runs else {
+        return Vec::new();
+    };
+    let in_all = |setting: &&Setting| others.iter().all(|run| run.contains(setting));
+    first.iter().filter(in_all).cloned().collect()
+}
+
 /// The settings that differ, each with its name and both values. A setting that only one side has is left out.
 pub(super) fn differences(a: &[Setting], b: &[Setting]) -> Vec<String> {
     let value_in_b = |name: &str| b.iter().find(|other| other.name == name);

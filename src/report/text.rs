@@ -11,6 +11,7 @@ use super::headline;
 pub use super::page::{Ink, Page};
 use super::run::Run;
 use super::screen;
+use super::settings;
 use super::summary::Summary;
 use super::tables::{self, Align, Cell, Table, Tone};
 
@@ -63,11 +64,15 @@ pub fn screen(runs: &[Run<'_>], page: Page) -> String {
     let last = runs.last().map(said).unwrap_or_default();
     let last = last
         .into_iter()
-        .filter(|(name, _)| ["not judged", "faults", "likes", "set"].contains(name));
+        .filter(|(name, _)| ["not judged", "faults", "likes"].contains(name));
+    // What differs is the runs' names.
+    let all: Vec<_> = runs.iter().map(|run| &run.summary.settings[..]).collect();
+    let set = settings::shared(&all);
+    let set = (!set.is_empty()).then(|| ("set", settings::line(&set)));
     let failed = runs
         .iter()
         .flat_map(|run| said(run).into_iter().filter(|(name, _)| *name == "failed"));
-    text.push_str(&page.lines(failed.chain(last).collect()));
+    text.push_str(&page.lines(failed.chain(last).chain(set).collect()));
     // The last line on a terminal is the first that is read.
     text.push_str(&page.wrap(&advice.unwrap_or_default()));
     text
@@ -80,7 +85,7 @@ pub fn beside(runs: &[Run<'_>], page: Page) -> String {
 
 fn news(summary: &Summary, page: Page) -> String {
     let baseline = match summary.is_baseline() {
-        true => " (a baseline)",
+        true => " (a baseline, for comparison)",
         false => "",
     };
     let mut text = format!(

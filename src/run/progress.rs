@@ -73,7 +73,7 @@ impl Bar {
             text += &format!("  {} likes", HumanCount(progress.likes));
         }
         if progress.failures > 0 {
-            text += &format!("  {} FAILED", HumanCount(progress.failures));
+            text += &format!("  {} failed", HumanCount(progress.failures));
         }
         if !self.bar.is_hidden() {
             self.bar.set_length(progress.whole.as_millis() as u64);

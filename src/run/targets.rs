@@ -1,14 +1,15 @@
 //! Running edges: the meaning of their URLs, and the streams that can be watched there.
 
+use std::time::Duration;
+
 use anyhow::{Context, bail};
-use reqwest::cookie::Jar;
 use url::Url;
 
 use crate::config::redacted;
 use crate::hls::names::LivePath;
 use crate::hls::reader::{self, MediaFacts, TrackKind};
 use crate::hls::timeline::Channel;
-use crate::load::{Agent, Browser, Stream, UserAgent, get_playlist};
+use crate::load::{Scout, Stream, UserAgent};
 use crate::run::ask;
 use crate::serve::clock::Clock;
 
@@ -119,15 +120,9 @@ pub async fn stream_at(
 }
 
 async fn foreign(urls: Vec<Url>, user_agent: &UserAgent, clock: Clock) -> anyhow::Result<Stream> {
-    let agent = Agent::new(user_agent, &urls);
-    let scout = Scout {
-        browser: agent.browser(),
-        agent,
-        cookies: Jar::default(),
-        clock,
-    };
+    let scout = Scout::new(user_agent, &urls, clock);
     let shown = redacted::url(urls[0].as_str());
-    let (base, text) = scout.get(&urls[0]).await?;
+    let (base, text) = get(&scout, &urls[0]).await?;
     let (bandwidths_bps, tracks, facts) = match reader::media(base.as_str(), &text) {
         Ok(facts) => (vec![0], Vec::new(), facts),
         Err(_) => {
@@ -141,7 +136,7 @@ async fn foreign(urls: Vec<Url>, user_agent: &UserAgent, clock: Clock) -> anyhow
                 TrackKind::Audio => format!("audio {}", track.name),
                 TrackKind::Subtitles => format!("subtitles {}", track.name),
             });
-            let facts = scout.media(&offered, &offered.variants[0].path).await?;
+            let facts = media(&scout, &offered, &offered.variants[0].path).await?;
             (bandwidths.collect(), tracks.collect(), facts)
         }
     };
@@ -158,39 +153,27 @@ async fn foreign(urls: Vec<Url>, user_agent: &UserAgent, clock: Clock) -> anyhow
     })
 }
 
-/// Looks at a stream before viewers come.
-struct Scout {
-    agent: Agent,
-    browser: Browser,
-    cookies: Jar,
-    clock: Clock,
+/// How long a server may take for a playlist before the run.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The text at this URL, and where it came from after redirects.
+async fn get(scout: &Scout, url: &Url) -> anyhow::Result<(Url, Vec<u8>)> {
+    let asked = tokio::time::timeout(PATIENCE, scout.get(url)).await;
+    let shown = redacted::url(url.as_str());
+    asked
+        .with_context(|| format!("{shown} did not answer within {PATIENCE:?}"))?
+        .with_context(|| format!("{shown} cannot be loaded"))
 }
 
-/// How long a server may take for a playlist before the run.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
-
-impl Scout {
-    /// The text at this URL, and where it came from after redirects.
-    async fn get(&self, url: &Url) -> anyhow::Result<(Url, Vec<u8>)> {
-        let asking = get_playlist(&self.agent, &self.browser, &self.cookies, url, self.clock);
-        let asked = tokio::time::timeout(PATIENCE, asking).await;
-        let shown = redacted::url(url.as_str());
-        let got = asked
-            .with_context(|| format!("{shown} did not answer within {PATIENCE:?}"))?
-            .with_context(|| format!("{shown} cannot be loaded"))?;
-        Ok((got.url, got.text))
-    }
-
-    async fn media(
-        &self,
-        offered: &reader::MultivariantFacts,
-        path: &str,
-    ) -> anyhow::Result<MediaFacts> {
-        let url = Url::parse(path).with_context(|| format!("{path:?} is no URL"))?;
-        let (base, text) = self.get(&url).await?;
-        reader::media_importing(base.as_str(), &text, &offered.variables)
-            .with_context(|| format!("{url} is no media playlist that can be played"))
-    }
+async fn media(
+    scout: &Scout,
+    offered: &reader::MultivariantFacts,
+    path: &str,
+) -> anyhow::Result<MediaFacts> {
+    let url = Url::parse(path).with_context(|| format!("{path:?} is no URL"))?;
+    let (base, text) = get(scout, &url).await?;
+    reader::media_importing(base.as_str(), &text, &offered.variables)
+        .with_context(|| format!("{url} is no media playlist that can be played"))
 }
 
 #[cfg(test)]

@@ -5,6 +5,10 @@ use std::fmt;
 
 use toml::Value;
 
+use crate::config::Config;
+use crate::hls::timeline::PARTS_PER_SEGMENT;
+use crate::viewer::likes::{HEARTS_MAX, RATE_MAX_PER_S};
+
 /// A table of a scenario.
 #[derive(Debug)]
 pub struct Table {
@@ -46,12 +50,14 @@ pub enum Range {
     Above0(f64, &'static str),
     /// Words.
     Words(&'static str),
+    /// The values of this key of the configuration, which checks them.
+    Configured(&'static str),
 }
 
 impl Range {
     fn holds(self, number: f64) -> bool {
         match self {
-            Self::Any | Self::Words(_) => true,
+            Self::Any | Self::Words(_) | Self::Configured(_) => true,
             Self::Of(from, to, _) => (from..=to).contains(&number),
             Self::Above0(to, _) => number > 0.0 && number <= to,
         }
@@ -70,6 +76,11 @@ impl fmt::Display for Range {
             Self::Above0(f64::INFINITY, unit) => write!(f, "above 0{}{unit}", space(unit)),
             Self::Above0(to, unit) => write!(f, "above 0 and at most {to}{}{unit}", space(unit)),
             Self::Words(words) => f.write_str(words),
+            Self::Configured(key) => {
+                let rows = Config::rows();
+                let row = rows.iter().find(|row| row.key == key);
+                f.write_str(row.map_or("", |row| &row.range))
+            }
         }
     }
 }
@@ -249,7 +260,11 @@ pub const TABLES: &[Table] = &[
             ),
             must(
                 "parts_per_segment",
-                Range::Of(3.0, 31.0, "parts"),
+                Range::Of(
+                    *PARTS_PER_SEGMENT.start() as f64,
+                    *PARTS_PER_SEGMENT.end() as f64,
+                    "parts",
+                ),
                 "9",
                 "Parts of 0.32 s in a segment: 6 is 1.92 s, 9 is 2.88 s.",
             ),
@@ -319,7 +334,7 @@ pub const TABLES: &[Table] = &[
         keys: &[
             may(
                 "latency_ms",
-                Range::Of(0.0, 60_000.0, "milliseconds"),
+                Range::Configured("origin.capacity.latency_ms"),
                 "0",
                 "50.0",
                 "Mean time that it works on a request.",
@@ -333,21 +348,21 @@ pub const TABLES: &[Table] = &[
             ),
             may(
                 "slots",
-                Range::Of(1.0, 100_000.0, "requests"),
+                Range::Configured("origin.capacity.slots"),
                 "no bound",
                 "16",
                 "Requests that it works on at once.",
             ),
             may(
                 "queue",
-                Range::Of(0.0, 1_000_000.0, "requests"),
+                Range::Configured("origin.capacity.queue"),
                 "0",
                 "32",
                 "Requests that wait for a slot; a request beyond them gets 503.",
             ),
             may(
                 "bandwidth_bps",
-                Range::Of(8_000.0, 1e12, "bits per second"),
+                Range::Configured("origin.capacity.bandwidth_bps"),
                 "no bound",
                 "20000000",
                 "What all its answers share; a request keeps its slot until its last byte has left.",
@@ -530,7 +545,7 @@ pub const TABLES: &[Table] = &[
         keys: &[
             must(
                 "per_s",
-                Range::Of(0.0, 20_000.0, "per second"),
+                Range::Of(0.0, RATE_MAX_PER_S, "per second"),
                 "40.0",
                 "Operations of all viewers together.",
             ),
@@ -548,7 +563,7 @@ pub const TABLES: &[Table] = &[
             ),
             must(
                 "hearts_max",
-                Range::Of(1.0, 100.0, "hearts"),
+                Range::Of(1.0, HEARTS_MAX as f64, "hearts"),
                 "5",
                 "Hearts in one operation, at most.",
             ),
@@ -564,7 +579,7 @@ pub const TABLES: &[Table] = &[
             must("over_s", SPAN, "5.0", "How long it lasts."),
             must(
                 "per_s",
-                Range::Above0(20_000.0, "per second"),
+                Range::Above0(RATE_MAX_PER_S, "per second"),
                 "1000.0",
                 "Operations on top of the others.",
             ),

@@ -205,6 +205,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::viewer::likes::{BURSTS_MAX, HEARTS_MAX, LikesPlan, RATE_MAX_PER_S};
 
     fn text() -> &'static str {
         BUILT_IN[0].1
@@ -315,6 +316,51 @@ mod tests {
                 message.starts_with(&format!("mine.toml: {key} must")),
                 "{message}"
             );
+        }
+    }
+
+    #[test]
+    fn each_value_of_likes_has_a_range() {
+        let whole = find("goal-like-storm").unwrap();
+        assert!(!whole.real.likes.as_ref().unwrap().bursts.is_empty());
+        for spoil in [
+            (|likes| (likes.per_s, likes.bursts) = (0.0, Vec::new())) as fn(&mut LikesPlan),
+            |likes| likes.per_s = f64::NAN,
+            |likes| likes.per_s = RATE_MAX_PER_S + 1.0,
+            |likes| likes.like_percent = -1.0,
+            |likes| likes.unlike_percent = 100.1 - likes.like_percent,
+            |likes| likes.hearts_max = 0,
+            |likes| likes.hearts_max = HEARTS_MAX + 1,
+            |likes| likes.bursts[0].per_s = 0.0,
+            |likes| likes.bursts[0].over_s = f64::INFINITY,
+            |likes| likes.bursts[0].over_s = 0.0,
+            |likes| likes.bursts[0].at_s = -1.0,
+            |likes| likes.bursts = vec![likes.bursts[0]; BURSTS_MAX + 1],
+        ] {
+            let mut wrong = whole.clone();
+            spoil(wrong.real.likes.as_mut().unwrap());
+            let refused = wrong.checked("mine.toml").unwrap_err().to_string();
+            assert!(refused.starts_with("mine.toml: real.likes"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_means_what_the_configuration_means_by_it() {
+        for (key, of_config) in [
+            (
+                "playlist_fresh_percent",
+                "edge.limits.playlist_fresh_percent",
+            ),
+            ("cache_bytes", "edge.cache_bytes"),
+            ("prefetch", "edge.prefetch"),
+            ("refresh", "edge.refresh"),
+            ("window", "origin.window"),
+        ] {
+            let rows = crate::config::Config::rows();
+            let row = rows.iter().find(|row| row.key == of_config).unwrap();
+            let mut keys = keys::TABLES.iter().flat_map(|table| table.keys);
+            let known = keys.find(|known| known.name == key).unwrap();
+            assert_eq!(Some(known.example), row.default.as_deref(), "{key}");
         }
     }
 

@@ -81,6 +81,12 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(String, String)> {
             "about",
             "must be one line",
         ),
+        cluster.origin.check().err().map(|refused| {
+            let key = refused
+                .key
+                .replace("origin.capacity", "real.cluster.origin");
+            (key, format!("must be {}", refused.range))
+        }),
         rule(
             (1..=connections.viewers_max()).contains(&audience.viewers),
             "real.audience.viewers",
@@ -94,7 +100,7 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(String, String)> {
         match &audience.arrivals {
             Arrivals::Replay(replay) if replay.arrives_s.len() < audience.viewers as usize => {
                 Some((
-                    "real.audience.viewers",
+                    "real.audience.viewers".to_owned(),
                     format!(
                         "must be at most {}: {} has as many lines as viewers are wanted",
                         replay.arrives_s.len(),
@@ -123,7 +129,7 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(String, String)> {
             "must be fixed to one of real.audience.renditions",
         ),
         rule(
-            likes.as_ref().is_none_or(LikesPlan::are_in_range),
+            likes.as_ref().is_none_or(LikesPlan::is_possible),
             "real.likes",
             "must have a rate above 0 or bursts, at most 100 per cent in sum, and at most 100 bursts",
         ),
@@ -184,8 +190,7 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(String, String)> {
             "must have names, and begin one after another",
         ),
     ];
-    let first = rules.into_iter().flatten().next();
-    first.map(|(key, must)| (key.to_owned(), must))
+    rules.into_iter().flatten().next()
 }
 
 /// The first fault that cannot be.
@@ -202,13 +207,13 @@ fn odd_fault(faults: &[Fault], edges: u32) -> Broken {
             return None;
         };
         let word = format!("{must} (fault {nth}: {})", fault.what);
-        Some(("real.faults", word))
+        Some(("real.faults".to_owned(), word))
     })
 }
 
 /// The key and the rule, if the rule does not hold.
-type Broken = Option<(&'static str, String)>;
+type Broken = Option<(String, String)>;
 
 fn rule(holds: bool, key: &'static str, must: &str) -> Broken {
-    (!holds).then(|| (key, must.to_owned()))
+    (!holds).then(|| (key.to_owned(), must.to_owned()))
 }

@@ -110,3 +110,24 @@ async fn a_playlist_that_is_due_is_served_stale_when_the_origin_does_not_answer_
         "{how}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_steering_manifest_is_one_object_for_all_players_and_as_fresh_as_the_origin_says() {
+    for (max_age, most) in [(1, 0), (20, 19), (3_600, 29)] {
+        let origin = FaultOrigin::start(move |_, _| {
+            Behaviour::ok_with(&format!("cache-control: max-age={max_age}\r\n"), "{}")
+        })
+        .await;
+        let edge = TestEdge::start(&origin.url());
+        let path = "/live/demo/steering.json?_HLS_pathway=.&_HLS_throughput";
+        let first = client::get(edge.addr, &format!("{path}=1000")).await;
+        assert_eq!(first.status, 200);
+        // On a busy machine more than a second may pass before the next request: then the copy is stale, and still served.
+        let next = client::get(edge.addr, &format!("{path}=2000")).await;
+        let told = next.header("cache-status");
+        assert!(told.contains("hit"), "{told}");
+        let seconds: i64 = told.rsplit_once("ttl=").unwrap().1.parse().unwrap();
+        assert!(seconds <= most, "max-age={max_age}: {told}");
+        assert!(seconds > most - 10, "max-age={max_age}: {told}");
+    }
+}

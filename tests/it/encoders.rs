@@ -5,49 +5,37 @@ use std::collections::BTreeMap;
 
 use seawall::report::record::{Kind, Outcome};
 use seawall::report::summary::Summary;
-use seawall::report::thresholds::{Thresholds, Verdict};
-use seawall::viewer::arrivals::Arrivals;
-use seawall::viewer::audience::Sessions;
+use seawall::report::thresholds::Verdict;
 
 use crate::support::other_server::OtherServer;
-use crate::support::played::celebrity_live;
+use crate::support::played::{short, written};
 use crate::support::program::{Program, run};
 
 const VIEWERS: u64 = 30;
 
 /// A scenario file: viewers that arrive within two seconds, with fast last miles, and leave all together.
-struct Short(tempfile::TempDir);
+struct Short {
+    path: String,
+    _folder: tempfile::TempDir,
+}
 
 impl Short {
     fn written() -> Self {
-        let mut scenario = celebrity_live();
-        let real = &mut scenario.real;
-        real.audience.viewers = VIEWERS as u32;
-        real.audience.arrivals = Arrivals::Steady { over_s: 2.0 };
-        real.audience.sessions = Sessions::TheEnd {
-            until_s: 8.0,
-            plunge_s: 0.2,
-        };
-        real.audience.last_mile.at_least_bps = 2_000_000;
+        let mut scenario = short(VIEWERS as u32, 8.0);
+        let audience = &mut scenario.real.audience;
+        audience.last_mile.at_least_bps = 2_000_000;
         // In these streams a segment has no known name before a playlist lists it, so no viewer asks earlier.
-        real.audience.manners.early_percent = 50.0;
-        real.thresholds = Thresholds::default();
-        real.likes = None;
+        audience.manners.early_percent = 50.0;
         let folder = tempfile::tempdir().unwrap();
-        let text = toml::to_string(&scenario).unwrap();
-        std::fs::write(folder.path().join("short.toml"), text).unwrap();
-        Self(folder)
-    }
-
-    fn path(&self) -> String {
-        let path = self.0.path().join("short.toml");
-        path.to_str().unwrap().to_owned()
+        Self {
+            path: written(&folder, &scenario),
+            _folder: folder,
+        }
     }
 
     /// Plays it at this URL, and asserts that every viewer saw the stream without a failure.
     async fn plays_well(&self, url: &str, more: &[&str], settings: &[(&str, &str)]) -> Summary {
-        let path = self.path();
-        let args = [&["surge", &path, "--target", url, "--json"], more].concat();
+        let args = [&["surge", &self.path, "--target", url, "--json"], more].concat();
         let played = Program::seawall_with(&args, settings).ended().await;
         let summary: Summary = serde_json::from_str(&played.out)
             .unwrap_or_else(|error| panic!("{url}: {error}: {}", played.err));
@@ -100,9 +88,9 @@ async fn a_stream_of_mpeg_2_ts_plays_from_both_playlists_and_over_tls() {
             [&server.addr.to_string()]
         );
     }
-    let path = short.path();
+    let path = &short.path;
     let target = format!("http://{}/main.m3u8", server.addr);
-    let text = run(&["surge", &path, "--target", &target, "--viewers", "2"]).await;
+    let text = run(&["surge", path, "--target", &target, "--viewers", "2"]).await;
     for said in ["unknown: no origin", "servers", "last mile"] {
         assert!(text.out.contains(said), "{}", text.out);
     }
@@ -128,7 +116,7 @@ async fn a_stream_of_mpeg_2_ts_plays_from_both_playlists_and_over_tls() {
         ),
         (format!("http://{}/nothing.m3u8", server.addr), "404"),
     ] {
-        let refused = run(&["surge", &path, "--target", &target]).await;
+        let refused = run(&["surge", path, "--target", &target]).await;
         assert_eq!(refused.code, Some(1));
         assert!(refused.err.contains(told), "{target}: {}", refused.err);
     }

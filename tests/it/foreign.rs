@@ -9,16 +9,15 @@ use flate2::write::GzEncoder;
 use seawall::load::{Metrics, UserAgent};
 use seawall::policy::status::MissQueue;
 use seawall::report::record::{Kind, Outcome, ResultWord};
-use seawall::report::thresholds::{Ruling, Thresholds, Verdict};
+use seawall::report::thresholds::{Ruling, Verdict};
 use seawall::run::runner::{self, Played, RunningEdges};
 use seawall::serve::clock::Clock;
 use seawall::viewer::arrivals::Arrivals;
-use seawall::viewer::audience::Sessions;
 use seawall::viewer::quality::Exit;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::fault_origin::{Arrived, Behaviour, FaultOrigin};
-use crate::support::played::celebrity_live;
+use crate::support::played::short;
 
 const VIEWERS: u32 = 10;
 
@@ -47,18 +46,11 @@ async fn play(server: &FaultOrigin, path: &str) -> Played {
 }
 
 async fn play_as(server: &FaultOrigin, path: &str, user_agent: &UserAgent) -> Played {
-    let mut scenario = celebrity_live();
-    let real = &mut scenario.real;
-    real.audience.viewers = VIEWERS;
-    real.audience.arrivals = Arrivals::Steady { over_s: 1.0 };
-    real.audience.sessions = Sessions::TheEnd {
-        until_s: 8.0,
-        plunge_s: 0.2,
-    };
-    real.audience.last_mile.median_bps = 20_000_000;
-    real.audience.last_mile.at_least_bps = 20_000_000;
-    real.thresholds = Thresholds::default();
-    real.likes = None;
+    let mut scenario = short(VIEWERS, 8.0);
+    let audience = &mut scenario.real.audience;
+    audience.arrivals = Arrivals::Steady { over_s: 1.0 };
+    audience.last_mile.median_bps = 20_000_000;
+    audience.last_mile.at_least_bps = 20_000_000;
     let target = [format!("{}{path}", server.url())];
     let edges = RunningEdges {
         targets: &target,

@@ -109,7 +109,7 @@ impl Core {
         let Action::Land(outcome) = flight.poll() else {
             panic!("nothing is known that would be worth waiting for: {flight:?}")
         };
-        let validity = Validity::of_live(now, Duration::ZERO, Kind::Segment, None, 50);
+        let validity = Validity::of_live(now, Duration::ZERO, None, Kind::Segment, None, 50);
         let before = self.stored.get(&key).copied().unwrap_or_default();
         let keep = landing::keep(&outcome, before.negative, now);
         self.stored.insert(key, keep.facts(before, Some(validity)));

@@ -316,7 +316,14 @@ mod tests {
     }
 
     fn object(bytes: usize) -> Entry {
-        let validity = Validity::of_live(Timestamp::ZERO, Duration::ZERO, Kind::Segment, None, 50);
+        let validity = Validity::of_live(
+            Timestamp::ZERO,
+            Duration::ZERO,
+            None,
+            Kind::Segment,
+            None,
+            50,
+        );
         let object = Object::new(HeaderMap::new(), vec![7; bytes].into(), validity, false);
         Entry {
             object: Some(Arc::new(object)),

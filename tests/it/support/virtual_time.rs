@@ -276,6 +276,7 @@ impl<'a> World<'a> {
         under_way.validity = Some(Validity::of_live(
             now,
             Default::default(),
+            None,
             kind,
             facts,
             fresh,

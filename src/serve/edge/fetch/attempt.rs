@@ -221,7 +221,7 @@ impl Fetch<'_> {
         let validity_of = |playlist| match key {
             Key::Live { .. } => {
                 let fresh = edge.limits().playlist_fresh_percent;
-                Validity::of_live(now, landed_age, kind, playlist, fresh)
+                Validity::of_live(now, landed_age, lifetime, kind, playlist, fresh)
             }
             Key::Foreign { .. } => {
                 Validity::of_foreign(now, landed_age, lifetime.unwrap_or_default())
