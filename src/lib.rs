@@ -50,6 +50,9 @@ pub mod config;
 
 pub mod scenario;
 
+// The code that performs in virtual time.
+pub mod sim;
+
 // The code that composes: a run, and the command line.
 pub mod terminal;
 

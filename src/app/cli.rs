@@ -17,6 +17,7 @@ use crate::policy::capacity::Law;
 use crate::policy::status::MissQueue;
 use crate::report::compare;
 use crate::run::ab::Ab;
+use crate::run::variation::{Assignment, Values};
 
 /// Exit code: success.
 pub const OK: u8 = 0;
@@ -54,7 +55,7 @@ impl Cli {
     pub fn filter(&self) -> &str {
         // The report of a surge is its output: what its own servers do as planned is no news.
         let is_surge = match &self.command {
-            Command::Surge(_) => true,
+            Command::Surge(_) | Command::Twin(_) => true,
             Command::Up(up) => up.surge.is_some(),
             _ => false,
         };
@@ -107,6 +108,28 @@ Examples:
 Exit codes: 0 all thresholds held, 1 failed, 2 usage, 3 configuration, 4 a threshold was missed or the run is not
 valid, 130 interrupted.")]
     Surge(Surge),
+    /// Play a scenario in virtual time: the same policy, playlists and players at any size.
+    #[command(after_help = "\
+Examples:
+  seawall simulate celebrity-live                                   at its published size; the same report as a surge
+  seawall simulate celebrity-live --ab miss-queue=flights,off
+  seawall simulate my-event.toml --seeds 5                          means with their 99 % interval
+  seawall simulate kickoff --set shield_groups=0 --viewers 50000000
+  seawall simulate kickoff --sweep shield_groups=0,1,4,16 --sweep playlist_fresh_percent=0,25,50,100 --report sweep
+  seawall simulate celebrity-live --real                            the real profile, a player for each viewer
+
+Every key of a [sim] table: seawall scenarios celebrity-live.
+Exit codes: 0 all thresholds held, 1 failed, 2 usage, 3 configuration, 4 a threshold was missed, 130 interrupted.")]
+    Simulate(Simulate),
+    /// Play a scenario over sockets and in virtual time, and hold one against the other.
+    #[command(after_help = "\
+Examples:
+  seawall twin celebrity-live
+  seawall twin kickoff --viewers 500 --report twin
+
+Exit codes: 0 all figures agree, 1 failed, 2 usage, 3 configuration, 4 a figure is beyond its tolerance or the run over
+sockets is not valid, 130 interrupted.")]
+    Twin(TwinFlags),
     /// Compare two runs, or two sets of runs: what is better, what is worse, what is noise.
     #[command(after_help = "\
 Examples:
@@ -578,6 +601,74 @@ pub struct Surge {
     pub json: bool,
     #[command(flatten)]
     pub capacity: Capacity,
+}
+
+/// Flags of `seawall simulate`.
+#[derive(Debug, Args)]
+pub struct Simulate {
+    /// A built-in scenario, or the path of a TOML file.
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: String,
+    /// Play the real profile, with a player for each viewer, instead of the [sim] table.
+    #[arg(long, conflicts_with_all = ["sweep", "set", "viewers", "pops", "ab"])]
+    pub real: bool,
+    /// Number of viewers, instead of the scenario's.
+    #[arg(long, env = "SEAWALL_VIEWERS", value_name = "COUNT")]
+    pub viewers: Option<u64>,
+    /// Number of points of presence, instead of the scenario's.
+    #[arg(long, value_name = "COUNT")]
+    pub pops: Option<u32>,
+    /// Set a key of the [sim] table, such as origin_ms=80; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<Assignment>,
+    /// How misses are handled: flights or off.
+    #[arg(long, value_name = "HOW", default_value = "flights")]
+    pub miss_queue: MissQueue,
+    /// Play the scenario once for each value of a key, such as miss-queue=flights,off or shield_groups=0,4, and report all runs
+    /// beside each other.
+    #[arg(long, value_name = "KEY=A,B", conflicts_with = "sweep")]
+    pub ab: Option<Values>,
+    /// Play the scenario once for each value of a key, or of two keys, and print a table.
+    #[arg(long, value_name = "KEY=A,B,C")]
+    pub sweep: Vec<Values>,
+    /// The seed: another one draws another audience of the same kind.
+    #[arg(long, env = "SEAWALL_SEED", value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// Play this number of seeds, one after another from the first on, and print means with their 99 % intervals.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(2..=100), conflicts_with_all = ["ab", "sweep"])]
+    pub seeds: Option<u32>,
+    /// Write a report to this folder.
+    #[arg(long, env = "SEAWALL_REPORT", value_name = "DIR")]
+    pub report: Option<PathBuf>,
+    /// Print every table instead of one screen.
+    #[arg(long, conflicts_with = "json")]
+    pub full: bool,
+    /// Print the summary as one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `seawall twin`.
+#[derive(Debug, Args)]
+pub struct TwinFlags {
+    /// A built-in scenario, or the path of a TOML file.
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: String,
+    /// Number of viewers, instead of the scenario's.
+    #[arg(long, env = "SEAWALL_VIEWERS", value_name = "COUNT")]
+    pub viewers: Option<u32>,
+    /// The seed of both.
+    #[arg(long, env = "SEAWALL_SEED", value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// How misses are handled: flights or off.
+    #[arg(long, value_name = "HOW", default_value = "flights")]
+    pub miss_queue: MissQueue,
+    /// Write twin.html and twin.json to this folder.
+    #[arg(long, env = "SEAWALL_REPORT", value_name = "DIR")]
+    pub report: Option<PathBuf>,
+    /// Print the comparison as one JSON document.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Flags of `seawall compare`.

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::cli::{self, Command};
 use super::signals::{Further, stop_signal, stop_signal_hearing};
-use super::{compare, inspect, likes, surge, top};
+use super::{compare, inspect, likes, simulate, surge, top, twin};
 use crate::config::{Config, ConfigError};
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
@@ -65,6 +65,8 @@ pub async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Origin(flags) => origin(flags.resolve()?).await,
         Command::Edge(flags) => edge(flags.resolve()?).await,
         Command::Surge(flags) => surge::surge(&flags, stop_signal(Further::Waits)?).await,
+        Command::Simulate(flags) => simulate::simulate(flags, stop_signal(Further::Waits)?).await,
+        Command::Twin(flags) => twin::twin(&flags, stop_signal(Further::Waits)?).await,
         Command::Compare(flags) => compare::compare(&flags),
         Command::Top(flags) => top::top(&flags, stop_signal(Further::Ends)?).await,
         Command::Inspect(flags) => inspect::inspect(&flags).await,

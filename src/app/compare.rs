@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use super::surge;
+use super::reported;
 use crate::app::cli;
 use crate::report::compare::{Comparison, Regression};
 use crate::report::html;
@@ -28,7 +28,7 @@ pub fn compare(flags: &cli::Compare) -> anyhow::Result<u8> {
     if flags.json {
         terminal::print(&format!("{}\n", serde_json::to_string_pretty(&comparison)?))?;
     } else {
-        terminal::print(&text::comparison(&comparison, surge::page()))?;
+        terminal::print(&text::comparison(&comparison, reported::page()))?;
     }
     if let Some(file) = &flags.html {
         std::fs::write(file, html::comparison(&comparison))

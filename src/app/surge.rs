@@ -1,22 +1,17 @@
 //! `seawall surge`, and the surge of `seawall up`: plays runs, prints their reports and writes them into a folder.
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
 use super::cli;
+use super::reported::{Folder, Format, Reported};
 use crate::config::Config;
 use crate::load::{Metrics, UserAgent};
 use crate::policy::status::MissQueue;
-use crate::report::documents;
-use crate::report::run::Run;
 use crate::report::series::Series;
 use crate::report::summary::Summary;
-use crate::report::text::{self, Ink, Page};
-use crate::report::thresholds::Verdict;
 use crate::run::ab::{self, PlannedRun};
 use crate::run::cluster::{Cluster, Edges};
 use crate::run::runner::{self, Played, RunningEdges};
@@ -73,7 +68,8 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
         };
         let played = runner::at_running_edges(&scenario, edges, &metrics, clock, &stop).await?;
         let run = PlannedRun::plain(&scenario, flags.miss_queue);
-        reported.push(played, run.label);
+        let (summary, series) = figures(played);
+        reported.push(summary, series, run.label);
         return reported.finish(report, format);
     }
     let runs = planned(&scenario, flags)?;
@@ -82,11 +78,17 @@ pub async fn surge(flags: &cli::Surge, stop: CancellationToken) -> anyhow::Resul
         tell_which(index, &names);
         let (what, how) = (&run.scenario, run.miss_queue);
         let played = runner::at_own_cluster(what, how, &metrics, clock, &stop).await;
-        if !reported.take(played, run.label)? || stop.is_cancelled() {
+        if !reported.take(played.map(figures), run.label)? || stop.is_cancelled() {
             break;
         }
     }
     reported.finish(report, format)
+}
+
+/// The figures of a run.
+fn figures(played: Played) -> (Summary, Series) {
+    let series = Series::of(&played.record);
+    (played.summary, series)
 }
 
 /// Says which of several runs begins.
@@ -163,7 +165,7 @@ pub async fn all(
             )
             .await
         };
-        if !reported.take(played, run.label)? || stop.is_cancelled() {
+        if !reported.take(played.map(figures), run.label)? || stop.is_cancelled() {
             break;
         }
     }
@@ -194,131 +196,6 @@ async fn beside(
     played
 }
 
-/// What is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    /// What fits on a screen.
-    Screen,
-    /// Every table.
-    Full,
-    /// The summaries.
-    Json,
-}
-
-/// The folder for a report. It is tried before the run, because a run takes long.
-struct Folder<'a>(&'a Path);
-
-impl<'a> Folder<'a> {
-    fn open(path: &'a Path) -> anyhow::Result<Self> {
-        let cannot = || {
-            format!(
-                "cannot write a report to {}: is it a folder that you may write to?",
-                path.display()
-            )
-        };
-        std::fs::create_dir_all(path).with_context(cannot)?;
-        tempfile::tempfile_in(path).with_context(cannot)?;
-        Ok(Self(path))
-    }
-
-    fn write(&self, runs: &[Run<'_>]) -> anyhow::Result<()> {
-        for (name, text) in documents::documents(runs) {
-            let path = self.0.join(name);
-            std::fs::write(&path, text)
-                .with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        Ok(())
-    }
-}
-
-/// The runs that were played, with their labels.
-#[derive(Default)]
-struct Reported {
-    played: Vec<(Played, Series, String)>,
-    /// Whether a run could not be played.
-    broken: bool,
-}
-
-impl Reported {
-    fn push(&mut self, played: Played, label: String) {
-        let series = Series::of(&played.record);
-        self.played.push((played, series, label));
-    }
-
-    /// Takes one more run. If it could not be played, the error is told and the runs before it are kept: returns `false`.
-    ///
-    /// # Errors
-    /// The first run could not be played.
-    fn take(&mut self, played: anyhow::Result<Played>, label: String) -> anyhow::Result<bool> {
-        match played {
-            Ok(played) => {
-                self.push(played, label);
-                Ok(true)
-            }
-            Err(error) if self.played.is_empty() => Err(error),
-            Err(error) => {
-                terminal::remark(&format!("{label} could not be played: {error:#}"));
-                self.broken = true;
-                Ok(false)
-            }
-        }
-    }
-
-    /// Prints the runs and writes their report. Returns the exit code. A report that cannot be written takes no figure away.
-    fn finish(&self, folder: Option<Folder<'_>>, format: Format) -> anyhow::Result<u8> {
-        let runs: Vec<_> = self
-            .played
-            .iter()
-            .map(|(played, series, label)| Run {
-                summary: &played.summary,
-                series,
-                label,
-            })
-            .collect();
-        let summaries: Vec<_> = runs.iter().map(|run| run.summary).collect();
-        let text = match (format, &runs[..]) {
-            (Format::Json, [run]) => serde_json::to_string_pretty(run.summary)? + "\n",
-            (Format::Json, _) => serde_json::to_string_pretty(&summaries)? + "\n",
-            (Format::Full, runs) => {
-                let each = runs
-                    .iter()
-                    .map(|run| text::render(run.summary, page()) + "\n");
-                let beside = (runs.len() > 1).then(|| text::beside(runs, page()));
-                each.chain(beside).collect()
-            }
-            (Format::Screen, runs) => text::screen(runs, page()),
-        };
-        terminal::print(&text)?;
-        if let Some(folder) = folder {
-            folder.write(&runs)?;
-            terminal::remark(&format!(
-                "the report is in {}",
-                folder.0.join("report.html").display()
-            ));
-        } else if format == Format::Screen {
-            terminal::remark(
-                "more: --full prints every table, --report DIR writes a page with charts",
-            );
-        }
-        Ok(match self.broken {
-            true => cli::FAILED,
-            false => code_of(&summaries),
-        })
-    }
-}
-
-/// The exit code of one or more runs.
-fn code_of(summaries: &[&Summary]) -> u8 {
-    let any = |verdict| summaries.iter().any(|summary| summary.verdict == verdict);
-    if any(Verdict::Interrupted) {
-        cli::INTERRUPTED
-    } else if any(Verdict::Fail) || any(Verdict::Invalid) {
-        cli::THRESHOLD
-    } else {
-        cli::OK
-    }
-}
-
 /// Opens the listener for the audience's metrics, if the user wants one, and prints its address.
 ///
 /// # Errors
@@ -330,23 +207,4 @@ pub fn door(at: Option<SocketAddr>, registry: Registry) -> anyhow::Result<Option
     let door = MetricsDoor::open(at, registry)?;
     terminal::remark(&format!("audience http://{}/metrics", door.addr));
     Ok(Some(door))
-}
-
-/// The format of the report for this stdout.
-pub(super) fn page() -> Page {
-    if !std::io::stdout().is_terminal() {
-        return Page::default();
-    }
-    let width = comfy_table::Table::new()
-        .width()
-        .unwrap_or(100)
-        .clamp(80, 120);
-    Page {
-        width,
-        ink: if !terminal::may_have_colours() {
-            Ink::Plain
-        } else {
-            Ink::Coloured
-        },
-    }
 }

@@ -101,6 +101,12 @@ fn usual_ttl() -> u64 {
     300
 }
 
+/// By how many places this number of pathways has rotated.
+pub fn turn(now: UnixTime, pathways: usize) -> usize {
+    let turned = now.as_millis() / 1_000 / u64::from(FRESH_S);
+    usize::try_from(turned % pathways.max(1) as u64).unwrap_or(0)
+}
+
 impl Manifest {
     /// The manifest at this time.
     pub fn at(pathways: &Pathways, now: UnixTime) -> Self {
@@ -109,8 +115,7 @@ impl Manifest {
             .iter()
             .map(|pathway| pathway.id.clone())
             .collect();
-        let turned = now.as_millis() / 1_000 / u64::from(FRESH_S);
-        let turn = usize::try_from(turned % ids.len().max(1) as u64).unwrap_or(0);
+        let turn = turn(now, ids.len());
         ids.rotate_left(turn);
         let here = std::iter::once(HERE.to_owned());
         Self {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::viewer::audience::is_cut_off;
+
 /// The network of all viewers; copies share it. By default it never fails, and costs nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
@@ -17,12 +19,8 @@ struct Cut {
 }
 
 impl Cut {
-    /// The viewer's number decides, so each cut takes the same viewers, spread evenly over all
-    /// arrivals.
     fn hits(self, viewer: u32) -> bool {
-        // The golden ratio spreads successive numbers evenly over the circle.
-        let place = f64::from(viewer) * 0.618_033_988_749_894_9;
-        place.fract() * 100.0 < self.percent
+        is_cut_off(viewer, self.percent)
     }
 }
 

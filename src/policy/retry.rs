@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::limits::Limits;
 use super::status::FetchError;
 use crate::time::Timestamp;
 
@@ -61,6 +62,23 @@ pub fn is_worth_repeating(error: FetchError, retry_after: Option<Duration>) -> b
         | FetchError::Shed(_)
         | FetchError::Panicked => false,
     }
+}
+
+/// Whether a flight with this number of failures and this last error may ask again, at one of so many servers. If so, takes the
+/// retry from the budget.
+pub fn is_granted(
+    failures: u32,
+    error: FetchError,
+    retry_after: Option<Duration>,
+    servers: usize,
+    limits: &Limits,
+    budget: &mut Budget,
+) -> bool {
+    failures <= limits.retries_per_flight_max
+        && is_worth_repeating(error, retry_after)
+        // The same server has no newer playlist; another may have one.
+        && (error != FetchError::Outdated || servers > 1)
+        && budget.take()
 }
 
 /// What a failed attempt says of the server that was asked. If `viewer_chose` the object, only a refused connection

@@ -59,32 +59,35 @@ pub fn gather(
         quality.filter_map(|quality| Some((quality.startup?, quality.stalled)))
     };
     Distributions {
-        startup: cumulative(started().map(|(startup, _)| startup)),
-        stalled: cumulative(started().map(|(_, stalled)| stalled)),
+        startup: cumulative(started().map(|(startup, _)| (startup, 1))),
+        stalled: cumulative(started().map(|(_, stalled)| (stalled, 1))),
         waiters: match miss_queue {
             MissQueue::Off => Vec::new(),
             _ => waiters(keys, fetch, segment_duration),
         },
-        waits: cumulative(waits.iter().copied()),
+        waits: cumulative(waits.iter().map(|&wait| (wait, 1))),
     }
 }
 
 /// Each distinct value, to the millisecond, with the share of values that are not greater. Too many points are thinned out
 /// evenly, so that a long tail keeps its points.
-fn cumulative(values: impl Iterator<Item = Duration>) -> Vec<Share> {
-    let mut millis: Vec<u128> = values.map(|value| value.as_millis()).collect();
-    millis.sort_unstable();
-    let mut points: Vec<Share> = Vec::new();
-    for (index, &value) in millis.iter().enumerate() {
-        let is_last_of_its_kind = millis.get(index + 1) != Some(&value);
-        if is_last_of_its_kind {
-            points.push(Share {
-                at_most_s: value as f64 / 1e3,
-                share: (index + 1) as f64 / millis.len() as f64,
-            });
-        }
+///
+/// Each value comes with its number.
+pub(crate) fn cumulative(values: impl Iterator<Item = (Duration, u64)>) -> Vec<Share> {
+    let mut millis: BTreeMap<u128, u64> = BTreeMap::new();
+    for (value, count) in values {
+        *millis.entry(value.as_millis()).or_default() += count;
     }
-    thinned(points)
+    let all: u64 = millis.values().sum();
+    let mut before = 0;
+    let points = millis.into_iter().map(|(value, count)| {
+        before += count;
+        Share {
+            at_most_s: value as f64 / 1e3,
+            share: before as f64 / all as f64,
+        }
+    });
+    thinned(points.collect())
 }
 
 fn waiters(
@@ -209,7 +212,11 @@ mod tests {
 
     #[test]
     fn equal_values_are_one_point() {
-        let points = cumulative([0, 0, 0, 1_500].map(Duration::from_millis).into_iter());
+        let points = cumulative(
+            [(0, 3), (1_500, 1)]
+                .map(|(millis, count)| (Duration::from_millis(millis), count))
+                .into_iter(),
+        );
         let plain: Vec<_> = points
             .iter()
             .map(|point| (point.at_most_s, point.share))

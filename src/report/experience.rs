@@ -57,61 +57,115 @@ pub struct Experience {
 
 /// Sums up over all viewers.
 pub fn gather(viewers: &[Viewer]) -> Experience {
-    let all = || viewers.iter().map(|viewer| &viewer.quality);
-    let count = |wanted: &dyn Fn(&Quality) -> bool| all().filter(|quality| wanted(quality)).count();
-    let exits = |exit: Exit| count(&|quality: &Quality| quality.exit == exit) as u64;
-    let seconds =
-        |of: fn(&Quality) -> Duration| -> f64 { all().map(of).sum::<Duration>().as_secs_f64() };
-    let ratio = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
-    let played_s = seconds(|quality| quality.played);
-    let stalled_s = seconds(|quality| quality.stalled);
-    let startups = sorted(all().filter_map(|quality| quality.startup));
-    let latencies = sorted(all().filter_map(|quality| quality.live_latency));
-    let drifts: Vec<f64> = all()
-        .filter_map(|quality| {
-            let (end, start) = (quality.live_latency?, quality.live_latency_at_start?);
-            Some(end.as_secs_f64() - start.as_secs_f64())
-        })
-        .collect();
-    Experience {
-        started: startups.len() as u64,
-        startup_p50_s: quantile(&startups, 0.5),
-        startup_p95_s: quantile(&startups, 0.95),
-        start_failures: exits(Exit::StartFailed),
-        exits_before_start: exits(Exit::BeforeStart),
-        fatal: exits(Exit::Fatal),
-        retries: all().map(|quality| u64::from(quality.retries)).sum(),
-        stalls: all().map(|quality| u64::from(quality.stalls)).sum(),
-        viewers_stalled: count(&|quality| quality.stalls > 0) as u64,
-        stalled_most_s: all()
-            .map(|quality| quality.stalled)
-            .max()
-            .unwrap_or_default()
-            .as_secs_f64(),
-        failovers: all().map(|quality| u64::from(quality.failovers)).sum(),
-        stalled_share: ratio(stalled_s, played_s + stalled_s),
-        switches: all().map(|quality| u64::from(quality.switches)).sum(),
-        skipped: all().map(|quality| u64::from(quality.skipped)).sum(),
-        playlists_went_back: all()
-            .map(|quality| u64::from(quality.playlists_went_back))
-            .sum(),
-        bitrate_mean_bps: Some(ratio(
-            all().map(|quality| quality.media_bits).sum(),
-            seconds(|quality| quality.media),
-        ))
-        .filter(|&bps| bps > 0.0),
-        live_latency_p50_s: quantile(&latencies, 0.5),
-        live_latency_p95_s: quantile(&latencies, 0.95),
-        live_latency_drift_s: (!drifts.is_empty())
-            .then(|| drifts.iter().sum::<f64>() / drifts.len() as f64),
-        perfect_share: ratio(count(&Quality::is_perfect) as f64, viewers.len() as f64),
+    let mut gatherer = Gatherer::default();
+    for viewer in viewers {
+        gatherer.add(&viewer.quality, 1);
+    }
+    gatherer.finish()
+}
+
+/// Sums up over visits, one after another. In virtual time one visit may stand for many viewers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gatherer {
+    /// The counts, as far as they are counts.
+    sums: Experience,
+    visits: u64,
+    perfect: u64,
+    played_s: f64,
+    stalled_s: f64,
+    media_s: f64,
+    media_bits: f64,
+    drift_s: f64,
+    drifts: u64,
+    /// Time to the first frame, with the time stalled after it.
+    started: Vec<(Duration, Duration, u64)>,
+    live_latencies: Vec<(Duration, u64)>,
+}
+
+impl Gatherer {
+    /// Adds a visit that stands for `weight` viewers.
+    pub(crate) fn add(&mut self, quality: &Quality, weight: u64) {
+        let sums = &mut self.sums;
+        let share = weight as f64;
+        self.visits += weight;
+        self.perfect += if quality.is_perfect() { weight } else { 0 };
+        let exit = |exit: Exit| if quality.exit == exit { weight } else { 0 };
+        sums.start_failures += exit(Exit::StartFailed);
+        sums.exits_before_start += exit(Exit::BeforeStart);
+        sums.fatal += exit(Exit::Fatal);
+        let times = |count: u32| u64::from(count) * weight;
+        sums.retries += times(quality.retries);
+        sums.stalls += times(quality.stalls);
+        sums.viewers_stalled += if quality.stalls > 0 { weight } else { 0 };
+        sums.stalled_most_s = sums.stalled_most_s.max(quality.stalled.as_secs_f64());
+        sums.failovers += times(quality.failovers);
+        sums.switches += times(quality.switches);
+        sums.skipped += times(quality.skipped);
+        sums.playlists_went_back += times(quality.playlists_went_back);
+        self.played_s += quality.played.as_secs_f64() * share;
+        self.stalled_s += quality.stalled.as_secs_f64() * share;
+        self.media_s += quality.media.as_secs_f64() * share;
+        self.media_bits += quality.media_bits * share;
+        if let Some(startup) = quality.startup {
+            sums.started += weight;
+            self.started.push((startup, quality.stalled, weight));
+        }
+        if let Some(end) = quality.live_latency {
+            self.live_latencies.push((end, weight));
+            if let Some(start) = quality.live_latency_at_start {
+                self.drift_s += (end.as_secs_f64() - start.as_secs_f64()) * share;
+                self.drifts += weight;
+            }
+        }
+    }
+
+    /// The sums.
+    pub(crate) fn finish(&self) -> Experience {
+        let ratio = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+        let startups = sorted(self.startups());
+        let live = sorted(self.live_latencies.iter().copied());
+        Experience {
+            startup_p50_s: quantile_of(&startups, 0.5),
+            startup_p95_s: quantile_of(&startups, 0.95),
+            stalled_share: ratio(self.stalled_s, self.played_s + self.stalled_s),
+            bitrate_mean_bps: Some(ratio(self.media_bits, self.media_s)).filter(|&bps| bps > 0.0),
+            live_latency_p50_s: quantile_of(&live, 0.5),
+            live_latency_p95_s: quantile_of(&live, 0.95),
+            live_latency_drift_s: (self.drifts > 0).then(|| self.drift_s / self.drifts as f64),
+            perfect_share: ratio(self.perfect as f64, self.visits as f64),
+            ..self.sums.clone()
+        }
+    }
+
+    /// Time to the first frame, and how many viewers it stands for.
+    pub(crate) fn startups(&self) -> impl Iterator<Item = (Duration, u64)> {
+        let started = self.started.iter();
+        started.map(|&(startup, _, weight)| (startup, weight))
+    }
+
+    /// Time stalled, of the viewers that saw a first frame.
+    pub(crate) fn stalled(&self) -> impl Iterator<Item = (Duration, u64)> {
+        let started = self.started.iter();
+        started.map(|&(_, stalled, weight)| (stalled, weight))
     }
 }
 
-fn sorted(spans: impl Iterator<Item = Duration>) -> Vec<Duration> {
+fn sorted(spans: impl Iterator<Item = (Duration, u64)>) -> Vec<(Duration, u64)> {
     let mut spans: Vec<_> = spans.collect();
     spans.sort_unstable();
     spans
+}
+
+/// The smallest value that at least this share of all values does not exceed, in seconds. Each value comes with its number.
+fn quantile_of(sorted: &[(Duration, u64)], share: f64) -> Option<f64> {
+    let all: u64 = sorted.iter().map(|(_, weight)| weight).sum();
+    let rank = ((all as f64 * share).ceil() as u64).max(1);
+    let mut before = 0;
+    let found = sorted.iter().find(|(_, weight)| {
+        before += weight;
+        before >= rank
+    });
+    found.map(|(span, _)| span.as_secs_f64())
 }
 
 /// The smallest value that at least this share of all values does not exceed, in seconds.

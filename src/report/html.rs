@@ -9,11 +9,14 @@ use super::chart::{self, Chart, Form};
 use super::compare::{self, Comparison, Trend};
 use super::figures::{self, Backdrop};
 use super::headline;
+use super::heat_map;
 use super::markup::escape;
 use super::run::Run;
 use super::summary::Summary;
+use super::sweep::{self, Sweep};
 use super::tables::{self, Align, Cell, Table, Tone};
-use super::thresholds::Verdict;
+use super::thresholds::{Verdict, grouped};
+use super::twin::Twin;
 
 /// The most runs on one page.
 const RUNS_MAX: usize = 5;
@@ -101,6 +104,67 @@ pub fn comparison(comparison: &Comparison) -> String {
     body.push_str("</header>\n<h2>Figures</h2>\n");
     body.push_str(&tables_of(&[compare::table(comparison)]));
     page(&format!("Comparison: {word}"), &body)
+}
+
+/// A run over sockets beside its twin in virtual time: the figures, and both over time.
+pub fn twin(twin: &Twin, runs: &[Run<'_>]) -> String {
+    let mut body = heading(
+        twin.verdict,
+        &format!("{}: twin", twin.scenario),
+        &twin.headline(),
+    );
+    for caution in &twin.cautions {
+        let _ = writeln!(
+            body,
+            "<p class=\"caution\">The run over sockets proves nothing: {}.</p>",
+            escape(caution)
+        );
+    }
+    body.push_str("</header>\n<h2>Figures</h2>\n");
+    body.push_str(&tables_of(&[twin.table()]));
+    if let Some(&first) = runs.first() {
+        let backdrop = Backdrop::of(first);
+        body.push_str("<h2>Over time</h2>\n");
+        body.push_str(&charts(&figures::over_time(runs, &backdrop)));
+    }
+    page(&format!("{}: twin", twin.scenario), &body)
+}
+
+/// The runs of a sweep: heat maps, then every figure.
+pub fn sweep(sweep: &Sweep) -> String {
+    let verdict = match sweep.runs.iter().all(|run| run.verdict == Verdict::Pass) {
+        true => Verdict::Pass,
+        false => Verdict::Fail,
+    };
+    let title = format!("{}: sweep", sweep.scenario);
+    let mut body = heading(verdict, &title, &sweep.finding());
+    body.push_str("</header>\n");
+    for heat in &sweep::HEATS {
+        let _ = write!(
+            body,
+            "<h2>{}</h2>\n{}",
+            heat.title,
+            heat_map::of_sweep(sweep, heat)
+        );
+    }
+    body.push_str("<h2>All runs</h2>\n");
+    body.push_str(&tables_of(&[sweep.table()]));
+    page(&title, &body)
+}
+
+/// The opening of a page, which its caller closes.
+fn heading(verdict: Verdict, title: &str, sentence: &str) -> String {
+    let tone = match verdict {
+        Verdict::Pass => "good",
+        Verdict::Fail => "bad",
+        Verdict::Invalid | Verdict::Interrupted => "unsure",
+    };
+    format!(
+        "<header class=\"card\">\n<div class=\"verdict\"><span class=\"badge {tone}\">{verdict}</span><h1>{}</h1></div>\n\
+         <p class=\"headline\">{}</p>\n",
+        escape(title),
+        escape(sentence)
+    )
 }
 
 /// A whole document. The policy in its head forbids every external request.
@@ -221,15 +285,27 @@ fn tiles(summary: &Summary) -> String {
             summary.experience.stalled_share * 100.0
         ),
     ));
-    text.push_str(&tile(
-        "tile wide",
-        "Load generator",
-        generator,
-        &format!(
-            "its wake-ups were late by p99 {:.1} ms; the limit is 20 ms",
-            summary.generator.lag_p99_ms
+    let (name, figure, what) = match &summary.simulated {
+        None => (
+            "Load generator",
+            generator.to_owned(),
+            format!(
+                "its wake-ups were late by p99 {:.1} ms; the limit is 20 ms",
+                summary.generator.lag_p99_ms
+            ),
         ),
-    ));
+        Some(simulated) => (
+            "Virtual time",
+            format!("{} events", grouped(simulated.events)),
+            format!(
+                "{} players; event hash {} with seed {}",
+                grouped(simulated.players),
+                simulated.event_hash,
+                summary.seed
+            ),
+        ),
+    };
+    text.push_str(&tile("tile wide", name, &figure, &what));
     text.push_str("</div>\n");
     text
 }
@@ -329,8 +405,11 @@ fn write_cell(cell: &Cell, column: usize) -> String {
 }
 
 fn generator(summary: &Summary) -> String {
-    let mut text =
-        String::from("<div class=\"stack\"><section class=\"card\"><h3>Load generator</h3>\n");
+    let name = match summary.simulated {
+        None => "Load generator",
+        Some(_) => "Virtual time",
+    };
+    let mut text = format!("<div class=\"stack\"><section class=\"card\"><h3>{name}</h3>\n");
     for line in tables::generator(summary) {
         let _ = writeln!(text, "<p class=\"note\">{}</p>", escape(&line));
     }

@@ -80,6 +80,16 @@ pub(super) fn row<'a>(
             latencies.saturating_record(request.finished.since(start).as_micros() as u64);
         }
     }
+    row_of(&latencies, kind, word, since)
+}
+
+/// A row from latencies in microseconds; `None` if there are none.
+pub(crate) fn row_of(
+    latencies: &Histogram<u64>,
+    kind: Kind,
+    word: Option<ResultWord>,
+    since: Since,
+) -> Option<Row> {
     if latencies.is_empty() {
         return None;
     }

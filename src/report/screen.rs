@@ -28,7 +28,13 @@ pub(super) fn lines(summary: &Summary) -> Vec<Line> {
         ("answers", answers(summary)),
         ("segments", segments(summary)),
         ("likes", likes(summary)),
-        ("generator", Some(generator(summary))),
+        match &summary.simulated {
+            None => ("generator", Some(generator(summary))),
+            Some(simulated) => {
+                let told = tables::in_virtual_time(summary, simulated);
+                ("virtual time", Some(told))
+            }
+        },
         (
             "set",
             (!summary.settings.is_empty()).then(|| settings::line(&summary.settings)),

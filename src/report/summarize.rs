@@ -39,6 +39,7 @@ pub fn summarize(
         elapsed_s: record.elapsed.as_secs_f64(),
         held_against: record.held_against,
         foreign: foreign::of(record),
+        simulated: None,
         interrupted: record.interrupted,
         verdict: Verdict::Pass,
         headline: record.headline.clone(),

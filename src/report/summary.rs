@@ -40,6 +40,9 @@ pub struct Summary {
     /// What other people's servers did; `None` at edges of Seawall.
     #[serde(default)]
     pub foreign: Option<ForeignSummary>,
+    /// How the run was simulated; `None` if it was played over sockets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulated: Option<Simulated>,
     /// The run was stopped before its end: the figures below cover a part of it.
     pub interrupted: bool,
     pub verdict: Verdict,
@@ -83,6 +86,23 @@ pub struct Summary {
     /// The viewers' likes; `None` if the scenario has none.
     #[serde(default)]
     pub likes: Option<LikesSummary>,
+}
+
+/// A run in virtual time. The same build plays the same configuration with the same seed to the same event hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Simulated {
+    /// The version of the program.
+    pub program: String,
+    /// A digest of all that was set, 16 hexadecimal digits.
+    pub config_hash: String,
+    /// A digest of all events in their order, 16 hexadecimal digits.
+    pub event_hash: String,
+    /// Number of events.
+    pub events: u64,
+    /// Number of players.
+    pub players: u64,
+    /// The most viewers for whom one player decided.
+    pub viewers_per_player_max: u32,
 }
 
 /// Number of viewers.

@@ -7,7 +7,7 @@ use super::likes::{LikesSummary, interval, signed};
 use super::phases::{FaultRow, PhaseRow};
 use super::record::{Kind, Outcome, Process, ResultWord};
 use super::servers;
-use super::summary::Summary;
+use super::summary::{Simulated, Summary};
 use super::thresholds::{Ruling, grouped};
 use crate::policy::status::MissQueue;
 
@@ -175,7 +175,10 @@ pub(super) fn results(summary: &Summary) -> Table {
         table.rows.push(cells);
     }
     let received = summary.outcomes(Kind::Segment, Outcome::Ok);
-    table.notes.push(servers::compared(summary, received));
+    table.notes.push(match &summary.simulated {
+        None => servers::compared(summary, received),
+        Some(_) => format!("{} segments were received.", grouped(received)),
+    });
     let told = [servers::answers(summary), servers::blame(summary)];
     let notes = told.into_iter().flatten();
     table
@@ -662,6 +665,15 @@ pub(super) fn edges(summary: &Summary) -> Table {
 
 /// How well the generator kept its schedule.
 pub(super) fn generator(summary: &Summary) -> Vec<String> {
+    if let Some(simulated) = &summary.simulated {
+        return vec![
+            format!("virtual time: {}", in_virtual_time(summary, simulated)),
+            format!(
+                "the same again: seawall {}, configuration {}, seed {}; its events are {}",
+                simulated.program, simulated.config_hash, summary.seed, simulated.event_hash
+            ),
+        ];
+    }
     let generator = &summary.generator;
     let valid = match summary.generator_faults.is_empty() {
         true => "valid",
@@ -697,8 +709,37 @@ pub(super) fn generator(summary: &Summary) -> Vec<String> {
     vec![lateness, processor]
 }
 
+/// How many events a simulation took, and for how many viewers a player decided.
+pub(super) fn in_virtual_time(summary: &Summary, simulated: &Simulated) -> String {
+    let players = match simulated.viewers_per_player_max {
+        0 | 1 => "a player for each visit".to_owned(),
+        most => format!(
+            "{} players, each for at most {} viewers",
+            grouped(simulated.players),
+            grouped(most.into())
+        ),
+    };
+    format!(
+        "{} events, {players}; event hash {} with seed {}",
+        grouped(simulated.events),
+        simulated.event_hash,
+        summary.seed
+    )
+}
+
 /// What the figures do not cover.
 pub(super) fn limits(summary: &Summary) -> Vec<String> {
+    if summary.simulated.is_some() {
+        return [
+            "Virtual time: caches, players, playlists and the origin decide as they do over sockets; packets, processors and TLS are \
+             not modelled. A transfer takes its round trip, and its bytes over the last mile.",
+            "Eviction is exact LRU in bytes; an edge over sockets uses moka's.",
+            "Theory takes arrivals as evenly spread over a segment duration, which a surge is not; predictions from the viewers' \
+             requests need no such thing.",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+    }
     let mut limits = Vec::new();
     if summary.requests_unlogged > 0 {
         limits.push(format!(

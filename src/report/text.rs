@@ -11,9 +11,12 @@ use super::headline;
 pub use super::page::{Ink, Page};
 use super::run::Run;
 use super::screen;
+use super::seeds::Seeds;
 use super::settings;
 use super::summary::Summary;
+use super::sweep::Sweep;
 use super::tables::{self, Align, Cell, Table, Tone};
+use super::twin::Twin;
 
 /// The whole report of one run.
 pub fn render(summary: &Summary, page: Page) -> String {
@@ -108,6 +111,30 @@ pub fn comparison(comparison: &Comparison, page: Page) -> String {
     }
     text.push_str(&write(&compare::table(comparison), page));
     page.wrap(&text)
+}
+
+/// A run over sockets beside its twin in virtual time.
+pub fn twin(twin: &Twin, page: Page) -> String {
+    let mut text = format!("{}  {}\n", page.verdict(twin.verdict), twin.headline());
+    for caution in &twin.cautions {
+        let _ = writeln!(text, "The run over sockets proves nothing: {caution}.");
+    }
+    text.push_str(&write(&twin.table(), page));
+    page.wrap(&text)
+}
+
+/// The runs of several seeds.
+pub fn seeds(seeds: &Seeds, page: Page) -> String {
+    let names: Vec<_> = seeds.seeds.iter().map(u64::to_string).collect();
+    let title = format!("{} · seeds {}", seeds.scenario, names.join(", "));
+    let table = write(&seeds.table(), page);
+    page.wrap(&format!("{}\n{table}", page.title(&title)))
+}
+
+/// The runs of a sweep.
+pub fn sweep(sweep: &Sweep, page: Page) -> String {
+    let table = write(&sweep.table(), page);
+    page.wrap(&format!("{table}{}\n", sweep.finding()))
 }
 
 fn opening(summary: &Summary, page: Page) -> String {

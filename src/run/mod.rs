@@ -11,5 +11,7 @@ pub mod processes;
 mod progress;
 pub mod runner;
 pub mod settings;
+pub mod simulated;
 pub mod targets;
 pub mod tiers;
+pub mod variation;

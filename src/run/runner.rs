@@ -292,7 +292,7 @@ fn seconds(span_s: f64) -> Duration {
 }
 
 /// The phases of a scenario: each lasts until the next begins, the last until the end.
-fn phases(scenario: &Scenario, elapsed: Duration) -> Vec<Phase> {
+pub(super) fn phases(scenario: &Scenario, elapsed: Duration) -> Vec<Phase> {
     let begins: Vec<_> = scenario
         .real
         .phases

@@ -4,7 +4,7 @@ use crate::config::keys::EdgeSettings;
 use crate::policy::limits::Eviction;
 use crate::policy::status::MissQueue;
 use crate::report::settings::Setting;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, SimProfile};
 
 /// The settings of a run at a cluster of this program, whose edges have the settings `edge`. Each has a name of its own, so that
 /// two reports can be compared.
@@ -61,6 +61,37 @@ pub fn of_cluster(scenario: &Scenario, miss_queue: MissQueue, edge: &EdgeSetting
     ];
     settings.extend(version());
     settings
+}
+
+/// The settings of an event in virtual time.
+pub fn of_sim(profile: &SimProfile, miss_queue: MissQueue) -> Vec<Setting> {
+    let or_none = |bound: Option<String>| bound.unwrap_or_else(|| "none".to_owned());
+    let on = |on: Option<bool>, usual: bool| if on.unwrap_or(usual) { "on" } else { "off" };
+    let edge = EdgeSettings::default();
+    let fresh = profile.playlist_fresh_percent;
+    let fresh = fresh.unwrap_or(edge.limits.playlist_fresh_percent);
+    vec![
+        Setting::new("viewers", profile.viewers),
+        Setting::new("edges", profile.pops),
+        Setting::new("shields", profile.shield_groups),
+        Setting::new("streams", profile.streams),
+        Setting::new("renditions", profile.renditions),
+        Setting::new("segments", format!("{:.2} s", profile.segment_s)),
+        Setting::new("miss queue", miss_queue),
+        Setting::new("prefetch", on(profile.prefetch, edge.prefetch)),
+        Setting::new("refresh", on(profile.refresh, edge.refresh)),
+        Setting::new("playlists fresh", format!("{fresh} %")),
+        Setting::new(
+            "origin latency",
+            format!("{} ms {}", profile.origin_ms, profile.origin_law.word()),
+        ),
+        Setting::new(
+            "origin slots",
+            or_none(profile.origin_slots.map(|slots| slots.to_string())),
+        ),
+        Setting::new("origin queue", profile.origin_queue),
+        Setting::new("players per cell", profile.players_per_cell),
+    ]
 }
 
 /// The settings that are known of a run at edges of another program.

@@ -85,6 +85,9 @@ impl fmt::Display for Range {
     }
 }
 
+/// Most viewers of a simulation.
+pub const VIEWERS_SIMULATED_MAX: u64 = 1_000_000_000;
+
 /// A key that must be there.
 const fn must(name: &'static str, range: Range, example: &'static str, says: &'static str) -> Key {
     Key {
@@ -411,109 +414,28 @@ pub const TABLES: &[Table] = &[
         several: false,
         optional: false,
         says: "The bandwidth of each viewer, which is modelled in the viewer: a log-normal distribution.",
-        keys: &[
-            must(
-                "median_bps",
-                BITS,
-                "6000000",
-                "Half of the viewers have less.",
-            ),
-            must(
-                "sigma",
-                Range::Of(0.0, 10.0, ""),
-                "0.8",
-                "Standard deviation of the bandwidth's logarithm.",
-            ),
-            must("at_least_bps", BITS, "300000", "No viewer has less."),
-        ],
+        keys: LAST_MILE,
     },
     Table {
         path: "real.audience.manners",
         several: false,
         optional: true,
         says: "How players behave where the protocol leaves them a choice.",
-        keys: &[
-            may(
-                "polling",
-                Range::Words("\"spec\" or \"aggressive\""),
-                "spec",
-                "\"spec\"",
-                "When players reload a playlist: as RFC 8216 says, or every half second.",
-            ),
-            may(
-                "retries",
-                Range::Words("\"doubling\" or \"full-jitter\""),
-                "doubling",
-                "\"doubling\"",
-                "How long players wait before they try again: as hls.js, or drawn from zero up to that.",
-            ),
-            may(
-                "failover",
-                Range::Words("\"none\", \"next-edge\" or \"steering\""),
-                "none",
-                "\"next-edge\"",
-                "Where players go when an edge fails them: nowhere; to the next edge after two failures in a row, or at once after 404 or a closed connection; or by content steering, when their retries are used up. A request that hangs has failed after 10 s.",
-            ),
-            may(
-                "early_percent",
-                PERCENT,
-                "0",
-                "5.0",
-                "Viewers that ask for the next segment before a playlist lists it.",
-            ),
-            may(
-                "cmcd",
-                ANY,
-                "false",
-                "true",
-                "Whether players report what they do (CTA-5004).",
-            ),
-        ],
+        keys: MANNERS,
     },
     Table {
         path: "real.audience.seekers",
         several: false,
         optional: true,
         says: "Viewers that seek back once.",
-        keys: &[
-            must("percent", PERCENT, "2.0", "How many of all viewers."),
-            must(
-                "back_s",
-                SPAN,
-                "20.0",
-                "How far behind the live edge they go.",
-            ),
-            must(
-                "within_s",
-                AT,
-                "30.0",
-                "They seek within this time of their arrival.",
-            ),
-        ],
+        keys: SEEKERS,
     },
     Table {
         path: "real.audience.intermission",
         several: false,
         optional: true,
         says: "A break in which many viewers leave and some return.",
-        keys: &[
-            must(
-                "leave_percent",
-                PERCENT,
-                "40.0",
-                "How many of all viewers leave.",
-            ),
-            must("from_s", AT, "20.0", "When the first of them leaves."),
-            must("over_s", AT, "2.0", "They leave during this time."),
-            must(
-                "return_percent",
-                PERCENT,
-                "80.0",
-                "How many of those return.",
-            ),
-            must("back_s", AT, "35.0", "When the first of them returns."),
-            must("back_over_s", AT, "2.0", "They return during this time."),
-        ],
+        keys: INTERMISSION,
     },
     Table {
         path: "real.connections",
@@ -593,43 +515,7 @@ pub const TABLES: &[Table] = &[
         keys: &[
             must("at_s", AT, "15.0", "When it begins."),
             may("until_s", AT, "never", "25.0", "When it ends."),
-            Key {
-                forms: &[
-                    (
-                        "{ edge-killed = 1 }",
-                        "SIGKILL for the first edge; it is started again at the end",
-                    ),
-                    ("{ edge-silent = 1 }", "SIGSTOP: its connections hang"),
-                    (
-                        "{ edge-restarted = 1 }",
-                        "SIGTERM, and started again with an empty cache",
-                    ),
-                    (
-                        "{ origin-slow = 1800.0 }",
-                        "every answer takes this many milliseconds more (0 to 60000)",
-                    ),
-                    (
-                        "{ origin-unavailable = 30.0 }",
-                        "this percentage of its answers are 503",
-                    ),
-                    ("\"origin-stopped\"", "it accepts no connection"),
-                    ("\"stream-stalled\"", "the broadcaster publishes nothing"),
-                    (
-                        "{ clock-drift = 100.0 }",
-                        "the broadcaster's clock loses this many ms per second (0 to 900)",
-                    ),
-                    (
-                        "{ viewers-offline = 100.0 }",
-                        "this percentage of the viewers reach no edge",
-                    ),
-                ],
-                ..must(
-                    "what",
-                    ANY,
-                    "{ origin-slow = 1800.0 }",
-                    "The kind of fault.",
-                )
-            },
+            WHAT,
         ],
     },
     Table {
@@ -710,29 +596,326 @@ pub const TABLES: &[Table] = &[
                 "\"a talk\"",
                 "The source of the figures.",
             ),
-            must("viewers", COUNT, "400000", "Number of viewers."),
-            must("pops", COUNT, "300", "Number of points of presence."),
-            may("shield_groups", COUNT, "0: none", "4", "Groups of shields."),
+            must(
+                "viewers",
+                Range::Of(1.0, VIEWERS_SIMULATED_MAX as f64, "viewers"),
+                "400000",
+                "Number of viewers.",
+            ),
+            must(
+                "pops",
+                Range::Of(1.0, 10_000.0, "points of presence"),
+                "300",
+                "Points of presence with an edge each, the largest first: their shares of the viewers follow Zipf's law.",
+            ),
+            may(
+                "shield_groups",
+                Range::Of(0.0, 1_000.0, "groups"),
+                "0: none",
+                "4",
+                "Shields between the edges and the origin; each edge asks one of them.",
+            ),
             may(
                 "streams",
-                COUNT,
+                Range::Of(1.0, 100_000.0, "streams"),
                 "1",
                 "1",
                 "Streams, whose shares follow Zipf's law.",
             ),
-            must("renditions", COUNT, "4", "Renditions of each stream."),
-            must("segment_s", SPAN, "3.0", "Duration of a segment."),
+            must(
+                "renditions",
+                Range::Of(1.0, 16.0, "renditions"),
+                "4",
+                "Renditions of each stream, from 400 kb/s to 8 Mb/s.",
+            ),
+            must(
+                "segment_s",
+                Range::Of(0.5, 60.0, "s"),
+                "3.0",
+                "Duration of a segment.",
+            ),
             must(
                 "origin_ms",
                 Range::Of(0.0, 60_000.0, "milliseconds"),
                 "54.0",
-                "Time until the origin answers.",
+                "Mean time until the origin answers.",
+            ),
+            may(
+                "origin_law",
+                Range::Words("\"fixed\", \"exponential\" or \"log-normal\""),
+                "fixed",
+                "\"fixed\"",
+                "How single answers differ from that mean.",
+            ),
+            may(
+                "origin_slots",
+                Range::Configured("origin.capacity.slots"),
+                "no bound",
+                "1000",
+                "Requests that the origin works on at once.",
+            ),
+            may(
+                "origin_queue",
+                Range::Configured("origin.capacity.queue"),
+                "0",
+                "1000",
+                "Requests that wait for a slot; a request beyond them gets 503.",
+            ),
+            may(
+                "viewer_ms",
+                Range::Of(0.0, 10_000.0, "milliseconds"),
+                "20",
+                "20.0",
+                "Time from a viewer to its edge and back.",
+            ),
+            may(
+                "upstream_ms",
+                Range::Of(0.0, 10_000.0, "milliseconds"),
+                "0",
+                "30.0",
+                "Time from a cache to its upstream and back, beside the origin's own time.",
+            ),
+            may(
+                "window",
+                Range::Of(4.0, 600.0, "segments"),
+                "10",
+                "10",
+                "Segments that a playlist lists.",
+            ),
+            may(
+                "cache_bytes",
+                Range::Of(1_048_576.0, f64::INFINITY, "bytes"),
+                "4 GiB",
+                "4294967296",
+                "Bytes that the cache of each point of presence may hold.",
+            ),
+            may(
+                "playlist_fresh_percent",
+                PERCENT,
+                "50",
+                "50",
+                "Percentage of a target duration for which a playlist is fresh at an edge.",
+            ),
+            may(
+                "prefetch",
+                ANY,
+                "true",
+                "true",
+                "Whether the edges prefetch segments as soon as a playlist lists them.",
+            ),
+            may(
+                "refresh",
+                ANY,
+                "true",
+                "true",
+                "Whether the edges refresh stale playlists in the background.",
+            ),
+            may(
+                "abr",
+                Range::Words("\"hls.js\" or \"throughput\""),
+                "each viewer keeps one rendition, drawn evenly",
+                "\"hls.js\"",
+                "How players choose a rendition.",
+            ),
+            may(
+                "players_per_cell",
+                Range::Of(1.0, 10_000_000.0, "players"),
+                "16",
+                "16",
+                "Most players for the viewers of one rendition at one point of presence; if there are more viewers, a player decides for several.",
             ),
             ARRIVALS,
             SESSIONS,
         ],
     },
+    Table {
+        path: "sim.last_mile",
+        several: false,
+        optional: true,
+        says: "The bandwidth of each viewer: a log-normal distribution. Left out: 20 Mb/s, sigma 0.6, at least 1.5 Mb/s. A viewer that keeps a rendition has at least twice its bit rate.",
+        keys: LAST_MILE,
+    },
+    Table {
+        path: "sim.manners",
+        several: false,
+        optional: true,
+        says: "How players behave where the protocol leaves them a choice.",
+        keys: MANNERS,
+    },
+    Table {
+        path: "sim.seekers",
+        several: false,
+        optional: true,
+        says: "Viewers that seek back once.",
+        keys: SEEKERS,
+    },
+    Table {
+        path: "sim.intermission",
+        several: false,
+        optional: true,
+        says: "A break in which many viewers leave and some return.",
+        keys: INTERMISSION,
+    },
+    Table {
+        path: "sim.faults",
+        several: true,
+        optional: true,
+        says: "What goes wrong in virtual time, and when.",
+        keys: &[
+            must("at_s", AT, "15.0", "When it begins."),
+            may("until_s", AT, "never", "25.0", "When it ends."),
+            WHAT,
+            may(
+                "edges",
+                Range::Of(1.0, 10_000.0, "edges"),
+                "1",
+                "30",
+                "Number of edges that it meets, from the named edge on.",
+            ),
+            may(
+                "each_after_s",
+                AT,
+                "0",
+                "10.0",
+                "How much later it meets each next edge.",
+            ),
+        ],
+    },
+    Table {
+        path: "sim.thresholds",
+        several: false,
+        optional: true,
+        says: "What must come out in virtual time; the same keys as in real.thresholds.",
+        keys: THRESHOLDS,
+    },
 ];
+
+const LAST_MILE: &[Key] = &[
+    must(
+        "median_bps",
+        BITS,
+        "6000000",
+        "Half of the viewers have less.",
+    ),
+    must(
+        "sigma",
+        Range::Of(0.0, 10.0, ""),
+        "0.8",
+        "Standard deviation of the bandwidth's logarithm.",
+    ),
+    must("at_least_bps", BITS, "300000", "No viewer has less."),
+];
+
+const MANNERS: &[Key] = &[
+    may(
+        "polling",
+        Range::Words("\"spec\" or \"aggressive\""),
+        "spec",
+        "\"spec\"",
+        "When players reload a playlist: as RFC 8216 says, or every half second.",
+    ),
+    may(
+        "retries",
+        Range::Words("\"doubling\" or \"full-jitter\""),
+        "doubling",
+        "\"doubling\"",
+        "How long players wait before they try again: as hls.js, or drawn from zero up to that.",
+    ),
+    may(
+        "failover",
+        Range::Words("\"none\", \"next-edge\" or \"steering\""),
+        "none",
+        "\"next-edge\"",
+        "Where players go when an edge fails them: nowhere; to the next edge after two failures in a row, or at once after 404 or a closed connection; or by content steering, when their retries are used up. A request that hangs has failed after 10 s.",
+    ),
+    may(
+        "early_percent",
+        PERCENT,
+        "0",
+        "5.0",
+        "Viewers that ask for the next segment before a playlist lists it.",
+    ),
+    may(
+        "cmcd",
+        ANY,
+        "false",
+        "true",
+        "Whether players report what they do (CTA-5004).",
+    ),
+];
+
+const SEEKERS: &[Key] = &[
+    must("percent", PERCENT, "2.0", "How many of all viewers."),
+    must(
+        "back_s",
+        SPAN,
+        "20.0",
+        "How far behind the live edge they go.",
+    ),
+    must(
+        "within_s",
+        AT,
+        "30.0",
+        "They seek within this time of their arrival.",
+    ),
+];
+
+const INTERMISSION: &[Key] = &[
+    must(
+        "leave_percent",
+        PERCENT,
+        "40.0",
+        "How many of all viewers leave.",
+    ),
+    must("from_s", AT, "20.0", "When the first of them leaves."),
+    must("over_s", AT, "2.0", "They leave during this time."),
+    must(
+        "return_percent",
+        PERCENT,
+        "80.0",
+        "How many of those return.",
+    ),
+    must("back_s", AT, "35.0", "When the first of them returns."),
+    must("back_over_s", AT, "2.0", "They return during this time."),
+];
+
+const WHAT: Key = Key {
+    forms: &[
+        (
+            "{ edge-killed = 1 }",
+            "SIGKILL for the first edge; it is started again at the end",
+        ),
+        ("{ edge-silent = 1 }", "SIGSTOP: its connections hang"),
+        (
+            "{ edge-restarted = 1 }",
+            "SIGTERM, and started again with an empty cache",
+        ),
+        (
+            "{ origin-slow = 1800.0 }",
+            "every answer takes this many milliseconds more (0 to 60000)",
+        ),
+        (
+            "{ origin-unavailable = 30.0 }",
+            "this percentage of its answers are 503",
+        ),
+        ("\"origin-stopped\"", "it accepts no connection"),
+        ("\"stream-stalled\"", "the broadcaster publishes nothing"),
+        (
+            "{ clock-drift = 100.0 }",
+            "the broadcaster's clock loses this many ms per second (0 to 900)",
+        ),
+        (
+            "{ viewers-offline = 100.0 }",
+            "this percentage of the viewers reach no edge",
+        ),
+    ],
+    ..must(
+        "what",
+        ANY,
+        "{ origin-slow = 1800.0 }",
+        "The kind of fault.",
+    )
+};
 
 const THRESHOLDS: &[Key] = &[
     may(
@@ -874,7 +1057,16 @@ pub(super) fn at<'a>(scenario: &'a Value, path: &str) -> Vec<&'a Value> {
 impl Table {
     /// Whether its keys are explained in another table.
     pub fn repeats(&self) -> bool {
-        matches!(self.path, "real.thresholds.flights" | "real.thresholds.off")
+        matches!(
+            self.path,
+            "real.thresholds.flights"
+                | "real.thresholds.off"
+                | "sim.last_mile"
+                | "sim.manners"
+                | "sim.seekers"
+                | "sim.intermission"
+                | "sim.thresholds"
+        )
     }
 }
 

@@ -13,7 +13,7 @@ mod text;
 use std::path::Path;
 
 pub use self::fault::{Fault, FaultKind};
-pub use self::model::{ClusterPlan, Phase, RealProfile, Scenario, SimProfile, Variant};
+pub use self::model::{ClusterPlan, Phase, RealProfile, Scenario, SimFault, SimProfile, Variant};
 pub use self::text::explained;
 use crate::viewer::arrivals::Arrivals;
 

@@ -3,15 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use super::connections::Connections;
-use super::fault::Fault;
+use super::fault::{Fault, FaultKind};
 use crate::config::keys::CapacitySettings;
 use crate::config::shields::Shields;
+use crate::policy::capacity::Law;
 use crate::policy::limits::Eviction;
 use crate::policy::status::MissQueue;
 use crate::report::news::Part;
 use crate::report::thresholds::Thresholds;
+use crate::viewer::abr;
 use crate::viewer::arrivals::Arrivals;
-use crate::viewer::audience::{Audience, Sessions};
+use crate::viewer::audience::{Audience, Intermission, LastMile, Manners, Seekers, Sessions};
 use crate::viewer::likes::LikesPlan;
 
 /// A named surge.
@@ -51,12 +53,125 @@ pub struct SimProfile {
     pub renditions: u32,
     /// Duration of a segment in seconds.
     pub segment_s: f64,
-    /// Time until the origin answers, in milliseconds.
+    /// Mean time until the origin answers, in milliseconds.
     pub origin_ms: f64,
+    /// How single answers differ from that mean.
+    #[serde(default)]
+    pub origin_law: Law,
+    /// Requests that the origin works on at once; no bound if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin_slots: Option<u32>,
+    /// Requests that wait for a slot.
+    #[serde(default)]
+    pub origin_queue: u32,
+    /// Time from a viewer to its edge and back, in milliseconds.
+    #[serde(default = "usual_round_trip")]
+    pub viewer_ms: f64,
+    /// Time from a cache to its upstream and back, in milliseconds, beside the origin's own time.
+    #[serde(default)]
+    pub upstream_ms: f64,
+    /// Segments that a playlist lists.
+    #[serde(default = "usual_window")]
+    pub window: u64,
+    /// Bytes that the cache of each point of presence may hold.
+    #[serde(default = "usual_cache")]
+    pub cache_bytes: u64,
+    /// Percentage of a target duration for which a playlist is fresh at an edge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playlist_fresh_percent: Option<u32>,
+    /// Whether the edges prefetch segments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefetch: Option<bool>,
+    /// Whether the edges refresh stale playlists in the background.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<bool>,
+    /// How viewers choose a rendition; if left out, each keeps one of them, and all have as many viewers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abr: Option<abr::Rule>,
+    /// How the players behave in other respects.
+    #[serde(default, skip_serializing_if = "Manners::is_usual")]
+    pub manners: Manners,
+    /// Most players for the viewers of one rendition at one point of presence. If there are more viewers, a player decides for
+    /// several of them.
+    #[serde(default = "usual_players")]
+    pub players_per_cell: u32,
     /// When viewers arrive.
     pub arrivals: Arrivals,
     /// When they leave.
     pub sessions: Sessions,
+    /// How fast the viewers' last mile is.
+    #[serde(default = "usual_last_mile")]
+    pub last_mile: LastMile,
+    /// A break in which many viewers leave and some return.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intermission: Option<Intermission>,
+    /// Viewers that seek back to earlier media.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seekers: Option<Seekers>,
+    /// Faults and their times.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<SimFault>,
+    /// What must come out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<Thresholds>,
+}
+
+/// A fault in virtual time, which may meet several edges.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SimFault {
+    /// When it begins, counted from the start of the run.
+    pub at_s: f64,
+    /// When it ends; never, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_s: Option<f64>,
+    /// The kind of fault.
+    pub what: FaultKind,
+    /// Number of edges that it meets, from that edge on.
+    #[serde(default = "one")]
+    pub edges: u32,
+    /// How much later it meets each next edge.
+    #[serde(default)]
+    pub each_after_s: f64,
+}
+
+impl SimFault {
+    /// The faults of the single edges.
+    pub fn each(&self) -> impl Iterator<Item = Fault> {
+        (0..self.edges.max(1)).map(|nth| {
+            let later = self.each_after_s * f64::from(nth);
+            Fault {
+                at_s: self.at_s + later,
+                until_s: self.until_s.map(|until_s| until_s + later),
+                what: match self.what {
+                    FaultKind::EdgeKilled(edge) => FaultKind::EdgeKilled(edge + nth),
+                    FaultKind::EdgeSilent(edge) => FaultKind::EdgeSilent(edge + nth),
+                    FaultKind::EdgeRestarted(edge) => FaultKind::EdgeRestarted(edge + nth),
+                    other => other,
+                },
+            }
+        })
+    }
+}
+
+fn usual_round_trip() -> f64 {
+    20.0
+}
+
+fn usual_cache() -> u64 {
+    4 << 30
+}
+
+fn usual_players() -> u32 {
+    16
+}
+
+fn usual_last_mile() -> LastMile {
+    LastMile {
+        median_bps: 20_000_000,
+        sigma: 0.6,
+        at_least_bps: 1_500_000,
+    }
 }
 
 fn one() -> u32 {

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::fault::Fault;
 use super::keys;
-use super::model::{RealProfile, Scenario};
+use super::model::{RealProfile, Scenario, SimFault};
 use crate::hls::ladder::Rendition;
 use crate::viewer::abr;
 use crate::viewer::arrivals::Arrivals;
@@ -39,7 +39,7 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(String, String)> {
     let percent = |value: f64| PERCENT.contains(&value);
     let span = |seconds: f64| SPAN_S.contains(&seconds);
     let positive = |value: f64| value > 0.0 && value <= 86_400.0;
-    let arrivals_fit = match audience.arrivals {
+    let arrivals_fit = |arrivals: &Arrivals| match *arrivals {
         Arrivals::AtOnce => true,
         Arrivals::Steady { over_s } | Arrivals::Ramp { over_s } => positive(over_s),
         Arrivals::Step {
@@ -60,7 +60,7 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(String, String)> {
             within_s,
         } => positive(shape) && positive(scale_s) && positive(within_s),
     };
-    let sessions_fit = match audience.sessions {
+    let sessions_fit = |sessions: Sessions| match sessions {
         Sessions::TheEnd { until_s, plunge_s } => positive(until_s) && span(plunge_s),
         Sessions::Fixed { each_s } => positive(each_s),
         Sessions::LogNormal {
@@ -93,7 +93,7 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(String, String)> {
             "must be from 1 to 4000, where each has a connection of its own; to 100000 with real.connections.pool",
         ),
         rule(
-            arrivals_fit,
+            arrivals_fit(&audience.arrivals),
             "real.audience.arrivals",
             "must have numbers above 0 and at most 86400, and per cent at most 100",
         ),
@@ -111,7 +111,7 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(String, String)> {
             _ => None,
         },
         rule(
-            sessions_fit,
+            sessions_fit(audience.sessions),
             "real.audience.sessions",
             "must have times above 0 and at most 86400 s, and a sigma of at most 10",
         ),
@@ -133,7 +133,7 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(String, String)> {
             "real.likes",
             "must have a rate above 0 or bursts, at most 100 per cent in sum, and at most 100 bursts",
         ),
-        odd_fault(faults, cluster.edges),
+        odd_fault("real.faults", faults.iter().cloned(), cluster.edges),
         rule(
             faults.iter().enumerate().all(|(index, fault)| {
                 let others = &faults[index + 1..];
@@ -190,12 +190,32 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(String, String)> {
             "must have names, and begin one after another",
         ),
     ];
-    rules.into_iter().flatten().next()
+    let of_sim = scenario.sim.as_ref().and_then(|sim| {
+        let rules = [
+            rule(
+                arrivals_fit(&sim.arrivals) && !matches!(sim.arrivals, Arrivals::Replay(_)),
+                "sim.arrivals",
+                "must have numbers in their ranges, and no file",
+            ),
+            rule(
+                sessions_fit(sim.sessions),
+                "sim.sessions",
+                "must have numbers in their ranges",
+            ),
+            odd_fault(
+                "sim.faults",
+                sim.faults.iter().flat_map(SimFault::each),
+                sim.pops,
+            ),
+        ];
+        rules.into_iter().flatten().next()
+    });
+    rules.into_iter().flatten().next().or(of_sim)
 }
 
 /// The first fault that cannot be.
-fn odd_fault(faults: &[Fault], edges: u32) -> Broken {
-    faults.iter().zip(1..).find_map(|(fault, nth)| {
+fn odd_fault(key: &str, faults: impl Iterator<Item = Fault>, edges: u32) -> Broken {
+    faults.zip(1..).find_map(|(fault, nth): (Fault, u32)| {
         let must = if fault.until_s.is_some_and(|until_s| until_s <= fault.at_s) {
             "must end after it begins".to_owned()
         } else if !fault.what.fits(edges) {
@@ -207,7 +227,7 @@ fn odd_fault(faults: &[Fault], edges: u32) -> Broken {
             return None;
         };
         let word = format!("{must} (fault {nth}: {})", fault.what);
-        Some(("real.faults".to_owned(), word))
+        Some((key.to_owned(), word))
     })
 }
 

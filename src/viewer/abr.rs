@@ -23,10 +23,12 @@ pub enum Mode {
 }
 
 /// The rule by which a player chooses between several renditions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// [`Mode::HlsJs`].
     #[default]
+    #[serde(rename = "hls.js")]
     HlsJs,
     /// [`Mode::Throughput`].
     Throughput,

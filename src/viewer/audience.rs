@@ -55,6 +55,13 @@ pub struct Manners {
     pub cmcd: bool,
 }
 
+impl Manners {
+    /// Whether all of them are the defaults.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Where a player goes when an edge fails it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -89,6 +96,14 @@ pub enum Retries {
     Doubling,
     /// Drawn evenly from zero to the wait of [`Retries::Doubling`].
     FullJitter,
+}
+
+/// Whether a viewer is among the share that is cut off from its network. The viewer's number decides, so each cut takes the same
+/// viewers, spread evenly over all arrivals.
+pub fn is_cut_off(viewer: u32, percent: f64) -> bool {
+    // The golden ratio spreads successive numbers evenly over the circle.
+    let place = f64::from(viewer) * 0.618_033_988_749_894_9;
+    place.fract() * 100.0 < percent
 }
 
 /// Viewers that seek back once, to media that they have missed.
@@ -191,7 +206,8 @@ pub fn draw(audience: &Audience, choice: Choice, seed: u64) -> Vec<Visit> {
     visits
 }
 
-fn draw_visits(
+/// The visits of one viewer: one, or two with an intermission between them.
+pub(crate) fn draw_visits(
     audience: &Audience,
     choice: Choice,
     seed: u64,

@@ -8,7 +8,7 @@ pub mod arrivals;
 pub mod asking;
 pub mod audience;
 pub mod buffer;
-mod chance;
+pub(crate) mod chance;
 pub mod failure;
 pub mod likes;
 mod object;

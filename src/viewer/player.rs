@@ -552,6 +552,9 @@ impl Player {
 
     /// Whether the download of this segment may lead to another rendition, for any amount of media in the buffer.
     fn may_switch_on(&self, transit: &Transit) -> bool {
+        if self.offered.len() < 2 {
+            return false;
+        }
         let mut estimator = self.estimator;
         estimator.on_download(transit.bytes, transit.took(), transit.first_byte);
         let chosen = |cushion| estimator.choose(&self.offered, self.rendition, cushion);

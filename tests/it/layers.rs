@@ -161,6 +161,17 @@ fn what_decides_neither_performs_nor_reads_a_clock() {
 }
 
 #[test]
+fn virtual_time_performs_without_sockets_and_without_a_clock() {
+    let above = ["crate::run", "crate::app", "crate::terminal"];
+    let forbidden: Vec<_> = FORBIDDEN_IN_PURE
+        .into_iter()
+        .chain(["Instant", "SystemTime"])
+        .chain(above)
+        .collect();
+    assert_eq!(breaches("sim", &forbidden), Vec::<String>::new());
+}
+
+#[test]
 fn policy_imports_no_other_pure_folder() {
     let others: Vec<_> = PURE
         .iter()

@@ -190,12 +190,16 @@ impl Upstream {
         error: FetchError,
         retry_after: Option<Duration>,
     ) -> bool {
+        let servers = self.servers.len();
         self.bound == OriginBound::Bounded
-            && failures <= self.limits.retries_per_flight_max
-            && retry::is_worth_repeating(error, retry_after)
-            // The same server has no newer playlist; another may have one.
-            && (error != FetchError::Outdated || self.servers.len() > 1)
-            && lock(&self.budget).take()
+            && retry::is_granted(
+                failures,
+                error,
+                retry_after,
+                servers,
+                &self.limits,
+                &mut lock(&self.budget),
+            )
     }
 
     /// A fetch has brought a whole object: the retry budget grows.
