@@ -1,0 +1,6 @@
+//! Virtual time: caches and their miss queues, driven by events whose times come in as values.
+//!
+//! Nothing here opens a file, waits, or reads a clock.
+
+pub mod keys;
+pub mod lru;
