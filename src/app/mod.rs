@@ -5,6 +5,8 @@ pub mod commands;
 pub mod compare;
 pub mod inspect;
 pub mod likes;
+pub mod replay;
 mod signals;
 pub mod surge;
 pub mod top;
+mod values;
