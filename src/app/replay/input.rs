@@ -42,16 +42,17 @@ impl Input {
         let source: Box<dyn Read + Send> = if name == "-" {
             Box::new(io::stdin())
         } else {
-            let file = File::open(name)
+            let facts = std::fs::metadata(name)
                 .with_context(|| format!("cannot open {name:?}; - stands for stdin"))?;
-            let facts = file
-                .metadata()
-                .with_context(|| format!("cannot read {name:?}"))?;
             if facts.is_dir() {
                 anyhow::bail!("{name:?} is a folder; name a file in it");
             }
-            bytes = facts.is_file().then_some(facts.len());
-            Box::new(file)
+            if facts.is_file() {
+                bytes = Some(facts.len());
+                Box::new(File::open(name).with_context(|| format!("cannot open {name:?}"))?)
+            } else {
+                Box::new(Pipe::Closed(name.to_owned()))
+            }
         };
         let (sender, pieces) = sync_channel(WAITING_MAX);
         let read = Arc::new(AtomicU64::new(0));
@@ -142,6 +143,23 @@ fn send_all(mut source: impl Read, pieces: &SyncSender<io::Result<Vec<u8>>>) -> 
         piece.truncate(count);
         if count == 0 || pieces.send(Ok(piece)).is_err() {
             return Ok(());
+        }
+    }
+}
+
+/// A pipe with a name. It is opened by the first read, because opening waits for a writer.
+enum Pipe {
+    Closed(String),
+    Open(File),
+}
+
+impl Read for Pipe {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self {
+                Self::Open(file) => return file.read(into),
+                Self::Closed(name) => *self = Self::Open(File::open(name)?),
+            }
         }
     }
 }
