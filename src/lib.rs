@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  time, events and bytes come in as values; decisions, numbers and bytes go out
-//! ┌──────────────── decides: policy · hls · media · viewer · likes · theory · report · time ─────────────────┐
+//! ┌───────────── decides: policy · hls · media · viewer · likes · theory · report · sim · time ──────────────┐
 //! │ Stored::glance(now) ─▶ Hit | Stale | Negative | Pass | Ask    Player::next(now) ─▶ Get | WakeAt | Leave  │
 //! │ Flights::board(key) ─▶ Lead | Follow | Shed                   media::segment(channel, rendition, number) │
 //! └─────────────▲──────────────────────│─────────────────────────────────────▲──────────────────────│────────┘

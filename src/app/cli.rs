@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use bytesize::ByteSize;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue};
 
+use super::replay::flags::Replay;
+use super::values::bytes;
 use crate::config::Config;
 use crate::config::keys::CapacitySettings;
 use crate::config::shields::Shields;
@@ -139,6 +140,17 @@ Examples:
 
 Exit codes: 0 nothing is worse, 1 failed, 2 usage, 4 something is worse by more than noise.")]
     Compare(Compare),
+    /// Replay a trace or an access log through a cache and its miss queue, in virtual time: what would it have cost?
+    #[command(after_help = "\
+Examples:
+  seawall replay trace.csv                                          time,key,size on each line
+  seawall replay access.log.gz --cache-bytes 8GiB                   a log of nginx or Apache
+  seawall replay access.log --miss-queue off --origin-ms 300        what the miss queue would save
+  seawall replay trace.csv --time-unit ms --fresh-s 2 --policy fifo --json
+  zcat logs/*.gz | seawall replay - --format json --time-field ts --key-field uri --size-field size --time-unit s
+
+Exit codes: 0 replayed, 1 failed (also: too many lines cannot be read, or time goes back), 2 usage, 130 interrupted.")]
+    Replay(Replay),
     /// Watch a running cluster in a terminal: viewers, requests at edges and origin, waiters, each edge.
     #[command(after_help = "\
 Examples:
@@ -928,13 +940,6 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
         .map_err(|_| "an address is written IP:PORT, such as 127.0.0.1:8081 (port 0: any free one)")
 }
 
-/// The names of the miss queues, listed in `--help`.
-fn bytes(text: &str) -> Result<u64, &'static str> {
-    let size = text.parse::<ByteSize>();
-    size.map(|size| size.as_u64())
-        .map_err(|_| "expected a number of bytes, such as 2147483648, 2G or 2GiB")
-}
-
 fn header(text: &str) -> Result<(HeaderName, HeaderValue), &'static str> {
     let refused = "expected NAME: VALUE, such as \"Authorization: Bearer abc\"";
     let (name, value) = text.split_once(':').ok_or(refused)?;
@@ -943,6 +948,7 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), &'static str> {
     Ok((name, value))
 }
 
+/// The names of the miss queues, listed in `--help`.
 fn miss_queue() -> impl TypedValueParser<Value = MissQueue> {
     PossibleValuesParser::new(MissQueue::ALL.map(MissQueue::word))
         .try_map(|word| word.parse::<MissQueue>())

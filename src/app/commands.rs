@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::cli::{self, Command};
 use super::signals::{Further, stop_signal, stop_signal_hearing};
-use super::{compare, inspect, likes, simulate, surge, top, twin};
+use super::{compare, inspect, likes, replay, simulate, surge, top, twin};
 use crate::config::{Config, ConfigError};
 use crate::hls::names::LivePath;
 use crate::hls::timeline::Channel;
@@ -68,6 +68,11 @@ pub async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Simulate(flags) => simulate::simulate(flags, stop_signal(Further::Waits)?).await,
         Command::Twin(flags) => twin::twin(&flags, stop_signal(Further::Waits)?).await,
         Command::Compare(flags) => compare::compare(&flags),
+        Command::Replay(flags) => {
+            let stop = stop_signal(Further::Waits)?;
+            // The command reads a disk or a pipe.
+            tokio::task::spawn_blocking(move || replay::replay(&flags, &stop)).await?
+        }
         Command::Top(flags) => top::top(&flags, stop_signal(Further::Ends)?).await,
         Command::Inspect(flags) => inspect::inspect(&flags).await,
         Command::Purge(flags) => inspect::purge(&flags).await,

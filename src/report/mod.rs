@@ -32,6 +32,7 @@ mod page;
 pub mod phases;
 pub mod predict;
 pub mod record;
+pub mod replay;
 pub mod run;
 #[cfg(test)]
 mod sample;

@@ -2,7 +2,8 @@
 //!
 //! [`play::Simulation`] plays a [`plan::Plan`]: viewers, caches, an origin. The code that decides is the code that also decides over
 //! sockets: `policy`, `viewer`, `hls`. This folder performs what it decides. One player may decide for many viewers
-//! ([`plan::Record`]), so that fifty million of them fit into a minute of work.
+//! ([`plan::Record`]), so that fifty million of them fit into minutes of work. [`replay`] sends somebody else's requests through a
+//! cache.
 
 pub mod agenda;
 pub mod crowd;
@@ -16,6 +17,7 @@ mod node;
 mod origin;
 pub mod plan;
 pub mod play;
+pub mod replay;
 mod request;
 mod split;
 pub mod stream;

@@ -40,6 +40,7 @@ mod operating;
 mod origin_stream;
 mod playback;
 mod processes;
+mod replay;
 mod surge;
 mod surge_likes;
 mod top;
