@@ -12,10 +12,11 @@ PROMETHEUS ?= 127.0.0.1:9090
 .DEFAULT_GOAL := help
 SCENARIOS := $(basename $(notdir $(wildcard scenarios/*.toml)))
 
-.PHONY: help demo run top surge-celebrity $(SCENARIOS:%=surge-%) watch-vlc watch-ffplay prometheus grafana check test test-hard test-long bench soak deps audit clean
+.PHONY: help demo run top surge-celebrity $(SCENARIOS:%=surge-%) simulate simulate-all $(SCENARIOS:%=simulate-%) watch-vlc watch-ffplay prometheus grafana check test test-hard test-long bench soak deps audit clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
+	@echo "  make simulate-NAME    play another scenario in virtual time"
 	@echo "  make surge-NAME       play another scenario: $(SCENARIOS) (AB=KNOB=A,B: twice)"
 
 demo: build ## start everything, play the celebrity surge without the miss queue and with it, print the report
@@ -35,6 +36,16 @@ surge-celebrity: build ## play the celebrity surge in each variant (MISS_QUEUE=o
 # MISS_QUEUE=, SEED= and AB=KNOB=A,B as above; each at a cluster of its own, with a report under reports/.
 $(SCENARIOS:%=surge-%): surge-%: build
 	@$(SEAWALL) surge $* --report reports/$* $(if $(MISS_QUEUE),--miss-queue $(MISS_QUEUE)) $(if $(SEED),--seed $(SEED)) $(if $(AB),--ab $(AB))
+
+simulate: build ## play the celebrity surge at its published size in virtual time, with the queue and without it
+	@$(SEAWALL) simulate celebrity-live --ab miss-queue=flights,off --report reports/simulate
+
+# SEED= and VIEWERS= as above.
+$(SCENARIOS:%=simulate-%): simulate-%: build
+	@$(SEAWALL) simulate $* --report reports/simulate-$* $(if $(SEED),--seed $(SEED)) $(if $(VIEWERS),--viewers $(VIEWERS))
+
+simulate-all: build ## play every scenario at its published size, one after another (an hour)
+	@for name in $(SCENARIOS); do $(SEAWALL) simulate $$name || exit $$?; done
 
 watch-vlc: ## open VLC at the first edge (URL=... for another stream)
 	@command -v vlc >/dev/null || { echo "VLC is not installed: apt-get install vlc"; exit 1; }

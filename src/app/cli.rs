@@ -619,8 +619,11 @@ pub struct Surge {
 #[derive(Debug, Args)]
 pub struct Simulate {
     /// A built-in scenario, or the path of a TOML file.
-    #[arg(value_name = "SCENARIO")]
-    pub scenario: String,
+    #[arg(value_name = "SCENARIO", required_unless_present = "random_faults")]
+    pub scenario: Option<String>,
+    /// Play this number of random worlds with random faults, each from a seed of its own, and check what must never happen.
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["scenario", "real", "viewers", "pops", "set", "ab", "sweep", "seeds", "report"])]
+    pub random_faults: Option<u64>,
     /// Play the real profile, with a player for each viewer, instead of the [sim] table.
     #[arg(long, conflicts_with_all = ["sweep", "set", "viewers", "pops", "ab"])]
     pub real: bool,

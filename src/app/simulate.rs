@@ -14,6 +14,7 @@ use crate::report::seeds::Seeds;
 use crate::report::summary::Summary;
 use crate::report::sweep::{Axis, Figures, Sweep};
 use crate::report::{html, text};
+use crate::run::random;
 use crate::run::simulated::{self, Planned};
 use crate::run::variation::{Assignment, Varied};
 use crate::scenario;
@@ -27,7 +28,13 @@ use crate::terminal;
 /// # Errors
 /// The error, in sentences for the user.
 pub async fn simulate(flags: cli::Simulate, stop: CancellationToken) -> anyhow::Result<u8> {
-    let mut scenario = scenario::find(&flags.scenario)?;
+    if let Some(count) = flags.random_faults {
+        let first = flags.seed.unwrap_or(1);
+        let task = tokio::task::spawn_blocking(move || random_worlds(first, count, &stop));
+        return task.await?;
+    }
+    let named = flags.scenario.as_deref().unwrap_or_default();
+    let mut scenario = scenario::find(named)?;
     if let Some(seed) = flags.seed {
         scenario.seed = seed;
     }
@@ -76,6 +83,33 @@ pub async fn simulate(flags: cli::Simulate, stop: CancellationToken) -> anyhow::
         reported.push(summary, series, label);
     }
     reported.finish(report, format)
+}
+
+/// Plays random worlds from a seed on.
+fn random_worlds(first: u64, count: u64, stop: &CancellationToken) -> anyhow::Result<u8> {
+    let mut events = 0;
+    for nth in 0..count {
+        if stop.is_cancelled() {
+            terminal::print(&format!("{nth} of {count} random worlds were played\n"))?;
+            return Ok(cli::INTERRUPTED);
+        }
+        let seed = first.wrapping_add(nth);
+        let played = random::play(seed);
+        events += played.events;
+        if let Some(broken) = played.broken {
+            bail!(
+                "the world of seed {seed} breaks this: {broken}. Play it again with `seawall simulate --random-faults 1 --seed {seed}`"
+            );
+        }
+        if (nth + 1) % 1_000 == 0 {
+            terminal::remark(&format!("{} of {count} worlds", nth + 1));
+        }
+    }
+    terminal::print(&format!(
+        "{count} random worlds from seed {first} on, {} events: nothing happened that must never happen\n",
+        HumanCount(events)
+    ))?;
+    Ok(cli::OK)
 }
 
 /// The runs that the user wants, with a label each.

@@ -1,5 +1,7 @@
 //! `seawall twin`: one scenario over sockets and in virtual time, with one seed and one phase, held against each other.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 
 use super::cli;
@@ -16,7 +18,11 @@ use crate::scenario;
 use crate::serve::clock::Clock;
 use crate::serve::metrics::Registry;
 use crate::terminal;
+use crate::time::UnixTime;
 use crate::viewer::abr;
+
+/// By how much other twins begin later: what a timer, an encoder and a scheduler change.
+const PHASES_MS: [i64; 8] = [-40, -25, -12, -5, 5, 12, 25, 40];
 
 /// Runs the command.
 ///
@@ -36,10 +42,18 @@ pub async fn twin(flags: &cli::TwinFlags, stop: CancellationToken) -> anyhow::Re
     let clock = Clock::start();
     let metrics = runner::metrics(&scenario, &Registry::new(&[]), clock);
     let real = runner::at_own_cluster(&scenario, flags.miss_queue, &metrics, clock, &stop).await?;
-    let planned = Planned::real(&scenario, flags.miss_queue, real.record.began);
-    let virtually = simulated::play(planned, clock, &stop, |_| ());
+    let phases = std::iter::once(0).chain(PHASES_MS);
+    let twins: Vec<_> = phases
+        .map(|millis| {
+            let earlier = UnixTime::from_nanos(real.record.began.as_nanos() - 100_000_000);
+            let began = earlier + Duration::from_millis((100 + millis) as u64);
+            let planned = Planned::real(&scenario, flags.miss_queue, began);
+            simulated::play(planned, clock, &stop, |_| ())
+        })
+        .collect();
     let fixed = matches!(scenario.real.audience.abr, abr::Mode::Fixed(_));
-    let twin = Twin::of(&real.summary, &virtually.summary, fixed);
+    let summaries: Vec<_> = twins.iter().map(|twin| twin.summary.clone()).collect();
+    let twin = Twin::of(&real.summary, &summaries, fixed);
     let json = serde_json::to_string_pretty(&twin)? + "\n";
     terminal::print(&match flags.json {
         true => json.clone(),
@@ -54,8 +68,8 @@ pub async fn twin(flags: &cli::TwinFlags, stop: CancellationToken) -> anyhow::Re
                 label: "over sockets",
             },
             Run {
-                summary: &virtually.summary,
-                series: &virtually.series,
+                summary: &twins[0].summary,
+                series: &twins[0].series,
                 label: "virtual time",
             },
         ];

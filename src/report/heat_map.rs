@@ -5,6 +5,9 @@ use std::fmt::Write;
 use super::markup::escape;
 use super::sweep::{Heat, Sweep};
 
+/// The strongest colour, in per cent: figures stay readable on it, on light and dark pages.
+const STRONGEST: f64 = 55.0;
+
 /// A figure of each run of a sweep. The greatest has the strongest colour.
 pub(super) fn of_sweep(sweep: &Sweep, heat: &Heat) -> String {
     let (rows, columns) = sweep.shape();
@@ -41,7 +44,7 @@ pub(super) fn of_sweep(sweep: &Sweep, heat: &Heat) -> String {
             let _ = write!(
                 text,
                 "<td class=\"figure\" style=\"--heat:{:.0}%\">{}</td>",
-                share * 100.0,
+                share * STRONGEST,
                 escape(&(heat.told)(value))
             );
         }

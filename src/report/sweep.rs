@@ -174,15 +174,17 @@ impl Sweep {
         if !lines.iter().all(|line| same(line)) || lines.iter().any(Vec::is_empty) {
             return None;
         }
-        let told: Vec<_> = kept
+        let mut told = kept
             .values
             .iter()
             .zip(&lines)
-            .map(|(value, line)| format!("{} with {}={value}", rate(line[0]), kept.key))
+            .map(|(value, line)| (rate(line[0]), format!("with {}={value}", kept.key)));
+        let (first, with) = told.next()?;
+        let others: String = told
+            .map(|(rate, with)| format!(", {rate} {with}"))
             .collect();
         Some(format!(
-            "The origin sees {} requests for segments per second, whatever {} is.",
-            told.join(", "),
+            "The origin sees {first} requests for segments per second {with}{others}, whatever {} is.",
             other.key
         ))
     }
@@ -191,7 +193,7 @@ impl Sweep {
     pub(super) fn table(&self) -> Table {
         let keys = self.axes.iter().map(|axis| axis.key.clone());
         let mut table = Table::new(
-            "All runs",
+            "Figures",
             [
                 "",
                 "origin/s",
@@ -272,7 +274,7 @@ mod tests {
     fn a_sweep_says_what_changes_nothing() {
         assert_eq!(
             sweep(&[750.0, 10.0, 750.0, 10.0]).finding(),
-            "The origin sees 750 with shield_groups=0, 10.0 with shield_groups=4 requests for segments per second, whatever \
+            "The origin sees 750 requests for segments per second with shield_groups=0, 10.0 with shield_groups=4, whatever \
              viewers is."
         );
         assert_eq!(
@@ -282,7 +284,7 @@ mod tests {
         );
         assert_eq!(
             sweep(&[10.0; 4]).finding(),
-            "The origin sees 10.0 with viewers=1000000, 10.0 with viewers=50000000 requests for segments per second, whatever \
+            "The origin sees 10.0 requests for segments per second with viewers=1000000, 10.0 with viewers=50000000, whatever \
              shield_groups is."
         );
         assert_eq!(sweep(&[1.0; 4]).table().rows.len(), 4);

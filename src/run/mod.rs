@@ -9,6 +9,7 @@ pub mod faults;
 pub mod like_counts;
 pub mod processes;
 mod progress;
+pub mod random;
 pub mod runner;
 pub mod settings;
 pub mod simulated;

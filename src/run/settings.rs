@@ -86,6 +86,13 @@ pub fn of_sim(profile: &SimProfile, miss_queue: MissQueue) -> Vec<Setting> {
             format!("{} ms {}", profile.origin_ms, profile.origin_law.word()),
         ),
         Setting::new(
+            "origin latency, playlists",
+            format!(
+                "{} ms",
+                profile.origin_playlist_ms.unwrap_or(profile.origin_ms)
+            ),
+        ),
+        Setting::new(
             "origin slots",
             or_none(profile.origin_slots.map(|slots| slots.to_string())),
         ),

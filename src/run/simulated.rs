@@ -105,6 +105,7 @@ pub fn of_real(scenario: &Scenario, miss_queue: MissQueue, unix_at_zero: UnixTim
             ladder: ladder.clone(),
         },
         capacity: cluster.origin.capacity(),
+        playlist_latency: None,
         nodes,
         edges,
         viewer_round_trip: Duration::ZERO,
@@ -194,6 +195,9 @@ pub fn of_sim(profile: &SimProfile, seed: u64, miss_queue: MissQueue) -> Plan {
             },
             bandwidth_bps: None,
         },
+        playlist_latency: profile
+            .origin_playlist_ms
+            .map(|millis| seconds(millis / 1e3)),
         nodes,
         edges,
         viewer_round_trip: seconds(profile.viewer_ms / 1e3),

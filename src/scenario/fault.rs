@@ -43,7 +43,7 @@ pub enum FaultKind {
 
 impl Fault {
     /// Whether another fault has the same target while this one lasts: the end of one would end both.
-    pub(super) fn meets(&self, other: &Self) -> bool {
+    pub(crate) fn meets(&self, other: &Self) -> bool {
         let end = |fault: &Self| fault.until_s.unwrap_or(f64::INFINITY);
         let overlap = self.at_s < end(other) && other.at_s < end(self);
         overlap && self.what.means() == other.what.means()

@@ -641,6 +641,13 @@ pub const TABLES: &[Table] = &[
                 "Mean time until the origin answers.",
             ),
             may(
+                "origin_playlist_ms",
+                Range::Of(0.0, 60_000.0, "milliseconds"),
+                "as for segments",
+                "5.0",
+                "The same for playlists, which an origin may have at hand.",
+            ),
+            may(
                 "origin_law",
                 Range::Words("\"fixed\", \"exponential\" or \"log-normal\""),
                 "fixed",

@@ -55,6 +55,9 @@ pub struct SimProfile {
     pub segment_s: f64,
     /// Mean time until the origin answers, in milliseconds.
     pub origin_ms: f64,
+    /// The same for playlists, which an origin may have at hand; as for segments, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin_playlist_ms: Option<f64>,
     /// How single answers differ from that mean.
     #[serde(default)]
     pub origin_law: Law,

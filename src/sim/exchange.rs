@@ -21,8 +21,8 @@ pub(super) struct Crowd {
 /// Who asks a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asker {
-    /// A viewer with a player.
-    Viewer(VisitorId),
+    /// A viewer with a player, by a request of this number.
+    Viewer(VisitorId, u32),
     /// One of the viewers that follow a player.
     Crowd,
     /// A cache, by an attempt of a flight.

@@ -86,7 +86,7 @@ impl World {
             self.nodes[node as usize].fetches -= 1;
             let reply = self.reply(ResultWord::Unanswered, Answer::None(FetchError::Broken));
             for waiter in flight.waiters {
-                self.tell(node, key, waiter.asker, reply);
+                self.tell(node, key, waiter.asker, waiter.since, reply);
             }
         }
         self.break_unheard(node);
@@ -97,7 +97,7 @@ impl World {
         let reply = self.reply(ResultWord::Unanswered, Answer::None(FetchError::Broken));
         for (asker, at, key) in std::mem::take(&mut self.unheard) {
             match at == node {
-                true => self.tell(node, key, asker, reply),
+                true => self.tell(node, key, asker, self.now, reply),
                 false => self.unheard.push((asker, at, key)),
             }
         }
@@ -114,7 +114,7 @@ impl World {
             if self.still_waits(asker)
                 && let Some(reply) = self.ask(asker, node, key, (0, self.now))
             {
-                self.tell(node, key, asker, reply);
+                self.tell(node, key, asker, self.now, reply);
             }
         }
     }
@@ -122,10 +122,7 @@ impl World {
     /// Whether the asker has not given up meanwhile.
     fn still_waits(&self, asker: Asker) -> bool {
         match asker {
-            Asker::Viewer(id) => self
-                .visitors
-                .get(id.place, id.serial)
-                .is_some_and(|visitor| visitor.pending.is_some()),
+            Asker::Viewer(id, nth) => self.waits_for(id, nth),
             Asker::Flight(id, nth) => self
                 .flights
                 .get(id.place, id.serial)
@@ -141,14 +138,14 @@ impl World {
             let Some(visitor) = self.visitors.get(place, serial) else {
                 continue;
             };
-            let (record, waits) = (visitor.record, visitor.pending.is_some());
+            let (record, nth) = (visitor.record, visitor.asked);
             let is_cut = self.is_cut_off(record);
             if let Some(visitor) = self.visitors.get_mut(place, serial) {
                 visitor.offline = is_cut;
             }
-            if is_cut && waits {
+            if is_cut {
                 let reply = self.reply(ResultWord::Unanswered, Answer::None(FetchError::Broken));
-                self.hear(VisitorId { place, serial }, reply);
+                self.hear(VisitorId { place, serial }, nth, reply);
             }
         }
     }

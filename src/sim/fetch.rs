@@ -5,7 +5,7 @@ use http::StatusCode;
 use super::agenda::Rank;
 use super::exchange::{Answer, Asker, Crowd, Reply, Trail, Waiter};
 use super::key::Key;
-use super::node::{Entry, FlightId, Upstream};
+use super::node::{Entry, FlightId, State, Upstream};
 use super::origin::{Arrived, Call};
 use super::split;
 use super::stream::PLAYLIST_BYTES;
@@ -21,6 +21,8 @@ use crate::policy::rendition::{Fit, PlaylistFacts, Rendition, Sighting};
 use crate::policy::retry::{self, Health};
 use crate::policy::status::{FetchError, MissQueue, Shed};
 use crate::report::record::ResultWord;
+use crate::time::Timestamp;
+use crate::viewer::player::TIMEOUT;
 
 /// Bytes that a remembered failure takes in a store.
 const FAILURE_BYTES: u64 = 200;
@@ -87,7 +89,9 @@ impl World {
         let at = &mut self.nodes[node as usize];
         at.fetches += 1;
         if generation.is_some() {
-            at.under_way.insert(key, id);
+            let before = at.under_way.insert(key, id);
+            let alone = before.is_none();
+            self.must(alone, "no key has two shared fetches at a cache");
         }
         if reason == Reason::Prefetch {
             self.tally.prefetched(&self.nodes[node as usize], key);
@@ -572,7 +576,7 @@ impl World {
         for waiter in under_way.waiters {
             let mut reply = self.outcome_for(node, key, outcome, waiter.word, whole);
             reply.first_byte = first_byte.max(waiter.since);
-            self.tell(node, key, waiter.asker, reply);
+            self.tell(node, key, waiter.asker, waiter.since, reply);
         }
         waited += self.divide(node, key, outcome, whole, &under_way.trails);
         self.tally.landed(waited);
@@ -677,14 +681,28 @@ impl World {
         for waiter in late {
             let error = FetchError::Shed(Shed::Deadline);
             let reply = self.without(node, key, error, None, waiter.word);
-            self.tell(node, key, waiter.asker, reply);
+            self.tell(node, key, waiter.asker, waiter.since, reply);
         }
     }
 
     /// Gives an asker its answer.
-    pub(super) fn tell(&mut self, node: u32, key: Key, asker: Asker, reply: Reply) {
+    pub(super) fn tell(
+        &mut self,
+        node: u32,
+        key: Key,
+        asker: Asker,
+        since: Timestamp,
+        reply: Reply,
+    ) {
+        let is_silent = self.nodes[node as usize].state == State::Silent;
         match asker {
-            Asker::Viewer(visitor) => self.hear(visitor, reply),
+            Asker::Viewer(visitor, nth) if is_silent => {
+                // The answer is made, and no byte of it leaves.
+                self.unheard.push((asker, node, key));
+                let gives_up = Event::GivesUp(visitor, nth);
+                self.at(since + TIMEOUT, Rank::Bound, gives_up);
+            }
+            Asker::Viewer(visitor, nth) => self.hear(visitor, nth, reply),
             Asker::Flight(id, nth) => self.answer_later(id, nth, reply.answer),
             Asker::Crowd => {
                 let one = Crowd {
@@ -693,7 +711,7 @@ impl World {
                     count: 1,
                     until: self.now,
                 };
-                self.tally.crowd(&self.nodes, one, 1, &reply);
+                self.tally.crowd_since(&self.nodes, one, 1, since, &reply);
             }
         }
     }

@@ -8,7 +8,8 @@ use rand_chacha::ChaCha8Rng;
 use super::key::Key;
 use super::link::Link;
 use super::node::FlightId;
-use crate::policy::capacity::Capacity;
+use crate::policy::capacity::{Capacity, Latency};
+use crate::policy::key::Kind;
 use crate::time::Timestamp;
 use crate::viewer::chance::{self, Purpose};
 
@@ -37,6 +38,8 @@ pub(super) enum Arrived {
 #[derive(Debug)]
 pub(super) struct Origin {
     capacity: Capacity,
+    /// Mean time for a playlist, if it differs from that for a segment.
+    playlist_latency: Option<Duration>,
     chance: ChaCha8Rng,
     /// Requests that hold a slot, since when.
     in_work: Vec<(Call, Timestamp)>,
@@ -53,9 +56,10 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    pub(super) fn new(capacity: Capacity, seed: u64) -> Self {
+    pub(super) fn new(capacity: Capacity, playlist_latency: Option<Duration>, seed: u64) -> Self {
         Self {
             capacity,
+            playlist_latency,
             chance: chance::generator(seed, Purpose::Origin, 0),
             in_work: Vec::new(),
             queue: VecDeque::new(),
@@ -86,7 +90,14 @@ impl Origin {
     /// Work on a request begins. Returns when it is done.
     fn begins(&mut self, call: Call, now: Timestamp) -> Timestamp {
         self.in_work.push((call, now));
-        now + self.capacity.latency.draw(&mut self.chance) + self.slower
+        let of_playlist = self
+            .playlist_latency
+            .filter(|_| call.key.kind() != Kind::Segment);
+        let latency = Latency {
+            mean: of_playlist.unwrap_or(self.capacity.latency.mean),
+            ..self.capacity.latency
+        };
+        now + latency.draw(&mut self.chance) + self.slower
     }
 
     /// Whether the origin still works on this request: its client has not left.
@@ -120,6 +131,11 @@ impl Origin {
         }
         let next = self.queue.pop_front()?;
         Some((next, self.begins(next, now)))
+    }
+
+    /// Whether no request is under way or waits.
+    pub(super) fn is_idle(&self) -> bool {
+        self.in_work.is_empty() && self.queue.is_empty()
     }
 
     /// How long slots have been held so far, in sum.

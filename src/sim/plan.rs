@@ -28,6 +28,8 @@ pub struct Plan {
     pub streams: Streams,
     /// What the origin can do.
     pub capacity: Capacity,
+    /// Mean time that the origin works on a request for a playlist, if it differs from that for a segment.
+    pub playlist_latency: Option<Duration>,
     /// Edges first, in the order of their numbers; then shields.
     pub nodes: Vec<NodePlan>,
     /// Number of edges.

@@ -116,6 +116,13 @@ impl Simulation {
         self.world.interrupt();
     }
 
+    /// Plays on until nothing is left to happen, and checks what must never happen. `None`: nothing of it has happened.
+    pub fn settle(&mut self) -> Option<&'static str> {
+        while self.world.step() {}
+        self.world.check_the_end();
+        self.world.broken.get()
+    }
+
     /// The results.
     pub fn finish(mut self, about: About) -> Simulated {
         self.world.tally.finish();

@@ -11,7 +11,7 @@ use super::world::{Event, World};
 use crate::policy::collapse::Boarding;
 use crate::policy::edge::{self, Decision, WhyStale};
 use crate::policy::flight::Reason;
-use crate::policy::freshness::Validity;
+use crate::policy::freshness::{Freshness, Validity};
 use crate::policy::retry;
 use crate::policy::status::{FetchError, MissQueue};
 use crate::report::record::ResultWord;
@@ -42,6 +42,9 @@ impl World {
                 return Some(reply);
             }
             State::Silent => {
+                let silence = Answer::None(FetchError::TotalTimeout);
+                let reply = self.reply(ResultWord::Unanswered, silence);
+                self.tally.crowd(&self.nodes, crowd, more, &reply);
                 self.unheard.push((asker, node, key));
                 return None;
             }
@@ -169,6 +172,12 @@ impl World {
 
     pub(super) fn stored(&self, word: ResultWord, last: u64, validity: Option<Validity>) -> Reply {
         let age = validity.map_or(Default::default(), |validity| validity.age(self.now));
+        let may_be_served =
+            validity.is_none_or(|validity| validity.at(self.now) != Freshness::Expired);
+        if !may_be_served && word != ResultWord::Miss {
+            self.broken
+                .set(Some("no object is served beyond its lifetimes"));
+        }
         self.reply(word, Answer::Whole { last, age })
     }
 

@@ -272,12 +272,22 @@ impl Tally {
 
     /// Requests of viewers that follow a player got this answer at once.
     pub(super) fn crowd(&mut self, nodes: &[Node], crowd: Crowd, count: u32, reply: &Reply) {
-        if count == 0 {
-            return;
+        self.crowd_since(nodes, crowd, count, reply.first_byte, reply);
+    }
+
+    /// Requests of viewers that follow a player got this answer, and were sent at an instant.
+    pub(super) fn crowd_since(
+        &mut self,
+        nodes: &[Node],
+        crowd: Crowd,
+        count: u32,
+        sent: Timestamp,
+        reply: &Reply,
+    ) {
+        if count > 0 {
+            let request = self.request_of(crowd, count, sent, reply.first_byte.max(sent), reply);
+            self.request(nodes, &request);
         }
-        let at = reply.first_byte;
-        let request = self.request_of(crowd, count, at, at, reply);
-        self.request(nodes, &request);
     }
 
     /// Requests of viewers that follow a player waited for a flight that has landed at `now`.

@@ -1,13 +1,16 @@
 //! Viewers in virtual time: performs what their players decide.
 
+use std::time::Duration;
+
 use super::agenda::Rank;
 use super::exchange::{Answer, Asker, Crowd, Reply, VisitorId, outcome_of, status_of};
 use super::key::Key;
 use super::node::State;
+use super::split;
 use super::tally::Request;
 use super::world::{Event, Pending, Visitor, World};
 use crate::hls::steering;
-use crate::policy::status::FetchError;
+use crate::policy::status::{FetchError, MissQueue};
 use crate::report::record::ResultWord;
 use crate::time::Timestamp;
 use crate::viewer::audience::Failover;
@@ -39,6 +42,7 @@ impl World {
             stream: record.stream,
             rendition: record.rendition,
             stalls_told: 0,
+            waited: Duration::ZERO,
             offline,
             pending: None,
             asked: 0,
@@ -76,8 +80,12 @@ impl World {
                     visitor.pending = Some(pending);
                     visitor.asked += 1;
                     let (nth, offline) = (visitor.asked, visitor.offline);
-                    let more = (visitor.weight - 1, now + visitor.spread);
+                    let all = (visitor.weight - 1, now + visitor.spread);
                     let key = self.key_of(id, object);
+                    let more = match object {
+                        Object::Segment { .. } => self.after_playlist(id, node, key),
+                        _ => all,
+                    };
                     if offline {
                         let reply =
                             self.reply(ResultWord::Unanswered, Answer::None(FetchError::Connect));
@@ -88,12 +96,12 @@ impl World {
                             until: more.1,
                         };
                         self.tally.crowd(&self.nodes, crowd, more.0, &reply);
-                        return self.hear(id, reply);
+                        return self.hear(id, nth, reply);
                     }
                     if self.nodes[node as usize].state == State::Silent {
                         self.at(now + TIMEOUT, Rank::Bound, Event::GivesUp(id, nth));
                     }
-                    let Some(reply) = self.ask(Asker::Viewer(id), node, key, more) else {
+                    let Some(reply) = self.ask(Asker::Viewer(id, nth), node, key, more) else {
                         return;
                     };
                     let round_trip = self.plan.viewer_round_trip;
@@ -103,6 +111,33 @@ impl World {
                     }
                 }
             }
+        }
+    }
+
+    /// The viewers behind a player that ask for a segment with it. Those that waited for the playlist together ask together; without
+    /// the queue each got it a fetch after its request. The others ask when they would have asked.
+    fn after_playlist(&mut self, id: VisitorId, node: u32, key: Key) -> (u32, Timestamp) {
+        let now = self.now;
+        let Some(visitor) = self.visitors.get_mut(id.place, id.serial) else {
+            return (0, now);
+        };
+        let (count, spread) = (visitor.weight - 1, visitor.spread);
+        let waited = std::mem::take(&mut visitor.waited).min(spread);
+        if waited.is_zero() || count == 0 {
+            return (count, now + spread);
+        }
+        let share = waited.as_secs_f64() / spread.as_secs_f64();
+        let together = split::binomial(count, share, &mut self.nodes[node as usize].chance);
+        let others = Crowd {
+            node,
+            key,
+            count: count - together,
+            until: now + (spread - waited),
+        };
+        self.follow_after(others);
+        match self.plan.miss_queue {
+            MissQueue::Off => (together, now + waited),
+            _ => (together, now),
         }
     }
 
@@ -130,31 +165,35 @@ impl World {
         }
     }
 
-    /// A viewer gets its answer, and goes on when it has come.
-    pub(super) fn hear(&mut self, id: VisitorId, reply: Reply) {
-        let waits = self.visitors.get(id.place, id.serial);
-        if waits.is_some_and(|visitor| visitor.pending.is_some()) {
+    /// A viewer gets the answer to its request of this number, and goes on when it has come. A viewer that has given up hears
+    /// nothing.
+    pub(super) fn hear(&mut self, id: VisitorId, nth: u32, reply: Reply) {
+        if self.waits_for(id, nth) {
             self.told(id, reply);
             let at = self.now + self.plan.viewer_round_trip;
             self.at(at, Rank::Act, Event::Wakes(id));
         }
     }
 
+    /// Whether a viewer waits for the answer to its request of this number.
+    pub(super) fn waits_for(&self, id: VisitorId, nth: u32) -> bool {
+        let visitor = self.visitors.get(id.place, id.serial);
+        visitor.is_some_and(|visitor| visitor.pending.is_some() && visitor.asked == nth)
+    }
+
     /// A request to a silent edge has had no answer for as long as the player waits.
     pub(super) fn give_up(&mut self, id: VisitorId, nth: u32) {
-        let waits = self.visitors.get(id.place, id.serial);
-        if waits.is_some_and(|visitor| visitor.pending.is_some() && visitor.asked == nth) {
-            let reply = self.reply(
-                ResultWord::Unanswered,
-                Answer::None(FetchError::TotalTimeout),
-            );
-            self.hear(id, reply);
-        }
+        let reply = self.reply(
+            ResultWord::Unanswered,
+            Answer::None(FetchError::TotalTimeout),
+        );
+        self.hear(id, nth, reply);
     }
 
     /// The player learns what became of its request.
     fn told(&mut self, id: VisitorId, reply: Reply) {
-        let at = self.now + self.plan.viewer_round_trip;
+        let now = self.now;
+        let at = now + self.plan.viewer_round_trip;
         let (steers, edges) = (
             self.plan.manners.failover == Failover::Steering,
             self.plan.edges,
@@ -165,6 +204,9 @@ impl World {
         let Some(pending) = visitor.pending.take() else {
             return;
         };
+        if let Object::MediaPlaylist { .. } = pending.object {
+            visitor.waited = now.since(pending.sent);
+        }
         let (edge, rendition, offline) = (visitor.edge, visitor.rendition, visitor.offline);
         let key = self.key_of(id, pending.object);
         let bytes = self.bytes_of(key);

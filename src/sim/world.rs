@@ -3,13 +3,14 @@
 //! [`World::step`] takes the next event from the agenda and performs it. What an event means stands beside this file: requests
 //! (`request`), fetches (`fetch`), viewers (`visitor`), the origin's work (`work`), faults (`fault`).
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::agenda::{Agenda, Rank};
 use super::exchange::{Answer, Asker, Crowd, Trail, VisitorId, Waiter};
 use super::key::Key;
-use super::node::{FlightId, Node};
+use super::node::{FlightId, Node, State};
 use super::origin::{Call, Origin};
 use super::plan::Plan;
 use super::stream::Broadcast;
@@ -100,6 +101,8 @@ pub(super) struct Visitor {
     pub(super) stream: u32,
     pub(super) rendition: Option<u32>,
     pub(super) stalls_told: u32,
+    /// How long the last playlist kept its players waiting.
+    pub(super) waited: Duration,
     /// Whether the viewers reach no edge.
     pub(super) offline: bool,
     /// The request under way, if it is not answered yet.
@@ -210,6 +213,8 @@ pub(super) struct World {
     /// The number of the last time at which the origin's line was looked at.
     pub(super) line_looks: u64,
     pub(super) tally: Tally,
+    /// What must never happen, if it has happened.
+    pub(super) broken: Cell<Option<&'static str>>,
     /// Number of events so far.
     pub(super) events: u64,
     /// A digest of all events so far.
@@ -230,7 +235,7 @@ impl World {
             now: Timestamp::ZERO,
             agenda: Agenda::default(),
             broadcast: Broadcast::new(plan.streams.clone()),
-            origin: Origin::new(plan.capacity, plan.seed),
+            origin: Origin::new(plan.capacity, plan.playlist_latency, plan.seed),
             nodes: nodes.collect(),
             flights: Slab::default(),
             visitors: Slab::default(),
@@ -241,6 +246,7 @@ impl World {
             unheard: Vec::new(),
             line_looks: 0,
             tally: Tally::new(&plan),
+            broken: Cell::new(None),
             events: 0,
             digest: 0,
             plan,
@@ -261,6 +267,35 @@ impl World {
         }
         self.at(Timestamp::ZERO, Rank::Bound, Event::Second);
         self.await_next_visit();
+    }
+
+    /// Notes that something has happened that must never happen.
+    pub(super) fn must(&self, holds: bool, what: &'static str) {
+        if !holds {
+            self.broken.set(Some(what));
+        }
+    }
+
+    /// After the last viewer has left and every event has happened, nothing may be left over.
+    pub(super) fn check_the_end(&self) {
+        self.must(self.flights.len() == 0, "every flight lands");
+        self.must(self.visitors.len() == 0, "every viewer leaves");
+        self.must(self.tally.present == 0, "viewers are joins less leaves");
+        self.must(
+            self.unheard.is_empty() || self.nodes.iter().any(|node| node.state == State::Silent),
+            "every request is answered, unless its edge stays silent",
+        );
+        for node in &self.nodes {
+            self.must(node.waiting == 0, "every waiter is woken");
+            self.must(node.held == 0, "every held fetch ends");
+            self.must(node.fetches == 0, "every fetch ends");
+            self.must(node.flights.is_empty(), "every flight leaves its table");
+            self.must(node.gate.under_way() == 0, "every permit is given back");
+        }
+        self.must(
+            self.origin.is_idle(),
+            "every slot of the origin is free again",
+        );
     }
 
     /// Adds an event to the agenda.

@@ -26,6 +26,8 @@ pub(crate) enum Purpose {
     Origin = 13,
     /// In virtual time: how many viewers a cell has.
     Cell = 14,
+    /// In virtual time: a random world.
+    World = 15,
 }
 
 /// The generator for one purpose of one viewer.

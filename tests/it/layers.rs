@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-const PURE: [&str; 9] = [
-    "policy", "hls", "media", "viewer", "likes", "theory", "report", "sim", "top",
+const PURE: [&str; 8] = [
+    "policy", "hls", "media", "viewer", "likes", "theory", "report", "top",
 ];
 
 /// Paths that code in the pure folders must not name.

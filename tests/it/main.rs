@@ -41,6 +41,7 @@ mod origin_stream;
 mod playback;
 mod processes;
 mod replay;
+mod simulation;
 mod surge;
 mod surge_likes;
 mod top;
