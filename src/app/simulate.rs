@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{
+    HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::cli;
@@ -19,7 +21,7 @@ use crate::run::simulated::{self, Planned};
 use crate::run::variation::{Assignment, Varied};
 use crate::scenario;
 use crate::serve::clock::Clock;
-use crate::sim::play::Progress;
+use crate::sim::play::{BYTES_PER_PLAYER, Progress};
 use crate::sim::summary::Simulated;
 use crate::terminal;
 
@@ -64,6 +66,21 @@ pub async fn simulate(flags: cli::Simulate, stop: CancellationToken) -> anyhow::
         .into_iter()
         .map(|(label, varied)| Ok((label, planned(&varied, flags.real)?)))
         .collect::<anyhow::Result<Vec<_>>>()?;
+    if let Some((_, largest)) = planned.iter().max_by_key(|(_, run)| run.plan.visits.len()) {
+        let players = largest.plan.visits.len() as u64;
+        let viewers: u64 = largest
+            .plan
+            .visits
+            .iter()
+            .map(|visit| u64::from(visit.weight))
+            .sum();
+        terminal::remark(&format!(
+            "{} visits of viewers, {} players, about {} of memory for them",
+            HumanCount(viewers),
+            HumanCount(players),
+            HumanBytes(players * BYTES_PER_PLAYER)
+        ));
+    }
     let played = play_all(planned, &stop).await?;
     let summaries: Vec<_> = played.iter().map(|(_, run)| &run.summary).collect();
     if !flags.sweep.is_empty() {

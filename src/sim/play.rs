@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use super::plan::Plan;
+use super::plan::{Plan, Record};
 use super::summary::{self, About, Simulated};
-use super::world::World;
+use super::world::{Visitor, World};
 use crate::report::record::ResultWord;
 use crate::time::Timestamp;
 
@@ -52,6 +52,9 @@ pub struct Progress {
     /// Events so far.
     pub events: u64,
 }
+
+/// Bytes that a player takes, with the events and requests that it has under way, roughly.
+pub const BYTES_PER_PLAYER: u64 = (size_of::<Visitor>() + size_of::<Record>() + 256) as u64;
 
 impl Simulation {
     /// The plan before its first event.
