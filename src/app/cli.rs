@@ -624,7 +624,7 @@ pub struct Simulate {
     /// Play this number of random worlds with random faults, each from a seed of its own, and check what must never happen.
     #[arg(long, value_name = "COUNT", conflicts_with_all = ["scenario", "real", "viewers", "pops", "set", "ab", "sweep", "seeds", "report"])]
     pub random_faults: Option<u64>,
-    /// Play the real profile, with a player for each viewer, instead of the [sim] table.
+    /// Play the real profile, with a player for each viewer, instead of the table `sim`.
     #[arg(long, conflicts_with_all = ["sweep", "set", "viewers", "pops", "ab"])]
     pub real: bool,
     /// Number of viewers, instead of the scenario's.
@@ -633,7 +633,7 @@ pub struct Simulate {
     /// Number of points of presence, instead of the scenario's.
     #[arg(long, value_name = "COUNT")]
     pub pops: Option<u32>,
-    /// Set a key of the [sim] table, such as origin_ms=80; may be given several times.
+    /// Set a key of the table `sim`, such as origin_ms=80; may be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<Assignment>,
     /// How misses are handled: flights or off.

@@ -1,6 +1,6 @@
 //! The agenda: what will happen, in the order of time.
 //!
-//! A timing wheel: [`SLOTS`] slots of about a millisecond, each sorted when its time comes. What lies beyond the wheel waits in
+//! A timing wheel: 4,096 slots of about a millisecond, each sorted when its time comes. What lies beyond the wheel waits in
 //! an overflow and is poured in one turn of the wheel at a time. So adding and taking an event cost the same with a thousand
 //! events pending and with ten million.
 //!
