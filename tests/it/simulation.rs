@@ -42,7 +42,7 @@ fn play(planned: Planned) -> Summary {
 const ALL_SOON: [&str; 3] = [
     "arrivals={ steady = { over_s = 20.0 } }",
     "segment_s=2",
-    "players_per_cell=2",
+    "players_per_cell=4",
 ];
 
 #[test]
