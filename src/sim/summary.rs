@@ -181,6 +181,8 @@ fn origin(world: &World, requests: &[KindRow], elapsed: Duration, interrupted: b
         Some("an edge lost its cache or fell silent in mid-run".to_owned())
     } else if plan.miss_queue == MissQueue::Off && shielded {
         Some("without the queue the shields' own caches answer an unknown part".to_owned())
+    } else if shielded && sums.misses_failed > 0 {
+        Some("a shield answers some of the fetches that failed from what it remembers".to_owned())
     } else if tally.evicted > 0 {
         Some(format!(
             "the caches had to let {} objects go; each of them that is asked for again costs one hit more",
