@@ -52,6 +52,14 @@ enum Tolerance {
     Count(f64),
 }
 
+/// A figure: its name, its unit, its tolerance, and where it stands.
+type Figure = (
+    &'static str,
+    &'static str,
+    Tolerance,
+    fn(&Summary) -> Option<f64>,
+);
+
 impl Twin {
     /// Of a run over sockets and its twins: the first has the same phase, the others begin some milliseconds earlier or later.
     /// What those milliseconds change is no difference between sockets and virtual time, because sockets have no exact
@@ -61,100 +69,69 @@ impl Twin {
             true => Tolerance::Exact,
             false => Tolerance::Share(0.02, 3.0),
         };
-        let asked = |kind| move |summary: &Summary| asked(summary, kind);
-        let word = |word| move |summary: &Summary| word_count(summary, word);
-        let experience = |of: fn(&Summary) -> Option<f64>| move |summary: &Summary| of(summary);
-        let rows = [
-            row(
-                "viewers that started",
-                "",
-                Tolerance::Exact,
-                real,
-                twins,
-                |summary| Some(summary.viewers.started as f64),
-            ),
-            row(
-                "origin hits for segments",
-                "",
-                segments,
-                real,
-                twins,
-                |summary| Some(summary.origin.measured.segment as f64),
-            ),
-            row(
+        let figures: [Figure; 11] = [
+            ("viewers that started", "", Tolerance::Exact, |summary| {
+                Some(summary.viewers.started.into())
+            }),
+            ("origin hits for segments", "", segments, |summary| {
+                Some(summary.origin.measured.segment as f64)
+            }),
+            (
                 "origin hits for media playlists",
                 "",
                 Tolerance::Count(0.03),
-                real,
-                twins,
                 |summary| Some(summary.origin.measured.media_playlist as f64),
             ),
-            row(
+            (
                 "origin hits for multivariant playlists",
                 "",
                 Tolerance::Count(0.03),
-                real,
-                twins,
                 |summary| Some(summary.origin.measured.multivariant as f64),
             ),
-            row(
+            (
                 "requests for segments",
                 "",
                 Tolerance::Share(0.03, 3.0),
-                real,
-                twins,
-                asked(Kind::Segment),
+                |summary| asked(summary, Kind::Segment),
             ),
-            row(
+            (
                 "requests for media playlists",
                 "",
                 Tolerance::Share(0.05, 3.0),
-                real,
-                twins,
-                asked(Kind::MediaPlaylist),
+                |summary| asked(summary, Kind::MediaPlaylist),
             ),
-            row(
-                "collapsed requests",
-                "",
-                Tolerance::Count(0.1),
-                real,
-                twins,
-                word(ResultWord::Collapsed),
-            ),
-            row(
+            ("collapsed requests", "", Tolerance::Count(0.1), |summary| {
+                word_count(summary, ResultWord::Collapsed)
+            }),
+            (
                 "startup, median",
                 "s",
                 Tolerance::Share(0.05, 0.1),
-                real,
-                twins,
-                experience(|summary| summary.experience.startup_p50_s),
+                |summary| summary.experience.startup_p50_s,
             ),
-            row(
+            (
                 "startup, 95th percentile",
                 "s",
                 Tolerance::Share(0.05, 0.15),
-                real,
-                twins,
-                experience(|summary| summary.experience.startup_p95_s),
+                |summary| summary.experience.startup_p95_s,
             ),
-            row(
+            (
                 "stalled share",
                 "%",
                 Tolerance::Share(0.15, 0.5),
-                real,
-                twins,
-                experience(|summary| Some(summary.experience.stalled_share * 100.0)),
+                |summary| Some(summary.experience.stalled_share * 100.0),
             ),
-            row(
+            (
                 "viewers that stalled",
                 "",
                 Tolerance::Count(0.1),
-                real,
-                twins,
-                experience(|summary| Some(summary.experience.viewers_stalled as f64)),
+                |summary| Some(summary.experience.viewers_stalled as f64),
             ),
         ];
-        let rows: Vec<_> = rows.into_iter().flatten().collect();
+        let rows: Vec<_> = figures
+            .into_iter()
+            .filter_map(|figure| row(figure, real, twins))
+            .collect();
         let mut cautions = real.generator_faults.clone();
         if real.interrupted || twins.iter().any(|twin| twin.interrupted) {
             cautions.push("a run was interrupted".to_owned());
@@ -227,14 +204,7 @@ impl Twin {
     }
 }
 
-fn row(
-    what: &str,
-    unit: &str,
-    tolerance: Tolerance,
-    real: &Summary,
-    twins: &[Summary],
-    of: impl Fn(&Summary) -> Option<f64>,
-) -> Option<Row> {
+fn row((what, unit, tolerance, of): Figure, real: &Summary, twins: &[Summary]) -> Option<Row> {
     let real = of(real)?;
     let all: Vec<f64> = twins.iter().filter_map(of).collect();
     let simulated = *all.first()?;

@@ -9,7 +9,6 @@ use crate::policy::limits::Limits;
 use crate::policy::status::MissQueue;
 use crate::scenario::Fault;
 use crate::time::Timestamp;
-use crate::viewer::abr;
 use crate::viewer::audience::Manners;
 use crate::viewer::player::Seat;
 
@@ -38,8 +37,6 @@ pub struct Plan {
     pub viewer_round_trip: Duration,
     /// Time from a cache to its upstream and back.
     pub upstream_round_trip: Duration,
-    /// How players choose a rendition.
-    pub abr: abr::Rule,
     /// How players behave in other respects.
     pub manners: Manners,
     /// How long players keep a steering manifest.

@@ -114,8 +114,9 @@ impl World {
         }
     }
 
-    /// The viewers behind a player that ask for a segment with it. Those that waited for the playlist together ask together; without
-    /// the queue each got it a fetch after its request. The others ask when they would have asked.
+    /// The viewers behind a player that ask for a segment with it. Viewers that waited for one fetch of the
+    /// playlist ask together. Without the queue each had a fetch of its own, so they ask one after another. Viewers that did not wait
+    /// ask at their usual time.
     fn after_playlist(&mut self, id: VisitorId, node: u32, key: Key) -> (u32, Timestamp) {
         let now = self.now;
         let Some(visitor) = self.visitors.get_mut(id.place, id.serial) else {
