@@ -28,7 +28,11 @@ const EVENTS_MAX: u64 = 20_000_000;
 /// Plays the world of a seed.
 pub fn play(seed: u64) -> Played {
     let (scenario, miss_queue) = draw(seed);
-    let plan = simulated::of_real(&scenario, miss_queue, simulated::began());
+    let mut plan = simulated::of_real(&scenario, miss_queue, simulated::began());
+    // Few permits and short queues, so that flights wait, are displaced, and are shed.
+    let mut chance = chance::generator(seed, Purpose::World, 1);
+    plan.limits.origin_at_once_max = 1 + chance::below(12, &mut chance) as usize;
+    plan.limits.origin_queued_max = 1 + chance::below(6, &mut chance) as usize;
     let mut simulation = Simulation::new(plan);
     let never = Timestamp::from_nanos(u64::MAX);
     while simulation.advance(10_000, never) {

@@ -263,7 +263,7 @@ impl World {
         }
     }
 
-    /// A flight has waited for its permit for as long as it may.
+    /// A flight has waited for its permit for as long as it may. Here a displaced flight learns that only now, and not at once.
     pub(super) fn permit_late(&mut self, id: FlightId, nth: u32) {
         let waiting = self.attempt_of(id, nth);
         let Some((node, ticket)) =
@@ -271,11 +271,16 @@ impl World {
         else {
             return;
         };
-        if self.nodes[node as usize].gate.give_up(ticket) {
-            let late = FetchError::Shed(Shed::OriginQueueLate);
-            self.handle(id, Attempt::Failed(late, None));
-            self.drive(id);
+        // A flight that has left the queue without a permit was displaced by a more urgent one.
+        let shed = match self.nodes[node as usize].gate.give_up(ticket) {
+            true => Shed::OriginQueueLate,
+            false => Shed::OriginQueueFull,
+        };
+        if let Some(under_way) = self.under_way(id) {
+            under_way.permit = None;
         }
+        self.handle(id, Attempt::Failed(FetchError::Shed(shed), None));
+        self.drive(id);
     }
 
     /// The flight asks a server.
