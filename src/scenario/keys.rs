@@ -676,11 +676,11 @@ pub const TABLES: &[Table] = &[
                 "Time from a viewer to its edge and back.",
             ),
             may(
-                "upstream_ms",
-                Range::Of(0.0, 10_000.0, "milliseconds"),
-                "0",
+                "shield_ms",
+                Range::Of(0.1, 10_000.0, "milliseconds"),
+                "10",
                 "30.0",
-                "Time from a cache to its upstream and back, beside the origin's own time.",
+                "Time from an edge to its shield and back.",
             ),
             may(
                 "window",

@@ -70,9 +70,9 @@ pub struct SimProfile {
     /// Time from a viewer to its edge and back, in milliseconds.
     #[serde(default = "usual_round_trip")]
     pub viewer_ms: f64,
-    /// Time from a cache to its upstream and back, in milliseconds, beside the origin's own time.
-    #[serde(default)]
-    pub upstream_ms: f64,
+    /// Time from an edge to its shield and back, in milliseconds.
+    #[serde(default = "usual_shield")]
+    pub shield_ms: f64,
     /// Segments that a playlist lists.
     #[serde(default = "usual_window")]
     pub window: u64,
@@ -159,6 +159,10 @@ impl SimFault {
 
 fn usual_round_trip() -> f64 {
     20.0
+}
+
+fn usual_shield() -> f64 {
+    10.0
 }
 
 fn usual_cache() -> u64 {

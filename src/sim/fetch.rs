@@ -330,7 +330,16 @@ impl World {
 
     /// An answer is on its way to a cache.
     pub(super) fn answer_later(&mut self, id: FlightId, nth: u32, answer: Answer) {
-        let at = self.now + self.plan.upstream_round_trip;
+        let asked = self.flights.get(id.place, id.serial);
+        let asked = asked.map(|flight| {
+            let servers = &self.nodes[flight.node as usize].servers;
+            servers[flight.server].who
+        });
+        let round_trip = match asked {
+            Some(Upstream::Shield(_)) => self.plan.shield_round_trip,
+            _ => self.plan.origin_round_trip,
+        };
+        let at = self.now + round_trip;
         self.at(at, Rank::Arrival, Event::Answered(id, nth, answer));
     }
 

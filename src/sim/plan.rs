@@ -35,8 +35,11 @@ pub struct Plan {
     pub edges: u32,
     /// Time from a viewer to its edge and back.
     pub viewer_round_trip: Duration,
-    /// Time from a cache to its upstream and back.
-    pub upstream_round_trip: Duration,
+    /// Time from a cache to the origin and back, beside the origin's own time.
+    pub origin_round_trip: Duration,
+    /// Time from an edge to its shield and back. At 0 each request in the moments in which a playlist is due would begin a fetch of
+    /// its own, because each fetch lands at once.
+    pub shield_round_trip: Duration,
     /// How players behave in other respects.
     pub manners: Manners,
     /// How long players keep a steering manifest.

@@ -148,7 +148,7 @@ impl Tally {
         Self {
             miss_queue: plan.miss_queue,
             segment: plan.streams.segment,
-            fetch: plan.capacity.latency.mean + plan.upstream_round_trip,
+            fetch: plan.capacity.latency.mean + plan.origin_round_trip,
             bytes: plan.streams.bytes(),
             kinds: Default::default(),
             latencies: std::array::from_fn(|_| [latencies(), latencies()]),

@@ -24,7 +24,7 @@ impl World {
         };
         let under_way = self.flights.get_mut(call.flight.place, call.flight.serial);
         if let Some(under_way) = under_way.filter(|flight| flight.nth == call.nth) {
-            under_way.head_at = Some(now + self.plan.upstream_round_trip);
+            under_way.head_at = Some(now + self.plan.origin_round_trip);
             if let Answer::Whole { last, .. } = answer {
                 under_way.last = last;
             }
