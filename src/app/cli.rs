@@ -652,6 +652,13 @@ pub struct Simulate {
     /// Play this number of seeds, one after another from the first on, and print means with their 99 % intervals.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(2..=100), conflicts_with_all = ["ab", "sweep"])]
     pub seeds: Option<u32>,
+    /// Play no faster than this number of virtual seconds per second, such as 60.
+    #[arg(long, value_name = "TIMES", value_parser = speed, conflicts_with_all = ["ab", "sweep", "seeds", "random_faults"])]
+    pub speed: Option<f64>,
+    /// Serve the figures as metrics at this address while the scenario is played, for Prometheus and the dashboards. After the end
+    /// Seawall waits for one more scrape.
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["ab", "sweep", "seeds", "random_faults"])]
+    pub metrics: Option<SocketAddr>,
     /// Write a report to this folder.
     #[arg(long, env = "SEAWALL_REPORT", value_name = "DIR")]
     pub report: Option<PathBuf>,
@@ -661,6 +668,15 @@ pub struct Simulate {
     /// Print the summary as one JSON document.
     #[arg(long)]
     pub json: bool,
+}
+
+/// A speed above 0.
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    match (0.001..=1e9).contains(&speed) {
+        true => Ok(speed),
+        false => Err("a speed is from 0.001 to 1000000000 virtual seconds per second".to_owned()),
+    }
 }
 
 /// Flags of `seawall twin`.

@@ -1,5 +1,6 @@
 //! `seawall simulate`: plays scenarios in virtual time, and reports them as a surge is reported.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +17,14 @@ use crate::report::seeds::Seeds;
 use crate::report::summary::Summary;
 use crate::report::sweep::{Axis, Figures, Sweep};
 use crate::report::{html, text};
+use crate::run::exposed::Exposed;
 use crate::run::random;
 use crate::run::simulated::{self, Planned};
 use crate::run::variation::{Assignment, Varied};
 use crate::scenario;
 use crate::serve::clock::Clock;
+use crate::serve::components::MetricsDoor;
+use crate::serve::metrics::Registry;
 use crate::sim::play::{BYTES_PER_PLAYER, Progress};
 use crate::sim::summary::Simulated;
 use crate::terminal;
@@ -81,7 +85,10 @@ pub async fn simulate(flags: cli::Simulate, stop: CancellationToken) -> anyhow::
             HumanBytes(players * BYTES_PER_PLAYER)
         ));
     }
-    let played = play_all(planned, &stop).await?;
+    let played = match (flags.speed, flags.metrics) {
+        (None, None) => play_all(planned, &stop).await?,
+        (speed, metrics) => play_watched(planned, speed, metrics, &stop).await?,
+    };
     let summaries: Vec<_> = played.iter().map(|(_, run)| &run.summary).collect();
     if !flags.sweep.is_empty() {
         return told_sweep(&flags, &summaries, report);
@@ -251,7 +258,9 @@ async fn play_all(
         let free = free.clone().acquire_owned().await?;
         let (stop, bar) = (stop.clone(), Bar::new(&bars, &label, clock));
         let task = tokio::task::spawn_blocking(move || {
-            let played = simulated::play(planned, clock, &stop, |progress| bar.show(progress));
+            let played = simulated::play(planned, None, clock, &stop, |simulation| {
+                bar.show(&simulation.progress());
+            });
             bar.finish();
             drop(free);
             played
@@ -261,6 +270,48 @@ async fn play_all(
     let mut played = Vec::new();
     for (label, task) in playing {
         played.push((label, task.await?));
+    }
+    Ok(played)
+}
+
+/// How long Seawall waits for the scrape after the end.
+const LAST_SCRAPE: Duration = Duration::from_secs(60);
+
+/// Plays one run, not faster than wanted, while its figures can be scraped.
+async fn play_watched(
+    planned: Vec<(String, Planned)>,
+    speed: Option<f64>,
+    metrics: Option<SocketAddr>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Vec<(String, Simulated)>> {
+    let registry = Registry::new(&[]);
+    let mut exposed = Exposed::new(&registry);
+    let _door = metrics
+        .map(|at| MetricsDoor::open(at, registry))
+        .transpose()?;
+    if let Some(door) = &_door {
+        terminal::remark(&format!("metrics http://{}/metrics", door.addr));
+    }
+    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+    let clock = Clock::start();
+    let mut played = Vec::new();
+    for (label, planned) in planned {
+        let (stop, bar) = (stop.clone(), Bar::new(&bars, &label, clock));
+        let task = tokio::task::spawn_blocking(move || {
+            let played = simulated::play(planned, speed, clock, &stop, |simulation| {
+                bar.show(&simulation.progress());
+                exposed.tell(simulation.figures());
+            });
+            bar.finish();
+            (played, exposed)
+        });
+        let (run, last) = task.await?;
+        exposed = last;
+        played.push((label, run));
+    }
+    if metrics.is_some() {
+        stop.run_until_cancelled(exposed.last_scrape(LAST_SCRAPE))
+            .await;
     }
     Ok(played)
 }

@@ -48,7 +48,7 @@ pub async fn twin(flags: &cli::TwinFlags, stop: CancellationToken) -> anyhow::Re
             let earlier = UnixTime::from_nanos(real.record.began.as_nanos() - 100_000_000);
             let began = earlier + Duration::from_millis((100 + millis) as u64);
             let planned = Planned::real(&scenario, flags.miss_queue, began);
-            simulated::play(planned, clock, &stop, |_| ())
+            simulated::play(planned, None, clock, &stop, |_| ())
         })
         .collect();
     let fixed = matches!(scenario.real.audience.abr, abr::Mode::Fixed(_));

@@ -3,6 +3,7 @@
 //! Retries have a budget: a share of the good fills, so that a failing origin is never asked much more often than a
 //! healthy one. A circuit breaker opens when failures are frequent, and lets one probe through now and then.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::limits::Limits;
@@ -108,10 +109,14 @@ pub fn pause(attempt: u32) -> Duration {
     Duration::from_millis(25) * (1 << attempt.saturating_sub(1).min(4))
 }
 
-/// Seconds until a request that was refused may come back: 1 to 3, drawn from the clock's small digits. So requests
-/// that were refused together do not come back together.
+/// Seconds until a request that was refused may come back.
+pub const COME_BACK_S: RangeInclusive<u64> = 1..=3;
+
+/// Such a number of seconds, drawn from the clock's small digits. So requests that were refused together do not come back
+/// together.
 pub fn come_back_s(now: Timestamp) -> u64 {
-    1 + now.as_nanos() / 1_000 % 3
+    let (least, most) = COME_BACK_S.into_inner();
+    least + now.as_nanos() / 1_000 % (most - least + 1)
 }
 
 /// The breaker's settings.

@@ -35,6 +35,7 @@ pub fn render(runs: &[Run<'_>]) -> String {
         let _ = writeln!(body, "<p class=\"small red\">{}</p>", escape(&fault));
     }
     body.push_str(&charts(&figures::over_time(runs, &backdrop)));
+    body.push_str(&by_place(runs));
     body.push_str("<h2>Distributions</h2>\n");
     body.push_str(&charts(&figures::distributions(runs)));
     body.push_str("<h2>In detail</h2>\n");
@@ -150,6 +151,27 @@ pub fn sweep(sweep: &Sweep) -> String {
     body.push_str("<h2>All runs</h2>\n");
     body.push_str(&tables_of(&[sweep.table()]));
     page(&title, &body)
+}
+
+/// Where and when it happened, if the runs know.
+fn by_place(runs: &[Run<'_>]) -> String {
+    let places = runs
+        .iter()
+        .filter_map(|run| Some((run, run.series.places.as_ref()?)));
+    let mut text = String::new();
+    for (run, places) in places {
+        let maps = places.maps.iter();
+        let pictures: String = maps.map(|map| heat_map::of_places(places, map)).collect();
+        if pictures.is_empty() {
+            continue;
+        }
+        let label = match runs.len() {
+            1 => String::new(),
+            _ => format!(" · {}", escape(run.label)),
+        };
+        let _ = write!(text, "<h2>By place and time{label}</h2>\n{pictures}");
+    }
+    text
 }
 
 /// The opening of a page, which its caller closes.

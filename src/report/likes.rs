@@ -36,6 +36,9 @@ pub struct LikesSummary {
     pub repeats: u64,
     /// Answers that refused an operation or left it in doubt, by their word.
     pub refusals: BTreeMap<String, u64>,
+    /// Batches in which the edges sent them to the origin; `None` if they were not counted.
+    #[serde(default)]
+    pub batches: Option<u64>,
     /// Acknowledged operations per second, over the time from the first wanted operation to the last.
     pub per_s: f64,
     /// The highest number of operations that were wanted within one second and acknowledged in the end.
@@ -86,6 +89,7 @@ pub(super) fn gather(run: &RunRecord) -> Option<LikesSummary> {
         unknown: of_fate(Fate::Unknown),
         repeats: attempts.map(|attempts| attempts.saturating_sub(1)).sum(),
         refusals: likes.refusals.clone(),
+        batches: None,
         per_s: acknowledged as f64 / span.as_secs_f64().max(1.0),
         per_s_most,
         p50_ms: quantile(0.5),

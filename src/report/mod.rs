@@ -30,6 +30,7 @@ mod measures;
 pub mod news;
 mod page;
 pub mod phases;
+pub mod places;
 pub mod predict;
 pub mod record;
 pub mod replay;

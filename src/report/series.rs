@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::places::Places;
 use super::record::{Kind, Level, Outcome, Request, ResultWord, RunRecord};
 use crate::time::Timestamp;
 use crate::viewer::asking::Fate;
@@ -22,6 +23,8 @@ pub const BUCKETS_MAX: u32 = 600;
 pub struct Series {
     /// Sorted by time, without gaps.
     pub buckets: Vec<Bucket>,
+    /// Places over time, in virtual time.
+    pub places: Option<Places>,
 }
 
 /// The figures of one part of a run.
@@ -92,7 +95,10 @@ impl Series {
                 .filter(|level| (bucket.from..bucket.until()).contains(&level.at));
             bucket.waiters = within.filter_map(|level| level.waiters).max();
         }
-        Self { buckets }
+        Self {
+            buckets,
+            places: None,
+        }
     }
 
     /// The text of `timeseries.csv`: a header with the names in [`COLUMNS`], then one line per bucket. Unknown values are

@@ -512,6 +512,16 @@ fn likes_rows(likes: &LikesSummary) -> Vec<(&'static str, String)> {
             ),
         ),
     ]);
+    if let Some(batches) = likes.batches {
+        let each = likes.acknowledged as f64 / batches.max(1) as f64;
+        rows.push((
+            "sent on by the edges",
+            format!(
+                "{} batches: {each:.1} acknowledged operations in each, on average",
+                grouped(batches)
+            ),
+        ));
+    }
     if let Some(queue) = likes.queue {
         rows.push((
             "the origin's queue",
@@ -650,7 +660,7 @@ pub(super) fn edges(summary: &Summary) -> Table {
             Cell::figure(edge.origin_hits.map_or_else(unknown, grouped)),
         ]);
         table.rows.push(cells);
-        if let Some(name) = &edge.name {
+        if let Some(name) = edge.name.as_ref().filter(|name| **name != edge.target) {
             reached.push(format!("{name} at {}", edge.target));
         }
     }

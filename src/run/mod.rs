@@ -5,6 +5,7 @@ pub mod ab;
 pub mod ask;
 pub mod cluster;
 pub mod compose;
+pub mod exposed;
 pub mod faults;
 pub mod like_counts;
 pub mod processes;

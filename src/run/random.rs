@@ -12,6 +12,7 @@ use crate::viewer::abr;
 use crate::viewer::arrivals::Arrivals;
 use crate::viewer::audience::{Failover, Polling, Retries, Sessions};
 use crate::viewer::chance::{self, Purpose};
+use crate::viewer::likes::{Burst, LikesPlan};
 
 /// A world that was played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +139,17 @@ fn draw(seed: u64) -> (Scenario, MissQueue) {
             real.faults.push(fault);
         }
     }
+    real.likes = (one_of(2) == 0).then(|| LikesPlan {
+        per_s: f64::from(1 + one_of(300)),
+        like_percent: 20.0,
+        unlike_percent: 5.0,
+        hearts_max: 5,
+        bursts: vec![Burst {
+            at_s: 5.0,
+            over_s: 3.0,
+            per_s: f64::from(1 + one_of(20_000)),
+        }],
+    });
     let miss_queue = match one_of(4) {
         0 => MissQueue::Off,
         _ => MissQueue::Flights,

@@ -19,7 +19,7 @@ use crate::scenario::{Scenario, SimProfile};
 use crate::serve::clock::Clock;
 use crate::sim::crowd::{self, Division};
 use crate::sim::plan::{NodePlan, Plan, Record};
-use crate::sim::play::{Progress, Simulation};
+use crate::sim::play::Simulation;
 use crate::sim::stream::Streams;
 use crate::sim::summary::{About, Simulated};
 use crate::time::{Timestamp, UnixTime};
@@ -29,6 +29,9 @@ use crate::viewer::player::{Chances, Seat};
 
 /// How long players keep a steering manifest: a run is short.
 pub const STEERING_TTL: Duration = Duration::from_secs(10);
+
+/// How long the origin takes to make a batch of likes durable in the twin of a run: an `fsync` of a usual SSD.
+const LIKES_COMMIT: Duration = Duration::from_millis(5);
 
 /// The real profile in virtual time, with a player for each viewer, from this UNIX time on.
 pub fn of_real(scenario: &Scenario, miss_queue: MissQueue, unix_at_zero: UnixTime) -> Plan {
@@ -115,6 +118,8 @@ pub fn of_real(scenario: &Scenario, miss_queue: MissQueue, unix_at_zero: UnixTim
         steering_ttl: STEERING_TTL,
         renditions: (0..ladder.len() as u32).collect(),
         visits: visits.into_iter().map(record).collect(),
+        likes: real.likes.clone(),
+        likes_commit: LIKES_COMMIT,
         faults: real.faults.clone(),
     }
 }
@@ -208,6 +213,8 @@ pub fn of_sim(profile: &SimProfile, seed: u64, miss_queue: MissQueue) -> Plan {
         steering_ttl: STEERING_TTL,
         renditions: (0..ladder.len() as u32).collect(),
         visits,
+        likes: profile.likes.clone(),
+        likes_commit: seconds(profile.likes_commit_ms / 1e3),
         faults: profile
             .faults
             .iter()
@@ -393,27 +400,43 @@ fn digest(bytes: &[u8]) -> u64 {
 
 /// Events between two looks at the clock and at the stop signal.
 const EVENTS_AT_ONCE: u32 = 20_000;
+/// How long a paced simulation sleeps at most.
+const NAP: Duration = Duration::from_millis(20);
 
-/// Plays a run to its end, or until `stop`. `told` hears of its progress ten times a second.
+/// Plays a run to its end, or until `stop`: as fast as it goes, or so many times faster than real time. `told` hears of it ten times
+/// a second, and at the end.
 pub fn play(
     planned: Planned,
+    speed: Option<f64>,
     clock: Clock,
     stop: &CancellationToken,
-    mut told: impl FnMut(&Progress),
+    mut told: impl FnMut(&Simulation),
 ) -> Simulated {
     let mut simulation = Simulation::new(planned.plan);
-    let mut told_at = clock.now();
-    let never = Timestamp::from_nanos(u64::MAX);
-    while simulation.advance(EVENTS_AT_ONCE, never) {
+    let began = clock.now();
+    let mut told_at = began;
+    loop {
+        let now = clock.now();
+        let until = match speed {
+            None => Timestamp::from_nanos(u64::MAX),
+            Some(speed) => Timestamp::ZERO + now.since(began).mul_f64(speed),
+        };
+        if simulation.now() <= until {
+            if !simulation.advance(EVENTS_AT_ONCE, until) {
+                break;
+            }
+        } else {
+            std::thread::sleep(NAP);
+        }
         if stop.is_cancelled() {
             simulation.interrupt();
             break;
         }
-        let now = clock.now();
         if now.since(told_at) >= Duration::from_millis(100) {
             told_at = now;
-            told(&simulation.progress());
+            told(&simulation);
         }
     }
+    told(&simulation);
     simulation.finish(planned.about)
 }

@@ -8,6 +8,7 @@ use toml::Value;
 
 use crate::policy::status::MissQueue;
 use crate::scenario::Scenario;
+use crate::viewer::likes::LikesPlan;
 
 /// A key and some values, written `KEY=A,B,C`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +113,9 @@ impl Varied {
             (Some(Value::Float(_)), Value::Integer(whole)) => Value::Float(whole as f64),
             (_, value) => value,
         };
+        if set.key == "viewers" {
+            scale_likes(sim, &value);
+        }
         sim.insert(set.key.clone(), value);
         let text = toml::to_string(&table)?;
         let scenario = crate::scenario::parse("--set", &text)
@@ -120,6 +124,22 @@ impl Varied {
             scenario,
             ..self.clone()
         })
+    }
+}
+
+/// Likes per second grow and shrink with the number of viewers.
+fn scale_likes(sim: &mut toml::Table, viewers: &Value) {
+    let before = sim.get("viewers").and_then(Value::as_integer);
+    let (Some(before), Some(after)) = (before, viewers.as_integer()) else {
+        return;
+    };
+    let factor = after as f64 / before.max(1) as f64;
+    let likes = sim.get("likes").cloned();
+    if let Some(mut likes) = likes.and_then(|likes| likes.try_into::<LikesPlan>().ok()) {
+        likes.scale(factor);
+        if let Ok(likes) = Value::try_from(likes) {
+            sim.insert("likes".to_owned(), likes);
+        }
     }
 }
 
@@ -146,6 +166,23 @@ mod tests {
             Some(25)
         );
         assert_eq!(sim("abr=hls.js").abr, Some(crate::viewer::abr::Rule::HlsJs));
+        let storm = Varied {
+            scenario: scenario::find("goal-like-storm").unwrap(),
+            ..varied()
+        };
+        let rate = |storm: &Varied| {
+            storm
+                .scenario
+                .sim
+                .as_ref()
+                .unwrap()
+                .likes
+                .as_ref()
+                .unwrap()
+                .per_s
+        };
+        let tenth = storm.with(&"viewers=2500000".parse().unwrap()).unwrap();
+        assert_eq!(rate(&tenth) * 10.0, rate(&storm));
         assert_eq!(set("miss-queue=off").unwrap().miss_queue, MissQueue::Off);
         for wrong in ["viewer=3", "viewers=many", "pops=0", "miss_queue=never"] {
             assert!(set(wrong).is_err(), "{wrong}");

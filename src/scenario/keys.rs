@@ -7,7 +7,7 @@ use toml::Value;
 
 use crate::config::Config;
 use crate::hls::timeline::PARTS_PER_SEGMENT;
-use crate::viewer::likes::{HEARTS_MAX, RATE_MAX_PER_S};
+use crate::viewer::likes::{HEARTS_MAX, RATE_MAX_PER_S, SIM_RATE_MAX_PER_S};
 
 /// A table of a scenario.
 #[derive(Debug)]
@@ -113,6 +113,54 @@ const fn may(
         ..must(name, range, example, says)
     }
 }
+
+/// What viewers like, at most so many operations per second.
+const fn likes(most: f64) -> [Key; 4] {
+    [
+        must(
+            "per_s",
+            Range::Of(0.0, most, "per second"),
+            "40.0",
+            "Operations of all viewers together.",
+        ),
+        must(
+            "like_percent",
+            PERCENT,
+            "20.0",
+            "Operations that are likes.",
+        ),
+        must(
+            "unlike_percent",
+            PERCENT,
+            "4.0",
+            "Operations that take a like back; all others are hearts.",
+        ),
+        must(
+            "hearts_max",
+            Range::Of(1.0, HEARTS_MAX as f64, "hearts"),
+            "5",
+            "Hearts in one operation, at most.",
+        ),
+    ]
+}
+
+const fn bursts(most: f64) -> [Key; 3] {
+    [
+        must("at_s", AT, "20.0", "When it begins."),
+        must("over_s", SPAN, "5.0", "How long it lasts."),
+        must(
+            "per_s",
+            Range::Above0(most, "per second"),
+            "1000.0",
+            "Operations on top of the others.",
+        ),
+    ]
+}
+
+static LIKES: [Key; 4] = likes(RATE_MAX_PER_S);
+static BURSTS: [Key; 3] = bursts(RATE_MAX_PER_S);
+static SIM_LIKES: [Key; 4] = likes(SIM_RATE_MAX_PER_S);
+static SIM_BURSTS: [Key; 3] = bursts(SIM_RATE_MAX_PER_S);
 
 const ANY: Range = Range::Any;
 const PERCENT: Range = Range::Of(0.0, 100.0, "per cent");
@@ -464,48 +512,14 @@ pub const TABLES: &[Table] = &[
         several: false,
         optional: true,
         says: "What viewers like.",
-        keys: &[
-            must(
-                "per_s",
-                Range::Of(0.0, RATE_MAX_PER_S, "per second"),
-                "40.0",
-                "Operations of all viewers together.",
-            ),
-            must(
-                "like_percent",
-                PERCENT,
-                "20.0",
-                "Operations that are likes.",
-            ),
-            must(
-                "unlike_percent",
-                PERCENT,
-                "4.0",
-                "Operations that take a like back; all others are hearts.",
-            ),
-            must(
-                "hearts_max",
-                Range::Of(1.0, HEARTS_MAX as f64, "hearts"),
-                "5",
-                "Hearts in one operation, at most.",
-            ),
-        ],
+        keys: &LIKES,
     },
     Table {
         path: "real.likes.bursts",
         several: true,
         optional: true,
         says: "A time with more operations, as after a goal.",
-        keys: &[
-            must("at_s", AT, "20.0", "When it begins."),
-            must("over_s", SPAN, "5.0", "How long it lasts."),
-            must(
-                "per_s",
-                Range::Above0(RATE_MAX_PER_S, "per second"),
-                "1000.0",
-                "Operations on top of the others.",
-            ),
-        ],
+        keys: &BURSTS,
     },
     Table {
         path: "real.faults",
@@ -731,6 +745,13 @@ pub const TABLES: &[Table] = &[
                 "16",
                 "Most players for the viewers of one rendition at one point of presence; if there are more viewers, a player decides for several.",
             ),
+            may(
+                "likes_commit_ms",
+                Range::Of(0.1, 60_000.0, "milliseconds"),
+                "5",
+                "5.0",
+                "How long the origin takes to make a batch of likes durable.",
+            ),
             ARRIVALS,
             SESSIONS,
         ],
@@ -764,6 +785,20 @@ pub const TABLES: &[Table] = &[
         keys: INTERMISSION,
     },
     Table {
+        path: "sim.likes",
+        several: false,
+        optional: true,
+        says: "What viewers like in virtual time.",
+        keys: &SIM_LIKES,
+    },
+    Table {
+        path: "sim.likes.bursts",
+        several: true,
+        optional: true,
+        says: "A time with more operations in virtual time.",
+        keys: &SIM_BURSTS,
+    },
+    Table {
         path: "sim.faults",
         several: true,
         optional: true,
@@ -778,6 +813,13 @@ pub const TABLES: &[Table] = &[
                 "1",
                 "30",
                 "Number of edges that it meets, from the named edge on.",
+            ),
+            may(
+                "apart",
+                Range::Of(1.0, 10_000.0, "edges"),
+                "1",
+                "10",
+                "Number of edges from one of them to the next.",
             ),
             may(
                 "each_after_s",

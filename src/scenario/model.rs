@@ -111,6 +111,12 @@ pub struct SimProfile {
     /// Viewers that seek back to earlier media.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seekers: Option<Seekers>,
+    /// What viewers like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likes: Option<LikesPlan>,
+    /// How long the origin takes to make a batch of likes durable, in milliseconds.
+    #[serde(default = "usual_commit")]
+    pub likes_commit_ms: f64,
     /// Faults and their times.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<SimFault>,
@@ -133,6 +139,9 @@ pub struct SimFault {
     /// Number of edges that it meets, from that edge on.
     #[serde(default = "one")]
     pub edges: u32,
+    /// Number of edges from one of them to the next.
+    #[serde(default = "one")]
+    pub apart: u32,
     /// How much later it meets each next edge.
     #[serde(default)]
     pub each_after_s: f64,
@@ -141,15 +150,16 @@ pub struct SimFault {
 impl SimFault {
     /// The faults of the single edges.
     pub fn each(&self) -> impl Iterator<Item = Fault> {
-        (0..self.edges.max(1)).map(|nth| {
+        let apart = self.apart;
+        (0..self.edges.max(1)).map(move |nth| {
             let later = self.each_after_s * f64::from(nth);
             Fault {
                 at_s: self.at_s + later,
                 until_s: self.until_s.map(|until_s| until_s + later),
                 what: match self.what {
-                    FaultKind::EdgeKilled(edge) => FaultKind::EdgeKilled(edge + nth),
-                    FaultKind::EdgeSilent(edge) => FaultKind::EdgeSilent(edge + nth),
-                    FaultKind::EdgeRestarted(edge) => FaultKind::EdgeRestarted(edge + nth),
+                    FaultKind::EdgeKilled(edge) => FaultKind::EdgeKilled(edge + nth * apart),
+                    FaultKind::EdgeSilent(edge) => FaultKind::EdgeSilent(edge + nth * apart),
+                    FaultKind::EdgeRestarted(edge) => FaultKind::EdgeRestarted(edge + nth * apart),
                     other => other,
                 },
             }
@@ -159,6 +169,10 @@ impl SimFault {
 
 fn usual_round_trip() -> f64 {
     20.0
+}
+
+fn usual_commit() -> f64 {
+    5.0
 }
 
 fn usual_shield() -> f64 {

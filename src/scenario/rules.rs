@@ -16,6 +16,9 @@ const PERCENT: RangeInclusive<f64> = 0.0..=100.0;
 /// A time of a run, in seconds.
 const SPAN_S: RangeInclusive<f64> = 0.0..=86_400.0;
 
+const LIKES_RULE: &str =
+    "must have a rate above 0 or bursts, at most 100 per cent in sum, and at most 100 bursts";
+
 /// The first key whose value is out of range, and the rule.
 pub(super) fn broken(scenario: &Scenario) -> Option<(String, String)> {
     let Ok(numbers) = toml::Value::try_from(scenario) else {
@@ -131,7 +134,16 @@ pub(super) fn broken(scenario: &Scenario) -> Option<(String, String)> {
         rule(
             likes.as_ref().is_none_or(LikesPlan::is_possible),
             "real.likes",
-            "must have a rate above 0 or bursts, at most 100 per cent in sum, and at most 100 bursts",
+            LIKES_RULE,
+        ),
+        rule(
+            scenario
+                .sim
+                .as_ref()
+                .and_then(|sim| sim.likes.as_ref())
+                .is_none_or(LikesPlan::is_possible),
+            "sim.likes",
+            LIKES_RULE,
         ),
         odd_fault("real.faults", faults.iter().cloned(), cluster.edges),
         rule(

@@ -63,6 +63,7 @@ impl World {
     /// A cache dies with all that it holds; who waits for it sees a broken connection.
     fn kill(&mut self, node: u32) {
         self.nodes[node as usize].state = State::Killed;
+        self.lose_likes(node);
         let limits = self.plan.limits;
         self.nodes[node as usize].forget_all(&limits);
         for (place, serial) in self.flights.names() {

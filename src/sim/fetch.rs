@@ -312,7 +312,8 @@ impl World {
             false => (first_byte, FetchError::FirstByteTimeout),
         };
         self.at(at, Rank::Bound, Event::Silence(id, nth, error));
-        self.tally.fetches(&self.nodes[node as usize], key, reason);
+        self.tally
+            .fetches(&self.nodes[node as usize], key, reason, self.now);
         match who {
             Upstream::Origin => self.ask_origin(Call {
                 flight: id,

@@ -72,6 +72,8 @@ pub(super) enum State {
 /// A cache.
 #[derive(Debug)]
 pub(super) struct Node {
+    /// Its number: edges come first.
+    pub(super) index: u32,
     pub(super) name: String,
     /// The caches that ask the origin together: the group of shields, or the edge itself.
     pub(super) group: u32,
@@ -117,6 +119,7 @@ impl Node {
                 .collect(),
         };
         Self {
+            index,
             name: plan.name,
             group: plan.group,
             is_shield: plan.is_shield,

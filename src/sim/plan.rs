@@ -10,6 +10,7 @@ use crate::policy::status::MissQueue;
 use crate::scenario::Fault;
 use crate::time::Timestamp;
 use crate::viewer::audience::Manners;
+use crate::viewer::likes::LikesPlan;
 use crate::viewer::player::Seat;
 
 /// A world, and what happens in it.
@@ -48,6 +49,10 @@ pub struct Plan {
     pub renditions: Vec<u32>,
     /// The viewers, in the order in which they arrive.
     pub visits: Vec<Record>,
+    /// What they like.
+    pub likes: Option<LikesPlan>,
+    /// Time in which the origin makes a batch of likes durable.
+    pub likes_commit: Duration,
     /// Faults, and when they come.
     pub faults: Vec<Fault>,
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use super::plan::{Plan, Record};
 use super::summary::{self, About, Simulated};
 use super::world::{Visitor, World};
-use crate::report::record::ResultWord;
+use crate::policy::key;
+use crate::report::record::{Kind, ResultWord};
 use crate::time::Timestamp;
+use crate::viewer::buffer::Playback;
 
 /// A simulation under way.
 #[derive(Debug)]
@@ -51,6 +53,29 @@ pub struct Progress {
     pub stalls: u64,
     /// Events so far.
     pub events: u64,
+}
+
+/// What has happened so far, in the terms of metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Requests that have ended, by the kind of object and by what became of them.
+    pub requests: [[u64; ResultWord::ALL.len()]; Kind::ALL.len()],
+    /// Requests that the origin has had, by the kind of object.
+    pub origin: [u64; key::Kind::ALL.len()],
+    /// Requests of these that it has refused.
+    pub shed: [u64; key::Kind::ALL.len()],
+    /// Requests that wait for a flight now.
+    pub waiting: [u64; key::Kind::ALL.len()],
+    /// Viewers that are present, by what their players show.
+    pub viewers: [u64; Playback::ALL.len()],
+    /// Viewers that have arrived.
+    pub joins: u64,
+    /// Rebuffering events.
+    pub stalls: u64,
+    /// Batches of likes that edges have sent.
+    pub like_batches: u64,
+    /// Likes and bundles of hearts that were acknowledged.
+    pub likes: u64,
 }
 
 /// Bytes that a player takes, with the events and requests that it has under way, roughly.
@@ -111,6 +136,31 @@ impl Simulation {
             stalls: tally.stalls,
             events: self.world.events,
         }
+    }
+
+    /// What has happened so far. It looks at every player, so it is for once a second.
+    pub fn figures(&self) -> Figures {
+        let world = &self.world;
+        let tally = &world.tally;
+        let mut figures = Figures {
+            requests: std::array::from_fn(|kind| tally.kinds[kind].words),
+            origin: tally.hits,
+            shed: tally.shed,
+            joins: tally.arrived,
+            stalls: tally.stalls,
+            ..Figures::default()
+        };
+        for visitor in world.visitors.iter() {
+            figures.viewers[visitor.player.playback() as usize] += u64::from(visitor.weight);
+        }
+        for flight in world.flights.iter() {
+            figures.waiting[flight.key.kind() as usize] += flight.waiters.len() as u64;
+        }
+        if let Some(likes) = &world.likes {
+            figures.like_batches = likes.told.batches;
+            figures.likes = likes.told.acknowledged.count();
+        }
+        figures
     }
 
     /// Ends the simulation here: all viewers are cut off.

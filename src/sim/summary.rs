@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::likes::Likes;
 use super::tally::{OfKind, Second, Segments, Tally};
 use super::world::World;
 use crate::policy::key;
@@ -20,6 +21,7 @@ use crate::report::settings::Setting;
 use crate::report::summary::{self, KindRow, Origin, Summary, Term, VERSION, Viewers, Waiters};
 use crate::report::thresholds::{Thresholds, Verdict};
 use crate::report::verdict;
+use crate::scenario::Fault;
 use crate::theory::collapse::Demand;
 use crate::time::{Timestamp, UnixTime};
 
@@ -115,12 +117,12 @@ pub(super) fn of(world: &World, about: About, interrupted: bool) -> Simulated {
                 (waited, value.count_at_value())
             })),
         },
-        likes: None,
+        likes: world.likes.as_ref().map(Likes::summary),
     };
     summary.checks = verdict::check(&summary, &about.thresholds);
     summary.verdict = verdict::of(&summary);
     Simulated {
-        series: series(tally, elapsed),
+        series: series(world, elapsed),
         summary,
     }
 }
@@ -158,7 +160,7 @@ fn origin(world: &World, requests: &[KindRow], elapsed: Duration, interrupted: b
         media_playlist: hits(key::Kind::MediaPlaylist),
         multivariant: hits(key::Kind::Multivariant),
         other: hits(key::Kind::Other),
-        shed: tally.shed,
+        shed: tally.shed.iter().sum(),
         per_client: clients
             .map(|(node, hits)| (node.name.clone(), *hits))
             .collect(),
@@ -206,7 +208,7 @@ fn origin(world: &World, requests: &[KindRow], elapsed: Duration, interrupted: b
         fetch_ms: fetch,
         window_ms: plan.streams.segment.as_secs_f64() * 1e3,
         expected_media_playlists: expected_playlists(world, requests, elapsed, fetch),
-        shed_share: Some(ratio(tally.shed, all)),
+        shed_share: Some(ratio(tally.shed.iter().sum(), all)),
         shed_share_expected: predict::shed_share(&tally.levels, plan.capacity),
         offload: Some(1.0 - ratio(all, asked)),
         offload_segments: Some(1.0 - ratio(segment_hits, sums.asked)),
@@ -314,19 +316,29 @@ fn latencies(tally: &Tally) -> Vec<latency::Row> {
     by_kind.chain(by_word).flatten().collect()
 }
 
+/// The faults that have begun. Those of one kind that meet several edges at once stand together.
 fn faults(world: &World, elapsed: Duration) -> Vec<FaultRow> {
     let began = |at_s: &f64| *at_s <= elapsed.as_secs_f64();
-    let faults = world.plan.faults.iter();
-    let mut rows: Vec<_> = faults
-        .filter(|fault| began(&fault.at_s))
-        .map(|fault| FaultRow {
-            from_s: fault.at_s,
-            until_s: fault.until_s.filter(began),
-            what: fault.what.to_string(),
+    let mut faults: Vec<_> = world.plan.faults.iter().collect();
+    faults.retain(|fault| began(&fault.at_s));
+    faults.sort_by(|one, other| one.at_s.total_cmp(&other.at_s));
+    let together = faults.chunk_by(|one, other| {
+        let same = std::mem::discriminant(&one.what) == std::mem::discriminant(&other.what);
+        let edges = one.what.edge().is_some() && same;
+        edges && (one.at_s, one.until_s) == (other.at_s, other.until_s)
+    });
+    let row = |faults: &[&Fault]| {
+        let first = faults.first()?;
+        Some(FaultRow {
+            from_s: first.at_s,
+            until_s: first.until_s.filter(began),
+            what: match faults.len() {
+                1 => first.what.to_string(),
+                count => format!("{}, and {} edges more", first.what, count - 1),
+            },
         })
-        .collect();
-    rows.sort_by(|one, other| one.from_s.total_cmp(&other.from_s));
-    rows
+    };
+    together.filter_map(row).collect()
 }
 
 /// The seconds of a span.
@@ -433,7 +445,8 @@ fn edges(world: &World) -> Vec<EdgeRow> {
     rows.collect()
 }
 
-fn series(tally: &Tally, elapsed: Duration) -> Series {
+fn series(world: &World, elapsed: Duration) -> Series {
+    let (tally, plan) = (&world.tally, &world.plan);
     let seconds = tally.seconds.len();
     let width = seconds.div_ceil(BUCKETS_MAX as usize).max(1);
     let viewers = viewers_each_second(tally);
@@ -472,10 +485,14 @@ fn series(tally: &Tally, elapsed: Duration) -> Series {
                 rebuffering: chunk.iter().map(|second| second.stalled).sum::<f64>() / span_s,
                 segment_p50_ms: None,
                 segment_p99_ms: None,
-                likes: 0,
+                likes: world
+                    .likes
+                    .as_ref()
+                    .map_or(0, |likes| likes.in_seconds(from, chunk.len())),
             }
         });
     Series {
         buckets: buckets.collect(),
+        places: (plan.edges > 1).then(|| tally.places.report(elapsed)),
     }
 }

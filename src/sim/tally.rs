@@ -12,6 +12,7 @@ use hdrhistogram::Histogram;
 use super::exchange::{Crowd, Reply, Trail, kind_of, outcome_of, status_of};
 use super::key::Key;
 use super::node::Node;
+use super::places::Places;
 use super::plan::Plan;
 use super::stream::PLAYLIST_BYTES;
 use crate::policy::flight::Reason;
@@ -101,6 +102,7 @@ pub(super) type Latencies = Histogram<u64>;
 pub(super) struct Tally {
     miss_queue: MissQueue,
     segment: Duration,
+    viewer_round_trip: Duration,
     fetch: Duration,
     /// Bytes of a segment of each rendition.
     bytes: Vec<u64>,
@@ -114,6 +116,8 @@ pub(super) struct Tally {
     /// First bytes of segments that missed.
     pub(super) fetches_took: Latencies,
     pub(super) seconds: Vec<Second>,
+    /// By place and time.
+    pub(super) places: Places,
     /// Of each edge: requests, hits, collapsed, misses, failures.
     pub(super) of_edges: Vec<[u64; 5]>,
     live: BTreeMap<u64, HashMap<(u32, u32), OfSegment, FixedState>>,
@@ -121,7 +125,8 @@ pub(super) struct Tally {
     /// Hits by kind of object: multivariant, media playlists, segments, others.
     pub(super) hits: [u64; key::Kind::ALL.len()],
     pub(super) hits_of: Vec<u64>,
-    pub(super) shed: u64,
+    /// Hits of these that the origin refused.
+    pub(super) shed: [u64; key::Kind::ALL.len()],
     pub(super) retries: u64,
     pub(super) prefetches: u64,
     pub(super) evicted: u64,
@@ -148,6 +153,7 @@ impl Tally {
         Self {
             miss_queue: plan.miss_queue,
             segment: plan.streams.segment,
+            viewer_round_trip: plan.viewer_round_trip,
             fetch: plan.capacity.latency.mean + plan.origin_round_trip,
             bytes: plan.streams.bytes(),
             kinds: Default::default(),
@@ -156,12 +162,13 @@ impl Tally {
             waits: latencies(),
             fetches_took: latencies(),
             seconds: Vec::new(),
+            places: Places::new(plan.edges, plan.length()),
             of_edges: vec![[0; 5]; plan.edges as usize],
             live: BTreeMap::new(),
             segments: Segments::default(),
             hits: [0; 4],
             hits_of: vec![0; plan.nodes.len()],
-            shed: 0,
+            shed: [0; 4],
             retries: 0,
             prefetches: 0,
             evicted: 0,
@@ -213,6 +220,9 @@ impl Tally {
                 _ => {}
             }
             of_edge[4] += if failed { count } else { 0 };
+            if failed {
+                self.places.at(request.node, request.due).failures += count;
+            }
         }
         let micros = |since: Timestamp| (request.finished.since(since).as_micros() as u64).max(1);
         if request.outcome == Outcome::Ok {
@@ -317,7 +327,10 @@ impl Tally {
     }
 
     /// A cache has asked its upstream.
-    pub(super) fn fetches(&mut self, node: &Node, key: Key, reason: Reason) {
+    pub(super) fn fetches(&mut self, node: &Node, key: Key, reason: Reason, now: Timestamp) {
+        if !node.is_shield {
+            self.places.at(node.index, now).fetches += 1;
+        }
         let is_first = matches!(reason, Reason::Miss | Reason::Refresh | Reason::Prefetch);
         if !is_first && key.kind() == key::Kind::Segment && node.asks_origin() {
             self.retries += 1;
@@ -336,7 +349,7 @@ impl Tally {
     pub(super) fn hit(&mut self, node: &Node, client: u32, key: Key, shed: bool, now: Timestamp) {
         self.hits[key.kind() as usize] += 1;
         self.hits_of[client as usize] += 1;
-        self.shed += u64::from(shed);
+        self.shed[key.kind() as usize] += u64::from(shed);
         self.second(now).origin += 1;
         if key.kind() == key::Kind::Segment {
             self.of_segment(node.group, key).hits += 1;
@@ -354,7 +367,7 @@ impl Tally {
             at: now.since(Timestamp::ZERO),
             viewers: self.present.min(u32::MAX.into()) as u32,
             origin_hits: Some(self.hits.iter().sum()),
-            origin_shed: Some(self.shed),
+            origin_shed: Some(self.shed.iter().sum()),
             origin_busy: Some(busy),
             waiters: Some(waiters),
         });
@@ -372,6 +385,7 @@ impl Tally {
     pub(super) fn leaves(
         &mut self,
         now: Timestamp,
+        edge: u32,
         weight: u32,
         quality: &Quality,
         stalls: &[(Timestamp, Timestamp)],
@@ -381,6 +395,7 @@ impl Tally {
         self.second(now).change -= weight as i64;
         for &(from, until) in stalls {
             self.stalled(from, until, weight as f64);
+            self.places.stalled(edge, from, until, weight as f64);
         }
         self.experience.add(quality, weight);
     }
@@ -478,7 +493,7 @@ impl Tally {
             due: sent,
             sent,
             first_byte: reply.first_byte,
-            finished,
+            finished: finished + self.viewer_round_trip,
             word: reply.word,
             outcome,
             status: status_of(reply.answer),

@@ -48,6 +48,9 @@ impl World {
             asked: 0,
         });
         self.tally.arrives(self.now, record.weight);
+        if let Some(likes) = &mut self.likes {
+            likes.arrives(record.edge, record.weight);
+        }
         self.wake(VisitorId { place, serial });
     }
 
@@ -290,8 +293,17 @@ impl World {
     fn leave(&mut self, id: VisitorId) {
         if let Some(visitor) = self.visitors.take(id.place, id.serial) {
             let player = &visitor.player;
-            self.tally
-                .leaves(self.now, visitor.weight, player.quality(), player.stalls());
+            self.last_left = self.now;
+            if let Some(likes) = &mut self.likes {
+                likes.leaves(visitor.edge, visitor.weight);
+            }
+            self.tally.leaves(
+                self.now,
+                visitor.edge,
+                visitor.weight,
+                player.quality(),
+                player.stalls(),
+            );
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::agenda::{Agenda, Rank};
 use super::exchange::{Answer, Asker, Crowd, Trail, VisitorId, Waiter};
 use super::key::Key;
+use super::likes::Likes;
 use super::node::{FlightId, Node, State};
 use super::origin::{Call, Origin};
 use super::plan::Plan;
@@ -56,6 +57,14 @@ pub(super) enum Event {
     FaultBegins(u32),
     /// A fault ends.
     FaultEnds(u32),
+    /// An idle edge of this life gets a like, which may have been refused before.
+    LikeComes(u32, u32, bool),
+    /// A batch of likes reaches the origin.
+    LikesArrive(u32, u32),
+    /// A commit of likes has ended.
+    LikesDurable,
+    /// The answer to a batch of likes reaches its edge.
+    LikesAnswered(u32, u32),
     /// A second has passed: gauges are read.
     Second,
 }
@@ -184,6 +193,10 @@ impl<T> Slab<T> {
             .collect()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.places.iter().filter_map(|(_, value)| value.as_ref())
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -200,6 +213,10 @@ pub(super) struct World {
     pub(super) nodes: Vec<Node>,
     pub(super) flights: Slab<UnderWay>,
     pub(super) visitors: Slab<Visitor>,
+    /// What viewers like.
+    pub(super) likes: Option<Likes>,
+    /// When a viewer left last.
+    pub(super) last_left: Timestamp,
     /// The next visit of the plan.
     pub(super) next_visit: usize,
     /// Which percentage of the viewers is cut off now.
@@ -239,6 +256,11 @@ impl World {
             nodes: nodes.collect(),
             flights: Slab::default(),
             visitors: Slab::default(),
+            likes: plan.likes.as_ref().map(|likes| {
+                let (commit, edges) = (plan.likes_commit, plan.edges);
+                Likes::new(likes, commit, edges, &plan.limits, plan.seed)
+            }),
+            last_left: Timestamp::ZERO,
             next_visit: 0,
             offline: None,
             offers: renditions(&plan.renditions).into(),
@@ -285,6 +307,9 @@ impl World {
             self.unheard.is_empty() || self.nodes.iter().any(|node| node.state == State::Silent),
             "every request is answered, unless its edge stays silent",
         );
+        if let Some(likes) = &self.likes {
+            likes.check_the_end(|holds, what| self.must(holds, what));
+        }
         for node in &self.nodes {
             self.must(node.waiting == 0, "every waiter is woken");
             self.must(node.held == 0, "every held fetch ends");
@@ -305,7 +330,12 @@ impl World {
 
     /// Whether all viewers have come and gone, and nothing is under way for them.
     pub(super) fn is_over(&self) -> bool {
-        self.next_visit == self.plan.visits.len() && self.visitors.len() == 0
+        self.next_visit == self.plan.visits.len()
+            && self.visitors.len() == 0
+            && self
+                .likes
+                .as_ref()
+                .is_none_or(|likes| likes.are_over(self.now, self.last_left))
     }
 
     /// The next event happens. `false`: none is left.
@@ -331,6 +361,10 @@ impl World {
             Event::Deadline(flight) => self.deadline(flight),
             Event::FaultBegins(index) => self.fault_begins(index),
             Event::FaultEnds(index) => self.fault_ends(index),
+            Event::LikeComes(lane, life, again) => self.like_comes(lane, life, again),
+            Event::LikesArrive(lane, life) => self.likes_arrive(lane, life),
+            Event::LikesDurable => self.likes_durable(),
+            Event::LikesAnswered(lane, life) => self.likes_answered(lane, life),
             Event::Second => self.second(),
         }
         true
@@ -342,6 +376,7 @@ impl World {
         let busy = self.origin.busy(self.now);
         self.tally.level(self.now, waiting, busy);
         self.tally.forget_before(self.broadcast.newest(self.now));
+        self.look_for_likes();
         if !self.is_over() {
             let next = self.now + Duration::from_secs(1);
             self.at(next, Rank::Bound, Event::Second);
@@ -366,6 +401,12 @@ impl World {
             Event::FaultBegins(index) => (12, index.into(), 0),
             Event::FaultEnds(index) => (13, index.into(), 0),
             Event::Second => (14, 0, 0),
+            Event::LikeComes(lane, life, again) => {
+                (15, lane.into(), (life << 1 | u32::from(again)).into())
+            }
+            Event::LikesArrive(lane, life) => (16, lane.into(), life.into()),
+            Event::LikesDurable => (17, 0, 0),
+            Event::LikesAnswered(lane, life) => (18, lane.into(), life.into()),
         };
         // The multiplier of PCG: each bit of the sum reaches the upper bits of the product.
         let mixed = self.digest ^ self.now.as_nanos() ^ one.rotate_left(20) ^ other << 8 ^ kind;

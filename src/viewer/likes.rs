@@ -46,6 +46,8 @@ pub struct Burst {
 
 /// Maximum number of operations per second, for the rate and for each burst.
 pub const RATE_MAX_PER_S: f64 = 20_000.0;
+/// The same in virtual time.
+pub const SIM_RATE_MAX_PER_S: f64 = 100_000_000.0;
 /// Maximum number of hearts in one operation, because origins take no more.
 pub const HEARTS_MAX: u32 = 100;
 /// Maximum number of bursts.
@@ -150,15 +152,15 @@ impl Schedule {
 }
 
 /// The times: a Poisson process whose rate changes in steps.
-#[derive(Debug)]
-struct Pace {
+#[derive(Clone, Debug)]
+pub(crate) struct Pace {
     /// Each change of the rate as (time, rate), sorted by time; the last one has no end.
     steps: Vec<(f64, f64)>,
     at_s: f64,
 }
 
 impl Pace {
-    fn of(likes: &LikesPlan) -> Self {
+    pub(crate) fn of(likes: &LikesPlan) -> Self {
         let ends = likes
             .bursts
             .iter()
@@ -186,23 +188,44 @@ impl Pace {
     /// The next time; `None` if no operation follows.
     fn next(&mut self, chance: &mut ChaCha8Rng) -> Option<Duration> {
         // Expected number of operations until then: exponential, with mean 1.
-        let mut ahead = -libm::log(1.0 - uniform(chance));
+        let ahead = -libm::log(1.0 - uniform(chance));
+        self.at_s = self.reach(self.at_s, ahead)?;
+        Duration::try_from_secs_f64(self.at_s).ok()
+    }
+
+    /// When so many operations are expected since an instant; `None`: never.
+    pub(crate) fn reach(&self, mut from_s: f64, mut ahead: f64) -> Option<f64> {
         loop {
-            let behind = self.steps.partition_point(|&(from, _)| from <= self.at_s);
-            let (_, rate) = self.steps[behind - 1];
-            let until_s = match self.steps.get(behind) {
-                Some(&(until_s, _)) => until_s,
-                None if rate > 0.0 => f64::INFINITY,
-                None => return None,
-            };
-            let until_then = rate * (until_s - self.at_s);
+            let (rate, until_s) = self.step_at(from_s);
+            let until_then = rate * (until_s - from_s);
             if until_then > ahead {
-                self.at_s += ahead / rate;
-                return Duration::try_from_secs_f64(self.at_s).ok();
+                return Some(from_s + ahead / rate);
+            }
+            if until_s.is_infinite() {
+                return None;
             }
             ahead -= until_then;
-            self.at_s = until_s;
+            from_s = until_s;
         }
+    }
+
+    /// The expected number of operations between two instants.
+    pub(crate) fn expected(&self, mut from_s: f64, end_s: f64) -> f64 {
+        let mut sum = 0.0;
+        while from_s < end_s {
+            let (rate, until_s) = self.step_at(from_s);
+            sum += rate * (until_s.min(end_s) - from_s);
+            from_s = until_s;
+        }
+        sum
+    }
+
+    /// The rate at an instant, and until when it lasts.
+    fn step_at(&self, at_s: f64) -> (f64, f64) {
+        let behind = self.steps.partition_point(|&(from, _)| from <= at_s);
+        let (_, rate) = self.steps[behind - 1];
+        let until_s = self.steps.get(behind).map(|&(until_s, _)| until_s);
+        (rate, until_s.unwrap_or(f64::INFINITY))
     }
 }
 

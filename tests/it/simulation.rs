@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use seawall::policy::status::MissQueue;
+use seawall::report::likes::LikesSummary;
 use seawall::report::record::{Kind, ResultWord};
 use seawall::report::summary::Summary;
 use seawall::report::thresholds::Verdict;
@@ -17,7 +18,8 @@ use seawall::viewer::arrivals::Arrivals;
 use seawall::viewer::audience::Sessions;
 
 use crate::support::played::{short, written};
-use crate::support::program::run;
+use crate::support::program::{Program, run};
+use crate::support::prometheus::{Prometheus, free_address, until};
 
 /// Plays a built-in scenario's published event with some keys set otherwise.
 fn simulate(name: &str, set: &[&str]) -> Summary {
@@ -330,4 +332,168 @@ fn every_published_event_is_played() {
         let experience = &summary.experience;
         assert_eq!(experience.start_failures, 0, "{experience:?}");
     }
+}
+
+/// The likes of a published event that lasts two minutes.
+fn likes_of(set: &[&str]) -> LikesSummary {
+    let short = [
+        "arrivals={ steady = { over_s = 5.0 } }",
+        "sessions={ the-end = { until_s = 120.0, plunge_s = 1.0 } }",
+        "players_per_cell=1",
+        "renditions=1",
+    ];
+    let summary = simulate("goal-like-storm", &[&short[..], set].concat());
+    assert_eq!(summary.verdict, Verdict::Pass, "{:?}", summary.checks);
+    summary.likes.unwrap()
+}
+
+#[test]
+fn likes_gather_into_batches_as_theory_says() {
+    // An edge sends a batch, waits for its answer, and meanwhile the next one gathers. At a rate r and with a time T of a batch there
+    // and back, a cycle takes T, and 1/r more if nothing has come meanwhile: exp(-r T).
+    for (rate, there_and_back) in [(2.0, 0.2), (50.0, 0.1), (1_000.0, 0.05)] {
+        let likes = likes_of(&[
+            "viewers=1000",
+            "pops=1",
+            "shield_groups=1",
+            "likes_commit_ms=5.0",
+            &format!("shield_ms={:.1}", there_and_back * 1e3 - 5.0),
+            &format!(
+                "likes={{ per_s = {rate:.1}, like_percent = 15.0, unlike_percent = 3.0, hearts_max = 5 }}"
+            ),
+        ]);
+        let sent = likes.sent as f64;
+        let expected = rate * 119.5;
+        assert!(
+            (sent - expected).abs() < 4.0 * expected.sqrt() + 2.0 * rate,
+            "{sent} of {expected}"
+        );
+        let cycle = there_and_back + (-rate * there_and_back).exp() / rate;
+        let batches = likes.batches.unwrap() as f64;
+        let expected = sent / rate / cycle;
+        let apart = (batches / expected - 1.0).abs();
+        assert!(
+            apart < 4.0 / expected.sqrt() + 0.02,
+            "{batches} of {expected} at {rate}"
+        );
+        assert_eq!((likes.acknowledged, likes.repeats), (likes.sent, 0));
+    }
+}
+
+#[test]
+fn a_storm_of_likes_is_shed_comes_back_and_counts_once() {
+    let storm = "likes={ per_s = 100.0, like_percent = 15.0, unlike_percent = 3.0, hearts_max = 5, \
+                 bursts = [{ at_s = 30.0, over_s = 1.0, per_s = 2000000.0 }] }";
+    let likes = likes_of(&["viewers=1000000", "pops=20", storm]);
+    assert!(
+        (2_000_000..2_024_000).contains(&likes.sent),
+        "{}",
+        likes.sent
+    );
+    // Twenty edges have at most 20 x 4,096 operations under way, and the origin's queue holds 8,192.
+    assert!(likes.repeats > 100_000, "{}", likes.repeats);
+    let shed = |word: &str| likes.refusals.get(word).copied().unwrap_or(0);
+    assert!(
+        shed("queue-full") > 0 && shed("edge-full") > 0,
+        "{:?}",
+        likes.refusals
+    );
+    assert_eq!(likes.acknowledged, likes.sent);
+    let queue = likes.queue.unwrap();
+    assert_eq!(queue.operations, likes.sent);
+    assert!(queue.waiting_most <= 8_192, "{}", queue.waiting_most);
+    // Full commits.
+    assert!(queue.operations / queue.batches > 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_sees_in_a_paced_simulation_what_its_report_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let door = free_address();
+    let config = format!(
+        "global: {{ scrape_interval: 250ms }}\nscrape_configs:\n- job_name: seawall\n  static_configs:\n  - targets: ['{door}']\n"
+    );
+    let prometheus = Prometheus::with(folder.path(), &config).await;
+    let set = |key: &str, value: &str| ["--set".to_owned(), format!("{key}={value}")];
+    let door = door.to_string();
+    let played = [
+        "simulate",
+        "goal-like-storm",
+        "--viewers=50000",
+        "--pops=12",
+        "--speed=15",
+        "--json",
+        "--metrics",
+        &door,
+    ];
+    let settings = [
+        set("players_per_cell", "4"),
+        set("arrivals", "{ steady = { over_s = 30.0 } }"),
+        set(
+            "sessions",
+            "{ the-end = { until_s = 120.0, plunge_s = 5.0 } }",
+        ),
+        set(
+            "likes",
+            "{ per_s = 100.0, like_percent = 15.0, unlike_percent = 3.0, hearts_max = 5 }",
+        ),
+    ];
+    let settings = settings.concat();
+    let arguments: Vec<_> = played
+        .into_iter()
+        .chain(settings.iter().map(String::as_str))
+        .collect();
+    let simulation = Program::seawall(&arguments);
+    until("all viewers watch", Duration::from_secs(60), async || {
+        prometheus.value("sum(seawall_viewers)").await == 50_000.0
+    })
+    .await;
+    let ended = simulation.ended().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let report: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    let number = |pointer: &str| report.pointer(pointer).unwrap().as_f64().unwrap();
+    let last = async |what: &str| {
+        prometheus
+            .value(&format!("sum(last_over_time({what}[10m]))"))
+            .await
+    };
+    for kind in ["multivariant", "media_playlist", "segment"] {
+        let hits = last(&format!("seawall_origin_hits_total{{kind=\"{kind}\"}}")).await;
+        assert_eq!(hits, number(&format!("/origin/measured/{kind}")), "{kind}");
+    }
+    for row in report["requests"].as_array().unwrap() {
+        let kind = row["kind"].as_str().unwrap();
+        for (word, count) in row["words"].as_object().unwrap() {
+            let seen = last(&format!(
+                "seawall_edge_requests_total{{kind=\"{kind}\",result=\"{word}\"}}"
+            ))
+            .await;
+            assert_eq!(seen, count.as_f64().unwrap(), "{kind} {word}");
+        }
+    }
+    assert_eq!(last("seawall_viewer_joins_total").await, 50_000.0);
+    assert_eq!(
+        last("seawall_viewer_likes_total").await,
+        number("/likes/acknowledged")
+    );
+    assert_eq!(
+        last("seawall_edge_like_batches_total").await,
+        number("/likes/batches")
+    );
+    // Two minutes in eight seconds: Prometheus has seen it grow, and not only its end.
+    let grew = prometheus
+        .value("max(count_over_time(seawall_origin_hits_total{kind=\"segment\"}[10m]))")
+        .await;
+    assert!(grew >= 8.0, "{grew} samples");
+    // The same seed, not paced: the same events.
+    let again: Vec<_> = arguments
+        .iter()
+        .filter(|flag| !flag.starts_with("--speed") && **flag != "--metrics" && **flag != door)
+        .copied()
+        .collect();
+    let again: serde_json::Value = serde_json::from_str(&run(&again).await.out).unwrap();
+    assert_eq!(
+        again["simulated"]["event_hash"],
+        report["simulated"]["event_hash"]
+    );
 }

@@ -161,6 +161,7 @@ table! {
     };
     SCENARIO_PHASE = plain("seawall_scenario_phase", "1 while this phase of the scenario lasts; `scenario` and `phase` name it.", &[]);
     EVENT = plain("seawall_event_timestamp_seconds", "UNIX time at which a fault or a phase of the scenario began; `event` names it.", &[]);
+    SIMULATED = plain("seawall_simulated", "1 where the figures are of virtual time (`seawall simulate --metrics`).", &[]);
     BUILD_INFO = plain("seawall_build_info", "1, with the version as a label.", &[]);
     PROCESS_CPU = plain("process_cpu_seconds_total", "CPU seconds of the whole process, user and system.", &[]);
     PROCESS_MEMORY = plain("process_resident_memory_bytes", "Resident memory of the whole process.", &[]);

@@ -9,6 +9,7 @@ pub(crate) mod nats;
 pub(crate) mod other_server;
 pub(crate) mod played;
 pub(crate) mod program;
+pub(crate) mod prometheus;
 pub(crate) mod stage;
 pub(crate) mod virtual_time;
 
