@@ -162,9 +162,12 @@ fn spread(
             .collect();
     }
     let each = segment / players;
-    for (nth, (_, visit)) in (0..).zip(visits.iter_mut()) {
-        // Neighbours in time are kept apart in phase: the order of bits reversed.
-        let place = segment.mul_f64(van_der_corput(nth));
+    let mut free = places(players).into_iter();
+    // A player that returns after a break takes its place again.
+    let mut place_of = vec![None; players as usize];
+    for (player, visit) in visits.iter_mut() {
+        let place = place_of[*player as usize].get_or_insert_with(|| free.next().unwrap_or(0));
+        let place = segment.mul_f64(f64::from(*place) / f64::from(players));
         let nanos = segment.as_nanos().max(1);
         let begun = visit.arrives.as_nanos() / nanos * nanos;
         let moved = Duration::from_nanos(begun as u64) + place;
@@ -174,9 +177,16 @@ fn spread(
     vec![each; visits.len()]
 }
 
-/// The van der Corput sequence: each number halves a gap that the numbers before it have left.
-fn van_der_corput(nth: u32) -> f64 {
-    f64::from(nth.reverse_bits()) / (f64::from(u32::MAX) + 1.0)
+/// The places of so many players on an even grid, in the order in which players arrive. Neighbours in time are kept apart in phase:
+/// the order is that of the van der Corput sequence, in which each number halves a gap that the numbers before it have left.
+fn places(players: u32) -> Vec<u32> {
+    let mut sequence: Vec<u32> = (0..players).collect();
+    sequence.sort_unstable_by_key(|nth| nth.reverse_bits());
+    let mut places = vec![0; players as usize];
+    for (place, nth) in (0..).zip(sequence) {
+        places[nth as usize] = place;
+    }
+    places
 }
 
 /// A number of viewers in shares of Zipf's law, rounded so that the sum is kept.
@@ -242,12 +252,39 @@ mod tests {
     }
 
     #[test]
-    fn phases_divide_a_segment_evenly() {
-        let mut phases: Vec<_> = (0..16).map(van_der_corput).collect();
-        assert_eq!(phases[..4], [0.0, 0.5, 0.25, 0.75]);
-        phases.sort_by(f64::total_cmp);
-        for (nth, phase) in (0..).zip(phases) {
-            assert_eq!(phase, f64::from(nth) / 16.0);
+    fn players_divide_a_segment_evenly_however_many_they_are() {
+        assert_eq!(places(4), [0, 2, 1, 3]);
+        assert_eq!(places(5), [0, 3, 2, 4, 1]);
+        let segment = Duration::from_secs(3);
+        for players in [1, 5, 10, 16] {
+            let visit = |player: u32, arrives_s: u64| Visit {
+                viewer: player,
+                arrives: Duration::from_secs(arrives_s),
+                leaves: Duration::from_secs(200),
+                edge: 0,
+                last_mile_bps: 1,
+                channel: 0,
+                seeks: None,
+                early: false,
+            };
+            let first = (0..players).map(|player| (player, visit(player, player.into())));
+            // All of them return, in another order.
+            let second =
+                (0..players).map(|player| (player, visit(player, 100 - u64::from(player))));
+            let mut visits: Vec<_> = first.chain(second).collect();
+            visits.sort_by_key(|(player, visit)| (visit.arrives, *player));
+            let spreads = spread(&mut visits, segment, players, 1_000);
+            assert!(spreads.iter().all(|each| *each == segment / players));
+            let mut phases = vec![Vec::new(); players as usize];
+            for (player, visit) in &visits {
+                let nanos = visit.arrives.as_nanos() % segment.as_nanos();
+                phases[*player as usize].push(nanos);
+            }
+            assert!(phases.iter().all(|both| both[0] == both[1]), "{phases:?}");
+            phases.sort();
+            for (nth, both) in (0..).zip(phases) {
+                assert_eq!(both[0], (segment * nth / players).as_nanos());
+            }
         }
     }
 }
