@@ -15,6 +15,7 @@ mod admin;
 mod audience;
 mod bad_input;
 mod celebrity;
+mod closed_forms;
 mod dashboards;
 mod dashboards_live;
 mod edge_batches;

@@ -1,6 +1,7 @@
 //! What tests over real sockets share: an origin that fails on purpose, a client that sees every byte, an edge to test, a
 //! whole stream on air, and programs that are started and ended.
 
+pub(crate) mod chance;
 pub(crate) mod client;
 pub(crate) mod edge;
 pub(crate) mod fault_origin;
