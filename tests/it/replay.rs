@@ -1,8 +1,9 @@
 //! `seawall replay` as a program: each format, compressed and from a pipe; what it refuses, and what an interruption leaves.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use flate2::Compression;
@@ -10,6 +11,7 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::chance::{Chance, zipf};
 use crate::support::program::{Ended, Program, run};
 
 /// A herd of three at a cold cache, a hit, and another key.
@@ -283,4 +285,106 @@ async fn ctrl_c_leaves_the_result_of_the_part_that_was_read() {
     let result = result(&ended);
     assert_eq!(result["partial"], true);
     assert_eq!(served(&result), [0, 19_999, 1]);
+}
+
+/// The libCacheSim version that replays are compared with.
+const LIBCACHESIM: &str = "0.3.5";
+
+/// Installs libCacheSim into an environment of its own in the build folder if it is missing. Returns the environment's Python.
+async fn libcachesim() -> PathBuf {
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let folder = scratch.parent().unwrap().join("libcachesim");
+    let python = folder.join("bin/python");
+    let version =
+        "import importlib.metadata, libcachesim; print(importlib.metadata.version('libcachesim'))";
+    let is_there = Command::new(&python).args(["-c", version]).output();
+    if is_there.is_ok_and(|about| about.stdout.trim_ascii() == LIBCACHESIM.as_bytes()) {
+        return python;
+    }
+    let mut command = Command::new("python3");
+    command.args(["-m", "venv", "--clear"]).arg(&folder);
+    let ended = Program::start(&mut command).ended().await;
+    assert_eq!(
+        ended.code,
+        Some(0),
+        "python3 makes no environment (scripts/deps --long installs what it needs): {ended:?}"
+    );
+    let mut command = Command::new(&python);
+    command
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ])
+        // Of what it names, its caches need NumPy only.
+        .args(["--only-binary=:all:", "--no-deps", "numpy"])
+        .arg(format!("libcachesim=={LIBCACHESIM}"));
+    let ended = Program::start(&mut command).ended().await;
+    assert_eq!(
+        ended.code,
+        Some(0),
+        "pip cannot install libCacheSim: {ended:?}"
+    );
+    python
+}
+
+#[ignore = "installs a Python package: make test-long"]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_misses_exactly_as_often_as_libcachesim() {
+    let python = libcachesim().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut seen = BTreeSet::new();
+    for seed in 1..=3 {
+        let (mut trace, mut pairs) = (String::new(), String::new());
+        let objects = Chance::of(seed).objects(&zipf(3_000, 0.9)).take(100_000);
+        for (second, object) in objects.enumerate() {
+            // Objects differ in size, so that several may have to go for one.
+            let size = 100 + object * 7_919 % 1_000;
+            let _ = writeln!(trace, "{second},{object},{size}");
+            let _ = writeln!(pairs, "{object},{size}");
+        }
+        let trace = written(&folder, "trace.csv", trace);
+        let pairs = written(&folder, "pairs.csv", pairs);
+        for policy in ["lru", "fifo"] {
+            for cache_bytes in ["60000", "600000"] {
+                let flags = [
+                    "--json",
+                    "--origin-ms",
+                    "0",
+                    "--policy",
+                    policy,
+                    "--cache-bytes",
+                    cache_bytes,
+                ];
+                let ours = result(&run(&[&["replay", &trace][..], &flags].concat()).await);
+                let [hits, delayed, misses] = served(&ours);
+                assert_eq!((hits + misses, delayed), (100_000, 0));
+                let theirs = Command::new(&python)
+                    .arg(concat!(
+                        env!("CARGO_MANIFEST_DIR"),
+                        "/tests/libcachesim/misses.py"
+                    ))
+                    .args([policy, cache_bytes])
+                    .stdin(std::fs::File::open(&pairs).unwrap())
+                    .output()
+                    .unwrap();
+                assert!(theirs.status.success(), "{theirs:?}");
+                let theirs = String::from_utf8(theirs.stdout).unwrap();
+                println!("seed {seed}, {policy} of {cache_bytes} bytes: {misses} misses");
+                assert_eq!(
+                    theirs.trim(),
+                    misses.to_string(),
+                    "{policy} of {cache_bytes}"
+                );
+                seen.insert(misses);
+            }
+        }
+    }
+    assert_eq!(
+        seen.len(),
+        12,
+        "each seed, policy and size has its own figure: {seen:?}"
+    );
 }
