@@ -147,6 +147,7 @@ Examples:
   seawall replay access.log.gz --cache-bytes 8GiB                   a log of nginx or Apache
   seawall replay access.log --miss-queue off --origin-ms 300        what the miss queue would save
   seawall replay trace.csv --time-unit ms --fresh-s 2 --policy fifo --json
+  seawall replay access.log.gz --report reports/replay              a page with charts
   zcat logs/*.gz | seawall replay - --format json --time-field ts --key-field uri --size-field size --time-unit s
 
 Exit codes: 0 replayed, 1 failed (also: too many lines cannot be read, or time goes back), 2 usage, 130 interrupted.")]

@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::flags::Replay as Flags;
 use self::input::{Input, Interrupted};
-use super::reported;
+use super::reported::{self, Folder};
 use crate::app::cli;
-use crate::report;
+use crate::report::{self, html};
 use crate::sim::replay::engine::Replay;
 use crate::sim::replay::summary::{self, End, Source};
 use crate::sim::replay::trace::{self, BadLine, LINE_BYTES_MAX, Line, Trace};
@@ -37,6 +37,7 @@ pub(super) fn replay(flags: &Flags, stop: &CancellationToken) -> anyhow::Result<
         "-" => "stdin",
         file => file,
     };
+    let report = flags.report.as_deref().map(Folder::open).transpose()?;
     let mut input = Input::open(&flags.file, stop.clone())?;
     let mut head = Vec::new();
     let begun = input.by_ref().take(HEAD_BYTES).read_to_end(&mut head);
@@ -122,10 +123,17 @@ pub(super) fn replay(flags: &Flags, stop: &CancellationToken) -> anyhow::Result<
         end,
     };
     let summary = summary::summary(source, &setup, &replay.finish());
+    let json = serde_json::to_string_pretty(&summary)? + "\n";
     terminal::print(&match flags.json {
-        true => format!("{}\n", serde_json::to_string_pretty(&summary)?),
+        true => json.clone(),
         false => report::replay::screen(&summary, reported::page()),
     })?;
+    if let Some(folder) = report {
+        folder.put("replay.json", &json)?;
+        folder.put("replay.html", &html::replay(&summary))?;
+        let page = folder.0.join("replay.html");
+        terminal::remark(&format!("the page is {}", page.display()));
+    }
     Ok(match end {
         End::Reached => cli::OK,
         End::Interrupted => cli::INTERRUPTED,

@@ -11,6 +11,7 @@ use super::figures::{self, Backdrop};
 use super::headline;
 use super::heat_map;
 use super::markup::escape;
+use super::replay::{self, ReplaySummary};
 use super::run::Run;
 use super::summary::Summary;
 use super::sweep::{self, Sweep};
@@ -62,16 +63,11 @@ pub fn render(runs: &[Run<'_>]) -> String {
             tables::settings(run.summary),
         ])
     }));
-    body.push_str(
-        "<h2>What the figures do not say</h2>\n<div class=\"card\"><ul class=\"plain\">\n",
-    );
     let of_series = "Waiters and origin requests over time are read once a second: what lies between two readings is not \
                      seen."
         .to_owned();
-    for limit in tables::limits(first.summary).into_iter().chain([of_series]) {
-        let _ = writeln!(body, "<li>{}</li>", escape(&limit));
-    }
-    body.push_str("</ul></div>\n");
+    let limits = tables::limits(first.summary).into_iter();
+    body.push_str(&what_is_not_said(limits.chain([of_series])));
     page(
         &format!("{}: {}", first.summary.scenario, first.summary.verdict),
         &body,
@@ -174,6 +170,45 @@ fn by_place(runs: &[Run<'_>]) -> String {
     text
 }
 
+/// The replay of a trace.
+pub fn replay(summary: &ReplaySummary) -> String {
+    let mut body = format!(
+        "<header class=\"card\">\n<h1>{}</h1>\n<p class=\"headline\">{}</p>\n<p>{}</p>\n<p class=\"small\">{}</p>\n",
+        escape(&summary.trace.file),
+        escape(&replay::headline(summary)),
+        escape(&summary.finding),
+        escape(&replay::title(summary)),
+    );
+    if summary.partial {
+        let _ = writeln!(
+            body,
+            "<p class=\"caution\">Partial: {}</p>",
+            escape(replay::PARTIAL)
+        );
+    }
+    body.push_str("</header>\n<div class=\"tiles\">\n");
+    let tiles = replay::tiles(summary);
+    for (nth, (name, figure, what)) in tiles.iter().enumerate() {
+        let class = match nth {
+            0 | 5 => "tile wide",
+            _ => "tile",
+        };
+        body.push_str(&tile(class, name, figure, what));
+    }
+    body.push_str("</div>\n<h2>Load and latency</h2>\n");
+    body.push_str(&charts(&replay::figures::charts(summary)));
+    body.push_str("<h2>In detail</h2>\n");
+    body.push_str(&tables_of(&replay::counted(summary)));
+    let _ = write!(
+        body,
+        "<div class=\"twins\">\n<section>{}</section>\n<section>{}</section>\n</div>\n",
+        tables_of(&[replay::latencies(summary)]),
+        tables_of(&[replay::settings(summary)]),
+    );
+    body.push_str(&what_is_not_said(replay::LIMITS));
+    page(&format!("{}: replay", summary.trace.file), &body)
+}
+
 /// The opening of a page, which its caller closes.
 fn heading(verdict: Verdict, title: &str, sentence: &str) -> String {
     let tone = match verdict {
@@ -243,20 +278,34 @@ fn opening(runs: &[Run<'_>]) -> String {
     text
 }
 
+/// The limits of the figures, which end a page.
+fn what_is_not_said(limits: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let mut text = String::from(
+        "<h2>What the figures do not say</h2>\n<div class=\"card\"><ul class=\"plain\">\n",
+    );
+    for limit in limits {
+        let _ = writeln!(text, "<li>{}</li>", escape(limit.as_ref()));
+    }
+    text.push_str("</ul></div>\n");
+    text
+}
+
+/// An important figure.
+fn tile(class: &str, name: &str, figure: &str, what: &str) -> String {
+    format!(
+        "<dl class=\"card {class}\"><dt>{}</dt><dd><span class=\"big\">{}</span><span class=\"small\">{}</span></dd></dl>\n",
+        escape(name),
+        escape(figure),
+        escape(what),
+    )
+}
+
 /// The most important figures.
 fn tiles(summary: &Summary) -> String {
     let origin = &summary.origin;
     let generator = match summary.generator_faults.is_empty() {
         true => "valid",
         false => "INVALID",
-    };
-    let tile = |class: &str, name: &str, figure: &str, what: &str| {
-        format!(
-            "<dl class=\"card {class}\"><dt>{}</dt><dd><span class=\"big\">{}</span><span class=\"small\">{}</span></dd></dl>\n",
-            escape(name),
-            escape(figure),
-            escape(what),
-        )
     };
     let mut text = format!(
         "<div class=\"tiles\">\n<dl class=\"card tile wide\"><dt>Origin hits for segments</dt><dd class=\"pair\">\

@@ -1,5 +1,7 @@
 //! What a replayed trace would have cost: the figures, the screen, and a sentence that says what was found.
 
+pub(super) mod figures;
+
 use serde::Serialize;
 
 use super::headline::count;
@@ -26,6 +28,8 @@ pub struct ReplaySummary {
     pub origin: Origin,
     /// The latency that the cache added.
     pub added_latency: AddedLatency,
+    /// Requests over the trace's time.
+    pub over_time: OverTime,
     /// What the cache kept.
     pub cache: Cache,
     /// What was found, in a sentence.
@@ -160,6 +164,30 @@ pub struct AddedLatency {
     pub waited_mean_ms: Option<f64>,
     /// The mean of delayed hits.
     pub delayed_hits_mean_ms: Option<f64>,
+    /// Shares of all requests, from no wait to a whole fetch.
+    pub distribution: Vec<AtMost>,
+}
+
+/// The share of all requests that wait no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct AtMost {
+    /// Than so long.
+    pub at_most_ms: f64,
+    /// From 0 to 1.
+    pub share: f64,
+}
+
+/// Requests over the trace's time, in buckets one after another.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OverTime {
+    /// The whole second in which the first bucket begins.
+    pub from_s: u64,
+    /// The width of a bucket: a power of two, so that there are at most 600.
+    pub bucket_s: u64,
+    /// Requests in each bucket.
+    pub requests: Vec<u64>,
+    /// Those that went to the origin.
+    pub origin_requests: Vec<u64>,
 }
 
 /// What the cache kept.
@@ -220,23 +248,9 @@ pub(crate) fn finding(
 
 /// The screen of a replay.
 pub fn screen(summary: &ReplaySummary, page: Page) -> String {
-    let (trace, set) = (&summary.trace, &summary.settings);
-    let fresh = match set.fresh_s {
-        Some(seconds) => format!("{seconds} s"),
-        None => "for ever".to_owned(),
-    };
-    let title = format!(
-        "{} · miss queue {} · {} of {} · origin {} ms · fresh {fresh}",
-        trace.file,
-        set.miss_queue,
-        set.policy.to_uppercase(),
-        bytes(u128::from(set.cache_bytes)),
-        set.origin_ms,
-    );
-    let mut text = page.wrap(&page.title(&title));
+    let mut text = page.wrap(&page.title(&title(summary)));
     if summary.partial {
-        text +=
-            "PARTIAL: the replay was interrupted, and all figures are of the part that was read.\n";
+        text += &format!("PARTIAL: {PARTIAL}\n");
     }
     text += &text::write(&requests(summary), page);
     if !summary.classes.is_empty() {
@@ -247,6 +261,161 @@ pub fn screen(summary: &ReplaySummary, page: Page) -> String {
     text += &page.wrap(&summary.finding);
     text
 }
+
+/// What is said of a replay that was interrupted.
+pub(super) const PARTIAL: &str =
+    "the replay was interrupted, and all figures are of the part that was read.";
+
+/// The trace and what it was sent through, in one line.
+pub(super) fn title(summary: &ReplaySummary) -> String {
+    let (trace, set) = (&summary.trace, &summary.settings);
+    format!(
+        "{} · miss queue {} · {} of {} · origin {} ms · fresh {}",
+        trace.file,
+        set.miss_queue,
+        set.policy.to_uppercase(),
+        bytes(u128::from(set.cache_bytes)),
+        set.origin_ms,
+        fresh(set),
+    )
+}
+
+fn fresh(settings: &Settings) -> String {
+    match settings.fresh_s {
+        Some(seconds) => format!("{seconds} s"),
+        None => "for ever".to_owned(),
+    }
+}
+
+/// The news of a replay, in one sentence.
+pub(super) fn headline(summary: &ReplaySummary) -> String {
+    let of = &summary.requests;
+    if of.all == 0 {
+        return "No request was replayed.".to_owned();
+    }
+    let waited = match summary.settings.miss_queue {
+        MissQueue::Off => String::new(),
+        _ => format!(
+            ", and {} waited for the fetch of another",
+            grouped(of.delayed_hits)
+        ),
+    };
+    format!(
+        "Of {} {} went to the origin ({}): {} found their object in the cache{waited}.",
+        count(of.all, "request"),
+        grouped(of.misses),
+        share(of.misses as f64, of.all as f64),
+        grouped(of.hits),
+    )
+}
+
+/// What was counted, as tables.
+pub(super) fn counted(summary: &ReplaySummary) -> [Table; 3] {
+    let mut rest = Table::new("Beyond that", ["", ""]);
+    // Latencies have a table of their own.
+    let lines = lines(summary).into_iter();
+    for (name, said) in lines.filter(|(name, _)| *name != "waiting") {
+        rest.rows.push(vec![Cell::words(name), Cell::words(said)]);
+    }
+    [requests(summary), classes(summary), rest]
+}
+
+/// The added latency as a table.
+pub(super) fn latencies(summary: &ReplaySummary) -> Table {
+    let latency = &summary.added_latency;
+    let mut table = Table::new("Added latency", ["", ""]);
+    for (name, figure) in [
+        ("all requests, mean", latency.mean_ms),
+        ("p50", latency.p50_ms),
+        ("p95", latency.p95_ms),
+        ("p99", latency.p99_ms),
+        ("at most", latency.max_ms),
+        ("delayed hits and misses, mean", latency.waited_mean_ms),
+        ("delayed hits, mean", latency.delayed_hits_mean_ms),
+    ] {
+        table
+            .rows
+            .push(vec![Cell::words(name), Cell::figure(ms(figure))]);
+    }
+    table
+}
+
+/// What the requests were sent through, as a table.
+pub(super) fn settings(summary: &ReplaySummary) -> Table {
+    let set = &summary.settings;
+    let mut table = Table::new("Settings", ["", ""]);
+    for (name, value) in [
+        ("format", summary.trace.format.to_owned()),
+        ("--cache-bytes", bytes(u128::from(set.cache_bytes))),
+        ("--policy", set.policy.to_owned()),
+        ("--miss-queue", set.miss_queue.to_string()),
+        ("--origin-ms", format!("{} ms", set.origin_ms)),
+        ("--fresh-s", fresh(set)),
+    ] {
+        table
+            .rows
+            .push(vec![Cell::words(name), Cell::figure(value)]);
+    }
+    table
+}
+
+/// An important figure of the page: its name, the figure, and what it says.
+pub(super) type Tile = (&'static str, String, String);
+
+/// The most important figures.
+pub(super) fn tiles(summary: &ReplaySummary) -> [Tile; 6] {
+    let (of, origin, latency) = (&summary.requests, &summary.origin, &summary.added_latency);
+    let percent = |share: Option<f64>| {
+        share.map_or_else(|| "-".to_owned(), |share| format!("{:.2} %", share * 100.0))
+    };
+    let per_second = origin
+        .per_second_mean
+        .map_or_else(|| "-".to_owned(), rounded);
+    [
+        (
+            "Requests at the origin",
+            grouped(origin.requests),
+            format!("of {} of viewers", count(of.all, "request")),
+        ),
+        (
+            "Hits",
+            percent(of.hit_share),
+            "of all requests found a fresh object".to_owned(),
+        ),
+        (
+            "Delayed hits",
+            percent(of.delayed_hit_share),
+            "of all requests waited for the fetch of another".to_owned(),
+        ),
+        (
+            "Bytes",
+            percent(of.byte_hit_share),
+            format!("of {} did not come from the origin", bytes(of.bytes)),
+        ),
+        (
+            "Origin, in one second",
+            grouped(origin.per_second_max),
+            format!("requests at most; {per_second} on average"),
+        ),
+        (
+            "Added latency",
+            ms(latency.mean_ms),
+            format!(
+                "on average; p95 {}, p99 {}, at most {}",
+                ms(latency.p95_ms),
+                ms(latency.p99_ms),
+                ms(latency.max_ms)
+            ),
+        ),
+    ]
+}
+
+/// What a replay cannot know.
+pub(super) const LIMITS: [&str; 3] = [
+    "Requests come when the trace says. No viewer leaves, waits or asks again because an answer was late.",
+    "Every fetch takes the same time, and the origin never refuses: how it fares under that load is not modelled.",
+    "There is one cache, and it was empty at the first request.",
+];
 
 fn requests(summary: &ReplaySummary) -> Table {
     let of = &summary.requests;
@@ -384,10 +553,12 @@ fn origin(summary: &ReplaySummary) -> String {
     )
 }
 
+/// Milliseconds, if they are known.
+fn ms(figure: Option<f64>) -> String {
+    figure.map_or_else(|| "-".to_owned(), |ms| format!("{} ms", rounded(ms)))
+}
+
 fn waiting(latency: &AddedLatency) -> String {
-    let ms = |figure: Option<f64>| {
-        figure.map_or_else(|| "-".to_owned(), |ms| format!("{} ms", rounded(ms)))
-    };
     format!(
         "all requests: mean {}, p50 {}, p95 {}, p99 {}, at most {}; those that waited: mean {}, delayed hits alone: mean {}",
         ms(latency.mean_ms),

@@ -258,6 +258,33 @@ async fn what_holds_no_trace_is_refused_with_a_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_a_page_and_what_json_prints() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(&folder, "trace.csv", CSV);
+    let report = folder.path().join("new/report");
+    let flags = ["--json", "--report", report.to_str().unwrap()];
+    let ended = run(&[&["replay", &file][..], &flags].concat()).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.err.contains("the page is "), "{ended:?}");
+    let read = |name: &str| std::fs::read_to_string(report.join(name)).unwrap();
+    assert_eq!(read("replay.json"), ended.out);
+    let over_time = &result(&ended)["over_time"];
+    assert_eq!(over_time["requests"], serde_json::json!([3, 1]));
+    assert_eq!(over_time["origin_requests"], serde_json::json!([1, 1]));
+    let page = read("replay.html");
+    for part in ["trace.csv", "Of 4 requests 2 went to the origin", "<svg "] {
+        assert!(page.contains(part), "{part}");
+    }
+    let flags = ["--report", &file];
+    let refused = run(&[&["replay", &file][..], &flags].concat()).await;
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.err.contains("cannot write a report to") && refused.out.is_empty(),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_leaves_the_result_of_the_part_that_was_read() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");

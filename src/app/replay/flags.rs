@@ -1,5 +1,6 @@
 //! Flags of `seawall replay`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -56,6 +57,9 @@ pub struct Replay {
     /// too (off).
     #[arg(long, value_name = "HOW", value_enum, default_value = "flights")]
     miss_queue: MissQueue,
+    /// Write replay.html and replay.json to this folder.
+    #[arg(long, env = "SEAWALL_REPORT", value_name = "DIR")]
+    pub report: Option<PathBuf>,
     /// Print the result as one JSON document.
     #[arg(long)]
     pub json: bool,

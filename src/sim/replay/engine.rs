@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::classes::Class;
 use super::keys::{Keys, TooManyKeys};
 use super::per_second::PerSecond;
+use super::series::Series;
 use super::trace::Request;
 use super::waits::Waits;
 use crate::sim::lru::{Id, Insertion, Object, Policy, Store};
@@ -133,6 +134,7 @@ pub struct Tally {
     pub(super) classes: [Counts; Class::ALL.len()],
     pub(super) waits: Waits,
     pub(super) origin: PerSecond,
+    pub(super) series: Series,
     /// The times of the first and of the last request.
     pub(super) span: Option<(Timestamp, Timestamp)>,
     pub(super) keys: u64,
@@ -196,6 +198,7 @@ impl Replay {
                 classes: Default::default(),
                 waits: Waits::new(setup.latency),
                 origin: PerSecond::default(),
+                series: Series::default(),
                 span: None,
                 keys: 0,
                 beside: 0,
@@ -230,6 +233,8 @@ impl Replay {
         if matches!(outcome, Outcome::Hit | Outcome::DelayedHit(_)) && bytes != size {
             self.tally.size_changed += 1;
         }
+        let asks_origin = matches!(outcome, Outcome::Miss | Outcome::Expired);
+        self.tally.series.count(self.now, asks_origin.into());
         let counts = &mut self.tally.classes[Class::of(request.key) as usize];
         match outcome {
             Outcome::Hit => {

@@ -7,6 +7,7 @@ mod classes;
 pub mod engine;
 pub mod keys;
 mod per_second;
+mod series;
 pub mod summary;
 pub mod trace;
 mod waits;

@@ -52,6 +52,7 @@ pub fn summary(source: Source<'_>, setup: &Setup, tally: &Tally) -> ReplaySummar
         classes: classes(tally),
         origin,
         added_latency: added_latency(tally),
+        over_time: over_time(tally),
         cache,
         finding,
     }
@@ -161,6 +162,25 @@ fn added_latency(tally: &Tally) -> report::AddedLatency {
         max_ms: ms(waits.max_nanos()),
         waited_mean_ms: ms(waits.waited_mean_nanos()),
         delayed_hits_mean_ms: ms(waits.delayed_mean_nanos()),
+        distribution: waits
+            .shares()
+            .into_iter()
+            .map(|(nanos, share)| report::AtMost {
+                at_most_ms: nanos / 1e6,
+                share,
+            })
+            .collect(),
+    }
+}
+
+fn over_time(tally: &Tally) -> report::OverTime {
+    let series = &tally.series;
+    let buckets = series.buckets().iter();
+    report::OverTime {
+        from_s: series.first_second(),
+        bucket_s: series.width_s(),
+        requests: buckets.clone().map(|bucket| bucket.requests).collect(),
+        origin_requests: buckets.map(|bucket| bucket.origin).collect(),
     }
 }
 
@@ -169,6 +189,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::report::html;
     use crate::report::text::Page;
     use crate::sim::lru::Policy;
     use crate::sim::replay::engine::{Replay, Sizes};
@@ -227,6 +248,11 @@ mod tests {
             (1, Some(0))
         );
         assert_eq!(summary.added_latency.mean_ms, Some((100 + 70) as f64 / 5.0));
+        assert_eq!(summary.added_latency.distribution[0].share, 1.0 / 5.0);
+        let over_time = &summary.over_time;
+        assert_eq!((over_time.from_s, over_time.bucket_s), (0, 1));
+        assert_eq!(over_time.requests, [3, 1, 1]);
+        assert_eq!(over_time.origin_requests, [1, 0, 1]);
         assert_eq!(summary.added_latency.delayed_hits_mean_ms, Some(35.0));
         let classes: Vec<_> = summary.classes.iter().map(|class| class.requests).collect();
         assert_eq!(classes, [1, 4, 0]);
@@ -256,6 +282,49 @@ mod tests {
             "{}",
             summary.finding
         );
+    }
+
+    #[test]
+    fn the_page_has_the_news_the_charts_and_the_settings_and_loads_nothing() {
+        let mut summary = replayed(Queue::Waits, &HERD);
+        summary.trace.file = "<script src=x>.csv".to_owned();
+        let page = html::replay(&summary);
+        let mut from = 0;
+        for landmark in [
+            "&lt;script src=x&gt;.csv",
+            "Of 5 requests 2 went to the origin (40.00 %): 1 found their object in the cache, and 2 waited",
+            "The miss queue kept 2 of 4",
+            "Requests per minute, log scale; a step is one second",
+            "<svg ",
+            "Added latency",
+            "<svg ",
+            "delayed hits (collapsed)",
+            "playlists",
+            "--cache-bytes",
+            "What the figures do not say",
+        ] {
+            let found = page[from..].find(landmark);
+            from += found.unwrap_or_else(|| panic!("{landmark} is not where it belongs"));
+        }
+        for asks in [
+            "<script",
+            "url(",
+            "@import",
+            "href=\"http",
+            "Partial",
+            "NaN",
+        ] {
+            assert!(!page.contains(asks), "{asks}");
+        }
+    }
+
+    #[test]
+    fn the_page_of_a_replay_without_a_request_says_so() {
+        let mut summary = replayed(Queue::Fetches, &[]);
+        summary.partial = true;
+        let page = html::replay(&summary);
+        assert!(page.contains("No request was replayed.") && page.contains("Partial: "));
+        assert!(!page.contains("<svg ") && !page.contains("NaN"));
     }
 
     #[test]

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+/// Steps of a distribution.
+const STEPS: u64 = 100;
+
 /// The waits of all requests.
 #[derive(Clone, Debug)]
 pub(super) struct Waits {
@@ -104,6 +107,35 @@ impl Waits {
         Some(exact.min(self.delayed_nanos_max as f64))
     }
 
+    /// The share of all requests that wait no longer than each hundredth of a fetch, as (nanoseconds, share): from no wait to a whole
+    /// fetch. Empty without a request.
+    pub(super) fn shares(&self) -> Vec<(f64, f64)> {
+        let all = self.hits + self.waited();
+        if all == 0 {
+            return Vec::new();
+        }
+        let fetch_micros = u64::try_from(self.fetch.as_micros()).unwrap_or(u64::MAX);
+        let mut counts = [0; STEPS as usize + 1];
+        counts[0] = self.hits;
+        for step in self.delayed.iter_recorded() {
+            let micros = self.delayed.lowest_equivalent(step.value_iterated_to());
+            let place =
+                (u128::from(micros) * u128::from(STEPS)).div_ceil(fetch_micros.max(1).into());
+            counts[place.min(STEPS.into()) as usize] += step.count_at_value();
+        }
+        counts[STEPS as usize] += self.misses;
+        let mut within = 0;
+        let shares = (0..=STEPS).zip(counts).map(|(step, count)| {
+            within += count;
+            let nanos = self.fetch.as_nanos() as f64 * step as f64 / STEPS as f64;
+            (nanos, within as f64 / all as f64)
+        });
+        match self.fetch.is_zero() {
+            true => vec![(0.0, 1.0)],
+            false => shares.collect(),
+        }
+    }
+
     fn waited(&self) -> u64 {
         self.misses + self.delayed.len()
     }
@@ -151,6 +183,18 @@ mod tests {
         assert_eq!(waits.waited_mean_nanos(), Some(40.0 * MS));
         assert_eq!(waits.delayed_mean_nanos(), Some(25.0 * MS));
         assert_eq!(waits.max_nanos(), Some(50.0 * MS));
+        let shares = waits.shares();
+        assert_eq!(shares.len(), 101);
+        for (step, share) in [
+            (0, 0.9),
+            (19, 0.9),
+            (20, 0.91),
+            (80, 0.94),
+            (99, 0.94),
+            (100, 1.0),
+        ] {
+            assert_eq!(shares[step], (step as f64 * 0.5 * MS, share));
+        }
     }
 
     #[test]
@@ -158,6 +202,7 @@ mod tests {
         let waits = Waits::new(Duration::ZERO);
         assert_eq!(waits.percentile_nanos(50), None);
         assert_eq!((waits.mean_nanos(), waits.max_nanos()), (None, None));
+        assert_eq!(waits.shares(), []);
     }
 
     #[test]
@@ -168,5 +213,6 @@ mod tests {
             (waits.percentile_nanos(99), waits.max_nanos()),
             (Some(0.0), Some(0.0))
         );
+        assert_eq!(waits.shares(), [(0.0, 1.0)]);
     }
 }
