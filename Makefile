@@ -12,7 +12,7 @@ PROMETHEUS ?= 127.0.0.1:9090
 .DEFAULT_GOAL := help
 SCENARIOS := $(basename $(notdir $(wildcard scenarios/*.toml)))
 
-.PHONY: help demo run top surge-celebrity $(SCENARIOS:%=surge-%) simulate simulate-all $(SCENARIOS:%=simulate-%) watch-vlc watch-ffplay prometheus grafana check test test-hard test-long bench soak deps audit clean
+.PHONY: help demo run top surge-celebrity $(SCENARIOS:%=surge-%) simulate simulate-all $(SCENARIOS:%=simulate-%) watch-vlc watch-ffplay prometheus grafana check test test-hard test-long bench bench-simulation soak deps audit clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -84,13 +84,17 @@ test-long: ## what takes longer: real VLC, hls.js in Chromium, more seeds
 	@scripts/deps --long
 	$(CARGO) test --locked --test it -- --ignored --test-threads 1
 
-bench: ## Seawall beside nginx and Redis, as ratios in one run; what a decision, a segment, a viewer and a like cost
+bench: ## Seawall beside nginx and Redis, as ratios in one run; what a decision, a segment, a viewer, a like and an event of virtual time cost
 	@scripts/deps --bench
 	$(CARGO) bench --locked --bench ratios
 	$(CARGO) bench --locked --bench audience
 	$(CARGO) bench --locked --bench decision
 	$(CARGO) bench --locked --bench media
 	$(CARGO) bench --locked --bench likes
+	$(CARGO) bench --locked --bench simulation
+
+bench-simulation: ## what virtual time costs, with 50 million viewers and with 10 million players (10 minutes, several GB)
+	$(CARGO) bench --locked --bench simulation -- --big
 
 soak: ## twenty minutes of viewers and faults: memory flat, no failure outside of the faults (SECONDS=, SEED=)
 	$(CARGO) bench --locked --bench soak -- $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
