@@ -44,8 +44,10 @@ simulate: build ## play the celebrity surge at its published size in virtual tim
 $(SCENARIOS:%=simulate-%): simulate-%: build
 	@$(SEAWALL) simulate $* --report reports/simulate-$* $(if $(SEED),--seed $(SEED)) $(if $(VIEWERS),--viewers $(VIEWERS))
 
-simulate-all: build ## play every scenario at its published size, one after another (an hour)
-	@for name in $(SCENARIOS); do $(SEAWALL) simulate $$name || exit $$?; done
+# A scenario whose thresholds do not hold (exit code 4) stops nothing.
+simulate-all: build ## play every scenario at its published size, one after another, and print a table of them (half an hour)
+	@for name in $(SCENARIOS); do $(SEAWALL) simulate $$name --report reports/simulate-$$name || [ $$? = 4 ] || exit 1; done
+	@scripts/published $(SCENARIOS:%=reports/simulate-%)
 
 watch-vlc: ## open VLC at the first edge (URL=... for another stream)
 	@command -v vlc >/dev/null || { echo "VLC is not installed: apt-get install vlc"; exit 1; }

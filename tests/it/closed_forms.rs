@@ -108,7 +108,7 @@ impl Requests {
         plan.capacity = capacity;
         plan.playlist_latency = None;
         plan.refreshes = false;
-        plan.upstream_round_trip = Duration::ZERO;
+        plan.origin_round_trip = Duration::ZERO;
         // The answer to a viewer that has left is a moment late, so it asks for nothing more.
         plan.viewer_round_trip = Duration::from_nanos(1);
         let hour = Duration::from_secs(3_600);
