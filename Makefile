@@ -95,7 +95,7 @@ bench: ## Seawall beside nginx and Redis, as ratios in one run; what a decision,
 	$(CARGO) bench --locked --bench likes
 	$(CARGO) bench --locked --bench simulation
 
-bench-simulation: ## what virtual time costs, with 50 million viewers and with 10 million players (10 minutes, several GB)
+bench-simulation: ## what virtual time costs, with 50 million viewers and with 10 million players (an hour, 16 GB of memory)
 	$(CARGO) bench --locked --bench simulation -- --big
 
 soak: ## twenty minutes of viewers and faults: memory flat, no failure outside of the faults (SECONDS=, SEED=)

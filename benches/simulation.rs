@@ -88,7 +88,7 @@ fn short(number: f64) -> String {
 // The agenda
 
 /// As large as the events of a simulation.
-type Event = [u64; 5];
+type Event = [u64; 6];
 
 /// Events that are taken, and of which each adds another.
 const STEPS: u64 = 2_000_000;
@@ -139,11 +139,11 @@ fn hold<A>(
     let mut chance = Chance(1);
     for number in 0..pending {
         let at = Timestamp::ZERO + chance.span();
-        add(agenda, at, [number; 5]);
+        add(agenda, at, [number; 6]);
     }
     let mut step = |number: u64, digest: u64| -> anyhow::Result<u64> {
         let (now, event) = take(agenda).context("as many are added as are taken")?;
-        add(agenda, now + chance.span(), [number; 5]);
+        add(agenda, now + chance.span(), [number; 6]);
         Ok(digest.rotate_left(5) ^ event[0])
     };
     // As many as are pending, so that each event has been added while others were taken.
