@@ -78,8 +78,8 @@ pub struct Figures {
     pub likes: u64,
 }
 
-/// Bytes that a player takes, with the events and requests that it has under way, roughly.
-pub const BYTES_PER_PLAYER: u64 = (size_of::<Visitor>() + size_of::<Record>() + 256) as u64;
+/// Bytes that a player takes, with the events and requests that it has under way: as measured with a million players.
+pub const BYTES_PER_PLAYER: u64 = (size_of::<Visitor>() + size_of::<Record>() + 500) as u64;
 
 impl Simulation {
     /// The plan before its first event.
