@@ -6,6 +6,7 @@
 //! cache.
 
 pub mod agenda;
+mod batches;
 pub mod crowd;
 mod exchange;
 mod fault;

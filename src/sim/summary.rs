@@ -334,6 +334,7 @@ fn faults(world: &World, elapsed: Duration) -> Vec<FaultRow> {
             until_s: first.until_s.filter(began),
             what: match faults.len() {
                 1 => first.what.to_string(),
+                2 => format!("{}, and 1 edge more", first.what),
                 count => format!("{}, and {} edges more", first.what, count - 1),
             },
         })

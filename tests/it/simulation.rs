@@ -274,7 +274,10 @@ fn faults_of_virtual_time_hurt_and_pass() {
         ],
     );
     assert!(summary.experience.failovers > 0, "{:?}", summary.experience);
-    assert_eq!(summary.faults.len(), 2);
+    let [fault] = &summary.faults[..] else {
+        panic!("{:?}", summary.faults)
+    };
+    assert_eq!(fault.what, "edge-1 is killed, and 1 edge more");
     let stalled = simulate(
         "celebrity-live",
         &[
