@@ -317,7 +317,7 @@ async fn twenty_thousand_random_worlds_break_nothing() {
 #[ignore = "takes a minute"]
 fn every_published_event_is_played() {
     for scenario in scenario::built_in() {
-        // A hundredth of the audience at thirty points of presence, for as long as the event takes.
+        // A hundredth of the audience, for as long as the event takes.
         let viewers = (scenario.sim.as_ref().unwrap().viewers / 100).to_string();
         let set = [
             format!("viewers={viewers}"),
