@@ -111,7 +111,11 @@ impl Likes {
     pub(super) fn summary(&self) -> LikesSummary {
         let told = &self.told;
         let (wanted, acknowledged) = (told.wanted, told.acknowledged.count());
-        let unknown = told.unknown.count();
+        // The answer to some batches may be on its way when the simulation ends.
+        let mut unknown = told.unknown;
+        for lane in &self.lanes {
+            unknown.add(lane.durable.sum());
+        }
         let kinds = [
             (Liking::Like, wanted.likes),
             (Liking::Unlike, wanted.unlikes),
@@ -123,14 +127,14 @@ impl Likes {
             .map_or(Duration::ZERO, |(first, last)| last.since(first));
         let refusals = told.refusals.iter();
         // The audience is so large that each like is another viewer's.
-        let liked = |of: Operations| of.likes as i64 - of.unlikes as i64;
-        let least = liked(told.acknowledged).max(0) as u64;
+        let liked = |of: Operations| of.likes.saturating_sub(of.unlikes);
+        let acknowledged_likes = liked(told.acknowledged);
         LikesSummary {
             sent: wanted.count(),
             kinds: kinds.into_iter().filter(|(_, count)| *count > 0).collect(),
             acknowledged,
-            not_counted: wanted.count() - acknowledged - unknown,
-            unknown,
+            not_counted: wanted.count() - acknowledged - unknown.count(),
+            unknown: unknown.count(),
             repeats: told.repeats,
             refusals: refusals
                 .map(|(why, count)| ((*why).to_owned(), *count))
@@ -143,14 +147,17 @@ impl Likes {
             max_ms: told.took.max() as f64 / 1e3,
             tally: vec![Tally {
                 channel: "all streams".to_owned(),
-                likes: (least, least + told.unknown.likes),
+                likes: (
+                    acknowledged_likes.saturating_sub(unknown.unlikes),
+                    acknowledged_likes + unknown.likes,
+                ),
                 hearts: (
                     told.acknowledged.hearts,
-                    told.acknowledged.hearts + told.unknown.hearts,
+                    told.acknowledged.hearts + unknown.hearts,
                 ),
             }],
             counted: vec![Counted {
-                likes: liked(told.durable),
+                likes: liked(told.durable) as i64,
                 hearts: told.durable.hearts as i64,
             }],
             queue: Some(Queue {
