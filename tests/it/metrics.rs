@@ -10,6 +10,7 @@ use seawall::hls::timeline::Layout;
 use seawall::load::{self, Plot};
 use seawall::policy::limits::Limits;
 use seawall::policy::status::MissQueue;
+use seawall::run::exposed::Exposed;
 use seawall::serve::admin::Admin;
 use seawall::serve::clock::Clock;
 use seawall::serve::components::{self, Doors, EdgeComponent, OriginComponent};
@@ -210,7 +211,10 @@ async fn eight_edges_and_four_channels_expose_the_whole_table_in_600_series_each
     };
     let _audience = load::Metrics::new(&of_audience, plot, clock);
     let of_audience = String::from_utf8(of_audience.render()).unwrap();
-    let all = of_origin + &scrape(edges[0].listeners.admin).await + &of_audience;
+    let of_simulation = Registry::new(&[]);
+    let _exposed = Exposed::new(&of_simulation);
+    let of_simulation = String::from_utf8(of_simulation.render()).unwrap();
+    let all = of_origin + &scrape(edges[0].listeners.admin).await + &of_audience + &of_simulation;
     // This origin keeps no likes.
     let elsewhere = ["seawall_likes_"];
     for metric in TABLE {
