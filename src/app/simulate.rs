@@ -300,7 +300,9 @@ async fn play_watched(
         let task = tokio::task::spawn_blocking(move || {
             let played = simulated::play(planned, speed, clock, &stop, |simulation| {
                 bar.show(&simulation.progress());
-                exposed.tell(simulation.figures());
+                if metrics.is_some() {
+                    exposed.tell(simulation.figures());
+                }
             });
             bar.finish();
             (played, exposed)

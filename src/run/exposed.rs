@@ -90,8 +90,8 @@ impl Exposed {
         self.likes.inc_by(now.likes - before.likes);
     }
 
-    /// Waits for one more scrape, so that nobody misses the last figures; at most for some time, and not at all if nobody has
-    /// scraped yet.
+    /// Waits for one more scrape, at most for so long, so that Prometheus has the last figures. If no scrape has come yet, nobody
+    /// watches, and nothing is waited for.
     pub async fn last_scrape(&self, patience: Duration) {
         let scrapes = || self.scrapes.count.load(Ordering::Relaxed);
         let before = scrapes();

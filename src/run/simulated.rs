@@ -402,9 +402,12 @@ fn digest(bytes: &[u8]) -> u64 {
 const EVENTS_AT_ONCE: u32 = 20_000;
 /// How long a paced simulation sleeps at most.
 const NAP: Duration = Duration::from_millis(20);
+/// How often it is told of, and how much longer than the telling it is played until it is told of again.
+const TOLD_EACH: Duration = Duration::from_millis(100);
+const PLAYED_PER_TOLD: u32 = 20;
 
 /// Plays a run to its end, or until `stop`: as fast as it goes, or so many times faster than real time. `told` hears of it ten times
-/// a second, and at the end.
+/// a second, or less often if that takes long, and at the end.
 pub fn play(
     planned: Planned,
     speed: Option<f64>,
@@ -414,7 +417,7 @@ pub fn play(
 ) -> Simulated {
     let mut simulation = Simulation::new(planned.plan);
     let began = clock.now();
-    let mut told_at = began;
+    let mut next_told = began + TOLD_EACH;
     loop {
         let now = clock.now();
         let until = match speed {
@@ -432,9 +435,11 @@ pub fn play(
             simulation.interrupt();
             break;
         }
-        if now.since(told_at) >= Duration::from_millis(100) {
-            told_at = now;
+        if now >= next_told {
+            let before = clock.now();
             told(&simulation);
+            let after = clock.now();
+            next_told = after + TOLD_EACH.max(after.since(before) * PLAYED_PER_TOLD);
         }
     }
     told(&simulation);

@@ -8,7 +8,6 @@ use toml::Value;
 
 use crate::policy::status::MissQueue;
 use crate::scenario::Scenario;
-use crate::viewer::likes::LikesPlan;
 
 /// A key and some values, written `KEY=A,B,C`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,33 +112,21 @@ impl Varied {
             (Some(Value::Float(_)), Value::Integer(whole)) => Value::Float(whole as f64),
             (_, value) => value,
         };
-        if set.key == "viewers" {
-            scale_likes(sim, &value);
-        }
         sim.insert(set.key.clone(), value);
+        let misfit = || format!("{set} does not fit the [sim] table");
         let text = toml::to_string(&table)?;
-        let scenario = crate::scenario::parse("--set", &text)
-            .with_context(|| format!("{set} does not fit the [sim] table"))?;
+        let mut scenario = crate::scenario::parse("--set", &text).with_context(misfit)?;
+        if let (Some(before), Some(now)) = (&self.scenario.sim, &mut scenario.sim)
+            && let Some(likes) = now.likes.as_mut().filter(|_| set.key == "viewers")
+        {
+            // Likes per second grow and shrink with the number of viewers.
+            likes.scale(now.viewers as f64 / before.viewers as f64);
+        }
+        let scenario = scenario.checked("--set").with_context(misfit)?;
         Ok(Self {
             scenario,
             ..self.clone()
         })
-    }
-}
-
-/// Likes per second grow and shrink with the number of viewers.
-fn scale_likes(sim: &mut toml::Table, viewers: &Value) {
-    let before = sim.get("viewers").and_then(Value::as_integer);
-    let (Some(before), Some(after)) = (before, viewers.as_integer()) else {
-        return;
-    };
-    let factor = after as f64 / before.max(1) as f64;
-    let likes = sim.get("likes").cloned();
-    if let Some(mut likes) = likes.and_then(|likes| likes.try_into::<LikesPlan>().ok()) {
-        likes.scale(factor);
-        if let Ok(likes) = Value::try_from(likes) {
-            sim.insert("likes".to_owned(), likes);
-        }
     }
 }
 
@@ -171,15 +158,8 @@ mod tests {
             ..varied()
         };
         let rate = |storm: &Varied| {
-            storm
-                .scenario
-                .sim
-                .as_ref()
-                .unwrap()
-                .likes
-                .as_ref()
-                .unwrap()
-                .per_s
+            let sim = storm.scenario.sim.as_ref();
+            sim.and_then(|sim| sim.likes.as_ref()).unwrap().per_s
         };
         let tenth = storm.with(&"viewers=2500000".parse().unwrap()).unwrap();
         assert_eq!(rate(&tenth) * 10.0, rate(&storm));

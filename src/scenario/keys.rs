@@ -152,7 +152,7 @@ const fn bursts(most: f64) -> [Key; 3] {
             "per_s",
             Range::Above0(most, "per second"),
             "1000.0",
-            "Operations on top of the others.",
+            "Operations that come in addition.",
         ),
     ]
 }

@@ -155,7 +155,7 @@ impl World {
             likes.told.durable.add(sum);
             let at = &mut likes.lanes[part.lane as usize];
             if at.life != part.life {
-                // The edge has died meanwhile: nobody hears of it.
+                // The edge has died meanwhile: no viewer gets an answer.
                 likes.told.unknown.add(sum);
                 likes.open -= sum.count();
                 continue;

@@ -101,78 +101,6 @@ pub(super) struct Part {
     pub(super) operations: Gathered,
 }
 
-impl Likes {
-    /// Operations that were wanted in these seconds and acknowledged.
-    pub(super) fn in_seconds(&self, from: usize, count: usize) -> u64 {
-        self.told.seconds.iter().skip(from).take(count).sum()
-    }
-
-    /// What the report says of them.
-    pub(super) fn summary(&self) -> LikesSummary {
-        let told = &self.told;
-        let (wanted, acknowledged) = (told.wanted, told.acknowledged.count());
-        // The answer to some batches may be on its way when the simulation ends.
-        let mut unknown = told.unknown;
-        for lane in &self.lanes {
-            unknown.add(lane.durable.sum());
-        }
-        let kinds = [
-            (Liking::Like, wanted.likes),
-            (Liking::Unlike, wanted.unlikes),
-            (Liking::Hearts, wanted.bundles),
-        ];
-        let quantile = |share| told.took.value_at_quantile(share) as f64 / 1e3;
-        let span = told
-            .span
-            .map_or(Duration::ZERO, |(first, last)| last.since(first));
-        let refusals = told.refusals.iter();
-        // The audience is so large that each like is another viewer's.
-        let liked = |of: Operations| of.likes.saturating_sub(of.unlikes);
-        let acknowledged_likes = liked(told.acknowledged);
-        LikesSummary {
-            sent: wanted.count(),
-            kinds: kinds.into_iter().filter(|(_, count)| *count > 0).collect(),
-            acknowledged,
-            not_counted: wanted.count() - acknowledged - unknown.count(),
-            unknown: unknown.count(),
-            repeats: told.repeats,
-            refusals: refusals
-                .map(|(why, count)| ((*why).to_owned(), *count))
-                .collect(),
-            batches: Some(told.batches),
-            per_s: acknowledged as f64 / span.as_secs_f64().max(1.0),
-            per_s_most: told.seconds.iter().copied().max().unwrap_or(0),
-            p50_ms: quantile(0.5),
-            p99_ms: quantile(0.99),
-            max_ms: told.took.max() as f64 / 1e3,
-            tally: vec![Tally {
-                channel: "all streams".to_owned(),
-                likes: (
-                    acknowledged_likes.saturating_sub(unknown.unlikes),
-                    acknowledged_likes + unknown.likes,
-                ),
-                hearts: (
-                    told.acknowledged.hearts,
-                    told.acknowledged.hearts + unknown.hearts,
-                ),
-            }],
-            counted: vec![Counted {
-                likes: liked(told.durable) as i64,
-                hearts: told.durable.hearts as i64,
-            }],
-            queue: Some(Queue {
-                batches: told.commits,
-                operations: told.durable.count(),
-                lag_max_ms: 0.0,
-                waiting_most: told.waiting_most,
-                durable: told.durable.count(),
-                applied: told.durable.count(),
-            }),
-            ..LikesSummary::default()
-        }
-    }
-}
-
 /// Parts into which the waits of many operations are divided.
 const PARTS: u64 = 8;
 
@@ -319,10 +247,8 @@ impl Likes {
                 true => 1.0,
                 false => split::share(begin.max(from).min(now), now, end),
             };
-            let sum = again.sum();
-            let lasting = split::binomial_of(sum.lasting(), part, &mut at.chance);
-            let bundles = split::binomial_of(sum.bundles, part, &mut at.chance);
-            at.waiting.add_all(again.take(lasting, bundles));
+            at.waiting
+                .add_all(drawn_from(&mut again, part, &mut at.chance));
             if !again.is_empty() {
                 at.again.insert(second, again);
             }
@@ -349,11 +275,9 @@ impl Likes {
         let at = &mut self.lanes[lane as usize];
         for wait in retry::COME_BACK_S {
             let share = 1.0 / (retry::COME_BACK_S.end() - wait + 1) as f64;
-            let sum = refused.sum();
-            let lasting = split::binomial_of(sum.lasting(), share, &mut at.chance);
-            let bundles = split::binomial_of(sum.bundles, share, &mut at.chance);
+            let part = drawn_from(&mut refused, share, &mut at.chance);
             let again = at.again.entry(second_of(now) + wait).or_default();
-            again.add_all(refused.take(lasting, bundles).rounded());
+            again.add_all(part.rounded());
         }
     }
 
@@ -418,6 +342,86 @@ impl Likes {
                 let took = now.since(from + middle).as_micros() as u64;
                 told.took.saturating_record_n(took.max(1), share);
             }
+        }
+    }
+}
+
+/// Takes a share of operations, each by its own draw.
+fn drawn_from(all: &mut Gathered, share: f64, chance: &mut ChaCha8Rng) -> Gathered {
+    let sum = all.sum();
+    let lasting = split::binomial_of(sum.lasting(), share, chance);
+    let bundles = split::binomial_of(sum.bundles, share, chance);
+    all.take(lasting, bundles)
+}
+
+impl Likes {
+    /// Operations that were wanted in these seconds and acknowledged.
+    pub(super) fn in_seconds(&self, from: usize, count: usize) -> u64 {
+        self.told.seconds.iter().skip(from).take(count).sum()
+    }
+
+    /// What the report says of them.
+    pub(super) fn summary(&self) -> LikesSummary {
+        let told = &self.told;
+        let (wanted, acknowledged) = (told.wanted, told.acknowledged.count());
+        // The answer to some batches may be on its way when the simulation ends.
+        let mut unknown = told.unknown;
+        for lane in &self.lanes {
+            unknown.add(lane.durable.sum());
+        }
+        let kinds = [
+            (Liking::Like, wanted.likes),
+            (Liking::Unlike, wanted.unlikes),
+            (Liking::Hearts, wanted.bundles),
+        ];
+        let quantile = |share| told.took.value_at_quantile(share) as f64 / 1e3;
+        let span = told
+            .span
+            .map_or(Duration::ZERO, |(first, last)| last.since(first));
+        let refusals = told.refusals.iter();
+        // The audience is so large that each like is another viewer's.
+        let liked = |of: Operations| of.likes.saturating_sub(of.unlikes);
+        let acknowledged_likes = liked(told.acknowledged);
+        LikesSummary {
+            sent: wanted.count(),
+            kinds: kinds.into_iter().filter(|(_, count)| *count > 0).collect(),
+            acknowledged,
+            not_counted: wanted.count() - acknowledged - unknown.count(),
+            unknown: unknown.count(),
+            repeats: told.repeats,
+            refusals: refusals
+                .map(|(why, count)| ((*why).to_owned(), *count))
+                .collect(),
+            batches: Some(told.batches),
+            per_s: acknowledged as f64 / span.as_secs_f64().max(1.0),
+            per_s_most: told.seconds.iter().copied().max().unwrap_or(0),
+            p50_ms: quantile(0.5),
+            p99_ms: quantile(0.99),
+            max_ms: told.took.max() as f64 / 1e3,
+            tally: vec![Tally {
+                channel: "all streams".to_owned(),
+                likes: (
+                    acknowledged_likes.saturating_sub(unknown.unlikes),
+                    acknowledged_likes + unknown.likes,
+                ),
+                hearts: (
+                    told.acknowledged.hearts,
+                    told.acknowledged.hearts + unknown.hearts,
+                ),
+            }],
+            counted: vec![Counted {
+                likes: liked(told.durable) as i64,
+                hearts: told.durable.hearts as i64,
+            }],
+            queue: Some(Queue {
+                batches: told.commits,
+                operations: told.durable.count(),
+                lag_max_ms: 0.0,
+                waiting_most: told.waiting_most,
+                durable: told.durable.count(),
+                applied: told.durable.count(),
+            }),
+            ..LikesSummary::default()
         }
     }
 }

@@ -50,13 +50,8 @@ impl Places {
 
     /// Viewers of an edge have seen a still picture for a while.
     pub(super) fn stalled(&mut self, edge: u32, from: Timestamp, until: Timestamp, viewers: f64) {
-        let mut at = from;
-        while at < until {
-            let begun = at.since(Timestamp::ZERO).as_nanos() / self.width.as_nanos();
-            let next = Timestamp::ZERO + self.width * (begun as u32 + 1);
-            let end = next.min(until);
-            self.at(edge, at).stalled_s += viewers * end.since(at).as_secs_f64();
-            at = end;
+        for (at, part) in parts(from, until, self.width) {
+            self.at(edge, at).stalled_s += viewers * part.as_secs_f64();
         }
     }
 
@@ -99,6 +94,20 @@ impl Places {
             ],
         }
     }
+}
+
+/// A span cut at the multiples of a width: when each part begins, and how long it is.
+pub(super) fn parts(
+    from: Timestamp,
+    until: Timestamp,
+    width: Duration,
+) -> impl Iterator<Item = (Timestamp, Duration)> {
+    let mut at = from;
+    std::iter::from_fn(move || {
+        let begun = at;
+        at = (at + Duration::from_nanos(1)).next_tick(width).min(until);
+        (begun < until).then(|| (begun, at.since(begun)))
+    })
 }
 
 #[cfg(test)]

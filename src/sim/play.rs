@@ -138,7 +138,7 @@ impl Simulation {
         }
     }
 
-    /// What has happened so far. It looks at every player, so it is for once a second.
+    /// What has happened so far. It looks at every player, so it takes time where there are many.
     pub fn figures(&self) -> Figures {
         let world = &self.world;
         let tally = &world.tally;

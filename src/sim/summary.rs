@@ -19,7 +19,7 @@ use crate::report::record::{Generator, HeldAgainst, Kind, Outcome, Phase, Result
 use crate::report::series::{BUCKETS_MAX, Bucket, Series};
 use crate::report::settings::Setting;
 use crate::report::summary::{self, KindRow, Origin, Summary, Term, VERSION, Viewers, Waiters};
-use crate::report::thresholds::{Thresholds, Verdict};
+use crate::report::thresholds::{Thresholds, Verdict, grouped};
 use crate::report::verdict;
 use crate::scenario::Fault;
 use crate::theory::collapse::Demand;
@@ -188,7 +188,7 @@ fn origin(world: &World, requests: &[KindRow], elapsed: Duration, interrupted: b
     } else if tally.evicted > 0 {
         Some(format!(
             "the caches had to let {} objects go; each of them that is asked for again costs one hit more",
-            tally.evicted
+            grouped(tally.evicted)
         ))
     } else {
         None

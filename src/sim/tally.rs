@@ -12,7 +12,7 @@ use hdrhistogram::Histogram;
 use super::exchange::{Crowd, Reply, Trail, kind_of, outcome_of, status_of};
 use super::key::Key;
 use super::node::Node;
-use super::places::Places;
+use super::places::{self, Places};
 use super::plan::Plan;
 use super::stream::PLAYLIST_BYTES;
 use crate::policy::flight::Reason;
@@ -401,14 +401,8 @@ impl Tally {
     }
 
     fn stalled(&mut self, from: Timestamp, until: Timestamp, weight: f64) {
-        let mut at = from;
-        while at < until {
-            let next = at
-                .next_tick(Duration::from_secs(1))
-                .max(at + Duration::from_nanos(1));
-            let end = next.min(until);
-            self.second(at).stalled += weight * end.since(at).as_secs_f64();
-            at = end;
+        for (at, part) in places::parts(from, until, Duration::from_secs(1)) {
+            self.second(at).stalled += weight * part.as_secs_f64();
         }
     }
 
