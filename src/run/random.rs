@@ -7,7 +7,6 @@ use crate::policy::status::MissQueue;
 use crate::run::simulated;
 use crate::scenario::{self, Fault, FaultKind, Scenario};
 use crate::sim::play::Simulation;
-use crate::time::Timestamp;
 use crate::viewer::abr;
 use crate::viewer::arrivals::Arrivals;
 use crate::viewer::audience::{Failover, Polling, Retries, Sessions};
@@ -35,17 +34,7 @@ pub fn play(seed: u64) -> Played {
     plan.limits.origin_at_once_max = 1 + chance::below(12, &mut chance) as usize;
     plan.limits.origin_queued_max = 1 + chance::below(6, &mut chance) as usize;
     let mut simulation = Simulation::new(plan);
-    let never = Timestamp::from_nanos(u64::MAX);
-    while simulation.advance(10_000, never) {
-        if simulation.progress().events > EVENTS_MAX {
-            let broken = Some("a run comes to its end");
-            return Played {
-                events: EVENTS_MAX,
-                broken,
-            };
-        }
-    }
-    let broken = simulation.settle();
+    let broken = simulation.settle(EVENTS_MAX);
     Played {
         events: simulation.progress().events,
         broken,

@@ -45,6 +45,10 @@ impl World {
 
     /// An edge sends what has gathered, if nothing is under way; without anything it waits for the next like of this second.
     fn next_batch(&mut self, lane: u32) {
+        if self.is_over() {
+            // What is still to be sent again is given up.
+            return;
+        }
         let (now, present) = (self.now, self.tally.present);
         let serves = self.nodes[lane as usize].state == State::Serving;
         let way = self.way_of_likes();

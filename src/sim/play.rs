@@ -169,9 +169,14 @@ impl Simulation {
         self.world.interrupt();
     }
 
-    /// Plays on until nothing is left to happen, and checks what must never happen. `None`: nothing of it has happened.
-    pub fn settle(&mut self) -> Option<&'static str> {
-        while self.world.step() {}
+    /// Plays on until nothing is left to happen, and checks what must never happen. `None`: nothing of it has happened. After so many
+    /// events a simulation is taken to go round for ever, which must never happen either.
+    pub fn settle(&mut self, events_max: u64) -> Option<&'static str> {
+        while self.world.step() {
+            if self.world.events > events_max {
+                return Some("a run comes to its end");
+            }
+        }
         self.world.check_the_end();
         self.world.broken.get()
     }

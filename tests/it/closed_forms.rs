@@ -74,7 +74,7 @@ fn planned(name: &str, seed: u64, set: &[&str]) -> Planned {
 
 fn play(planned: Planned) -> Summary {
     let mut simulation = Simulation::new(planned.plan);
-    assert_eq!(simulation.settle(), None);
+    assert_eq!(simulation.settle(100_000_000), None);
     simulation.finish(planned.about).summary
 }
 
@@ -641,7 +641,7 @@ fn a_line_that_is_too_slow_stalls_for_the_share_that_it_lacks() {
                 visit.seat.last_mile_bps = 320_000;
             }
             let mut simulation = Simulation::new(planned.plan);
-            assert_eq!(simulation.settle(), None);
+            assert_eq!(simulation.settle(100_000_000), None);
             // The first stall comes when the first buffer is played. From then on each segment takes 2.5 s for 2 s.
             let series = simulation.finish(planned.about).series;
             let steady = Duration::from_secs(60)..Duration::from_secs(119);

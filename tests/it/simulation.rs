@@ -409,6 +409,33 @@ fn a_storm_of_likes_is_shed_comes_back_and_counts_once() {
     assert!(queue.operations / queue.batches > 100);
 }
 
+#[test]
+fn likes_are_given_up_where_the_origin_never_comes_back() {
+    let mut varied = Varied {
+        scenario: scenario::find("goal-like-storm").unwrap(),
+        miss_queue: MissQueue::Flights,
+    };
+    for set in [
+        "viewers=50",
+        "pops=2",
+        "arrivals={ steady = { over_s = 2.0 } }",
+        "sessions={ the-end = { until_s = 15.0, plunge_s = 1.0 } }",
+        "likes={ per_s = 500.0, like_percent = 15.0, unlike_percent = 3.0, hearts_max = 5 }",
+        "faults=[{ at_s = 5.0, what = \"origin-stopped\" }]",
+    ] {
+        varied = varied.with(&set.parse().unwrap()).unwrap();
+    }
+    let planned = Planned::sim(&varied.scenario, varied.miss_queue).unwrap();
+    let mut simulation = Simulation::new(planned.plan);
+    assert_eq!(simulation.settle(5_000_000), None);
+    let likes = simulation.finish(planned.about).summary.likes.unwrap();
+    assert!(likes.acknowledged > 0 && likes.not_counted > 0, "{likes:?}");
+    assert!(
+        likes.refusals.contains_key("origin-unreachable"),
+        "{likes:?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn prometheus_sees_in_a_paced_simulation_what_its_report_says() {
     let folder = tempfile::tempdir().unwrap();
